@@ -1,0 +1,3 @@
+"""Ask questions about pictures on your own machine."""
+
+__version__ = "0.1.0"

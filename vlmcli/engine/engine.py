@@ -1,0 +1,575 @@
+"""The engine: requests in, events out, any number of them through one loop.
+
+One thread owns everything native. `submit` and `cancel` only leave a message and return; what is under way in C is
+ended through the native abort flag. Each turn of the loop admits requests, then runs at most one picture through the
+encoder, one batch of picture rows and one batch of text through the language model, so that no request waits for
+more than one long call of another. A single request is a batch of one.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from vlmcli.engine import sampling
+from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text
+from vlmcli.engine.plan import Int32, PictureSegment
+from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
+from vlmcli.engine.stream import TextStream
+from vlmcli.engine.template import ChatTemplate, begins_with, parts
+from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
+from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, RequestError, VlmError
+from vlmcli.values import (
+    Answer,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    FinishReason,
+    Fit,
+    ModelFiles,
+    Progress,
+    Request,
+    Started,
+    Timings,
+    Usage,
+    run,
+)
+
+log = logging.getLogger("vlmcli.engine")
+
+Tap = Callable[[int, int, Float32], None]
+PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
+
+
+@dataclass
+class _Job:
+    """A request under way."""
+
+    ticket: Ticket
+    request: Request
+    pictures: Pictures
+    sampler: Sampler
+    stream: TextStream
+    load: float
+    prefill: float = 0.0
+    generate: float = 0.0
+    answered: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True)
+class _Submit:
+    id: int
+    request: Request
+
+
+@dataclass(frozen=True)
+class _Cancel:
+    id: int
+
+
+class Engine:
+    """A language model and its projector, answering requests. A `values.Runner`.
+
+    Opening returns at once: the weights load in the engine's thread while the caller reads pictures. When they
+    cannot be loaded, `ready` raises and every request fails with the same ModelError.
+    """
+
+    def __init__(self, files: ModelFiles, fit: Fit | None = None, tap: Tap | None = None) -> None:
+        """Open a model.
+
+        Args:
+            files: the weights, and what is known of them.
+            fit: how to put them onto the machine; the default suits a small model.
+            tap: called in the engine's thread with (request id, answer token number, float32 [n_vocab] logits) before
+                each token is picked: for tests and explanations. It costs a copy of the logits.
+        """
+        self.files = files
+        self.fit = fit or Fit()
+        self._tap = tap
+        self._flag = AbortFlag()
+        self._inbox: queue.SimpleQueue[_Submit | _Cancel | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._open: set[int] = set()  # ids that have not ended
+        self._next_id = 0
+        self._busy: frozenset[int] = frozenset()  # ids in the native call that runs now
+        self._closing = False
+        self._loaded = threading.Event()
+        self._load_error: VlmError | None = None
+        self._jobs: dict[int, _Job] = {}
+        self._ready_rows: dict[int, tuple[str, Float32]] = {}
+        self._load_seconds = 0.0
+        self._thread = threading.Thread(target=self._main, name="vlm-engine", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------------------------------ any thread
+
+    def ready(self) -> None:
+        """Wait until the model is loaded; raises what kept it from that."""
+        while not self._loaded.wait(0.2):  # in pieces: an untimed wait hides Ctrl-C on Windows
+            pass
+        if self._load_error is not None:
+            raise self._load_error
+
+    def submit(self, request: Request) -> int:
+        """Take a request; its events carry the id returned."""
+        with self._lock:
+            if self._closing:
+                raise RequestError("the engine is closed")
+            id = self._next_id
+            self._next_id += 1
+            self._open.add(id)
+            self._inbox.put(_Submit(id, request))
+        return id
+
+    def cancel(self, id: int) -> None:
+        """End a request: `Failed(id, Cancelled())` is sent at once, and what it has in C is aborted."""
+        if self._end(Failed(id, Cancelled())):
+            self._inbox.put(_Cancel(id))
+            if id in self._busy:
+                self._flag.set()
+
+    def events(self) -> Iterator[Event]:
+        """All events as they come; ends when the engine is closed."""
+        while True:
+            try:
+                event = self._outbox.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if event is None:
+                self._outbox.put(None)  # for the next iterator
+                return
+            yield event
+
+    def close(self) -> None:
+        """Abort what runs, fail what waits, free everything."""
+        with self._lock:
+            self._closing = True
+        self._inbox.put(None)
+        self._flag.set()
+        self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _end(self, event: Done | Failed) -> bool:
+        """Send a request's last event, unless it has had one."""
+        with self._lock:
+            if event.id not in self._open:
+                return False
+            self._open.discard(event.id)
+            self._outbox.put(event)
+            return True
+
+    def _send(self, event: Started | Progress | Delta) -> None:
+        with self._lock:
+            if event.id is None or event.id in self._open:
+                self._outbox.put(event)
+
+    # ------------------------------------------------------------------------------------------ engine thread
+
+    def _main(self) -> None:
+        error: VlmError = Cancelled("the engine was closed")
+        try:
+            with ExitStack() as stack:
+                try:
+                    self._load(stack)
+                except VlmError as reason:
+                    self._load_error = reason
+                    error = reason
+                    self._loaded.set()
+                    self._refuse(reason)
+                else:
+                    self._loaded.set()
+                    while self._turn():
+                        pass
+                for job in list(self._jobs.values()):
+                    self._drop(job)
+        except Exception as bug:  # whoever waits for an event must not wait for ever
+            log.exception("the engine's thread failed")
+            error = NativeError(f"the engine failed ({type(bug).__name__}: {bug})", "please report this")
+            self._load_error = self._load_error or error
+        finally:
+            with self._lock:
+                self._closing = True
+                left = sorted(self._open)
+            for id in left:
+                self._end(Failed(id, error))
+            self._loaded.set()
+            self._outbox.put(None)
+
+    def _refuse(self, error: VlmError) -> None:
+        """Fail every request until the engine is closed."""
+        while (message := self._inbox.get()) is not None:
+            if isinstance(message, _Submit):
+                self._end(Failed(message.id, error))
+
+    def _load(self, stack: ExitStack) -> None:
+        started = time.monotonic()
+        shares = (0.0, 0.8)  # of the bar; projectors are the smaller file
+        last = -1.0
+
+        def report(part: int) -> Callable[[float], None]:
+            def on_progress(done: float) -> None:
+                nonlocal last
+                total = shares[part] + done * (shares[1] if part == 0 else 1 - shares[1])
+                if total - last >= 0.01:
+                    last = total
+                    self._send(Progress(None, "load", total))
+
+            return on_progress
+
+        fit, files = self.fit, self.files
+        self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
+        self._template = ChatTemplate(
+            files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos
+        )
+        self.projector = stack.enter_context(
+            Projector(files.projector, self.model, fit.projector_on_gpu, fit.threads, report(1), self._flag)
+        )
+        n_batch = max(fit.n_batch, self._bidirectional_rows())
+        # A recurrent state can only be kept by a copy of its sequence, so such models get more of them.
+        n_seq = 2 * fit.n_parallel if not self.model.can_roll_back else fit.n_parallel + 2
+        n_ctx = max(fit.n_ctx, 256)
+        self._context = stack.enter_context(Context(self.model, n_ctx, n_batch, n_seq, fit.threads, self._flag))
+        self._scheduler = Scheduler(
+            self._context.n_ctx, self._context.n_batch, self._context.n_seq, fit.n_parallel, self.model.can_roll_back
+        )
+        self.vision = Vision(self.projector, self._flag)
+        stack.callback(self.vision.close)
+        if self._flag.is_set():
+            raise Cancelled("the model's loading was cancelled")
+        self._send(Progress(None, "load", 1.0))
+        self._load_seconds = time.monotonic() - started
+
+    def _bidirectional_rows(self) -> int:
+        """The most rows one picture takes in a model that must decode it in one batch; 0 in others."""
+        most = 0
+        for size in PROBE_SIZES:
+            with self.projector.chunks([Bitmap("probe#0", size), Text("\n", False)], False) as chunks:
+                most = max(most, *(chunk.rows for chunk in chunks.read() if chunk.bidirectional), 0)
+        return most
+
+    def _turn(self) -> bool:
+        """One turn of the loop; False when the engine is to close."""
+        if not self._drain():
+            return False
+        for admission in self._scheduler.admit():
+            self._seat(admission)
+        self._encode_one()
+        row_step = self._scheduler.row_step(lambda ticket: ticket.id in self._ready_rows)
+        if row_step is not None:
+            self._decode(row_step)
+        token_step = self._scheduler.token_step()
+        if token_step is not None:
+            self._decode(token_step)
+        return True
+
+    def _drain(self) -> bool:
+        """Read the inbox; wait for a message when there is nothing to do. False to close."""
+        self._flag.clear()  # whoever set it has left a message first
+        if self._closing:
+            return False
+        while True:
+            try:
+                message = self._inbox.get(block=not self._jobs)
+            except queue.Empty:
+                return True
+            if message is None:
+                return False
+            if isinstance(message, _Submit):
+                if message.id in self._open:
+                    self._take(message.id, message.request)
+            elif message.id in self._jobs:
+                self._drop(self._jobs[message.id])
+            if self._inbox.empty():
+                return True
+
+    def _take(self, id: int, request: Request) -> None:
+        """Plan a request and queue it."""
+        try:
+            if not request.pictures:
+                raise NoPicture("there is no picture in the question", "name at least one")
+            if request.max_tokens < 1:
+                raise RequestError("an answer needs at least one token", "ask for more")
+            pieces = self._template.render(request.messages)
+            prompt = Prompt(
+                tuple(parts(pieces, self.model)),
+                request.pictures,
+                add_bos=not begins_with(pieces, self._template.bos),
+            )
+            planned = plan(self.projector, prompt)
+            self._check(planned.rows, request)
+            counted = {segment.picture for segment in planned.segments if isinstance(segment, PictureSegment)}
+            for number, picture in enumerate(request.pictures):
+                if number not in counted:
+                    raise NoPicture(f"{picture.source} would not reach the model", "please report this")
+            for segment in planned.segments:
+                if isinstance(segment, PictureSegment):
+                    if segment.bidirectional and segment.rows > self._scheduler.n_batch:
+                        raise RequestError(f"a picture of {segment.rows} rows is larger than a batch", "try it smaller")
+                elif min(segment.tokens) < 0 or max(segment.tokens) >= self.model.n_vocab:
+                    raise RequestError(
+                        f"{self.files.projector.name} needs tokens that {self.files.model.name} does not have",
+                        "use the mmproj file that was published with this model",
+                    )
+            if isinstance(planned.segments[-1], PictureSegment):
+                raise RequestError("the prompt ends with a picture", "use another --chat-template")
+        except VlmError as error:
+            self._end(Failed(id, error))
+            return
+        load, self._load_seconds = self._load_seconds, 0.0
+        self._jobs[id] = _Job(
+            self._scheduler.enqueue(id, planned, request.max_tokens),
+            request,
+            Pictures(self.vision, prompt),
+            sampling.make(self.model, request.sampling),
+            TextStream((*request.stop, *self.files.card.stop)),
+            load,
+            usage=Usage(planned.picture_rows, planned.rows),
+        )
+
+    def _check(self, rows: int, request: Request) -> None:
+        if rows == 0:
+            raise RequestError("the prompt is empty")
+        if rows >= self._scheduler.n_ctx:
+            pictures = len(request.pictures)
+            raise ContextFull(
+                f"the prompt with {pictures} picture{'s' * (pictures > 1)} takes {rows} tokens, and the context has {self._scheduler.n_ctx}",
+                f"give it more, --ctx {-(-(rows + request.max_tokens) // 1024) * 1024}, or ask about fewer pictures at a time",
+            )
+
+    def _drop(self, job: _Job) -> None:
+        """Free what a request holds outside the cache."""
+        job.pictures.close()
+        job.sampler.close()
+        self._scheduler.leave(job.ticket)
+        self._jobs.pop(job.ticket.id, None)
+        self._ready_rows.pop(job.ticket.id, None)
+
+    def _fail(self, job: _Job, error: VlmError) -> None:
+        self._end(Failed(job.ticket.id, error))
+        self._drop(job)
+
+    def _seat(self, admission: Admission) -> None:
+        """Make the cache as the scheduler has decided."""
+        ticket = admission.ticket
+        assert ticket.seat is not None
+        for seq in admission.forget:
+            self._context.forget(seq)
+        seq = ticket.seat.seq
+        kept = True
+        if admission.source is not None:
+            self._context.fork(admission.source, seq, admission.end)
+        elif admission.end:
+            kept = self._context.roll_back(seq, admission.end)
+        else:
+            self._context.forget(seq)
+        if not kept or self._context.last_position(seq) >= max(admission.end, 1) or (
+            admission.end and self._context.last_position(seq) < 0
+        ):
+            log.warning("sequence %d does not hold what it should; computing it again", seq)
+            self._context.forget(seq)
+            self._scheduler.rewind(ticket, 0)
+        job = self._jobs[ticket.id]
+        job.usage = replace(job.usage, reused_tokens=ticket.reused)
+        self._send(Started(ticket.id))
+        segment = next(
+            (one for one, row in zip(ticket.plan.segments, ticket.plan.row_starts, strict=True)
+             if isinstance(one, PictureSegment) and row >= ticket.row),
+            None,
+        )
+        if segment is not None:
+            job.pictures.prepare(segment)
+
+    def _encode_one(self) -> None:
+        """Get the rows of every picture that is next in its prompt; at most one comes from the encoder."""
+        encoded = False
+        for ticket, segment in self._scheduler.pictures():
+            if ticket.id in self._ready_rows:
+                continue
+            job = self._jobs[ticket.id]
+            rows = job.pictures.known(segment)
+            if rows is None:
+                if encoded:
+                    job.pictures.prepare(segment)
+                    continue
+                encoded = True
+                self._busy = frozenset((ticket.id,))
+                try:
+                    rows = job.pictures.encode(segment, self._on_layer(ticket, segment))
+                except Cancelled:
+                    return  # the inbox says who
+                except VlmError as error:
+                    self._fail(job, error)
+                    continue
+                finally:
+                    self._busy = frozenset()
+            self._ready_rows[ticket.id] = (segment.key, rows)
+            self._prepare_next(job, ticket, segment)
+
+    def _prepare_next(self, job: _Job, ticket: Ticket, segment: PictureSegment) -> None:
+        """Free a picture whose last tile is done, and begin with the next one."""
+        index = ticket.plan.segments.index(segment)
+        later = [one for one in ticket.plan.segments[index + 1 :] if isinstance(one, PictureSegment)]
+        if all(one.picture != segment.picture for one in later):
+            job.pictures.release(segment.picture)
+        if later:
+            job.pictures.prepare(later[0])
+
+    def _on_layer(self, ticket: Ticket, segment: PictureSegment) -> Callable[[int], None]:
+        """Progress over all of a prompt's encoder inputs, layer by layer."""
+        inputs = [one for one in ticket.plan.segments if isinstance(one, PictureSegment)]
+        before, layers = inputs.index(segment), self.files.encoder_layers
+
+        def on_layer(layer: int) -> None:
+            if layers:
+                done = (before + min(1.0, layer / layers)) / len(inputs)
+                self._send(Progress(ticket.id, "encode", done))
+
+        return on_layer
+
+    # ------------------------------------------------------------------------------------------ the language model
+
+    def _decode(self, step: RowStep | TokenStep) -> None:
+        """Run one batch, and take what came of it."""
+        tickets = [take[0] for take in step.takes]
+        self._busy = frozenset(ticket.id for ticket in tickets)
+        started = time.monotonic()
+        try:
+            if isinstance(step, RowStep):
+                result = self._context.decode_rows(*self._gather(step), step.causal)
+            else:
+                result = self._context.decode_tokens(step.tokens, step.positions, step.seqs, step.logits)
+        except NativeError as error:
+            for ticket in tickets:
+                assert ticket.seat is not None
+                self._context.forget(ticket.seat.seq)
+                self._scheduler.rewind(ticket, 0)
+                self._fail(self._jobs[ticket.id], error)
+            return
+        finally:
+            self._busy = frozenset()
+        if result is not Decoded.OK:
+            for ticket in tickets:
+                self._lost(ticket)
+            if result is Decoded.FULL:  # the scheduler counts cells, so this is its error; end one, not all
+                self._fail(self._jobs[tickets[-1].id], ContextFull("the context is full", "give it more with --ctx"))
+            return
+        self._share(step, time.monotonic() - started)
+        for source, target in self._scheduler.commit((take[0], take[1]) for take in step.takes):
+            self._context.fork(source, target, self._context.last_position(source) + 1)
+        for ticket in tickets:
+            if ticket.row < ticket.plan.rows:
+                self._send(Progress(ticket.id, "prefill", ticket.row / ticket.plan.rows))
+        if isinstance(step, RowStep):
+            for ticket, rows, segment, offset in step.takes:
+                if offset + rows == segment.rows:
+                    del self._ready_rows[ticket.id]
+        else:
+            for ticket, _, output in step.takes:
+                if output is not None:
+                    self._pick(self._jobs[ticket.id], output)
+
+    def _gather(self, step: RowStep) -> tuple[Float32, Int32, Int32]:
+        """The rows of a step, their positions and their sequences."""
+        rows, positions, seqs = [], [], []
+        for ticket, count, segment, offset in step.takes:
+            assert ticket.seat is not None
+            key, embedding = self._ready_rows[ticket.id]
+            assert key == segment.key
+            start = ticket.plan.position(ticket.row - offset)
+            rows.append(embedding[offset : offset + count])
+            positions.append(segment.position_rows(start, self.model.n_pos)[:, offset : offset + count])
+            seqs.append(np.full(count, ticket.seat.seq, np.int32))
+        return np.concatenate(rows), np.concatenate(positions, axis=1), np.concatenate(seqs)
+
+    def _lost(self, ticket: Ticket) -> None:
+        """An aborted batch may have left rows in the cache: go back to what is known."""
+        assert ticket.seat is not None
+        row = ticket.row
+        index, offset = ticket.plan.at(row)
+        if offset and isinstance(ticket.plan.segments[index], PictureSegment):
+            row -= offset  # under M-RoPE a picture's rows cannot be told apart by position
+        after = max(0, row - ticket.plan.rows)  # tokens of the answer
+        end = ticket.plan.position(row) + after
+        if self._context.roll_back(ticket.seat.seq, end):
+            self._scheduler.rewind(ticket, row) if row else self._restart(ticket)
+        else:
+            self._restart(ticket)
+
+    def _restart(self, ticket: Ticket) -> None:
+        assert ticket.seat is not None
+        self._context.forget(ticket.seat.seq)
+        self._scheduler.rewind(ticket, 0)
+        self._ready_rows.pop(ticket.id, None)
+
+    def _share(self, step: RowStep | TokenStep, seconds: float) -> None:
+        """Share a step's time out by rows."""
+        total = sum(take[1] for take in step.takes)
+        for ticket, rows, *_ in step.takes:
+            job = self._jobs[ticket.id]
+            if ticket.pending is None:
+                job.prefill += seconds * rows / total
+            else:
+                job.generate += seconds * rows / total
+
+    def _pick(self, job: _Job, index: int) -> None:
+        """Pick a token, show what is certain of the text, end the answer where it ends."""
+        id = job.ticket.id
+        if self._tap is not None:
+            self._tap(id, job.answered, self._context.logits(index))
+        token = self._context.sample(job.sampler, index)
+        if self.model.ends(token):
+            self._finish(job, "stop")
+            return
+        job.answered += 1
+        text = job.stream.feed(self.model.piece(token))
+        if text:
+            self._send(Delta(id, text))
+        if job.stream.stopped:
+            self._finish(job, "stop")
+        elif job.answered >= job.request.max_tokens or job.ticket.full:
+            self._finish(job, "length")
+        else:
+            self._scheduler.picked(job.ticket, token)
+
+    def _finish(self, job: _Job, reason: FinishReason) -> None:
+        text = job.stream.finish()
+        if text:
+            self._send(Delta(job.ticket.id, text))
+        spent = job.pictures.spent
+        answer = Answer(
+            job.stream.text,
+            reason,
+            replace(job.usage, answer_tokens=job.answered),
+            Timings(job.load, spent.picture, spent.encode, job.prefill, job.generate),
+            self.files.name,
+        )
+        self._end(Done(job.ticket.id, answer))
+        self._drop(job)
+
+    # ------------------------------------------------------------------------------------------ for one caller
+
+    def run(self, requests: Iterable[Request]) -> list[Answer | VlmError]:
+        """Answer requests and return the outcomes in their order; for code that wants no events."""
+        outcomes: dict[int, Answer | VlmError] = {}
+        for event in run(self, requests):
+            if isinstance(event, Done):
+                outcomes[event.id] = event.answer
+            elif isinstance(event, Failed):
+                outcomes[event.id] = event.error
+        return [outcomes[id] for id in sorted(outcomes)]

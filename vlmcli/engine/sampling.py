@@ -1,0 +1,31 @@
+"""A request's `Sampling` becomes a chain of samplers in C, once, so that the loop has no options in it."""
+
+from __future__ import annotations
+
+from vlmcli.engine.native import Model, Sampler
+from vlmcli.values import Sampling
+
+PENALTY_WINDOW = 64  # tokens of the answer that `repeat_penalty` looks back on
+
+
+def make(model: Model, sampling: Sampling) -> Sampler:
+    """The chain for one answer; the caller closes it.
+
+    The order is llama.cpp's own (common/sampling.cpp): penalties, top-k, top-p, min-p, temperature, draw. top-k comes
+    before top-p, which would otherwise sort the whole vocabulary.
+    """
+    chain = Sampler(model)
+    if sampling.repeat_penalty != 1.0:
+        chain.add_penalties(PENALTY_WINDOW, sampling.repeat_penalty)
+    if sampling.temperature <= 0:
+        chain.add_greedy()
+        return chain
+    if sampling.top_k > 0:
+        chain.add_top_k(sampling.top_k)
+    if sampling.top_p < 1:
+        chain.add_top_p(sampling.top_p)
+    if sampling.min_p > 0:
+        chain.add_min_p(sampling.min_p)
+    chain.add_temperature(sampling.temperature)
+    chain.add_dist(sampling.seed)
+    return chain

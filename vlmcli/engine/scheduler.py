@@ -1,0 +1,373 @@
+"""Who sits in which sequence, what is computed next, and what need not be computed at all.
+
+It decides only: pure Python over small objects. The engine does what it says and reports back with `commit` or
+`rewind`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or forked by a
+request that begins alike, until their cells are needed.
+
+Rows are KV cache cells, counted once where sequences share them (each has a serial number).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmcli.engine.plan import Identities, Int32, PictureSegment, Plan, TextSegment, common_prefix
+
+WORTH_WAITING = 64  # rows of text another request is about to compute
+
+
+@dataclass
+class Seat:
+    """A sequence: the identities and serial numbers of the rows it holds."""
+
+    seq: int
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    serials: array[int] = field(default_factory=lambda: array("q"))
+    ticket: Ticket | None = None
+    checkpoint: bool = False  # kept for others to fork, never extended
+    touched: int = 0
+
+    def truncate(self, rows: int) -> None:
+        """Hold only the first rows."""
+        del self.rows[rows:]
+        del self.serials[rows:]
+
+
+@dataclass
+class Ticket:
+    """A request on its way: which of its plan's rows are in the cache, which token comes after them.
+
+    Attributes:
+        id: the request's.
+        plan: its prompt; after a rewind also what it had already answered.
+        reserve: cells it may take in all.
+        row: rows in the cache, generated ones among them.
+        pending: the token to decode next, once the plan is computed.
+        reused: rows that were in the cache when it was admitted.
+        answered: the tokens picked since the plan was made.
+    """
+
+    id: int
+    plan: Plan
+    reserve: int
+    seat: Seat | None = None
+    row: int = 0
+    pending: int | None = None
+    reused: int = 0
+    answered: list[int] = field(default_factory=list)
+
+    @property
+    def segment(self) -> TextSegment | PictureSegment | None:
+        """The segment its next row is in; None when the plan is computed."""
+        index, _ = self.plan.at(self.row)
+        return self.plan.segments[index] if index < len(self.plan.segments) else None
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no cell for another token."""
+        return self.row >= self.reserve
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What to do so that a ticket can begin: forget these sequences, then fork or roll back, then compute.
+
+    `source` is the sequence to fork from (None: extend `ticket.seat` itself), `end` the position to keep up to;
+    0 for a cold start.
+    """
+
+    ticket: Ticket
+    forget: tuple[int, ...]
+    source: int | None
+    end: int
+
+
+@dataclass(frozen=True)
+class TokenStep:
+    """One batch of text: int32 arrays of one length, and takes of (ticket, rows, index of its logits or None)."""
+
+    tokens: Int32
+    positions: Int32
+    seqs: Int32
+    logits: npt.NDArray[np.bool_]
+    takes: tuple[tuple[Ticket, int, int | None], ...]
+
+
+@dataclass(frozen=True)
+class RowStep:
+    """One batch of picture rows: takes of (ticket, rows, segment, first row in it)."""
+
+    takes: tuple[tuple[Ticket, int, PictureSegment, int], ...]
+    causal: bool
+
+
+class Scheduler:
+    """Seats, the queue before them, and the next step."""
+
+    def __init__(self, n_ctx: int, n_batch: int, n_seq: int, n_parallel: int, can_roll_back: bool) -> None:
+        self.n_ctx = n_ctx
+        self.n_batch = n_batch
+        self.n_parallel = min(n_parallel, n_seq)
+        self.can_roll_back = can_roll_back
+        self.seats = [Seat(seq) for seq in range(n_seq)]
+        self.waiting: list[Ticket] = []
+        self._clock = 0
+        self._serial = 0
+
+    @property
+    def active(self) -> list[Ticket]:
+        """Tickets with a seat, oldest first."""
+        return sorted((seat.ticket for seat in self.seats if seat.ticket is not None), key=lambda ticket: ticket.id)
+
+    def enqueue(self, id: int, plan: Plan, max_tokens: int) -> Ticket:
+        """A new ticket at the end of the queue; its plan must leave a cell for a token."""
+        ticket = Ticket(id, plan, min(plan.rows + max_tokens, self.n_ctx))
+        self.waiting.append(ticket)
+        return ticket
+
+    def leave(self, ticket: Ticket) -> None:
+        """The request has ended; its rows stay for others."""
+        if ticket in self.waiting:
+            self.waiting.remove(ticket)
+        if ticket.seat is not None:
+            self._touch(ticket.seat)
+            ticket.seat.ticket = None
+            ticket.seat = None
+
+    # ------------------------------------------------------------------------------------------ admission
+
+    def admit(self) -> list[Admission]:
+        """Give seats to waiting tickets, in order, as far as seats and cells go.
+
+        One whose prefix another ticket is just computing waits for it, and lets later ones pass.
+        """
+        admitted = []
+        for ticket in list(self.waiting):
+            if len(self.active) >= self.n_parallel:
+                break
+            if self._worth_waiting(ticket):
+                continue
+            admission = self._admit(ticket)
+            if admission is None:
+                break
+            self.waiting.remove(ticket)
+            admitted.append(admission)
+        return admitted
+
+    def _usable(self, seat: Seat, plan: Plan) -> int:
+        """How many rows of the seat a plan can take over."""
+        common = _common(seat.rows, plan.identities)
+        if self.can_roll_back:
+            return plan.safe_cut(common)
+        return common if common == len(seat.rows) and plan.safe_cut(common) == common else 0
+
+    def _best(self, plan: Plan) -> tuple[Seat | None, int]:
+        best: tuple[Seat | None, int] = (None, 0)
+        for seat in self.seats:
+            rows = self._usable(seat, plan)
+            if rows > best[1]:
+                best = (seat, rows)
+        return best
+
+    def _worth_waiting(self, ticket: Ticket) -> bool:
+        now = self._best(ticket.plan)[1]
+        for other in self.active:
+            common = ticket.plan.safe_cut(common_prefix(other.plan.identities, ticket.plan.identities))
+            if not self.can_roll_back:
+                common = other.plan.anchor if common >= other.plan.anchor else 0
+            if other.row < common and common > now:
+                gain = ticket.plan.identities[now:common]
+                if len(gain) >= WORTH_WAITING or bool((gain < 0).any()):
+                    return True
+        return False
+
+    def _admit(self, ticket: Ticket) -> Admission | None:
+        source, keep = self._best(ticket.plan)
+        seat = self._seat_for(source, keep)
+        if seat is None:
+            return None
+        forget = [] if seat is source or not seat.rows else [seat]
+        idle = sorted((one for one in self.seats if one.ticket is None and one.rows), key=lambda one: one.touched)
+        spare = [one for one in idle if one is not seat and one is not source]
+        while not self._fits(ticket, seat, source, keep, forget):
+            if spare:
+                forget.append(spare.pop(0))
+            elif source is not None and source is not seat and source.ticket is None:
+                # Its tail is in the way. Extend it in place where that can be, or start cold.
+                if self.can_roll_back or keep == len(source.rows):
+                    forget = [one for one in forget if one is not seat] + ([seat] if seat.rows else [])
+                    seat = source
+                else:
+                    forget.append(source)
+                    source, keep = None, 0
+            elif not self.active:
+                raise AssertionError("a ticket alone always fits")
+            else:
+                return None
+        for one in forget:
+            one.truncate(0)
+            one.checkpoint = False
+        if seat is source:
+            seat.truncate(keep)
+        elif source is not None:
+            seat.rows, seat.serials = source.rows[:keep], source.serials[:keep]
+            self._touch(source)
+        else:
+            seat.truncate(0)
+        seat.checkpoint = False
+        seat.ticket, ticket.seat = ticket, seat
+        ticket.row = ticket.reused = keep
+        self._touch(seat)
+        forked = source.seq if source is not None and source is not seat else None
+        return Admission(ticket, tuple(one.seq for one in forget), forked, ticket.plan.position(keep) if keep else 0)
+
+    def _seat_for(self, source: Seat | None, keep: int) -> Seat | None:
+        """An idle seat: the source itself when nothing of worth is lost by it, else an empty one, else the oldest."""
+        idle = [seat for seat in self.seats if seat.ticket is None]
+        if not idle:
+            return None
+        in_place = source is not None and source.ticket is None and not source.checkpoint
+        if source is not None and in_place and keep == len(source.rows):
+            return source
+        empty = next((seat for seat in idle if not seat.rows), None)
+        if empty is not None:
+            return empty
+        if source is not None and in_place and self.can_roll_back and min(source.rows[keep:]) >= 0:
+            return source  # only an old question and its answer go
+        others = [seat for seat in idle if seat is not source]
+        if not others:
+            return source if source is not None and self.can_roll_back and in_place else None
+        return min(others, key=lambda seat: seat.touched)
+
+    def _fits(self, ticket: Ticket, seat: Seat, source: Seat | None, keep: int, forget: list[Seat]) -> bool:
+        """Whether all tickets could take what they have reserved."""
+        held: set[int] = set()
+        for one in self.seats:
+            if one in forget or (one is seat and one is not source):
+                continue
+            held.update(one.serials[:keep] if one is seat else one.serials)
+        growth = sum(other.reserve - other.row for other in self.active)
+        return len(held) + growth + ticket.reserve - keep <= self.n_ctx
+
+    # ------------------------------------------------------------------------------------------ steps
+
+    def pictures(self) -> list[tuple[Ticket, PictureSegment]]:
+        """The picture each ticket waits for, oldest ticket first."""
+        found = []
+        for ticket in self.active:
+            segment = ticket.segment
+            if isinstance(segment, PictureSegment):
+                found.append((ticket, segment))
+        return found
+
+    def row_step(self, ready: Callable[[Ticket], bool]) -> RowStep | None:
+        """As many ready picture rows as one batch holds; a bidirectional picture whole or not at all."""
+        takes = []
+        room = self.n_batch
+        causal = True
+        for ticket, segment in self.pictures():
+            if not ready(ticket):
+                continue
+            if takes and segment.bidirectional == causal:
+                continue  # the other kind; next time
+            offset = ticket.plan.at(ticket.row)[1]
+            rows = min(segment.rows - offset, room)
+            if rows <= 0 or (segment.bidirectional and rows < segment.rows):
+                continue
+            causal = not segment.bidirectional
+            takes.append((ticket, rows, segment, offset))
+            room -= rows
+        return RowStep(tuple(takes), causal) if takes else None
+
+    def token_step(self) -> TokenStep | None:
+        """A token of each answer under way, and as much text of prompts as the batch still holds."""
+        tokens: list[int] = []
+        positions: list[int] = []
+        seqs: list[int] = []
+        takes: list[tuple[Ticket, int, int | None]] = []
+        outputs: list[int] = []
+        for ticket in sorted(self.active, key=lambda ticket: ticket.pending is None):
+            assert ticket.seat is not None
+            room = self.n_batch - len(tokens)
+            if room <= 0:
+                break
+            if ticket.pending is not None:
+                new = [ticket.pending]
+                start = ticket.plan.positions + ticket.row - ticket.plan.rows
+            else:
+                index, offset = ticket.plan.at(ticket.row)
+                segment = ticket.plan.segments[index]
+                if not isinstance(segment, TextSegment):
+                    continue
+                new = list(segment.tokens[offset : offset + room])
+                start = ticket.plan.position_starts[index] + offset
+            tokens += new
+            positions += range(start, start + len(new))
+            seqs += [ticket.seat.seq] * len(new)
+            output = None
+            if ticket.row + len(new) >= ticket.plan.rows:
+                output = len(tokens) - 1
+                outputs.append(output)
+            takes.append((ticket, len(new), output))
+        if not tokens:
+            return None
+        logits = np.zeros(len(tokens), np.bool_)
+        logits[outputs] = True
+        as_int32 = (np.array(values, np.int32) for values in (tokens, positions, seqs))
+        return TokenStep(*as_int32, logits, tuple(takes))
+
+    def commit(self, taken: Iterable[tuple[Ticket, int]]) -> list[tuple[int, int]]:
+        """These many rows of these tickets are in the cache now. Returns sequences to fork whole: (source, target)."""
+        forks = []
+        for ticket, count in taken:
+            seat = ticket.seat
+            assert seat is not None
+            if ticket.pending is not None:
+                seat.rows.append(ticket.pending)
+            else:
+                seat.rows.extend(ticket.plan.identities[ticket.row : ticket.row + count].tolist())
+            seat.serials.extend(range(self._serial, self._serial + count))
+            self._serial += count
+            ticket.row += count
+            if not self.can_roll_back and ticket.row == ticket.plan.anchor:
+                target = self._checkpoint(seat)
+                if target is not None:
+                    forks.append((seat.seq, target))
+        return forks
+
+    def _checkpoint(self, seat: Seat) -> int | None:
+        """Keep a copy of a sequence as it stands, for models that can not go back to it."""
+        idle = [one for one in self.seats if one.ticket is None and one.rows != seat.rows]
+        if not idle or any(one.rows == seat.rows for one in self.seats if one is not seat):
+            return None
+        target = min(idle, key=lambda one: (bool(one.rows), one.touched))
+        target.rows, target.serials, target.checkpoint = seat.rows[:], seat.serials[:], True
+        self._touch(target)
+        return target.seq
+
+    def picked(self, ticket: Ticket, token: int) -> None:
+        """The next token of the ticket's answer."""
+        ticket.pending = token
+        ticket.answered.append(token)
+
+    def rewind(self, ticket: Ticket, row: int) -> None:
+        """The ticket's rows from `row` on are lost; 0 for all, where the answer so far is computed again too."""
+        assert ticket.seat is not None
+        ticket.seat.truncate(row)
+        ticket.row = row
+        if row == 0:
+            ticket.plan = ticket.plan.extended(ticket.answered)
+            ticket.answered, ticket.pending, ticket.reused = [], None, 0
+
+    def _touch(self, seat: Seat) -> None:
+        self._clock += 1
+        seat.touched = self._clock
+
+
+def _common(rows: array[int], identities: Identities) -> int:
+    return common_prefix(np.frombuffer(rows, np.int64), identities) if rows else 0

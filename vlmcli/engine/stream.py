@@ -1,0 +1,52 @@
+"""Tokens' bytes become an answer's text: whole characters only, and nothing from a stop string on. Pure."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+
+class TextStream:
+    """Feed it bytes, show what it returns; `text` is everything shown so far.
+
+    Bytes that can not be UTF-8 become U+FFFD. The start of what may become a stop string is held back until it is
+    known to be one or not.
+    """
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._stop = tuple(one for one in stop if one)
+        self._held = ""
+        self.text = ""
+        self.stopped = False
+
+    def feed(self, piece: bytes) -> str:
+        """The text that is certain now. Sets `stopped` when a stop string has come."""
+        return self._take(self._decoder.decode(piece))
+
+    def finish(self) -> str:
+        """What was held back, once no more bytes come."""
+        shown = self._take(self._decoder.decode(b"", final=True))
+        if not self.stopped:
+            shown += self._held
+            self.text += self._held
+            self._held = ""
+        return shown
+
+    def _take(self, new: str) -> str:
+        if self.stopped or not new:
+            return ""
+        self._held += new
+        found = [at for at in (self._held.find(one) for one in self._stop) if at >= 0]
+        if found:
+            shown, self._held, self.stopped = self._held[: min(found)], "", True
+        else:
+            keep = max((_overlap(self._held, one) for one in self._stop), default=0)
+            shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        self.text += shown
+        return shown
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that is a beginning of `stop`."""
+    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,300 @@
+"""Messages become prompt parts through the model's own chat template.
+
+A template is a program that came with a download, so it runs in Jinja's sandbox, bounded in time and output. What a
+user wrote never enters it: random sentinels stand for texts and pictures while it runs, and are replaced afterwards.
+So a text can not become a template instruction or a picture's place, and `parts` keeps it from becoming a special
+token. Pure: it knows a vocabulary only through a protocol.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import FrameType
+from typing import Any, Protocol
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+from jinja2 import nodes
+from jinja2.parser import Parser
+
+from vlmcli.errors import TemplateError
+from vlmcli.values import Message, Picture
+
+MAX_SECONDS = 2.0
+MAX_CHARACTERS = 1_000_000  # of a template's own output; users' texts come on top
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Text the template wrote: special tokens in it are meant."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """Text somebody gave: nothing in it is special."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the request's n-th picture goes."""
+
+    picture: int
+
+
+Piece = Plain | Given | Place
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """Text to tokenise in one go."""
+
+    text: str
+    parse_special: bool
+
+
+Part = TextPart | Place
+
+
+class Vocabulary(Protocol):
+    """What `parts` must know of a model's tokens."""
+
+    def tokenize(self, text: str, parse_special: bool) -> list[int]:
+        """Token ids of a text."""
+
+    def text(self, token: int) -> str:
+        """A token's text."""
+
+    def is_special(self, token: int) -> bool:
+        """Control, unknown, or the end of an answer."""
+
+    def is_added(self, token: int) -> bool:
+        """Added by hand: found in any text, whether or not special tokens are asked for."""
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}…{% endgeneration %}` marks what to train on; here it is only its content."""
+
+    tags = {"generation"}  # noqa: RUF012 - Jinja's own declaration
+
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
+    """The sandbox, where multiplying can not make a gigabyte out of two letters."""
+
+    intercepted_binops = frozenset(["*", "**"])
+
+    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(value) if isinstance(value, str | list | tuple) else abs(value) for value in (left, right)]
+        if (operator == "**" and max(sizes) > 64) or sizes[0] * sizes[1] > MAX_CHARACTERS:
+            raise jinja2.exceptions.SecurityError("it computes something too large")
+        return super().call_binop(context, operator, left, right)
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise in this thread when Python code has run for longer: a template is Python code once compiled."""
+    deadline = time.monotonic() + seconds
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if time.monotonic() > deadline:
+            raise jinja2.exceptions.SecurityError(f"it runs for more than {seconds:g} s")
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def _raise(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+class ChatTemplate:
+    """One model's chat template, compiled, and what it expects `content` to be."""
+
+    def __init__(self, source: str | None, bos: str = "", eos: str = "") -> None:
+        if not source:
+            raise TemplateError(
+                "the model's file has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
+            )
+        self.bos = bos
+        sandbox = _Sandbox(
+            trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation], autoescape=False
+        )
+        sandbox.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+        sandbox.globals |= {
+            "bos_token": bos,
+            "eos_token": eos,
+            "raise_exception": _raise,
+            "strftime_now": lambda form: datetime.now().strftime(form),
+        }
+        try:
+            self._template = sandbox.from_string(source)
+        except (jinja2.TemplateError, RecursionError, ValueError) as error:
+            raise TemplateError(f"the model's chat template is no Jinja template ({error})", "name another: --chat-template") from error
+        self._typed = self._wants_parts()
+
+    def _wants_parts(self) -> bool:
+        """Whether `content` must be a list of typed parts: a template shows it by losing a plain string."""
+        probe = f"{secrets.randbelow(10**18):018d}"
+        for typed in (False, True):
+            content: object = [{"type": "text", "text": probe}] if typed else probe
+            try:
+                if probe in self._run([{"role": "user", "content": content}]):
+                    return typed
+            except TemplateError:
+                continue
+        return False  # it needs more than one message, or fails; then rendering will say so
+
+    def _run(self, messages: list[dict[str, object]]) -> str:
+        pieces: list[str] = []
+        size = 0
+        try:
+            with _time_limit(MAX_SECONDS):
+                for piece in self._template.generate(messages=messages, add_generation_prompt=True):
+                    size += len(piece)
+                    if size > MAX_CHARACTERS:
+                        raise jinja2.exceptions.SecurityError(f"it writes more than {MAX_CHARACTERS} characters")
+                    pieces.append(piece)
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise TemplateError(f"the model's chat template fails ({error})", "name another: --chat-template") from error
+        return "".join(pieces)
+
+    def render(self, messages: Sequence[Message]) -> list[Piece]:
+        """The prompt for the next assistant turn, with texts and pictures in place.
+
+        A system message that the template refuses or drops is put before the first user turn's text. Raises
+        TemplateError when any other text is lost, or a picture is not there exactly once.
+        """
+        try:
+            return self._render(messages)
+        except TemplateError:
+            folded = _fold_system(messages)
+            if folded is None:
+                raise
+            return self._render(folded)
+
+    def _render(self, messages: Sequence[Message]) -> list[Piece]:
+        nonce = f"{secrets.randbelow(10**24):024d}"  # digits survive upper-casing, escaping and trimming
+        given: list[Given | Place] = []
+        rows: list[dict[str, object]] = []
+        for message in messages:
+            marks = ""
+            for part in message.content:
+                marks += f"{nonce}{len(given):06d}"
+                pictures = sum(isinstance(one, Place) for one in given)
+                given.append(Place(pictures) if isinstance(part, Picture) else Given(part))
+            content: object = [{"type": "text", "text": marks}] if self._typed else marks
+            rows.append({"role": message.role, "content": content})
+        text = self._run(rows)
+        split = re.split(rf"{nonce}(\d{{6}})", text)
+        seen = Counter(int(index) for index in split[1::2])
+        for index, one in enumerate(given):
+            wrong = seen[index] != 1 if isinstance(one, Place) else seen[index] == 0
+            if wrong:
+                what = "a picture" if isinstance(one, Place) else "a part of the question"
+                how = "loses" if seen[index] == 0 else "repeats"
+                raise TemplateError(f"the model's chat template {how} {what}", "name another: --chat-template")
+        pieces: list[Piece] = []
+        for n, part in enumerate(split):
+            if n % 2:
+                pieces.append(given[int(part)])
+            elif part:
+                pieces.append(Plain(part))
+        return pieces
+
+
+def _fold_system(messages: Sequence[Message]) -> list[Message] | None:
+    """The messages with the system's text before the first user turn's; None when there is nothing to fold."""
+    system = [part for message in messages if message.role == "system" for part in message.content]
+    rest = [message for message in messages if message.role != "system"]
+    first = next((n for n, message in enumerate(rest) if message.role == "user"), None)
+    if not system or first is None:
+        return None
+    rest[first] = Message("user", (*system, "\n\n", *rest[first].content))
+    return rest
+
+
+def parts(pieces: Sequence[Piece], vocabulary: Vocabulary) -> list[Part]:
+    """Join pieces into as few texts as possible, with given text never read as special tokens.
+
+    One text between two pictures, as upstream's tools tokenise it, wherever that brings no special token but the
+    template's own. Otherwise each given text stands alone, and is cut inside whatever would be an added token that
+    the template uses as a marker.
+    """
+    result: list[Part] = []
+    run: list[Plain | Given] = []
+    markers = _markers(pieces, vocabulary)
+    for piece in [*pieces, None]:
+        if isinstance(piece, Plain | Given):
+            run.append(piece)
+            continue
+        if run:
+            result += _join(run, vocabulary, markers)
+            run = []
+        if piece is not None:
+            result.append(piece)
+    return result
+
+
+def _markers(pieces: Sequence[Piece], vocabulary: Vocabulary) -> frozenset[int]:
+    """Added tokens in the template's own text that look like <this> or [this]: it means them as special ones."""
+    return frozenset(
+        token
+        for piece in pieces
+        if isinstance(piece, Plain)
+        for token in vocabulary.tokenize(piece.text, True)
+        if vocabulary.is_added(token) and re.fullmatch(r"<.+>|\[.+\]", vocabulary.text(token))
+    )
+
+
+def _join(run: list[Plain | Given], vocabulary: Vocabulary, markers: frozenset[int]) -> list[Part]:
+    def specials(text: str) -> list[int]:
+        tokens = vocabulary.tokenize(text, True)
+        return [token for token in tokens if token in markers or vocabulary.is_special(token)]
+
+    whole = "".join(piece.text for piece in run)
+    meant = [token for piece in run if isinstance(piece, Plain) for token in specials(piece.text)]
+    if specials(whole) == meant:
+        return [TextPart(whole, True)] if whole else []
+    result: list[Part] = []
+    for piece in run:
+        if isinstance(piece, Plain):
+            result.append(TextPart(piece.text, True))
+        else:
+            result += [TextPart(text, False) for text in _cut(piece.text, vocabulary, markers) if text]
+    return result
+
+
+def _cut(text: str, vocabulary: Vocabulary, markers: frozenset[int]) -> list[str]:
+    """Cut a text after the first character of each marker in it, so that no tokeniser finds one."""
+    names = sorted((re.escape(vocabulary.text(token)[0]) + "(?=" + re.escape(vocabulary.text(token)[1:]) + ")" for token in markers), key=len)
+    if not names:
+        return [text]
+    cuts = [match.end() for match in re.finditer("|".join(names), text)]
+    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def begins_with(pieces: Sequence[Piece], text: str) -> bool:
+    """Whether the prompt's first piece is the template's and begins with this text."""
+    return bool(text and pieces and isinstance(pieces[0], Plain) and pieces[0].text.startswith(text))

@@ -1,0 +1,167 @@
+"""Pictures become rows of the language model's space: from memory, else through the encoder.
+
+A prompt is planned with placeholders, which need only sizes. Pixels are read and prepared (scaled, tiled, normalised
+by libmtmd) in a small pool, ahead of the encoder, and only for what no cache holds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text
+from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
+from vlmcli.engine.template import Part, TextPart
+from vlmcli.errors import Cancelled, NativeError
+from vlmcli.values import Picture
+
+MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered prompt and its pictures, ready to be tokenised."""
+
+    parts: tuple[Part, ...]
+    pictures: tuple[Picture, ...]
+    add_bos: bool
+
+
+def _chunks(projector: Projector, prompt: Prompt, real: int | None = None) -> Chunks:
+    """Tokenise the whole prompt, with pixels for picture `real` only.
+
+    Always the whole: a few families' chunks depend on what stands before them.
+    """
+    parts: list[Text | Bitmap] = []
+    for part in prompt.parts:
+        if isinstance(part, TextPart):
+            parts.append(Text(part.text, part.parse_special))
+        else:
+            picture = prompt.pictures[part.picture]
+            pixels = picture.pixels() if part.picture == real else None
+            parts.append(Bitmap(f"{picture.identity}#{part.picture}", picture.size, pixels))
+    return projector.chunks(parts, prompt.add_bos)
+
+
+def plan(projector: Projector, prompt: Prompt) -> Plan:
+    """The prompt's segments, without touching a pixel."""
+    segments: list[Segment] = []
+    tiles: Counter[int] = Counter()
+    with _chunks(projector, prompt) as chunks:
+        for chunk in chunks.read():
+            if not chunk.id:
+                segments.append(TextSegment(chunk.tokens))
+                continue
+            identity, _, number = chunk.id.rpartition("#")
+            picture = int(number)
+            tile = tiles[picture]
+            tiles[picture] += 1
+            key = picture_key(identity, tile, chunk.rows, chunk.grid)
+            segments.append(
+                PictureSegment(picture, tile, key, chunk.rows, chunk.positions, chunk.grid, chunk.bidirectional)
+            )
+    return Plan(segments)
+
+
+@dataclass
+class Spent:
+    """Seconds a request waited for pixels, and for the encoder."""
+
+    picture: float = 0.0
+    encode: float = 0.0
+
+
+class Vision:
+    """The encoder behind its memory: an embedding is computed once for all requests that show its picture."""
+
+    def __init__(self, projector: Projector, flag: AbortFlag, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.projector = projector
+        self.flag = flag
+        self.encodes = 0
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pixels")
+        self._memory: OrderedDict[str, Float32] = OrderedDict()
+        self._bytes = 0
+        self._limit = memory_bytes
+
+    def known(self, key: str) -> Float32 | None:
+        """An embedding from memory: float32 [rows, n_embd_inp]."""
+        rows = self._memory.get(key)
+        if rows is not None:
+            self._memory.move_to_end(key)
+        return rows
+
+    def keep(self, key: str, rows: Float32) -> None:
+        """Remember an embedding, and forget the least recently used ones beyond the limit."""
+        if key in self._memory or rows.nbytes > self._limit:
+            return
+        self._memory[key] = rows
+        self._bytes += rows.nbytes
+        while self._bytes > self._limit:
+            self._bytes -= self._memory.popitem(last=False)[1].nbytes
+
+    def close(self) -> None:
+        """Wait for the pool; the projector is the caller's."""
+        self.pool.shutdown(wait=True, cancel_futures=True)
+        self._memory.clear()
+
+
+class Pictures:
+    """One request's pictures on their way to rows."""
+
+    def __init__(self, vision: Vision, prompt: Prompt) -> None:
+        self._vision = vision
+        self._prompt = prompt
+        self._prepared: dict[int, Future[Chunks]] = {}
+        self.spent = Spent()
+
+    def prepare(self, segment: PictureSegment) -> None:
+        """Begin to prepare the segment's picture in the pool, unless its rows are in memory."""
+        if segment.picture not in self._prepared and self._vision.known(segment.key) is None:
+            work = self._vision.pool.submit(_chunks, self._vision.projector, self._prompt, segment.picture)
+            self._prepared[segment.picture] = work
+
+    def known(self, segment: PictureSegment) -> Float32 | None:
+        """The segment's rows if no encoding is needed."""
+        return self._vision.known(segment.key)
+
+    def encode(self, segment: PictureSegment, on_layer: Callable[[int], None]) -> Float32:
+        """The segment's rows through the encoder. Raises Cancelled, SourceError, RequestError, NativeError."""
+        started = time.monotonic()
+        self.prepare(segment)
+        work = self._prepared[segment.picture]
+        while not wait([work], timeout=0.05).done:
+            if self._vision.flag.is_set():
+                raise Cancelled()
+        chunks = work.result()
+        ready = time.monotonic()
+        self.spent.picture += ready - started
+        name = f"{self._prompt.pictures[segment.picture].identity}#{segment.picture}"
+        index = [n for n, id in enumerate(chunks.ids) if id == name][segment.tile]
+        try:
+            rows = self._vision.projector.encode(chunks, index, on_layer)
+        finally:
+            self.spent.encode += time.monotonic() - ready
+        if len(rows) != segment.rows:
+            raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
+        self._vision.encodes += 1
+        self._vision.keep(segment.key, rows)
+        return rows
+
+    def release(self, picture: int) -> None:
+        """Free a picture's prepared pixels: all its tiles are encoded."""
+        work = self._prepared.pop(picture, None)
+        if work is not None and not work.cancel():
+            work.add_done_callback(_close)
+
+    def close(self) -> None:
+        """Free all prepared pixels."""
+        for picture in list(self._prepared):
+            self.release(picture)
+
+
+def _close(work: Future[Chunks]) -> None:
+    if not work.cancelled() and work.exception() is None:
+        work.result().close()

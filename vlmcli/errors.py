@@ -1,0 +1,101 @@
+"""Every error a user can meet.
+
+    VlmError                 1  500
+    ├── UsageError           2  400   the command line or the request is not of a form that can be served
+    ├── SourceError          1  400   a picture cannot be read; names it
+    ├── ModelError           1  503   a model is missing, broken or does not fit its projector; names it
+    │   └── TemplateError    1  503   its chat template cannot be rendered
+    ├── RequestError         1  400   the engine cannot answer this request
+    │   ├── ContextFull      1  400   the prompt needs more cells than the context has
+    │   └── NoPicture        1  400   there would be no picture rows in the prompt
+    ├── NativeError         70  500   llama.cpp gave up
+    └── Cancelled          130  499   somebody said stop
+
+The columns are the process's exit code and the HTTP status. Each error says in one line what is wrong, naming
+the thing, and in `hint` what to do about it. Raised where the knowledge is; shown in one place.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Exit(IntEnum):
+    """What the exit code of `vlm` means."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    NATIVE = 70
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+class VlmError(Exception):
+    """Something a user can be told: `message` what is wrong, `hint` what to do (may be empty)."""
+
+    exit_code: ClassVar[Exit] = Exit.FAILED
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)  # both, so that an error survives a pickle
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class UsageError(VlmError):
+    """The command line, or a request's form, is wrong."""
+
+    exit_code = Exit.USAGE
+    http_status = 400
+
+
+class SourceError(VlmError):
+    """A picture cannot be read; the message names its source."""
+
+    http_status = 400
+
+
+class ModelError(VlmError):
+    """A model is missing, damaged, or does not fit its projector."""
+
+    http_status = 503
+
+
+class TemplateError(ModelError):
+    """A model's chat template is absent or cannot be rendered."""
+
+
+class RequestError(VlmError):
+    """The engine cannot answer this request; the next one may be fine."""
+
+    http_status = 400
+
+
+class ContextFull(RequestError):
+    """The prompt has more rows than the context has cells."""
+
+
+class NoPicture(RequestError):
+    """No picture would reach the language model, so no answer may be given."""
+
+
+class NativeError(VlmError):
+    """llama.cpp failed where it should not have."""
+
+    exit_code = Exit.NATIVE
+
+
+class Cancelled(VlmError):
+    """The request was cancelled."""
+
+    exit_code = Exit.INTERRUPTED
+    http_status = 499
+
+    def __init__(self, message: str = "cancelled", hint: str = "") -> None:
+        super().__init__(message, hint)

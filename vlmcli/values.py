@@ -1,0 +1,305 @@
+"""The nouns that travel between modules: frozen, without I/O, standard library only.
+
+A `Request` goes into a `Runner`; `Event`s come out of it. Whoever drives a runner (a verb, a chat, a folder run, a
+server) knows nothing else about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from vlmcli.errors import VlmError
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, upright and RGB, whose pixels are read only when somebody needs them.
+
+    Attributes:
+        identity: sha256, in hex, of `"{width}x{height}\\n"` and the pixels: equal pictures are equal wherever they came from.
+        size: width and height in pixels.
+        source: where it came from, for messages and records.
+        load: gives width * height * 3 bytes, rows from the top, RGB.
+    """
+
+    identity: str
+    size: tuple[int, int]
+    source: str = field(compare=False)
+    load: Callable[[], bytes] = field(compare=False, repr=False)
+
+    def pixels(self) -> bytes:
+        """The pixels: uint8, height x width x 3, row-major."""
+        return self.load()
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn: text and pictures in the order the model shall meet them."""
+
+    role: Role
+    content: tuple[str | Picture, ...]
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures of this turn, in order."""
+        return tuple(part for part in self.content if isinstance(part, Picture))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer's tokens are picked; the default is greedy.
+
+    Attributes:
+        temperature: 0 picks the likeliest token and ignores the rest of this class but `repeat_penalty`.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        top_p: keep the likeliest tokens that together reach this probability; 1 keeps all.
+        min_p: drop tokens less likely than this share of the likeliest one's probability; 0 drops none.
+        repeat_penalty: divide the logits of the answer's last 64 tokens by this; 1 is off.
+        seed: for a repeatable answer; None draws one.
+    """
+
+    temperature: float = 0.0
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question to a model about at least one picture."""
+
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """All pictures of all turns, in order."""
+        return tuple(picture for message in self.messages for picture in message.pictures)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Counts of rows, one for each token or picture row the language model has seen.
+
+    Attributes:
+        picture_tokens: rows that came out of the projector.
+        prompt_tokens: all rows of the prompt, those of pictures among them.
+        reused_tokens: how many of the prompt's rows were in the KV cache already.
+        answer_tokens: tokens generated, without the one that ends the turn.
+    """
+
+    picture_tokens: int = 0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    answer_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds. A step that serves several requests is shared out by their rows in it.
+
+    Attributes:
+        load: opening the model and the projector, before the first request of an engine only.
+        picture: reading, turning and preparing pixels, where the request had to wait for it.
+        encode: the vision encoder and the projector.
+        prefill: the language model over the prompt's rows.
+        generate: the language model over the answer's tokens.
+    """
+
+    load: float = 0.0
+    picture: float = 0.0
+    encode: float = 0.0
+    prefill: float = 0.0
+    generate: float = 0.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a request."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    model: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """The request has a place in the cache; its prefill begins."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come, 0 to 1. `id` is None for the model's loading."""
+
+    id: int | None
+    stage: Literal["load", "encode", "prefill"]
+    done: float
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The next piece of an answer: whole characters, never a special token."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Done:
+    """The request is answered."""
+
+    id: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The request will not be answered; the others go on."""
+
+    id: int
+    error: VlmError
+
+
+Event = Started | Progress | Delta | Done | Failed
+
+
+class Runner(Protocol):
+    """Whatever answers requests: an engine, one in a child process, a server far away."""
+
+    def submit(self, request: Request) -> int:
+        """Take a request and return its id at once."""
+
+    def cancel(self, id: int) -> None:
+        """End a request soon, with `Failed(id, Cancelled())`; one that has ended is left alone."""
+
+    def events(self) -> Iterator[Event]:
+        """All events as they come, until the runner is closed."""
+
+    def close(self) -> None:
+        """End everything and free it; may be called twice."""
+
+
+def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[Event]:
+    """Submit requests, at most `window` ahead of their answers, and yield their events until the last has ended.
+
+    Ids are the runner's: the n-th request submitted here has the n-th smallest. Left early (an exception, a closed
+    generator), it cancels what it had submitted.
+    """
+    source = iter(requests)
+    open_ids: set[int] = set()
+    more = True
+    events = runner.events()
+    try:
+        while True:
+            while more and len(open_ids) < window:
+                request = next(source, None)
+                if request is None:
+                    more = False
+                else:
+                    open_ids.add(runner.submit(request))
+            if not open_ids:
+                return
+            event = next(events, None)
+            if event is None:
+                return
+            if event.id is not None and event.id not in open_ids:
+                continue
+            if isinstance(event, Done | Failed):
+                open_ids.discard(event.id)
+            yield event
+    finally:
+        for id in open_ids:
+            runner.cancel(id)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of a model beside its files: data, not code.
+
+    Attributes:
+        about: up to three lines for a person.
+        notice: one line for stderr whenever the model is used; empty for most.
+        chat_template: a Jinja template that replaces the file's own, or None.
+        stop: strings that end an answer, for models that have no end-of-turn token.
+    """
+
+    about: tuple[str, ...] = ()
+    notice: str = ""
+    chat_template: str | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A language model's weights, its projector's, and what is known of the two.
+
+    Attributes:
+        name: what the user called it.
+        model: the language model's GGUF file.
+        projector: the projector's GGUF file, with the vision encoder in it.
+        card: facts beside the files.
+        encoder_layers: the vision encoder's depth, for progress; 0 when unknown.
+    """
+
+    name: str
+    model: Path
+    projector: Path
+    card: Card = Card()
+    encoder_layers: int = 0
+
+
+@dataclass(frozen=True)
+class Device:
+    """A compute device as llama.cpp names it; memory in bytes."""
+
+    name: str
+    description: str
+    kind: Literal["cpu", "gpu", "igpu", "accel", "meta"]
+    memory_free: int
+    memory_total: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a model has to fit: `cores` are the physical cores this process may use."""
+
+    cores: int
+    memory_free: int
+    devices: tuple[Device, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a model is put onto a machine.
+
+    Attributes:
+        n_ctx: KV cache cells, shared by all sequences.
+        n_parallel: requests that may be under way together.
+        n_batch: rows that go into one decode at most.
+        n_gpu_layers: layers of the language model on a GPU; -1 for all.
+        projector_on_gpu: whether encoder and projector use a GPU if there is one.
+        threads: CPU threads for both.
+        reason: the choice in words.
+    """
+
+    n_ctx: int = 8192
+    n_parallel: int = 8
+    n_batch: int = 512
+    n_gpu_layers: int = -1
+    projector_on_gpu: bool = True
+    threads: int = 4
+    reason: str = ""
