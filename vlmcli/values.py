@@ -135,6 +135,18 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Result:
+    """One question, its pictures' sources, and what came of it: a text, or an error."""
+
+    sources: tuple[str, ...]
+    question: str
+    model: str
+    text: str = ""
+    answer: Answer | None = None
+    error: VlmError | None = None
+
+
+@dataclass(frozen=True)
 class Started:
     """The request has a place in the cache; its prefill begins."""
 

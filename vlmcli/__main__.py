@@ -1,0 +1,7 @@
+"""`python -m vlmcli` is `vlm`."""
+
+import sys
+
+from vlmcli.cli.app import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Contestants side by side in one run, on models this package makes itself."""

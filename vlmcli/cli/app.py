@@ -1,0 +1,119 @@
+"""The `vlm` command: its verbs, its logging, the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from vlmcli import __version__, settings
+from vlmcli.cli import manage, verbs
+from vlmcli.errors import Exit, VlmError
+from vlmcli.ui import Ui
+
+app = typer.Typer(
+    name="vlm",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(no_args_is_help=True)(verbs.ask)
+app.command()(manage.show)
+
+_ClickException = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
+
+
+def _version(wanted: bool) -> None:
+    if not wanted:
+        return
+    from vlmcli.engine import native
+
+    with Ui() as ui:
+        facts = native.versions()
+        ui.line(f"vlm {__version__}")
+        ui.line(f"llama.cpp {facts['llama.cpp']}, llama-cpp-python {facts['llama-cpp-python']}, Python {sys.version.split()[0]}")
+        for device in native.devices():
+            ui.line(f"{device.kind} {device.name}: {device.description}, {device.memory_total >> 20} MiB")
+        ui.line(facts["features"])
+    raise typer.Exit
+
+
+@app.callback()
+def _vlm(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Versions, and what llama.cpp can use here.")
+    ] = False,
+) -> None:
+    """Ask questions about pictures on your own machine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `vlm` and return its exit code."""
+    words = _join_options(list(sys.argv[1:] if arguments is None else arguments))
+    _log(words)
+    try:
+        result = app(words, prog_name="vlm", standalone_mode=False)
+        code = result if isinstance(result, int) else Exit.DONE
+        sys.stdout.flush()
+        return code
+    except typer.Exit as exit:
+        return exit.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return _silence(Exit.PIPE_CLOSED)
+    except VlmError as error:
+        if settings.load().debug:
+            traceback.print_exc()
+        Ui().error(error)
+        return _silence(error.exit_code)
+    except _ClickException as error:
+        Ui().error(VlmError(*_usage(error)))
+        return Exit.USAGE
+
+
+def _join_options(words: list[str]) -> list[str]:
+    """`-o KEY VALUE`, as in `llm`, becomes `-o KEY=VALUE`, which the parser knows."""
+    joined: list[str] = []
+    while words:
+        word = words.pop(0)
+        joined.append(word)
+        if word == "--":
+            return joined + words
+        if word in ("-o", "--option") and len(words) >= 2 and "=" not in words[0]:
+            joined.append(f"{words.pop(0)}={words.pop(0)}")
+    return joined
+
+
+def _usage(error: BaseException) -> tuple[str, str]:
+    context = getattr(error, "ctx", None)
+    message = getattr(error, "format_message", lambda: str(error))()
+    return message.rstrip("."), f"see {context.command_path} --help" if context is not None else "see vlm --help"
+
+
+def _log(words: Sequence[str]) -> None:
+    """Log records go to stderr as far as -v asks; without it llama.cpp is silent."""
+    level = sum(word == "--verbose" or (word[:1] == "-" and set(word[1:]) == {"v"} and len(word) - 1) for word in words)
+    if level:
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
+        logging.getLogger("vlmcli").setLevel(logging.INFO if level == 1 else logging.DEBUG)
+        logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
+
+
+def _silence(code: Exit) -> Exit:
+    """Nobody may read stdout any more: let Python's own flush at exit have somewhere to go."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""A GGUF file's header: what it is, what its tensors are, and whether they are all there.
+
+Reads metadata and tensor infos, never weights. Every count and length in it is checked against the file before it is
+used: the file is a stranger's. Format: ggml, docs/gguf.md, versions 2 and 3.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from vlmcli.errors import ModelError
+
+MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundred thousand
+MAX_TENSORS = 100_000
+MAX_KEYS = 100_000
+MAX_TEXT = 8 << 20  # bytes of one string; chat templates reach some tens of thousands
+KEEP_ITEMS = 64  # arrays longer than this are skipped, not kept
+
+AGAIN = "download it again"
+
+# Scalar types by their number in the file; 8 is a string, 9 an array.
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+
+# ggml's tensor types: (elements in a block, bytes of a block); ggml.c, type_traits.
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
+    23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
+    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor's place: dimensions in ggml's order, type by number, bytes from the start of the data."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None when the type is not known here."""
+        if self.kind not in _BLOCKS:
+            return None
+        elements, size = _BLOCKS[self.kind]
+        return prod(self.shape) // elements * size
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a GGUF file says of itself. Long arrays are left out of `metadata`."""
+
+    path: Path
+    metadata: dict[str, Any]
+    tensors: tuple[Tensor, ...]
+    data: int
+    file_size: int
+
+    @property
+    def architecture(self) -> str:
+        """`general.architecture`; "clip" for projectors."""
+        return str(self.metadata.get("general.architecture", ""))
+
+    @property
+    def is_projector(self) -> bool:
+        """Whether it holds a vision encoder and projector, not a language model."""
+        return self.architecture == "clip"
+
+    @property
+    def name(self) -> str:
+        """`general.name`, or the file's."""
+        return str(self.metadata.get("general.name") or self.path.stem)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers in all tensors of this file."""
+        return sum(prod(tensor.shape) for tensor in self.tensors)
+
+    def number(self, key: str, default: int = 0) -> int:
+        """A metadata number of the architecture, `{arch}.{key}`; of an array, the largest."""
+        value = self.metadata.get(f"{self.architecture}.{key}", default)
+        if isinstance(value, list):
+            value = max(value, default=default)
+        return int(value) if isinstance(value, int | float) else default
+
+
+class _Reader:
+    def __init__(self, path: Path, data: mmap.mmap) -> None:
+        self.path = path
+        self.data = data
+        self.at = 0
+
+    def broken(self, what: str) -> ModelError:
+        return ModelError(f"{self.path}: not a whole GGUF file: {what}", AGAIN)
+
+    def scalar(self, code: str) -> Any:
+        size = struct.calcsize("<" + code)
+        if self.at + size > len(self.data):
+            raise self.broken("it ends inside its header")
+        (value,) = struct.unpack_from("<" + code, self.data, self.at)
+        self.at += size
+        return value
+
+    def text(self) -> str:
+        length = self.scalar("Q")
+        if length > MAX_TEXT or self.at + length > len(self.data):
+            raise self.broken(f"a string of {length} bytes")
+        raw = self.data[self.at : self.at + length]
+        self.at += length
+        return raw.decode("utf-8", "replace")
+
+    def value(self, kind: int) -> Any:
+        if kind == _STRING:
+            return self.text()
+        if kind == _ARRAY:
+            return self.array()
+        if kind not in _SCALARS:
+            raise self.broken(f"a value of unknown type {kind}")
+        return self.scalar(_SCALARS[kind])
+
+    def array(self) -> list[Any] | None:
+        kind, count = self.scalar("I"), self.scalar("Q")
+        if kind == _ARRAY or (kind != _STRING and kind not in _SCALARS):
+            raise self.broken(f"an array of type {kind}")
+        if count > MAX_ITEMS:
+            raise self.broken(f"an array of {count} values")
+        if count <= KEEP_ITEMS:
+            return [self.value(kind) for _ in range(count)]
+        if kind == _STRING:
+            self._skip_texts(count)
+        else:
+            self.at += struct.calcsize("<" + _SCALARS[kind]) * count
+        if self.at > len(self.data):
+            raise self.broken("it ends inside its header")
+        return None
+
+    def _skip_texts(self, count: int) -> None:
+        """Step over a vocabulary: hundreds of thousands of strings, so the loop is bare."""
+        unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
+        end = len(data)
+        try:
+            for _ in range(count):
+                at += 8 + unpack(data, at)[0]
+                if at > end:
+                    break
+        except struct.error:
+            at = end + 1
+        self.at = at
+
+
+def read(path: Path) -> Header:
+    """Read a header. Raises ModelError when the file is no GGUF, or says things that cannot be.
+
+    A file that has not changed is read once a process: a vocabulary takes a tenth of a second to step over.
+    """
+    try:
+        if path.is_dir():
+            raise ModelError(f"{path}: a folder, not a GGUF file", "name a file in it")
+        stat = path.stat()
+        return _read_file(path, stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: there is no such file", "check the path") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
+
+
+@lru_cache(maxsize=16)
+def _read_file(path: Path, size: int, _mtime: int) -> Header:
+    if size < 24:
+        raise ModelError(f"{path}: not a GGUF file ({size} bytes)", AGAIN)
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _read(_Reader(path, data), size)
+
+
+def _read(reader: _Reader, size: int) -> Header:
+    magic = reader.data[:4]
+    if magic != b"GGUF":
+        page = reader.data[:512].lstrip().lower()
+        if page.startswith((b"<!doctype", b"<html")):
+            raise ModelError(f"{reader.path}: a web page, not a GGUF file", AGAIN)
+        raise ModelError(f"{reader.path}: not a GGUF file", "name a .gguf file")
+    reader.at = 4
+    version = reader.scalar("I")
+    if version not in (2, 3):
+        raise ModelError(f"{reader.path}: GGUF version {version}, where 2 and 3 are known", "get a newer copy of the model")
+    n_tensors, n_keys = reader.scalar("Q"), reader.scalar("Q")
+    if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS:
+        raise reader.broken(f"{n_tensors} tensors and {n_keys} keys")
+    metadata = {}
+    for _ in range(n_keys):
+        key = reader.text()
+        value = reader.value(reader.scalar("I"))
+        if value is not None:
+            metadata[key] = value
+    tensors = []
+    for _ in range(n_tensors):
+        name = reader.text()
+        n_dims = reader.scalar("I")
+        if not 1 <= n_dims <= 4:
+            raise reader.broken(f"tensor {name!r} has {n_dims} dimensions")
+        shape = tuple(reader.scalar("Q") for _ in range(n_dims))
+        tensors.append(Tensor(name, shape, reader.scalar("I"), reader.scalar("Q")))
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 20 or alignment & (alignment - 1):
+        raise reader.broken(f"an alignment of {alignment}")
+    data = -(-reader.at // alignment) * alignment
+    return Header(reader.path, metadata, tuple(tensors), data, size)
+
+
+def check_whole(header: Header) -> None:
+    """Raise ModelError unless every tensor lies inside the file: llama.cpp loads a cut projector without a word."""
+    for tensor in header.tensors:
+        size = tensor.size
+        if size is not None and header.data + tensor.offset + size > header.file_size:
+            missing = header.data + tensor.offset + size - header.file_size
+            raise ModelError(
+                f"{header.path}: cut off: {missing} bytes or more are missing (tensor {tensor.name})", AGAIN
+            )

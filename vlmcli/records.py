@@ -1,0 +1,59 @@
+"""A `Result` as text: a line for people and shells, an object for programs. Pure.
+
+The object, one a line with `--json`:
+
+    {"v": 1, "sources": ["a.png"], "question": "…", "model": "demo", "answer": "…", "finish_reason": "stop",
+     "usage": {"picture_tokens": 64, …}, "timings": {"load": 0.02, …}}
+
+or, in place of the last four, `"error": {"type": "SourceError", "message": "…", "hint": "…"}`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from vlmcli.values import Result
+
+VERSION = 1
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def escape(text: str) -> str:
+    r"""One line, one field: backslash, tab, newline and return become `\\ \t \n \r`, undecodable bytes `\xNN`."""
+    return "".join(
+        f"\\x{ord(letter) - 0xDC00:02x}" if 0xDC80 <= ord(letter) <= 0xDCFF else _ESCAPES.get(letter, letter)
+        for letter in text
+    )
+
+
+def line(result: Result, fields: tuple[str, ...]) -> str:
+    """Fields before a tab and the answer."""
+    return "\t".join(escape(field) for field in (*fields, result.text))
+
+
+def record(result: Result) -> dict[str, Any]:
+    """The object of this module's docstring."""
+    head: dict[str, Any] = {
+        "v": VERSION,
+        "sources": list(result.sources),
+        "question": result.question,
+        "model": result.model,
+    }
+    if result.error is not None:
+        kind = type(result.error).__name__
+        return head | {"error": {"type": kind, "message": result.error.message, "hint": result.error.hint}}
+    assert result.answer is not None
+    return head | {
+        "answer": result.text,
+        "finish_reason": result.answer.finish_reason,
+        "usage": asdict(result.answer.usage),
+        "timings": {name: round(value, 4) for name, value in asdict(result.answer.timings).items()},
+    }
+
+
+def json_line(result: Result) -> str:
+    """The object on one line; undecodable bytes of a path as lone surrogates, `\\udcNN`, as Python writes them."""
+    text = json.dumps(record(result), ensure_ascii=False)
+    return "".join(f"\\u{ord(letter):04x}" if 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in text)

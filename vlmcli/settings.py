@@ -1,0 +1,63 @@
+"""What the user has decided, from flags, the environment and defaults: the only reader of os.environ.
+
+Settings stop at the command line; the engine gets plain values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vlmcli.errors import UsageError
+
+PREFIX = "VLM_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting there is, with its default; `sources` says where the others came from.
+
+    Attributes:
+        model: what `-m` takes; the variable VLM_MODEL.
+        mmproj: the projector's file, when it is not beside the model's.
+        ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
+        threads: CPU threads; 0 for one a physical core. VLM_THREADS.
+        gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
+        debug: show tracebacks. VLM_DEBUG.
+    """
+
+    model: str = ""
+    mmproj: str = ""
+    ctx: int = 0
+    threads: int = 0
+    gpu_layers: int = -1
+    debug: bool = False
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+
+def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings: flags that are not None go before the environment, that before the defaults."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for name, default in (("model", ""), ("ctx", 0), ("threads", 0), ("gpu_layers", -1), ("debug", False)):
+        variable = PREFIX + name.upper()
+        if text := environment.get(variable, ""):
+            values[name] = _parse(variable, text, type(default))
+            sources[name] = variable
+    for name, value in (flags or {}).items():
+        if value is not None:
+            values[name] = value
+            sources[name] = "--" + name.replace("_", "-")
+    return Settings(**values, sources=sources)
+
+
+def _parse(variable: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        return text.lower() not in ("0", "no", "false", "off")
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{variable}={text}: not a whole number", f"unset {variable} or give it one") from None

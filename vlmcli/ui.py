@@ -1,0 +1,155 @@
+"""Everything a person or a pipe sees: the only printer, the only importer of rich.
+
+stdout is data, stderr everything else. On a terminal stderr has one live line; otherwise it has no control codes and
+at most a line each five seconds. What comes from models and files can not move a terminal's cursor.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+from vlmcli.errors import VlmError
+from vlmcli.values import Answer, Delta, Event, Progress, Started
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+QUIET_SECONDS = 5.0
+_STAGES = {"load": "loading the model", "encode": "looking at the picture", "prefill": "reading"}
+
+
+def _visible(text: str) -> str:
+    """Control characters but tab and newline as U+FFFD."""
+    return "".join("\ufffd" if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 else c for c in text)
+
+
+class Ui:
+    """One command's output. Use it as a context manager, so that the live line always goes."""
+
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        self.stdout = sys.stdout if stdout is None else stdout
+        self.stderr = sys.stderr if stderr is None else stderr
+        self._live = self.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._status: Status | None = None
+        self._quiet_since = time.monotonic()
+        self._begun = False
+        if not self.stdout.isatty() and hasattr(self.stdout, "reconfigure"):
+            self.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+
+    def __enter__(self) -> Ui:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._clear()
+
+    # ------------------------------------------------------------------------------------------ stdout
+
+    def _write(self, text: str) -> None:
+        self._clear()
+        if self.stdout.isatty():
+            text = _visible(text).encode(self.stdout.encoding or "utf-8", "replace").decode(self.stdout.encoding or "utf-8")
+        try:
+            self.stdout.write(text)
+            self.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise VlmError(f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere") from error
+
+    def line(self, text: str) -> None:
+        """A line of data."""
+        self._write(text + "\n")
+
+    def stream(self, event: Delta) -> None:
+        """A piece of the one answer, as it comes."""
+        text = event.text if self._begun else event.text.lstrip()
+        if text:
+            self._begun = True
+            self._write(text)
+
+    def end_stream(self, answer: Answer) -> None:
+        """End the one answer's line."""
+        if not answer.text.endswith("\n") or not self._begun:
+            self._write("\n")
+        self._begun = False
+
+    # ------------------------------------------------------------------------------------------ stderr
+
+    def say(self, text: str) -> None:
+        """A line for the person."""
+        self._clear()
+        prefix = "vlm: "
+        try:
+            self.stderr.write(_visible(prefix + text.replace("\n", " ").encode("utf-8", "backslashreplace").decode()) + "\n")
+            self.stderr.flush()
+        except OSError:
+            pass  # nobody is left to be told
+
+    def error(self, error: VlmError) -> None:
+        """What is wrong, and what to do."""
+        self.say(error.message)
+        if error.hint:
+            self.say(f"  {error.hint}")
+
+    def progress(self, event: Event, of: str = "") -> None:
+        """Show how far a stage has come."""
+        if isinstance(event, Started):
+            text = "reading"
+        elif isinstance(event, Progress):
+            text = f"{_STAGES[event.stage]} {event.done:4.0%}"
+        else:
+            return
+        text = f"{of} {text}" if of else text
+        if self._live:
+            self._show(text)
+        elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:
+            self.say(text)
+            self._quiet_since = time.monotonic()
+
+    def _show(self, text: str) -> None:
+        if self._begun:
+            return  # the answer is on this line
+        if self._status is None:
+            from rich.console import Console  # a tenth of a second that a pipe need not pay
+            from rich.markup import escape
+
+            self._escape = escape
+            console = Console(file=self.stderr, highlight=False)
+            self._status = console.status(escape(text), spinner="dots")
+            self._status.start()
+        else:
+            self._status.update(self._escape(text))
+
+    def _clear(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def stats(self, answer: Answer) -> None:
+        """Where tokens and time went, in a line."""
+        usage, timings = answer.usage, answer.timings
+        rate = f" ({usage.answer_tokens / timings.generate:.0f}/s)" if timings.generate > 0 else ""
+        times = ", ".join(
+            f"{name} {value:.2f} s"
+            for name, value in (
+                ("load", timings.load),
+                ("picture", timings.picture),
+                ("encode", timings.encode),
+                ("prefill", timings.prefill),
+                ("generate", timings.generate),
+            )
+        )
+        self.say(
+            f"{usage.prompt_tokens} prompt tokens ({usage.picture_tokens} of pictures, {usage.reused_tokens} reused), "
+            f"{usage.answer_tokens} answer tokens{rate}; {times}"
+        )
+
+    def about(self, lines: Sequence[str]) -> None:
+        """Lines of plain facts."""
+        for text in lines:
+            self.line(text)
