@@ -6,10 +6,10 @@ at most a line each five seconds. What comes from models and files can not move 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -34,7 +34,7 @@ class Ui:
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
         self.stdout = sys.stdout if stdout is None else stdout
         self.stderr = sys.stderr if stderr is None else stderr
-        self._live = self.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = self.stderr.isatty()
         self._status: Status | None = None
         self._quiet_since = time.monotonic()
         self._begun = False
@@ -80,21 +80,19 @@ class Ui:
 
     # ------------------------------------------------------------------------------------------ stderr
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, prefix: str = "vlm: ") -> None:
         """A line for the person."""
         self._clear()
-        prefix = "vlm: "
-        try:
-            self.stderr.write(_visible(prefix + text.replace("\n", " ").encode("utf-8", "backslashreplace").decode()) + "\n")
+        text = text.replace("\n", " ").encode("utf-8", "backslashreplace").decode()
+        with suppress(OSError):  # nobody is left to be told
+            self.stderr.write(_visible(prefix + text) + "\n")
             self.stderr.flush()
-        except OSError:
-            pass  # nobody is left to be told
 
     def error(self, error: VlmError) -> None:
         """What is wrong, and what to do."""
         self.say(error.message)
         if error.hint:
-            self.say(f"  {error.hint}")
+            self.say(error.hint, prefix="     ")
 
     def progress(self, event: Event, of: str = "") -> None:
         """Show how far a stage has come."""

@@ -50,7 +50,7 @@ class Words:
     ff: int = 128
     layers: int = 3
     context: int = 4096
-    vocabulary: int = 0  # padded to at least this
+    vocabulary: int = 0  # filled up with words to this
     qkv_bias: bool = False
     head_norms: bool = False
     gemma: bool = False
@@ -225,7 +225,11 @@ def _byte_letters() -> list[str]:
 
 
 def _pad(tokens: list[Any], types: list[int], shape: Words, encode: Callable[[str], Any]) -> None:
-    while len(tokens) % 32 or len(tokens) < shape.vocabulary:
+    """Fill up with words when a size is asked for, and with special tokens to a multiple of 32."""
+    while len(tokens) < shape.vocabulary:
+        tokens.append(encode(f"Ġw{len(tokens)}"))
+        types.append(1)
+    while len(tokens) % 32:
         tokens.append(encode(f"<pad{len(tokens)}>"))
         types.append(3)
 

@@ -63,6 +63,7 @@ class _Job:
     prefill: float = 0.0
     generate: float = 0.0
     answered: int = 0
+    started: bool = False
     usage: Usage = field(default_factory=Usage)
 
 
@@ -382,11 +383,13 @@ class Engine:
             admission.end and self._context.last_position(seq) < 0
         ):
             log.warning("sequence %d does not hold what it should; computing it again", seq)
-            self._context.forget(seq)
-            self._scheduler.rewind(ticket, 0)
+            self._restart(ticket)
+            return
         job = self._jobs[ticket.id]
-        job.usage = replace(job.usage, reused_tokens=ticket.reused)
-        self._send(Started(ticket.id))
+        if not job.started:
+            job.started = True
+            job.usage = replace(job.usage, reused_tokens=ticket.row)
+            self._send(Started(ticket.id))
         segment = next(
             (one for one, row in zip(ticket.plan.segments, ticket.plan.row_starts, strict=True)
              if isinstance(one, PictureSegment) and row >= ticket.row),
@@ -456,9 +459,7 @@ class Engine:
                 result = self._context.decode_tokens(step.tokens, step.positions, step.seqs, step.logits)
         except NativeError as error:
             for ticket in tickets:
-                assert ticket.seat is not None
-                self._context.forget(ticket.seat.seq)
-                self._scheduler.rewind(ticket, 0)
+                self._restart(ticket)
                 self._fail(self._jobs[ticket.id], error)
             return
         finally:
@@ -506,15 +507,16 @@ class Engine:
             row -= offset  # under M-RoPE a picture's rows cannot be told apart by position
         after = max(0, row - ticket.plan.rows)  # tokens of the answer
         end = ticket.plan.position(row) + after
-        if self._context.roll_back(ticket.seat.seq, end):
-            self._scheduler.rewind(ticket, row) if row else self._restart(ticket)
-        else:
-            self._restart(ticket)
+        if not self.model.can_roll_back or not self._context.roll_back(ticket.seat.seq, end):
+            self._restart(ticket)  # a recurrent state may have been half overwritten
+        elif row < ticket.row:
+            self._scheduler.rewind(ticket, row)
 
     def _restart(self, ticket: Ticket) -> None:
+        """What the cache holds of a request is of no use: queue it again."""
         assert ticket.seat is not None
         self._context.forget(ticket.seat.seq)
-        self._scheduler.rewind(ticket, 0)
+        self._scheduler.requeue(ticket)
         self._ready_rows.pop(ticket.id, None)
 
     def _share(self, step: RowStep | TokenStep, seconds: float) -> None:

@@ -58,8 +58,10 @@ log.addHandler(logging.NullHandler())
 
 def _load() -> tuple[Any, Any]:
     """The two binding modules, without the package around them: its own __init__ costs ten times as much."""
-    # libgomp's threads spin while they wait; beside one other busy process that is a hundred times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # libgomp's threads spin for as long as they wait for each other, so beside one other busy process a small model
+    # is a hundred times slower; not spinning at all costs a third of an idle machine's speed. A short spin has both.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # or a failed assertion starts gdb on this process
     stub = None
     if "llama_cpp" not in sys.modules:

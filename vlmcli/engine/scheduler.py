@@ -1,7 +1,7 @@
 """Who sits in which sequence, what is computed next, and what need not be computed at all.
 
-It decides only: pure Python over small objects. The engine does what it says and reports back with `commit` or
-`rewind`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or forked by a
+It decides only: pure Python over small objects. The engine does what it says and reports back with `commit`,
+`rewind` or `requeue`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or forked by a
 request that begins alike, until their cells are needed.
 
 Rows are KV cache cells, counted once where sequences share them (each has a serial number).
@@ -44,11 +44,10 @@ class Ticket:
 
     Attributes:
         id: the request's.
-        plan: its prompt; after a rewind also what it had already answered.
+        plan: its prompt; once it had to start again, also what it had already answered.
         reserve: cells it may take in all.
         row: rows in the cache, generated ones among them.
         pending: the token to decode next, once the plan is computed.
-        reused: rows that were in the cache when it was admitted.
         answered: the tokens picked since the plan was made.
     """
 
@@ -58,7 +57,6 @@ class Ticket:
     seat: Seat | None = None
     row: int = 0
     pending: int | None = None
-    reused: int = 0
     answered: list[int] = field(default_factory=list)
 
     @property
@@ -221,7 +219,7 @@ class Scheduler:
             seat.truncate(0)
         seat.checkpoint = False
         seat.ticket, ticket.seat = ticket, seat
-        ticket.row = ticket.reused = keep
+        ticket.row = keep
         self._touch(seat)
         forked = source.seq if source is not None and source is not seat else None
         return Admission(ticket, tuple(one.seq for one in forget), forked, ticket.plan.position(keep) if keep else 0)
@@ -356,13 +354,20 @@ class Scheduler:
         ticket.answered.append(token)
 
     def rewind(self, ticket: Ticket, row: int) -> None:
-        """The ticket's rows from `row` on are lost; 0 for all, where the answer so far is computed again too."""
+        """The ticket's rows from `row` on, all of its prompt, are lost: compute them again."""
         assert ticket.seat is not None
         ticket.seat.truncate(row)
         ticket.row = row
-        if row == 0:
-            ticket.plan = ticket.plan.extended(ticket.answered)
-            ticket.answered, ticket.pending, ticket.reused = [], None, 0
+
+    def requeue(self, ticket: Ticket) -> None:
+        """All rows of the ticket's sequence are lost: it waits for a seat again, its answer so far part of its plan."""
+        assert ticket.seat is not None
+        ticket.seat.truncate(0)
+        ticket.seat.ticket = ticket.seat = None
+        ticket.plan = ticket.plan.extended(ticket.answered)
+        ticket.answered, ticket.pending, ticket.row = [], None, 0
+        self.waiting.append(ticket)
+        self.waiting.sort(key=lambda one: one.id)
 
     def _touch(self, seat: Seat) -> None:
         self._clock += 1

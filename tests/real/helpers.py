@@ -1,0 +1,37 @@
+"""What the tests on the real engine share."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from vlmcli import images
+from vlmcli.engine import Engine
+from vlmcli.values import Fit, Message, ModelFiles, Request
+
+HERE = Path(__file__).parent
+THREADS = 2
+
+
+def noise(seed, size=(320, 200)):
+    """A picture of noise, from memory."""
+    width, height = size
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return images.from_pixels(pixels.tobytes(), size, f"noise-{seed}.png")
+
+
+def ask(question, *pictures, tokens=24, **sampling):
+    """A greedy request, unless told otherwise."""
+    return Request((Message("user", (*pictures, question)),), max_tokens=tokens, **sampling)
+
+
+def small_files(folder, name):
+    return ModelFiles(name, folder / f"{name}.gguf", folder / f"mmproj-{name}.gguf")
+
+
+@contextmanager
+def opened(files, tap=None, **fit):
+    """An engine that is ready."""
+    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), tap) as engine:
+        engine.ready()
+        yield engine

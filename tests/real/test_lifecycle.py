@@ -1,0 +1,232 @@
+"""Cancelling, failing, closing, and doing it two hundred times."""
+
+import gc
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from real.helpers import ask, noise, opened, small_files
+from vlmcli import demo
+from vlmcli.engine import Engine, native
+from vlmcli.errors import Cancelled, ModelError, RequestError
+from vlmcli.values import Answer, Delta, Done, Failed, Fit, ModelFiles, Progress, Started, run
+
+AT_ONCE = 0.5  # seconds; this is a promise to users, so it is tested, though on a machine with one busy core
+
+
+def cancel_when(engine, request, sign):
+    """Submit, cancel at the first event for which `sign` is true: seconds to the last event, and that event."""
+    id = engine.submit(request)
+    started = None
+    for event in engine.events():
+        if event.id != id:
+            continue
+        if started is None and sign(event):
+            time.sleep(0.05)  # well inside the native call
+            started = time.monotonic()
+            engine.cancel(id)
+        if isinstance(event, Done | Failed):
+            assert started is not None, "it ended before it could be cancelled"
+            return time.monotonic() - started, event
+    raise AssertionError("the engine closed")
+
+
+STAGES = {
+    "encode": (ask("what is this?", noise(1, (384, 384)), tokens=400), lambda event: isinstance(event, Progress) and event.stage == "encode"),
+    "prefill": (
+        ask("what is this? " * 300, noise(2, (384, 384)), tokens=400),
+        lambda event: isinstance(event, Progress) and event.stage == "prefill" and event.done > 0.2,
+    ),
+    "generation": (ask("what is this?", noise(3, (384, 384)), tokens=400), lambda event: isinstance(event, Delta)),
+}
+
+
+def test_cancelled_at_once_and_the_next_request_is_right(real_pair):
+    following = ask("what is this?", noise(4, (384, 384)), tokens=6)
+    with opened(real_pair, n_ctx=8192) as engine:
+        (expected,) = engine.run([following])
+    with opened(real_pair, n_ctx=8192) as engine:
+        for stage, (request, sign) in STAGES.items():
+            seconds, event = cancel_when(engine, request, sign)
+            print(f"cancelled in {stage}: {seconds * 1000:.0f} ms")
+            assert isinstance(event.error, Cancelled)
+            assert seconds < AT_ONCE, stage
+            started = time.monotonic()
+            (answer,) = engine.run([following])
+            print(f"the next answer: {time.monotonic() - started:.2f} s")
+            assert answer.text == expected.text
+
+
+def test_closing_ends_a_call_in_c_at_once(real_pair):
+    engine = Engine(real_pair, Fit(n_ctx=4096, threads=2))
+    engine.ready()
+    engine.submit(ask("what is this?", noise(1, (384, 384))))
+    for event in engine.events():
+        if isinstance(event, Progress) and event.stage == "encode":
+            break
+    started = time.monotonic()
+    engine.close()
+    assert time.monotonic() - started < AT_ONCE
+
+
+def test_closing_while_it_loads_ends_the_load(real_pair):
+    engine = Engine(real_pair, Fit(n_ctx=4096, threads=2))
+    id = engine.submit(ask("what is this?", noise(1)))
+    started = time.monotonic()
+    engine.close()
+    assert time.monotonic() - started < 2
+    assert [type(event) for event in engine.events() if event.id == id] == [Failed]
+    with pytest.raises(Cancelled):
+        engine.ready()
+
+
+def test_the_others_go_on_when_one_is_cancelled(small):
+    """The batch both are in is aborted and computed again, on a model that can roll back and on one that cannot."""
+    for name in ("qwen25vl", "lfm2vl", "gemma3"):
+        requests = [ask("how many? " * (n + 1), noise(n), tokens=60) for n in range(4)]
+        with opened(small_files(small, name)) as engine:
+            expected = [answer.text for answer in engine.run(requests)]
+        with opened(small_files(small, name)) as engine:
+            ids = [engine.submit(request) for request in requests]
+            victim, outcomes = ids[1], {}
+            for event in engine.events():
+                if isinstance(event, Started) and event.id == ids[2]:
+                    engine.cancel(victim)
+                if isinstance(event, Done | Failed):
+                    outcomes[event.id] = event
+                    if len(outcomes) == 4:
+                        break
+            assert isinstance(outcomes[victim].error, Cancelled)
+            for id, text in zip(ids, expected, strict=True):
+                if id != victim:
+                    assert outcomes[id].answer.finish_reason in ("stop", "length")
+                    assert outcomes[id].answer.text[:4] == text[:4], name
+
+
+def test_a_request_cancelled_in_the_queue_never_starts(demo_engine, scene):
+    ids = [demo_engine.submit(ask("What is this?", scene)) for _ in range(30)]
+    demo_engine.cancel(ids[-1])
+    demo_engine.cancel(ids[-1])
+    seen = []
+    for event in demo_engine.events():
+        seen.append(event)
+        if sum(isinstance(event, Done | Failed) for event in seen) == 30:
+            break
+    of_last = [event for event in seen if event.id == ids[-1]]
+    assert [type(event) for event in of_last] == [Failed]
+
+
+def test_a_driver_that_leaves_cancels_what_it_asked(demo_engine, scene):
+    events = run(demo_engine, (ask("What is this?", scene) for _ in range(1000)), window=4)
+    next(event for event in events if isinstance(event, Done))
+    events.close()
+    (answer,) = demo_engine.run([ask("What color is the circle?", scene)])
+    assert answer.text == "The circle is red."
+
+
+def test_a_model_that_cannot_be_loaded_fails_every_request(tmp_path, small, scene):
+    wrong = {
+        "not a GGUF file": ModelFiles("x", Path(__file__), demo.FILES.projector),
+        "a projector as the model": ModelFiles("x", demo.FILES.projector, demo.FILES.projector),
+        "a model as the projector": ModelFiles("x", demo.FILES.model, demo.FILES.model),
+        "another width": ModelFiles("x", small / "wide.gguf", small / "mmproj-llava.gguf"),
+        "another way to count positions": ModelFiles("x", small / "llava.gguf", small / "mmproj-qwen2vl.gguf"),
+    }
+    for what, files in wrong.items():
+        with Engine(files, Fit(threads=1)) as engine:
+            for outcome in engine.run([ask("?", scene), ask("!", scene)]):
+                assert isinstance(outcome, ModelError), what
+                assert outcome.hint, what
+            with pytest.raises(ModelError):
+                engine.ready()
+
+
+def test_a_projector_whose_tokens_the_model_does_not_have(small, scene):
+    files = ModelFiles("x", small / "llava.gguf", small / "mmproj-smolvlm.gguf")
+    with Engine(files, Fit(threads=1)) as engine:
+        (outcome,) = engine.run([ask("?", scene)])
+        assert isinstance(outcome, ModelError | RequestError)
+
+
+def test_a_closed_engine_takes_nothing_and_closes_twice(scene):
+    engine = Engine(demo.FILES, Fit(threads=1))
+    engine.ready()
+    engine.close()
+    engine.close()
+    with pytest.raises(RequestError):
+        engine.submit(ask("?", scene))
+    assert list(engine.events()) == []
+
+
+def test_a_broken_template_is_named(tmp_path, scene):
+    from dataclasses import replace
+
+    files = replace(demo.FILES, card=replace(demo.CARD, chat_template="{{ raise_exception('no') }}"))
+    with Engine(files, Fit(threads=1)) as engine:
+        (outcome,) = engine.run([ask("?", scene)])
+        assert "chat template" in outcome.message
+
+
+def resident():
+    """Resident memory in KiB; the test is for Linux, where it can be read."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Counts native handles that are open."""
+    live = []
+    init, close = native._Handle.__init__, native._Handle.close
+
+    def opening(self, pointer, free):
+        init(self, pointer, free)
+        live.append(self)
+
+    def closing(self):
+        if self._pointer is not None:
+            live.remove(self)
+        close(self)
+
+    monkeypatch.setattr(native._Handle, "__init__", opening)
+    monkeypatch.setattr(native._Handle, "close", closing)
+    return live
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
+def test_two_hundred_requests_leave_nothing_behind(counted):
+    """New pictures, equal pictures, failures and cancellations, twice a hundred: memory flat, no handle left."""
+    with opened(demo.FILES) as engine:
+        engine.vision._limit = 1 << 20  # so that the embedding memory is full early and then stays as it is
+
+        def hundred(seed):
+            kinds = [ask("What is this?", noise(seed + n // 2, (160, 120)), tokens=8) for n in range(88)]
+            kinds += [ask("?"), ask("x " * 9000, noise(0))] * 6
+            outcomes = engine.run(kinds)
+            assert sum(isinstance(outcome, Answer) for outcome in outcomes) == 88
+            for _ in range(4):
+                engine.cancel(engine.submit(ask("What is this?", noise(seed), tokens=8)))
+
+        hundred(0)
+        hundred(100)
+        gc.collect()
+        before = resident()
+        hundred(200)
+        hundred(300)
+        gc.collect()
+        growth = resident() - before
+        print(f"200 requests: {growth} KiB")
+        assert growth < 4096
+        engine.run([ask("What is this?", noise(0), tokens=1)])  # whatever was cancelled is dropped by now
+        assert sorted(type(handle).__name__ for handle in counted) == ["Context", "Model", "Projector"]
+    assert counted == []
+
+
+def test_engines_come_and_go(counted):
+    threads = threading.active_count()
+    for n in range(10):
+        with opened(demo.FILES) as engine:
+            engine.run([ask("What is this?", noise(n), tokens=4)])
+    assert counted == []
+    assert threading.active_count() == threads

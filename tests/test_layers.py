@@ -1,0 +1,120 @@
+"""DESIGN's two tables, held to the code: who may import whom, and which file may import which library."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "vlmcli"
+MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+
+LAYER = {
+    "errors": 0, "values": 0,
+    "settings": 1, "images": 1, "gguf": 1, "demo": 1,
+    "store": 2, "fit": 2,
+    "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
+    "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
+    "tasks": 7, "records": 7,
+    "ui": 8,
+    "cli/options": 9, "cli/verbs": 10, "cli/manage": 11, "cli/app": 12, "cli": 9, "bench": 13,
+    "bench/pairs": 9, "bench/contestant": 12, "bench/__main__": 13, "__main__": 14, "": 0,
+}  # fmt: skip
+
+# What a module may import of this package, where that is less than all layers below it.
+ALLOWED = {
+    "errors": set(),
+    "values": {"errors"},
+    "settings": {"errors", "values"},
+    "images": {"errors", "values"},
+    "gguf": {"errors", "values"},
+    "demo": {"errors", "values"},
+    "store": {"errors", "values", "gguf"},
+    "fit": {"errors", "values", "gguf"},
+    "engine/template": {"errors", "values"},
+    "engine/plan": {"errors", "values"},
+    "engine/native": {"errors", "values"},
+    "engine/stream": {"errors", "values"},
+    "engine/sampling": {"errors", "values", "engine/native"},
+    "engine/scheduler": {"errors", "values", "engine/plan"},
+    "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
+    "tasks": {"errors", "values"},
+    "records": {"errors", "values"},
+    "ui": {"errors", "values"},
+}
+
+ONE_FILE = {
+    "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
+    "PIL": {"images", "bench/__main__"},
+    "numpy": {"images", "bench", "engine"},
+    "jinja2": {"engine/template"},
+    "rich": {"ui"},
+    "typer": {"cli"},
+    "gguf": {"bench/pairs"},
+}
+
+
+def name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").removesuffix("__init__")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names imported anywhere in a file; TYPE_CHECKING blocks too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def own(dotted: str) -> str | None:
+    """The module of this package a dotted name stands for."""
+    if dotted.split(".")[0] != "vlmcli":
+        return None
+    parts = dotted.split(".")[1:]
+    while parts:
+        if "/".join(parts) + ".py" in MODULES or "/".join(parts) + "/__init__.py" in MODULES:
+            return "/".join(parts)
+        parts.pop()
+    return ""
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_imports_only_lower_layers(path):
+    module = name(path)
+    for dotted in imports(MODULES[path]):
+        other = own(dotted)
+        if other is None or other == module:
+            continue
+        assert LAYER[other] <= LAYER[module], f"{module} imports {other}, which is above it"
+        if module in ALLOWED and other:
+            assert other in ALLOWED[module], f"{module} may not import {other}"
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_library_is_imported_where_it_belongs(path):
+    module = name(path)
+    for dotted in imports(MODULES[path]):
+        library = dotted.split(".")[0]
+        if library in ONE_FILE:
+            homes = ONE_FILE[library]
+            assert any(module == home or module.startswith(home + "/") for home in homes), f"{module} imports {library}"
+
+
+def test_only_settings_reads_the_environment():
+    readers = {name(path) for path, file in MODULES.items() if "os.environ" in file.read_text("utf-8")}
+    assert readers == {"settings", "engine/native"}  # native: what must be set before the library loads
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from vlmcli.cli.app import main; main(['--help']); main(['ask', '--help']);"
+        "heavy = {'numpy', 'llama_cpp', 'PIL', 'rich', 'jinja2', 'gguf'} & {name.split('.')[0] for name in sys.modules};"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: vlm" in done.stdout
