@@ -1,4 +1,4 @@
-"""Stand-ins for what is slow: a vocabulary of characters, a KV cache of Python lists, a runner that follows a script."""
+"""Stand-ins: a vocabulary of characters, a KV cache of Python lists, a runner that follows a script."""
 
 import queue
 

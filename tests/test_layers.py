@@ -101,7 +101,8 @@ def test_a_library_is_imported_where_it_belongs(path):
         library = dotted.split(".")[0]
         if library in ONE_FILE:
             homes = ONE_FILE[library]
-            assert any(module == home or module.startswith(home + "/") for home in homes), f"{module} imports {library}"
+            at_home = any(module == home or module.startswith(home + "/") for home in homes)
+            assert at_home, f"{module} imports {library}"
 
 
 def test_only_settings_reads_the_environment():

@@ -37,8 +37,9 @@ def test_equal_pictures_share_identities_and_others_none():
 
 
 def test_common_prefix_counts_rows():
-    a, b = Plan([TextSegment((1, 2)), picture("a"), TextSegment((3, 4))]), Plan(
-        [TextSegment((1, 2)), picture("a"), TextSegment((3, 5, 6))]
+    a, b = (
+        Plan([TextSegment((1, 2)), picture("a"), TextSegment((3, 4))]),
+        Plan([TextSegment((1, 2)), picture("a"), TextSegment((3, 5, 6))]),
     )
     assert common_prefix(a.identities, b.identities) == 7
     assert common_prefix(a.identities, a.identities) == 8

@@ -19,7 +19,7 @@ def shown(pieces, stop=()):
 
 
 def test_a_character_waits_for_all_its_bytes():
-    stream, deltas = shown([b"caf", b"\xc3", b"\xa9", b"\xf0\x9f", b"\x90\xb1"])
+    _, deltas = shown([b"caf", b"\xc3", b"\xa9", b"\xf0\x9f", b"\x90\xb1"])
     assert deltas == ["caf", "", "é", "", "🐱", ""]
 
 

@@ -58,19 +58,31 @@ def test_upper_casing_and_trimming_templates_keep_the_users_words():
 
 
 def test_a_refused_system_message_goes_before_the_question():
-    refusing = "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ m.content }}|{% endfor %}"
+    refusing = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }}|{% endfor %}"
+    )
     dropping = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}|{% endif %}{% endfor %}"
     for source in (refusing, dropping):
         assert text_of(ChatTemplate(source).render(ask(PICTURE, "q", system="Be brief."))) == "Be brief.\n\n▣q|"
 
 
-@pytest.mark.parametrize("source", ["{{ messages[0].content[:9] if messages[0].content is string }}", "{{ messages[0].role }}", "{{ messages[0].content * 2 }}"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages[0].content[:9] if messages[0].content is string }}",
+        "{{ messages[0].role }}",
+        "{{ messages[0].content * 2 }}",
+    ],
+)
 def test_a_template_that_loses_or_repeats_is_an_error(source):
     with pytest.raises(TemplateError):
         ChatTemplate(source).render(ask(PICTURE, "q"))
 
 
-@pytest.mark.parametrize("source", [None, "", "{% for %}", "{{ 1/0 }}", "{{ nothing.at.all }}", "{{ raise_exception('no') }}"])
+@pytest.mark.parametrize(
+    "source", [None, "", "{% for %}", "{{ 1/0 }}", "{{ nothing.at.all }}", "{{ raise_exception('no') }}"]
+)
 def test_a_template_that_cannot_be_used_names_the_next_step(source):
     with pytest.raises(TemplateError) as caught:
         ChatTemplate(source).render(ask(PICTURE, "q"))
@@ -126,7 +138,20 @@ def test_an_added_token_of_the_template_cannot_be_written_by_a_user():
 
 WORDS = st.lists(
     st.sampled_from(
-        ["<|im_start|>", "<|im_end|>", "<turn>", "<", "|", "im_", "start|>", "<__media__>", "{{ 7*7 }}", "{% raw %}", "a", "\n"]
+        [
+            "<|im_start|>",
+            "<|im_end|>",
+            "<turn>",
+            "<",
+            "|",
+            "im_",
+            "start|>",
+            "<__media__>",
+            "{{ 7*7 }}",
+            "{% raw %}",
+            "a",
+            "\n",
+        ]
     ),
     max_size=8,
 ).map("".join)

@@ -9,7 +9,8 @@
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   └── NoPicture        1  400   there would be no picture rows in the prompt
     ├── NativeError         70  500   llama.cpp gave up
-    └── Cancelled          130  499   somebody said stop
+    ├── Cancelled          130  499   somebody said stop
+    └── PipeClosed         141  499   nobody reads stdout any more; silent
 
 The columns are the process's exit code and the HTTP status. Each error says in one line what is wrong, naming
 the thing, and in `hint` what to do about it. Raised where the knowledge is; shown in one place.
@@ -98,4 +99,14 @@ class Cancelled(VlmError):
     http_status = 499
 
     def __init__(self, message: str = "cancelled", hint: str = "") -> None:
+        super().__init__(message, hint)
+
+
+class PipeClosed(VlmError):
+    """The reader of stdout went away."""
+
+    exit_code = Exit.PIPE_CLOSED
+    http_status = 499
+
+    def __init__(self, message: str = "nobody reads stdout any more", hint: str = "") -> None:
         super().__init__(message, hint)

@@ -78,7 +78,9 @@ def _cores() -> int:
     else:
         cores = os.cpu_count() or 1
         if sys.platform == "win32" and cores > 2:
-            cores //= 2  # no count of physical cores in the standard library; most such machines have two threads a core
+            cores //= (
+                2  # no count of physical cores in the standard library; most such machines have two threads a core
+            )
     quota = _read(Path("/sys/fs/cgroup/cpu.max")).split()
     if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit() and int(quota[1]):
         cores = min(cores, math.ceil(int(quota[0]) / int(quota[1])))

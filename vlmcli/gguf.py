@@ -192,7 +192,9 @@ def _read(reader: _Reader, size: int) -> Header:
     reader.at = 4
     version = reader.scalar("I")
     if version not in (2, 3):
-        raise ModelError(f"{reader.path}: GGUF version {version}, where 2 and 3 are known", "get a newer copy of the model")
+        raise ModelError(
+            f"{reader.path}: GGUF version {version}, where 2 and 3 are known", "get a newer copy of the model"
+        )
     n_tensors, n_keys = reader.scalar("Q"), reader.scalar("Q")
     if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS:
         raise reader.broken(f"{n_tensors} tensors and {n_keys} keys")

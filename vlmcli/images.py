@@ -6,7 +6,6 @@ The only reader of pictures. It knows nothing of models; how many tokens a pictu
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,6 +15,8 @@ from vlmcli.values import Picture
 
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200  # of the longer side to the shorter; encoders refuse or misread thinner strips
+
+Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
 
 def load(path: Path) -> Picture:
@@ -32,15 +33,14 @@ def load(path: Path) -> Picture:
             raise SourceError(f"{path}: {what}", "check the path")
         if path.stat().st_size == 0:
             raise SourceError(f"{path}: the file is empty", "get the picture again")
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the check below is stricter
+        with Image.open(path) as image:
             _check_size(path, image.size)
             upright = ImageOps.exif_transpose(image)
             rgb = _rgb(upright)
     except UnidentifiedImageError:
-        raise SourceError(f"{path}: not a picture in a format that is known here", "convert it to JPEG or PNG") from None
-    except Image.DecompressionBombError:
-        raise SourceError(f"{path}: more than {MAX_PIXELS // 10**6} million pixels", "scale it down first") from None
+        raise SourceError(
+            f"{path}: not a picture in a format that is known here", "convert it to JPEG or PNG"
+        ) from None
     except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{path}: cannot be read ({reason})", "check that it opens elsewhere") from error
@@ -61,7 +61,9 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
     if min(size) < 1:
         raise SourceError(f"{path}: a picture of {width}x{height} pixels", "get the picture again")
     if width * height > MAX_PIXELS:
-        raise SourceError(f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels", "scale it down first")
+        raise SourceError(
+            f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels", "scale it down first"
+        )
     if max(size) > MAX_RATIO * min(size):
         raise SourceError(f"{path}: a strip of {width}x{height} pixels is too thin to be seen", "cut a part out of it")
 

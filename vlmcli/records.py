@@ -54,6 +54,6 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def json_line(result: Result) -> str:
-    """The object on one line; undecodable bytes of a path as lone surrogates, `\\udcNN`, as Python writes them."""
+    """The object on one line; undecodable bytes of a path as escaped lone surrogates, as Python writes them."""
     text = json.dumps(record(result), ensure_ascii=False)
     return "".join(f"\\u{ord(letter):04x}" if 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in text)

@@ -59,9 +59,13 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
     for header in headers:
         gguf.check_whole(header)
     if headers[0].is_projector:
-        raise ModelError(f"{files.model}: a projector, not a language model", "give it as --mmproj, and the model as -m")
+        raise ModelError(
+            f"{files.model}: a projector, not a language model", "give it as --mmproj, and the model as -m"
+        )
     if not headers[1].is_projector:
-        raise ModelError(f"{files.projector}: not a projector", "give the mmproj file that was published with the model")
+        raise ModelError(
+            f"{files.projector}: not a projector", "give the mmproj file that was published with the model"
+        )
     if chat_template:
         files = replace(files, card=_with_template(files.card, chat_template))
     return replace(files, encoder_layers=headers[1].number("vision.block_count"))
@@ -80,7 +84,8 @@ def _from_file(name: str, path: Path, mmproj: str) -> ModelFiles:
 
 
 def _from_folder(name: str, folder: Path, mmproj: str) -> ModelFiles:
-    models, projectors = [], []
+    models: list[Path] = []
+    projectors: list[Path] = []
     for path in _ggufs(folder):
         (projectors if gguf.read(path).is_projector else models).append(path)
     if mmproj:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
-from vlmcli.errors import VlmError
+from vlmcli.errors import PipeClosed, VlmError
 from vlmcli.values import Answer, Delta, Event, Progress, Started
 
 if TYPE_CHECKING:
@@ -52,14 +52,20 @@ class Ui:
     def _write(self, text: str) -> None:
         self._clear()
         if self.stdout.isatty():
-            text = _visible(text).encode(self.stdout.encoding or "utf-8", "replace").decode(self.stdout.encoding or "utf-8")
+            text = (
+                _visible(text)
+                .encode(self.stdout.encoding or "utf-8", "replace")
+                .decode(self.stdout.encoding or "utf-8")
+            )
         try:
             self.stdout.write(text)
             self.stdout.flush()
         except BrokenPipeError:
-            raise
+            raise PipeClosed from None
         except OSError as error:
-            raise VlmError(f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere") from error
+            raise VlmError(
+                f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere"
+            ) from error
 
     def line(self, text: str) -> None:
         """A line of data."""
@@ -89,7 +95,9 @@ class Ui:
             self.stderr.flush()
 
     def error(self, error: VlmError) -> None:
-        """What is wrong, and what to do."""
+        """What is wrong, and what to do; nothing where nobody is left to be told."""
+        if isinstance(error, PipeClosed):
+            return
         self.say(error.message)
         if error.hint:
             self.say(error.hint, prefix="     ")

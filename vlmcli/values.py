@@ -22,7 +22,8 @@ class Picture:
     """A picture, upright and RGB, whose pixels are read only when somebody needs them.
 
     Attributes:
-        identity: sha256, in hex, of `"{width}x{height}\\n"` and the pixels: equal pictures are equal wherever they came from.
+        identity: sha256, in hex, of "{width}x{height}", a newline and the pixels: equal pictures are equal
+            wherever they came from.
         size: width and height in pixels.
         source: where it came from, for messages and records.
         load: gives width * height * 3 bytes, rows from the top, RGB.

@@ -120,7 +120,7 @@ def test_four_pictures_in_one_run(small, name, length):
 @pytest.mark.parametrize("length", CELLS)
 @pytest.mark.parametrize("name", SMALL)
 def test_a_second_question_over_a_reused_prefix(small, alone, name, length):
-    """One after the other: the later ones fork the first one's picture, or roll its sequence back when seats run out."""
+    """One after the other: the later ones fork the first one's picture, or roll it back when seats run out."""
     cells = CELLS[length]
     asked = [*QUESTIONS, *QUESTIONS]
     outcomes = answers(small_files(small, name), [[request(question, cells)] for question in asked], n_parallel=1)
@@ -145,6 +145,6 @@ def test_the_same_command_twice_is_bit_exact(small, name):
 def test_a_picture_and_its_neighbour_are_told_apart(small, name):
     """Were the wrong rows reused, equal answers would hide it: so another picture must give other logits."""
     outcomes = answers(small_files(small, name), [[request("what is this?", 0, seed)] for seed in (1, 2)])
-    (first, a), (second, b) = outcomes
+    (_, a), (second, b) = outcomes
     assert second.usage.reused_tokens < second.usage.prompt_tokens - second.usage.picture_tokens
     assert float(np.abs(a[0] - b[0]).max()) > 2 * tolerance(name, "100")

@@ -22,7 +22,9 @@ def test_answers_equal_upstreams(small, name):
     with opened(small_files(small, name)) as engine:
         questions = list(GOLDEN[name])
         answers = engine.run(ask(question, picture) for question in questions)
-        specials = {engine.model.text(token).encode() for token in range(engine.model.n_vocab) if engine.model.is_special(token)}
+        specials = {
+            engine.model.text(token).encode() for token in range(engine.model.n_vocab) if engine.model.is_special(token)
+        }
         for question, answer in zip(questions, answers, strict=True):
             said = bytes.fromhex(GOLDEN[name][question]["hex"])
             for special in specials - {b""}:

@@ -34,7 +34,10 @@ def cancel_when(engine, request, sign):
 
 
 STAGES = {
-    "encode": (ask("what is this?", noise(1, (384, 384)), tokens=400), lambda event: isinstance(event, Progress) and event.stage == "encode"),
+    "encode": (
+        ask("what is this?", noise(1, (384, 384)), tokens=400),
+        lambda event: isinstance(event, Progress) and event.stage == "encode",
+    ),
     "prefill": (
         ask("what is this? " * 300, noise(2, (384, 384)), tokens=400),
         lambda event: isinstance(event, Progress) and event.stage == "prefill" and event.done > 0.2,
@@ -50,12 +53,13 @@ def test_cancelled_at_once_and_the_next_request_is_right(real_pair):
     with opened(real_pair, n_ctx=8192) as engine:
         for stage, (request, sign) in STAGES.items():
             seconds, event = cancel_when(engine, request, sign)
-            print(f"cancelled in {stage}: {seconds * 1000:.0f} ms")
             assert isinstance(event.error, Cancelled)
-            assert seconds < AT_ONCE, stage
             started = time.monotonic()
+            engine.run([ask("refused at once, by the thread that was in C")])
+            free = seconds + time.monotonic() - started
+            print(f"cancelled in {stage}: the event after {seconds * 1000:.0f} ms, out of C after {free * 1000:.0f} ms")
+            assert free < AT_ONCE, stage
             (answer,) = engine.run([following])
-            print(f"the next answer: {time.monotonic() - started:.2f} s")
             assert answer.text == expected.text
 
 
@@ -132,7 +136,6 @@ def test_a_model_that_cannot_be_loaded_fails_every_request(tmp_path, small, scen
         "a projector as the model": ModelFiles("x", demo.FILES.projector, demo.FILES.projector),
         "a model as the projector": ModelFiles("x", demo.FILES.model, demo.FILES.model),
         "another width": ModelFiles("x", small / "wide.gguf", small / "mmproj-llava.gguf"),
-        "another way to count positions": ModelFiles("x", small / "llava.gguf", small / "mmproj-qwen2vl.gguf"),
     }
     for what, files in wrong.items():
         with Engine(files, Fit(threads=1)) as engine:
@@ -157,7 +160,7 @@ def test_a_closed_engine_takes_nothing_and_closes_twice(scene):
     engine.close()
     with pytest.raises(RequestError):
         engine.submit(ask("?", scene))
-    assert list(engine.events()) == []
+    assert {event.id for event in engine.events()} <= {None}  # how its loading went, and the end
 
 
 def test_a_broken_template_is_named(tmp_path, scene):

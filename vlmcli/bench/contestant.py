@@ -107,7 +107,7 @@ def mtmd_cli(job: Job) -> Times:
         *("-n", str(job.tokens), "--temp", "0", "--top-k", "1", "--jinja", "-t", str(job.threads), "-c", str(job.ctx)),
     ]
     started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - the command is ours
+    subprocess.run(command, check=True, capture_output=True)
     return Times(time.perf_counter() - started, None, [])
 
 
@@ -123,7 +123,7 @@ def server(job: Job) -> Times:
     ]
     base = f"http://127.0.0.1:{port}"
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while not _healthy(base):
             if process.poll() is not None:
@@ -142,10 +142,10 @@ def server(job: Job) -> Times:
                 "max_tokens": job.tokens,
                 "cache_prompt": False,
             }
-            request = urllib.request.Request(  # noqa: S310 - our own server
+            request = urllib.request.Request(
                 f"{base}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
             )
-            with urllib.request.urlopen(request, timeout=600) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=600) as reply:
                 return int(json.load(reply)["usage"]["completion_tokens"])
 
         tokens = [ask(job.pictures[0])]
@@ -161,7 +161,7 @@ def server(job: Job) -> Times:
 
 def _healthy(base: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}/health", timeout=2) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"{base}/health", timeout=2) as reply:
             return bool(reply.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -126,7 +126,9 @@ class Maker:
             size = _bpe(w, shape) if shape.bpe else _spm(w, shape)
             _word_keys(w, shape, size)
             w.add_tensor("token_embd.weight", self.half(size, shape.width, scale=0.3))
-            w.add_tensor("token_embd_norm.weight" if shape.arch == "lfm2" else "output_norm.weight", self.gain(shape.width))
+            w.add_tensor(
+                "token_embd_norm.weight" if shape.arch == "lfm2" else "output_norm.weight", self.gain(shape.width)
+            )
             for layer in range(shape.layers):
                 self._block(w, f"blk.{layer}.", shape, layer in shape.convolutions)
 
@@ -402,7 +404,11 @@ def small(folder: Path, seed: int = 0) -> Path:
         "mm.model.mlp.3.weight": make.half(64, 64, scale=0.2),
         "mm.model.mlp.3.bias": make.full(64),
     }
-    make.eyes("internvl", Eyes("internvl", class_token=True, layer_scale=True, post_norm=False, keys=scale, tensors=tensors), 64)
+    make.eyes(
+        "internvl",
+        Eyes("internvl", class_token=True, layer_scale=True, post_norm=False, keys=scale, tensors=tensors),
+        64,
+    )
 
     make.words("lfm2vl", Words("lfm2", bpe="lfm2", layers=4, convolutions=[0, 2]))
     tensors = {"mm.input_norm.weight": make.gain(256), "mm.input_norm.bias": make.full(256)}
@@ -425,7 +431,15 @@ def real(folder: Path, layers: int = 12) -> Path:
 
     make = Maker(folder, draw)
     words = Words(
-        bpe="smollm", width=960, heads=15, kv_heads=5, head_dim=64, ff=2560, layers=layers, vocabulary=49_152, context=8192
+        bpe="smollm",
+        width=960,
+        heads=15,
+        kv_heads=5,
+        head_dim=64,
+        ff=2560,
+        layers=layers,
+        vocabulary=49_152,
+        context=8192,
     )
     make.words("real", words)
     tensors = make.mlp(960, 768, 960, 0.02, ("mm.0", "mm.2"))

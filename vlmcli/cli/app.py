@@ -26,7 +26,7 @@ app = typer.Typer(
 app.command(no_args_is_help=True)(verbs.ask)
 app.command()(manage.show)
 
-_ClickException = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 
 
 def _version(wanted: bool) -> None:
@@ -37,7 +37,8 @@ def _version(wanted: bool) -> None:
     with Ui() as ui:
         facts = native.versions()
         ui.line(f"vlm {__version__}")
-        ui.line(f"llama.cpp {facts['llama.cpp']}, llama-cpp-python {facts['llama-cpp-python']}, Python {sys.version.split()[0]}")
+        python = sys.version.split()[0]
+        ui.line(f"llama.cpp {facts['llama.cpp']}, llama-cpp-python {facts['llama-cpp-python']}, Python {python}")
         for device in native.devices():
             ui.line(f"{device.kind} {device.name}: {device.description}, {device.memory_total >> 20} MiB")
         ui.line(facts["features"])
@@ -47,7 +48,8 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _vlm(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Versions, and what llama.cpp can use here.")
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Versions, and what llama.cpp can use here."),
     ] = False,
 ) -> None:
     """Ask questions about pictures on your own machine."""
@@ -66,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        return _silence(Exit.PIPE_CLOSED)
     except VlmError as error:
         if settings.load().debug:
             traceback.print_exc()

@@ -27,13 +27,14 @@ def show(
             ui.about(files.card.about)
             return
         model, projector = gguf.read(files.model), gguf.read(files.projector)
+        family = projector.metadata.get("clip.projector_type", "unnamed")
         ui.about(
             [
                 f"{files.name}: {model.name}, {_count(model.parameters)} parameters, "
                 f"{model.architecture}, context {model.number('context_length')}",
                 f"model {files.model} ({model.file_size >> 20} MiB)",
                 f"projector {files.projector} ({projector.file_size >> 20} MiB, "
-                f"{projector.metadata.get('clip.projector_type', 'unnamed')}, {_count(projector.parameters)} parameters)",
+                f"{family}, {_count(projector.parameters)} parameters)",
             ]
         )
 

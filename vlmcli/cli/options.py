@@ -8,27 +8,33 @@ import typer
 
 Model = Annotated[
     str | None,
-    typer.Option("-m", "--model", metavar="MODEL", help="demo, a .gguf file, or a folder with a pair; default $VLM_MODEL."),
+    typer.Option(
+        "-m", "--model", metavar="MODEL", help="demo, a .gguf file, or a folder with a pair; default $VLM_MODEL."
+    ),
 ]
 Mmproj = Annotated[
     str | None, typer.Option("--mmproj", metavar="FILE", help="The projector's file, if it is not beside the model's.")
 ]
 ChatTemplate = Annotated[
     str | None,
-    typer.Option("--chat-template", metavar="NAME|FILE", help="vicuna, chatml or a Jinja file, for a model without one."),
+    typer.Option(
+        "--chat-template", metavar="NAME|FILE", help="vicuna, chatml or a Jinja file, for a model without one."
+    ),
 ]
 Question = Annotated[
     list[str] | None,
     typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
 ]
-System = Annotated[str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")]
+System = Annotated[
+    str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
+]
 Sample = Annotated[
     list[str] | None,
     typer.Option(
         "-o",
         "--option",
         metavar="KEY=VALUE",
-        help="Sampling: temperature, top_k, top_p, min_p, repeat_penalty, seed, max_tokens. Also as two words, KEY VALUE.",
+        help="Sampling: temperature, top_k, top_p, min_p, repeat_penalty, seed, max_tokens. Or KEY VALUE.",
     ),
 ]
 Temperature = Annotated[
@@ -38,7 +44,9 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 2, help="
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Cut an answer here; default 512.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
-Ctx = Annotated[int | None, typer.Option("--ctx", min=256, help="Context: tokens of pictures, question and answer together.")]
+Ctx = Annotated[
+    int | None, typer.Option("--ctx", min=256, help="Context: tokens of pictures, question and answer together.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=512, help="CPU threads; default one a core.")]
 GpuLayers = Annotated[int | None, typer.Option("--gpu-layers", min=-1, help="Layers on a GPU; default all.")]
 Verbose = Annotated[

@@ -55,12 +55,14 @@ def ask(
     settings = load_settings(
         {"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers}
     )
+    from vlmcli import images
+
     with Ui() as ui:
         files = find_model(settings, chat_template or "")
         if files.card.notice:
             ui.say(files.card.notice)
         with opened(files, settings) as engine:
-            pictures = _load_pictures(paths, engine)
+            pictures = [images.load(Path(path).expanduser()) for path in paths]  # while the model loads
             failed = answer_all(ui, engine, tasks, pictures, files.name, json=json, stats=stats)
     if failed is not None:
         raise typer.Exit(int(failed))
@@ -74,15 +76,27 @@ def pictures_and_questions(words: Sequence[str], questions: Sequence[str] | None
     else:
         *paths, last = words
         if not paths:
-            if Path(last).exists():
+            if _is_file(last):
                 raise UsageError(f"there is no question about {last}", f'ask one: vlm ask {last} "what is this?"')
-            raise UsageError("there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"')
-        if Path(last).exists():
-            raise UsageError(f"{last}: the last word is the question, but it is a file", 'put the question last, or give it with -q "…"')
+            raise UsageError(
+                "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
+            )
+        if _is_file(last):
+            raise UsageError(
+                f"{last}: the last word is the question, but it is a file",
+                'put the question last, or give it with -q "…"',
+            )
         asked = [last.strip()]
     if not all(asked):
         raise UsageError("the question is empty", "ask something")
     return paths, asked
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):  # a question may be too long to be a name
+        return False
 
 
 def sampling_of(
@@ -100,7 +114,9 @@ def sampling_of(
             values[name] = kinds.get(name, float)(text)
         except ValueError:
             raise UsageError(f"-o {name} {text}: not a number", f"give {name} a number") from None
-    values |= {k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None}
+    values |= {
+        k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
+    }
     limit = int(values.pop("max_tokens", None) or MAX_TOKENS)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (
@@ -142,14 +158,6 @@ def opened(files: ModelFiles, settings: Settings) -> Iterator[Engine]:
         engine.close()
 
 
-def _load_pictures(paths: Sequence[str], engine: Engine) -> list[Picture]:
-    """Decode while the engine's thread loads the model."""
-    from vlmcli import images
-
-    del engine
-    return [images.load(Path(path).expanduser()) for path in paths]
-
-
 def answer_all(
     ui: Ui, runner: Runner, tasks: Sequence[Ask], pictures: Sequence[Picture], model: str, *, json: bool, stats: bool
 ) -> Exit | None:
@@ -177,7 +185,8 @@ def answer_all(
                 ui.line(records.line(result, (" ".join(sources), result.question)))
         if isinstance(outcome, Answer):
             if outcome.finish_reason == "length":
-                ui.say(f"the answer is cut off after {outcome.usage.answer_tokens} tokens; --max-tokens or --ctx gives it more")
+                count = outcome.usage.answer_tokens
+                ui.say(f"the answer is cut off after {count} tokens; --max-tokens or --ctx gives it more")
             if stats:
                 ui.stats(outcome)
 

@@ -12,7 +12,6 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -347,10 +346,12 @@ class Engine:
         if rows == 0:
             raise RequestError("the prompt is empty")
         if rows >= self._scheduler.n_ctx:
-            pictures = len(request.pictures)
+            count = len(request.pictures)
+            enough = -(-(rows + request.max_tokens) // 1024) * 1024
             raise ContextFull(
-                f"the prompt with {pictures} picture{'s' * (pictures > 1)} takes {rows} tokens, and the context has {self._scheduler.n_ctx}",
-                f"give it more, --ctx {-(-(rows + request.max_tokens) // 1024) * 1024}, or ask about fewer pictures at a time",
+                f"{count} picture{'s' * (count > 1)} and the question take {rows} tokens, "
+                f"and the context has {self._scheduler.n_ctx}",
+                f"give it more, --ctx {enough}, or ask about fewer pictures at a time",
             )
 
     def _drop(self, job: _Job) -> None:
@@ -379,8 +380,10 @@ class Engine:
             kept = self._context.roll_back(seq, admission.end)
         else:
             self._context.forget(seq)
-        if not kept or self._context.last_position(seq) >= max(admission.end, 1) or (
-            admission.end and self._context.last_position(seq) < 0
+        if (
+            not kept
+            or self._context.last_position(seq) >= max(admission.end, 1)
+            or (admission.end and self._context.last_position(seq) < 0)
         ):
             log.warning("sequence %d does not hold what it should; computing it again", seq)
             self._restart(ticket)
@@ -391,8 +394,11 @@ class Engine:
             job.usage = replace(job.usage, reused_tokens=ticket.row)
             self._send(Started(ticket.id))
         segment = next(
-            (one for one, row in zip(ticket.plan.segments, ticket.plan.row_starts, strict=True)
-             if isinstance(one, PictureSegment) and row >= ticket.row),
+            (
+                one
+                for one, row in zip(ticket.plan.segments, ticket.plan.row_starts, strict=True)
+                if isinstance(one, PictureSegment) and row >= ticket.row
+            ),
             None,
         )
         if segment is not None:

@@ -130,7 +130,7 @@ L.llama_backend_init()
 
 
 def _bind(name: str, result: Any, *arguments: Any) -> Any:
-    """A ggml function the bindings leave out, through the library they have loaded (a second copy has its own globals)."""
+    """A ggml function the bindings leave out, through the library they loaded (another copy has its own globals)."""
     function = getattr(_lib, name)
     function.restype, function.argtypes = result, list(arguments)
     return function
@@ -245,12 +245,16 @@ class Model(_Handle):
         if not pointer:
             if flag.is_set():
                 raise Cancelled("the model's loading was cancelled")
-            raise ModelError(f"{path}: llama.cpp cannot load it ({_complaint() or 'no reason given'})", "download it again")
+            raise ModelError(
+                f"{path}: llama.cpp cannot load it ({_complaint() or 'no reason given'})", "download it again"
+            )
         super().__init__(pointer, L.llama_model_free)
         self.path = path
         self._vocab = L.llama_model_get_vocab(pointer)
         self.n_vocab: int = L.llama_vocab_n_tokens(self._vocab)
-        self.n_embd_inp: int = L.llama_model_n_embd_inp(pointer)  # floats a picture row; more than n_embd with deepstack
+        self.n_embd_inp: int = L.llama_model_n_embd_inp(
+            pointer
+        )  # floats a picture row; more than n_embd with deepstack
         self.n_ctx_train: int = L.llama_model_n_ctx_train(pointer)
         # Positions a picture row has: M-RoPE (8) and interleaved M-RoPE (40) want time, y, x and a spare; llama.h.
         self.n_pos: int = 4 if L.llama_model_rope_type(pointer) in (8, 40) else 1
@@ -460,7 +464,7 @@ class Projector(_Handle):
             )
 
     def _on_node(self, tensor: Any, ask: bool, _: object) -> bool:
-        """ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on."""
+        """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on."""
         if ask:
             return bool(_get_name(tensor).startswith(b"layer_out"))
         self._layers += 1
@@ -498,7 +502,9 @@ class Projector(_Handle):
                 M.mtmd_bitmap_free(bitmap)
         if status:
             chunks.close()
-            raise RequestError(f"the model cannot take this picture ({_complaint() or status})", "try it at another size")
+            raise RequestError(
+                f"the model cannot take this picture ({_complaint() or status})", "try it at another size"
+            )
         return chunks
 
     @staticmethod
@@ -510,7 +516,7 @@ class Projector(_Handle):
         if bitmap.pixels is not None:
             if len(bitmap.pixels) != width * height * 3:  # C would read past the end
                 raise RequestError(f"{len(bitmap.pixels)} bytes are not {width}x{height} RGB pixels")
-            data = ctypes.cast(bitmap.pixels, ctypes.POINTER(ctypes.c_uint8))
+            data = ctypes.cast(ctypes.c_char_p(bitmap.pixels), ctypes.POINTER(ctypes.c_uint8))
         pointer = M.mtmd_bitmap_init(width, height, data)
         M.mtmd_bitmap_set_id(pointer, bitmap.id.encode())
         return pointer
@@ -527,7 +533,8 @@ class Projector(_Handle):
             raise NativeError(f"the vision encoder failed ({_complaint() or status})")
         rows = M.mtmd_input_chunk_get_n_tokens(chunk)
         output = M.mtmd_get_output_embd(self.pointer)
-        return np.ctypeslib.as_array(output, shape=(rows, self.n_embd)).copy()
+        copy: Float32 = np.ctypeslib.as_array(output, shape=(rows, self.n_embd)).copy()
+        return copy
 
 
 # ---------------------------------------------------------------------------------------------- the context
@@ -580,7 +587,7 @@ class Context(_Handle):
 
     def decode_tokens(self, tokens: Int32, positions: Int32, seqs: Int32, logits: npt.NDArray[np.bool_]) -> Decoded:
         """Decode text rows: four arrays of one length, at most n_batch; `logits` marks the rows to be sampled from."""
-        if tokens.size and not (0 <= int(tokens.min()) and int(tokens.max()) < self._model.n_vocab):
+        if tokens.size and not (int(tokens.min()) >= 0 and int(tokens.max()) < self._model.n_vocab):
             raise NativeError("a token id is outside the vocabulary")
         tokens = np.ascontiguousarray(tokens, np.int32)
         return self._decode(len(tokens), tokens, None, positions, seqs, logits)
@@ -643,7 +650,8 @@ class Context(_Handle):
         """The logits after row `index` of the last decode: float32 [n_vocab], a copy."""
         self._check_output(index)
         values = L.llama_get_logits_ith(self.pointer, index)
-        return np.ctypeslib.as_array(values, shape=(self._model.n_vocab,)).copy()
+        copy: Float32 = np.ctypeslib.as_array(values, shape=(self._model.n_vocab,)).copy()
+        return copy
 
     def sample(self, sampler: Sampler, index: int) -> int:
         """Pick the token after row `index` of the last decode."""

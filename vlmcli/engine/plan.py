@@ -72,11 +72,11 @@ class PictureSegment:
     def position_rows(self, start: int, n_pos: int) -> Int32:
         """int32 [n_pos, rows]: the rows' positions when the segment begins at position `start`."""
         if self.grid is not None:
-            absolute = self.grid.copy()
+            absolute: Int32 = self.grid.copy()
             absolute[:3] += start
             return absolute
-        steps = np.arange(start, start + self.rows, dtype=np.int32)
-        return np.broadcast_to(steps, (n_pos, self.rows)).copy()
+        steps: Int32 = np.arange(start, start + self.rows, dtype=np.int32)
+        return np.tile(steps, (n_pos, 1))
 
 
 Segment = TextSegment | PictureSegment

@@ -1,8 +1,8 @@
 """Who sits in which sequence, what is computed next, and what need not be computed at all.
 
 It decides only: pure Python over small objects. The engine does what it says and reports back with `commit`,
-`rewind` or `requeue`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or forked by a
-request that begins alike, until their cells are needed.
+`rewind` or `requeue`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or
+forked by a request that begins alike, until their cells are needed.
 
 Rows are KV cache cells, counted once where sequences share them (each has a serial number).
 """
@@ -265,7 +265,7 @@ class Scheduler:
 
     def row_step(self, ready: Callable[[Ticket], bool]) -> RowStep | None:
         """As many ready picture rows as one batch holds; a bidirectional picture whole or not at all."""
-        takes = []
+        takes: list[tuple[Ticket, int, PictureSegment, int]] = []
         room = self.n_batch
         causal = True
         for ticket, segment in self.pictures():
@@ -316,8 +316,8 @@ class Scheduler:
             return None
         logits = np.zeros(len(tokens), np.bool_)
         logits[outputs] = True
-        as_int32 = (np.array(values, np.int32) for values in (tokens, positions, seqs))
-        return TokenStep(*as_int32, logits, tuple(takes))
+        t, p, s = (np.array(values, np.int32) for values in (tokens, positions, seqs))
+        return TokenStep(t, p, s, logits, tuple(takes))
 
     def commit(self, taken: Iterable[tuple[Ticket, int]]) -> list[tuple[int, int]]:
         """These many rows of these tickets are in the cache now. Returns sequences to fork whole: (source, target)."""
@@ -363,7 +363,8 @@ class Scheduler:
         """All rows of the ticket's sequence are lost: it waits for a seat again, its answer so far part of its plan."""
         assert ticket.seat is not None
         ticket.seat.truncate(0)
-        ticket.seat.ticket = ticket.seat = None
+        ticket.seat.ticket = None
+        ticket.seat = None
         ticket.plan = ticket.plan.extended(ticket.answered)
         ticket.answered, ticket.pending, ticket.row = [], None, 0
         self.waiting.append(ticket)

@@ -151,7 +151,9 @@ class ChatTemplate:
         try:
             self._template = sandbox.from_string(source)
         except (jinja2.TemplateError, RecursionError, ValueError) as error:
-            raise TemplateError(f"the model's chat template is no Jinja template ({error})", "name another: --chat-template") from error
+            raise TemplateError(
+                f"the model's chat template is no Jinja template ({error})", "name another: --chat-template"
+            ) from error
         self._typed = self._wants_parts()
 
     def _wants_parts(self) -> bool:
@@ -176,8 +178,18 @@ class ChatTemplate:
                     if size > MAX_CHARACTERS:
                         raise jinja2.exceptions.SecurityError(f"it writes more than {MAX_CHARACTERS} characters")
                     pieces.append(piece)
-        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise TemplateError(f"the model's chat template fails ({error})", "name another: --chat-template") from error
+        except (
+            jinja2.TemplateError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise TemplateError(
+                f"the model's chat template fails ({error})", "name another: --chat-template"
+            ) from error
         return "".join(pieces)
 
     def render(self, messages: Sequence[Message]) -> list[Piece]:
@@ -288,7 +300,13 @@ def _join(run: list[Plain | Given], vocabulary: Vocabulary, markers: frozenset[i
 
 def _cut(text: str, vocabulary: Vocabulary, markers: frozenset[int]) -> list[str]:
     """Cut a text after the first character of each marker in it, so that no tokeniser finds one."""
-    names = sorted((re.escape(vocabulary.text(token)[0]) + "(?=" + re.escape(vocabulary.text(token)[1:]) + ")" for token in markers), key=len)
+    names = sorted(
+        (
+            re.escape(vocabulary.text(token)[0]) + "(?=" + re.escape(vocabulary.text(token)[1:]) + ")"
+            for token in markers
+        ),
+        key=len,
+    )
     if not names:
         return [text]
     cuts = [match.end() for match in re.finditer("|".join(names), text)]

@@ -1,0 +1,132 @@
+"""Files to pictures: upright, RGB, bounded, or an error that names the file."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmcli import images
+from vlmcli.errors import SourceError
+
+PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
+
+
+def array(picture):
+    width, height = picture.size
+    return np.frombuffer(picture.pixels(), np.uint8).reshape(height, width, 3)
+
+
+def test_a_png_comes_out_as_it_is(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(PIXELS).save(path)
+    picture = images.load(path)
+    assert (array(picture) == PIXELS).all()
+    assert picture.size == (6, 4)
+    assert picture.source == str(path)
+    assert picture.identity == hashlib.sha256(b"6x4\n" + PIXELS.tobytes()).hexdigest()
+
+
+def test_equal_pixels_have_one_identity_whatever_the_file(tmp_path):
+    for name in ("a.png", "b.bmp"):
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    assert images.load(tmp_path / "a.png") == images.load(tmp_path / "b.bmp")
+    turned = images.from_pixels(PIXELS.tobytes(), (4, 6), "")
+    assert turned.identity != images.load(tmp_path / "a.png").identity
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(tmp_path, orientation):
+    upright = np.zeros((8, 16, 3), np.uint8)
+    upright[:4, :8] = (255, 0, 0)
+    undo = {
+        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2), 6: np.rot90,
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1),
+    }  # fmt: skip
+    path = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(path, exif=exif)
+    assert (array(images.load(path)) == upright).all()
+
+
+def test_transparency_is_white(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(path)
+    assert (array(images.load(path)) == 255).all()
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.array([[0, 256, 32768, 65535]], np.uint16)).save(path)
+    assert array(images.load(path))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA"])
+def test_other_modes_become_rgb(tmp_path, mode):
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode).save(path)
+    assert array(images.load(path)).min() > 250
+
+
+def write(path, data):
+    path.write_bytes(data)
+    return path
+
+
+def cut_png(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    return write(path, path.read_bytes()[:4000])
+
+
+def cut_jpeg(tmp_path):
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    return write(path, path.read_bytes()[:2000])
+
+
+def strip(tmp_path):
+    path = tmp_path / "strip.png"
+    Image.new("L", (2001, 10)).save(path)
+    return path
+
+
+def bomb(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (10_001, 10_001)).save(path)
+    return path
+
+
+def fifo(tmp_path):
+    import os
+
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no FIFOs here")
+    os.mkfifo(tmp_path / "fifo.png")
+    return tmp_path / "fifo.png"
+
+
+BAD = {
+    "missing": (lambda folder: folder / "none.png", "no such file"),
+    "folder": (lambda folder: folder, "folder"),
+    "empty": (lambda folder: write(folder / "empty.png", b""), "empty"),
+    "text": (lambda folder: write(folder / "text.jpg", b"hello"), "not a picture"),
+    "cut PNG": (cut_png, "cannot be read"),
+    "cut JPEG": (cut_jpeg, "cannot be read"),
+    "strip": (strip, "strip"),
+    "bomb": (bomb, "million pixels"),
+    "FIFO": (fifo, "not a regular file"),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_cannot_be_read_is_named_and_explained(tmp_path, what):
+    make, says = BAD[what]
+    path = make(tmp_path)
+    with pytest.raises(SourceError) as caught:
+        images.load(path)
+    assert str(path) in caught.value.message
+    assert says in caught.value.message
+    assert caught.value.hint

@@ -1,0 +1,95 @@
+"""Settings, records, errors, and the helper that runs requests."""
+
+import json
+import pickle
+
+import pytest
+
+from fakes import ScriptedRunner
+from vlmcli import errors, records, settings
+from vlmcli.errors import Exit, SourceError, UsageError, VlmError
+from vlmcli.tasks import Ask
+from vlmcli.values import Answer, Done, Failed, Request, Result, Timings, Usage, run
+
+ANSWER = Answer("a\tb\nc\\", "stop", Usage(64, 77, 0, 3), Timings(load=0.123456), "demo")
+
+
+def all_errors(base=VlmError):
+    return {base}.union(*(all_errors(one) for one in base.__subclasses__()))
+
+
+def test_every_error_has_its_row_in_the_tree():
+    for kind in all_errors():
+        row = next(line for line in errors.__doc__.splitlines() if f" {kind.__name__} " in f" {line} ")
+        numbers = [int(word) for word in row.split() if word.isdigit()]
+        assert numbers[:2] == [kind.exit_code, kind.http_status]
+
+
+def test_errors_survive_a_pipe():
+    for kind in all_errors():
+        error = pickle.loads(pickle.dumps(kind("what", "do this")))
+        assert (type(error), error.message, error.hint, str(error)) == (kind, "what", "do this", "what: do this")
+
+
+def test_flags_before_environment_before_defaults():
+    loaded = settings.load({"model": "a", "ctx": None}, {"VLM_MODEL": "b", "VLM_CTX": "512", "VLM_DEBUG": "0"})
+    assert (loaded.model, loaded.ctx, loaded.threads, loaded.debug) == ("a", 512, 0, False)
+    assert loaded.sources == {"model": "--model", "ctx": "VLM_CTX", "debug": "VLM_DEBUG"}
+    with pytest.raises(UsageError, match="VLM_THREADS=two"):
+        settings.load({}, {"VLM_THREADS": "two"})
+
+
+def test_a_line_is_one_line_and_can_be_read_back():
+    result = Result(("a\tb.png",), "q", "demo", text="one\ntwo\\n\r", answer=ANSWER)
+    assert records.line(result, ("a\tb.png", "q")) == "a\\tb.png\tq\tone\\ntwo\\\\n\\r"
+    assert records.escape("caf\udce9.png") == "caf\\xe9.png"
+
+
+def test_a_record_says_everything():
+    result = Ask("q").result(["x\udcff.png"], ANSWER, "demo")
+    line = records.json_line(result)
+    line.encode("utf-8")
+    assert json.loads(line) == {
+        "v": 1,
+        "sources": ["x\udcff.png"],
+        "question": "q",
+        "model": "demo",
+        "answer": "a\tb\nc\\",
+        "finish_reason": "stop",
+        "usage": {"picture_tokens": 64, "prompt_tokens": 77, "reused_tokens": 0, "answer_tokens": 3},
+        "timings": {"load": 0.1235, "picture": 0.0, "encode": 0.0, "prefill": 0.0, "generate": 0.0},
+    }
+    failed = records.record(Ask("q").result(["x"], SourceError("what", "do"), "demo"))
+    assert failed["error"] == {"type": "SourceError", "message": "what", "hint": "do"}
+    assert "answer" not in failed
+
+
+def test_run_keeps_a_window_and_yields_every_outcome():
+    runner = ScriptedRunner(["one two", SourceError("gone"), "three"])
+    taken = []
+
+    def requests():
+        for n in range(3):
+            taken.append(n)
+            yield Request(())
+
+    events = run(runner, requests(), window=1)
+    first = next(event for event in events if isinstance(event, Done))
+    assert (first.answer.text, taken) == (" one two", [0])
+    rest = [event for event in events if isinstance(event, Done | Failed)]
+    assert [type(event) for event in rest] == [Failed, Done]
+    assert runner.cancelled == []
+
+
+def test_a_generator_left_early_cancels_what_is_open():
+    runner = ScriptedRunner(["a", "b", "c"])
+    events = run(runner, [Request(())] * 3)
+    next(events)
+    events.close()
+    assert sorted(runner.cancelled) == [0, 1, 2]
+
+
+def test_exit_codes_are_the_documented_ones():
+    assert {code.name: int(code) for code in Exit} == {
+        "DONE": 0, "FAILED": 1, "USAGE": 2, "SOME_FAILED": 3, "NATIVE": 70, "INTERRUPTED": 130, "PIPE_CLOSED": 141,
+    }  # fmt: skip
