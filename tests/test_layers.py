@@ -113,7 +113,7 @@ def test_only_settings_reads_the_environment():
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; from vlmcli.cli.app import main; main(['--help']); main(['ask', '--help']);"
-        "heavy = {'numpy', 'llama_cpp', 'PIL', 'rich', 'jinja2', 'gguf'} & {name.split('.')[0] for name in sys.modules};"
+        "heavy = {'numpy', 'llama_cpp', 'PIL', 'rich', 'jinja2', 'gguf'} & {m.split('.')[0] for m in sys.modules};"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from vlmcli.engine import Engine
 
 MAX_TOKENS = 512
+
+log = logging.getLogger("vlmcli")
 
 
 def ask(
@@ -145,17 +149,28 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
 def opened(files: ModelFiles, settings: Settings) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards."""
     from vlmcli import fit, gguf
-    from vlmcli.engine import Engine
-    from vlmcli.engine.native import devices
+    from vlmcli.engine import Engine, native
 
-    chosen = fit.fit(
-        gguf.read(files.model), fit.this_machine(devices()), settings.ctx, settings.threads, settings.gpu_layers
-    )
+    machine = fit.this_machine(native.devices())
+    chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
+    log.info("%s", chosen.reason)
+    native.on_abort(lambda text: _give_up(files, text))
     engine = Engine(files, chosen)
     try:
         yield engine
     finally:
         engine.close()
+
+
+def _give_up(files: ModelFiles, text: str) -> None:
+    """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
+    error = NativeError(
+        f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
+        "check that the two were published together, and that the picture opens elsewhere",
+    )
+    with Ui() as ui:
+        ui.error(error)
+    os._exit(error.exit_code)
 
 
 def answer_all(

@@ -137,6 +137,18 @@ def _bind(name: str, result: Any, *arguments: Any) -> Any:
 
 
 _get_name = _bind("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
+_AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
+_abort_callback = _AbortCallback()
+
+
+def on_abort(handler: Callable[[str], object]) -> None:
+    """Call `handler` with the text of a failed assertion in C, in whichever thread it failed.
+
+    The process is lost then: a handler that returns is followed by abort().
+    """
+    global _abort_callback
+    _abort_callback = _AbortCallback(lambda text: handler((text or b"").decode("utf-8", "replace")) and None)
+    _bind("ggml_set_abort_callback", ctypes.c_void_p, _AbortCallback)(_abort_callback)
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,56 @@
+"""What the documents say is what the command does."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vlmcli.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
+
+
+def sessions():
+    """Each `$ command` of a console block, and the lines after it."""
+    for page in PAGES:
+        for block in re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, _, output = part.partition("\n")
+                yield pytest.param(command, output, id=f"{page.name}: {command}")
+
+
+@pytest.mark.parametrize(("command", "output"), sessions())
+def test_a_session_in_the_docs_prints_what_it_shows(command, output):
+    assert command.startswith("vlm ")
+    command = command.replace("vlm ", f"'{Path(sys.executable).with_name('vlm')}' ", 1)
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == output
+    assert done.returncode == 0
+
+
+def test_every_verb_and_option_is_documented():
+    verbs = [command.callback.__name__ for command in app.registered_commands]
+    assert [verb for verb in verbs if f"vlm {verb}" not in TEXT] == []
+    source = (ROOT / "vlmcli" / "cli" / "options.py").read_text("utf-8")
+    options = set(re.findall(r'"(--[a-z-]+)"', source)) - {"--question", "--model", "--system", "--option", "--verbose"}
+    assert len(options) > 8
+    assert sorted(option for option in options if option not in TEXT) == []
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_exit_codes_and_environment_are_documented():
+    from vlmcli.errors import Exit
+
+    for code in Exit:
+        assert f"| {int(code)} |" in (ROOT / "docs" / "output.md").read_text("utf-8")
+    for variable in ("VLM_MODEL", "VLM_DEBUG", "VLM_CTX", "VLM_THREADS", "VLM_GPU_LAYERS"):
+        assert variable in TEXT
