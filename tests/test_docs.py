@@ -23,7 +23,7 @@ def sessions():
                 yield pytest.param(command, output, id=f"{page.name}: {command}")
 
 
-@pytest.mark.parametrize(("command", "output"), sessions())
+@pytest.mark.parametrize(("command", "output"), list(sessions()))
 def test_a_session_in_the_docs_prints_what_it_shows(command, output):
     assert command.startswith("vlm ")
     command = command.replace("vlm ", f"'{Path(sys.executable).with_name('vlm')}' ", 1)

@@ -1,5 +1,7 @@
 """Draw session.svg: run the commands below with the installed `vlm` and show what they print, as it is."""
 
+import io
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -17,7 +19,7 @@ COMMANDS = [
 
 def main() -> None:
     """Run, record, write."""
-    console = Console(record=True, width=96, force_terminal=True, quiet=True)
+    console = Console(file=io.StringIO(), record=True, width=96, force_terminal=True)
     for command in COMMANDS:
         console.print(f"[bold green]$[/] {command}", highlight=False)
         done = subprocess.run(
@@ -25,7 +27,9 @@ def main() -> None:
         )
         console.print(done.stdout.rstrip().expandtabs(4), highlight=False, markup=False)
         console.print()
-    console.save_svg(str(HERE / "session.svg"), title="vlm")
+    svg = console.export_svg(title="vlm")
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)  # a picture in a README fetches no fonts
+    (HERE / "session.svg").write_text(svg.replace("Fira Code", "ui-monospace, Menlo, Consolas"), "utf-8")
 
 
 if __name__ == "__main__":
