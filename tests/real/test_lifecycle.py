@@ -233,3 +233,19 @@ def test_engines_come_and_go(counted):
             engine.run([ask("What is this?", noise(n), tokens=4)])
     assert counted == []
     assert threading.active_count() == threads
+
+
+def test_a_picture_that_fails_when_it_is_read_fails_alone(demo_engine, scene):
+    from vlmcli.errors import SourceError
+    from vlmcli.values import Picture
+
+    def gone():
+        raise OSError("the stick was pulled out")
+
+    broken = Picture("0" * 64, (100, 100), "usb/photo.jpg", gone)
+    cut = Picture("1" * 64, (100, 100), "usb/cut.jpg", lambda: b"too short")
+    outcomes = demo_engine.run([ask("?", broken), ask("?", cut), ask("What color is the circle?", scene)])
+    assert isinstance(outcomes[0], SourceError)
+    assert "usb/photo.jpg" in outcomes[0].message
+    assert isinstance(outcomes[1], RequestError)
+    assert outcomes[2].text == "The circle is red."

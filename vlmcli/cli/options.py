@@ -38,17 +38,25 @@ Sample = Annotated[
     ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option("--temperature", min=0, help="0, the default, always picks the likeliest word.")
+    float | None,
+    typer.Option("--temperature", metavar="NUMBER", min=0, help="0, the default, always picks the likeliest word."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 2, help="Repeat a drawn answer.")]
-MaxTokens = Annotated[int | None, typer.Option("--max-tokens", min=1, help="Cut an answer here; default 512.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, max=2**32 - 2, help="Repeat a drawn answer.")]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
-    int | None, typer.Option("--ctx", min=256, help="Context: tokens of pictures, question and answer together.")
+    int | None,
+    typer.Option("--ctx", metavar="N", min=256, help="Context: tokens of pictures, question and answer together."),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, max=512, help="CPU threads; default one a core.")]
-GpuLayers = Annotated[int | None, typer.Option("--gpu-layers", min=-1, help="Layers on a GPU; default all.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, max=512, help="CPU threads; default one a core.")
+]
+GpuLayers = Annotated[
+    int | None, typer.Option("--gpu-layers", metavar="N", min=-1, help="Layers on a GPU; default all.")
+]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="More on stderr; twice for llama.cpp's own log.")
 ]

@@ -30,7 +30,10 @@ log = logging.getLogger("vlmcli")
 
 
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="PICTURE... QUESTION", show_default=False)],
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="PICTURES QUESTION", help="The last word is the question.", show_default=False),
+    ],
     questions: options.Question = None,
     model: options.Model = None,
     mmproj: options.Mmproj = None,

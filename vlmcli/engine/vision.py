@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text
 from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
 from vlmcli.engine.template import Part, TextPart
-from vlmcli.errors import Cancelled, NativeError
+from vlmcli.errors import Cancelled, NativeError, SourceError, VlmError
 from vlmcli.values import Picture
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture
@@ -135,7 +135,13 @@ class Pictures:
         while not wait([work], timeout=0.05).done:
             if self._vision.flag.is_set():
                 raise Cancelled()
-        chunks = work.result()
+        try:
+            chunks = work.result()
+        except VlmError:
+            raise
+        except Exception as error:  # `Picture.load` is whoever's: its failure is this picture's, not the engine's
+            source = self._prompt.pictures[segment.picture].source
+            raise SourceError(f"{source}: cannot be read ({error})", "check that it opens elsewhere") from error
         ready = time.monotonic()
         self.spent.picture += ready - started
         name = f"{self._prompt.pictures[segment.picture].identity}#{segment.picture}"
