@@ -125,6 +125,9 @@ def test_a_model_in_a_folder(tmp_path):
         (["ask", "-m", "demo", "-o", "top_p", "much", SCENE, "?"], 2, "not a number"),
         (["ask", "-m", "demo", "-o", "top_p", "2", SCENE, "?"], 2, "top_p"),
         (["ask", "-m", "demo", "--max-tokens", "0", SCENE, "?"], 2, "--max-tokens"),
+        (["ask", "-m", "demo", "-o", "max_tokens", "0", SCENE, "?"], 2, "max_tokens"),
+        (["ask", "-m", "demo", "-o", "seed", "1.5", SCENE, "?"], 2, "whole number"),
+        (["ask", "-m", "x" * 5000, SCENE, "?"], 1, "no such model"),
         (["ask", "-m", "demo", "--nonsense", SCENE, "?"], 2, "--nonsense"),
         (["ask", "-m", "demo", "--ctx", "256", SCENE, "word " * 300], 1, "--ctx"),
         (["nonsense"], 2, "nonsense"),
@@ -148,6 +151,56 @@ def test_some_failed_is_an_exit_code_of_its_own():
     assert first["error"]["type"] == "ContextFull"
     assert second["answer"] == "The circle is red."
     assert done.returncode == 3
+
+
+def test_the_failing_question_may_be_any_of_them():
+    asked = ["-q", "What color is the circle?", "-q", "word " * 300, "-q", "What color is the square?"]
+    done = vlm("ask", "-m", "demo", "--ctx", "256", SCENE, *asked, "--json")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [record.get("answer") for record in records] == ["The circle is red.", None, "The square is blue."]
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize("env", [{"VLM_CTX": "abc"}, {"VLM_CTX": "10"}, {"VLM_THREADS": "100000"}])
+def test_the_environment_has_the_options_bounds(env):
+    done = vlm("ask", "-m", "demo", SCENE, "what is this?", env=env)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (f"'{VLM}' ask -m demo '{SCENE}' 'what is this?' >&-", 1),
+        (f"'{VLM}' ask -m demo '{SCENE}' 'what is this?' 2>&-", 0),
+        (f"'{VLM}' --help >/dev/full", 1),
+        (f"'{VLM}' ask -m demo '~nosuchuser/a.png' 'what is this?'", 1),
+    ],
+)
+def test_odd_shells(line, code):
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_json_has_an_object_for_an_error_too():
+    done = vlm("ask", "-m", "demo", "none.png", "what is this?", "--json")
+    record = json.loads(done.stdout)
+    assert (record["sources"], record["error"]["type"], done.returncode) == (["none.png"], "SourceError", 1)
+
+
+def test_sources_are_as_they_were_named():
+    folder = Path(SCENE).parent
+    done = vlm("ask", "-m", "demo", ".//scene.png", "what is this?", "--json", cwd=folder)
+    assert json.loads(done.stdout)["sources"] == [".//scene.png"]
+
+
+def test_no_words_at_all_is_help():
+    for words in ([], ["ask"]):
+        done = vlm(*words)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) > 5 or len(done.stdout.splitlines()) > 5
 
 
 def test_debug_shows_the_traceback():
@@ -246,13 +299,12 @@ def test_two_at_once():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
-def test_on_a_terminal_the_live_line_goes_before_the_answer_comes():
+def test_on_a_terminal_the_live_line_goes_before_the_answer_comes(slow):
     import pty
 
     parent, child = pty.openpty()
-    with subprocess.Popen(
-        [VLM, "ask", "-m", "demo", SCENE, "what is this?"], stdout=child, stderr=child, stdin=child
-    ) as process:
+    command = [VLM, "ask", "-m", slow, "--max-tokens", "2", SCENE, "what is this?"]
+    with subprocess.Popen(command, stdout=child, stderr=child, stdin=child) as process:
         os.close(child)
         seen = b""
         while True:
@@ -265,8 +317,14 @@ def test_on_a_terminal_the_live_line_goes_before_the_answer_comes():
             seen += piece
     os.close(parent)
     assert process.returncode == 0
-    assert seen.decode().endswith(ANSWER.replace("\n", "\r\n"))
-    assert b"\x1b[?25h" in seen or b"\x1b[?25l" not in seen  # a hidden cursor is shown again
+    before, after = seen.rsplit(b"\x1b[?25h", 1)  # the cursor is shown again
+    assert b"looking at the picture" in before
+    assert b"\x1b[?25l" in before
+    _, answer = after.split(b"\x1b[2K", 1)  # and the line is gone
+    assert b"\x1b" not in answer
+    answer, notice = answer.decode().strip().splitlines()
+    assert len(answer.split()) == 2
+    assert "cut off after 2 tokens" in notice
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names are bytes on POSIX")

@@ -99,6 +99,12 @@ def bomb(tmp_path):
     return path
 
 
+def numbers(tmp_path):
+    path = tmp_path / "numbers.tif"
+    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(path)
+    return path
+
+
 def fifo(tmp_path):
     import os
 
@@ -117,6 +123,11 @@ BAD = {
     "cut JPEG": (cut_jpeg, "cannot be read"),
     "strip": (strip, "strip"),
     "bomb": (bomb, "million pixels"),
+    "32-bit numbers": (numbers, "32-bit numbers"),
+    "PostScript": (
+        lambda folder: write(folder / "a.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+        "not a pic",
+    ),
     "FIFO": (fifo, "not a regular file"),
 }
 

@@ -67,6 +67,9 @@ def test_a_file_and_the_projector_beside_it(pair):
         (lambda p: (p / "words.gguf").write_bytes(bytes(99)), "{p}/words.gguf", {}, "not a GGUF file"),
         (lambda p: (p / "words.gguf").write_bytes(b""), "{p}/words.gguf", {}, "0 bytes"),
         (lambda p: None, "demo", {"chat_template": "{p}/none.jinja"}, "no such chat template"),
+        (lambda p: (p / "t").touch(), "demo", {"chat_template": "{p}/t"}, "no chat template"),
+        (lambda p: None, "demo", {"chat_template": "{p}"}, "no chat template"),
+        (lambda p: None, "demo", {"mmproj": "{p}/eyes.gguf"}, "projector of its own"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(pair, spoil, name, options, says):
@@ -92,6 +95,28 @@ def test_a_chat_template_by_name_or_file(tmp_path):
     assert "USER:" in named.stop
     (tmp_path / "t.jinja").write_text("{{ messages }}")
     assert resolve("demo", chat_template=str(tmp_path / "t.jinja")).card.chat_template == "{{ messages }}"
+
+
+def test_a_model_in_parts_is_its_first_part(pair):
+    (pair / "words.gguf").rename(pair / "best-of-both-00001-of-00002.gguf")
+    shutil.copy(demo.FILES.model, pair / "best-of-both-00002-of-00002.gguf")
+    assert resolve(pair).model.name == "best-of-both-00001-of-00002.gguf"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "~nosuchuser/model"])
+def test_a_name_that_can_be_no_name_is_an_error(name):
+    with pytest.raises(ModelError):
+        resolve(name)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "many", ["a", "b"], []])
+def test_nonsense_in_a_header_still_gives_a_fit(value):
+    from dataclasses import replace
+
+    keys = ("llama.context_length", "llama.attention.head_count_kv", "llama.attention.head_count")
+    for key in keys:
+        odd = replace(HEADER, metadata={**HEADER.metadata, key: value})
+        assert fit.fit(odd, Machine(2, 1 << 30)).n_ctx >= 256
 
 
 def test_damaged_headers_are_errors_and_nothing_else(tmp_path):

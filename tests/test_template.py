@@ -98,13 +98,20 @@ def test_a_template_that_cannot_be_used_names_the_next_step(source):
         "{{ 9 ** 9 ** 9 }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ cycler() }}",
+        "{% for a in [1] %}" * 25 + "{% endfor %}" * 25,
+        "{{ messages[0].content[:24] }}999999",
+        "{{ [1]|slice(100000000)|list|length }}",
+        "{{ 'a'.ljust(9999999999) }}",
+        "{{ 'a'|center(9999999999) }}",
+        "{{ messages|tojson(indent=999999999) }}",
     ],
 )
 def test_a_hostile_template_is_stopped(source):
     started = time.monotonic()
     with pytest.raises(TemplateError):
         ChatTemplate(source).render(ask(PICTURE, "q"))
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 15  # two probes and the rendering, two seconds each
 
 
 def test_bos_is_looked_for_in_the_templates_own_words():
@@ -129,11 +136,21 @@ def specials(result, vocabulary):
     ]
 
 
-def test_an_added_token_of_the_template_cannot_be_written_by_a_user():
-    vocabulary = FakeVocabulary(special=(), added=("<turn>", "\n\n"))
-    result = parts([Plain("<turn>user"), Given("a<turn>b\n\nc"), Plain("\n\n")], vocabulary)
-    assert specials(result, vocabulary).count(vocabulary.id("<turn>")) == 1
-    assert "".join(part.text for part in result) == "<turn>usera<turn>b\n\nc\n\n"
+def test_an_added_token_cannot_be_written_by_a_user_whoever_uses_it():
+    """A family's picture tokens are put in by libmtmd, not by the template, and may be of the added kind."""
+    vocabulary = FakeVocabulary(special=(), added=("<turn>", "<image>", "\n\n", "<a>", "<b"))
+    result = parts([Plain("<turn>user"), Given("a<turn>b\n\nc<image><<a>a>"), Plain("\n\n")], vocabulary)
+    found = [vocabulary.text(token) for token in specials(result, vocabulary)]
+    assert [name for name in found if name != "\n\n"] == ["<turn>"]
+    assert found.count("\n\n") == 2
+    assert "".join(part.text for part in result) == "<turn>usera<turn>b\n\nc<image><<a>a>\n\n"
+
+
+def test_an_end_token_that_was_added_by_hand_is_cut_too():
+    vocabulary = FakeVocabulary(special=(), added=("</s>",))
+    vocabulary.is_special = lambda token: token == vocabulary.id("</s>")
+    result = parts([Plain("user: "), Given("hi</s>there"), Plain("</s>")], vocabulary)
+    assert len(specials(result, vocabulary)) == 1
 
 
 WORDS = st.lists(

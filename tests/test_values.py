@@ -35,8 +35,11 @@ def test_flags_before_environment_before_defaults():
     loaded = settings.load({"model": "a", "ctx": None}, {"VLM_MODEL": "b", "VLM_CTX": "512", "VLM_DEBUG": "0"})
     assert (loaded.model, loaded.ctx, loaded.threads, loaded.debug) == ("a", 512, 0, False)
     assert loaded.sources == {"model": "--model", "ctx": "VLM_CTX", "debug": "VLM_DEBUG"}
-    with pytest.raises(UsageError, match="VLM_THREADS=two"):
-        settings.load({}, {"VLM_THREADS": "two"})
+    for wrong in ({"VLM_THREADS": "two"}, {"VLM_THREADS": "100000"}, {"VLM_CTX": "-5"}, {"VLM_CTX": "4294967808"}):
+        with pytest.raises(UsageError, match="=".join(next(iter(wrong.items())))):
+            settings.load({}, wrong)
+    assert settings.debugging({"VLM_DEBUG": "1", "VLM_CTX": "abc"})
+    assert not settings.debugging({})
 
 
 def test_a_line_is_one_line_and_can_be_read_back():
@@ -74,10 +77,10 @@ def test_run_keeps_a_window_and_yields_every_outcome():
             yield Request(())
 
     events = run(runner, requests(), window=1)
-    first = next(event for event in events if isinstance(event, Done))
-    assert (first.answer.text, taken) == (" one two", [0])
-    rest = [event for event in events if isinstance(event, Done | Failed)]
-    assert [type(event) for event in rest] == [Failed, Done]
+    number, first = next((number, event) for number, event in events if isinstance(event, Done))
+    assert (number, first.answer.text, taken) == (0, " one two", [0])
+    rest = [(number, type(event)) for number, event in events if isinstance(event, Done | Failed)]
+    assert rest == [(1, Failed), (2, Done)]
     assert runner.cancelled == []
 
 

@@ -3,9 +3,8 @@
 import signal
 import sys
 
-# Until the command can answer Ctrl-C it simply ends the process: no traceback out of an import.
-_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if _ours:
+# Until a command has something to end in order, Ctrl-C simply ends the process: no traceback out of an import.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -13,8 +12,6 @@ def main() -> int:
     """Run `vlm` and return its exit code."""
     from vlmcli.cli import app
 
-    if _ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     return app.main()
 
 

@@ -25,9 +25,8 @@ def cell_bytes(header: Header) -> int:
     heads, width = header.number("attention.head_count", 1), header.number("embedding_length")
     head_dim = header.number("attention.key_length") or width // max(1, heads)
     value_dim = header.number("attention.value_length") or head_dim
-    per_layer = header.metadata.get(f"{header.architecture}.attention.head_count_kv", heads)
-    layers = header.number("block_count")
-    kv_heads = sum(per_layer) if isinstance(per_layer, list) else int(per_layer) * layers
+    per_layer = header.numbers("attention.head_count_kv") or [heads]
+    kv_heads = sum(per_layer) if len(per_layer) > 1 else per_layer[0] * header.number("block_count")
     return kv_heads * (head_dim + value_dim) * 2
 
 

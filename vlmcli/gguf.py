@@ -10,7 +10,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundr
 MAX_TENSORS = 100_000
 MAX_KEYS = 100_000
 MAX_TEXT = 8 << 20  # bytes of one string; chat templates reach some tens of thousands
-KEEP_ITEMS = 64  # arrays longer than this are skipped, not kept
+KEEP_ITEMS = 512  # arrays longer than this are skipped, not kept: vocabularies, never layers
 
 AGAIN = "download it again"
 
@@ -88,10 +88,13 @@ class Header:
 
     def number(self, key: str, default: int = 0) -> int:
         """A metadata number of the architecture, `{arch}.{key}`; of an array, the largest."""
-        value = self.metadata.get(f"{self.architecture}.{key}", default)
-        if isinstance(value, list):
-            value = max(value, default=default)
-        return int(value) if isinstance(value, int | float) else default
+        return max(self.numbers(key), default=default)
+
+    def numbers(self, key: str) -> list[int]:
+        """The numbers of `{arch}.{key}`, one or an array of them; none when it is something else."""
+        value = self.metadata.get(f"{self.architecture}.{key}")
+        values = value if isinstance(value, list) else [value]
+        return [int(one) for one in values if isinstance(one, int | float) and isfinite(one)]
 
 
 class _Reader:

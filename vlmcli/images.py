@@ -8,22 +8,26 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's other readers start programs, or are old
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200  # of the longer side to the shorter; encoders refuse or misread thinner strips
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
 
-def load(path: Path) -> Picture:
-    """Read a picture file, now: what cannot be decoded to the last row is an error.
+assert TiffImagePlugin and WebPImagePlugin  # importing them makes Pillow know their formats
 
-    EXIF orientation is applied, transparency is put on white, anything else becomes 8-bit RGB.
-    Raises SourceError, which names the path.
+
+def load(path: Path, source: str = "") -> Picture:
+    """Read a picture file, now: what Pillow cannot decode to its end is an error.
+
+    EXIF orientation is applied, transparency is put on white, anything else becomes 8-bit RGB. `source` is what the
+    user called it, the path by default. Raises SourceError, which names the path.
     """
     try:
         if path.is_dir():
@@ -33,27 +37,32 @@ def load(path: Path) -> Picture:
             raise SourceError(f"{path}: {what}", "check the path")
         if path.stat().st_size == 0:
             raise SourceError(f"{path}: the file is empty", "get the picture again")
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _check_size(path, image.size)
             upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
+                raise SourceError(f"{path}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
             rgb = _rgb(upright)
+    except SourceError:
+        raise
     except UnidentifiedImageError:
         raise SourceError(
             f"{path}: not a picture in a format that is known here", "convert it to JPEG or PNG"
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SourceError(f"{path}: cannot be read ({reason})", "check that it opens elsewhere") from error
     except MemoryError:
         raise SourceError(f"{path}: too large for this machine's memory", "scale it down first") from None
+    except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise SourceError(f"{path}: cannot be read ({reason})", "check that it opens elsewhere") from error
     pixels = rgb.tobytes()
-    return from_pixels(pixels, rgb.size, str(path))
+    return from_pixels(pixels, rgb.size, source or str(path))
 
 
 def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
     """A picture of pixels in memory: width * height * 3 bytes of RGB, rows from the top."""
-    identity = hashlib.sha256(b"%dx%d\n" % size + pixels).hexdigest()
-    return Picture(identity, size, source, lambda: pixels)
+    digest = hashlib.sha256(b"%dx%d\n" % size)
+    digest.update(pixels)
+    return Picture(digest.hexdigest(), size, source, lambda: pixels)
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
@@ -70,7 +79,7 @@ def _check_size(path: Path, size: tuple[int, int]) -> None:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB; what shines through is white."""
-    if image.mode.startswith("I"):  # 16 or 32 bits of grey; convert() would clip them
+    if image.mode.startswith("I;16"):  # convert() would clip it
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")

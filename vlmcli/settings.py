@@ -14,6 +14,9 @@ from vlmcli.errors import UsageError
 
 PREFIX = "VLM_"
 
+# The smallest and the largest value of each number; the command line's options have the same.
+BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000)}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,7 +48,7 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
     for name, default in (("model", ""), ("ctx", 0), ("threads", 0), ("gpu_layers", -1), ("debug", False)):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
-            values[name] = _parse(variable, text, type(default))
+            values[name] = _parse(name, variable, text, type(default))
             sources[name] = variable
     for name, value in (flags or {}).items():
         if value is not None:
@@ -54,10 +57,25 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
     return Settings(**values, sources=sources)
 
 
-def _parse(variable: str, text: str, kind: type) -> Any:
+def debugging(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether VLM_DEBUG asks for tracebacks; never fails, so that it can be asked when something else has."""
+    return _flag((os.environ if environment is None else environment).get(PREFIX + "DEBUG", ""))
+
+
+def _flag(text: str) -> bool:
+    return text.lower() not in ("", "0", "no", "false", "off")
+
+
+def _parse(name: str, variable: str, text: str, kind: type) -> Any:
     if kind is bool:
-        return text.lower() not in ("0", "no", "false", "off")
+        return _flag(text)
+    if kind is str:
+        return text
+    low, high = BOUNDS[name]
     try:
-        return kind(text)
+        number = int(text)
     except ValueError:
         raise UsageError(f"{variable}={text}: not a whole number", f"unset {variable} or give it one") from None
+    if not low <= number <= high:
+        raise UsageError(f"{variable}={text}: out of range", f"give it {low} to {high}, or unset it")
+    return number

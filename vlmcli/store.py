@@ -5,6 +5,7 @@ Every file is looked at before it is handed on: the right kind, and whole.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ CHAT_TEMPLATES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 
+MAX_TEMPLATE = 1 << 20  # bytes
+
 NO_MODEL = (
     "try the one in the package, -m demo; or give a folder, or a .gguf file with --mmproj; VLM_MODEL sets a default"
 )
@@ -46,15 +49,11 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
     if not name:
         raise ModelError("no model is named", NO_MODEL)
     if demo is not None and name == demo.name:
+        if mmproj:
+            raise ModelError(f"{name}: the model in the package has a projector of its own", "leave --mmproj out")
         files = demo
     else:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            files = _from_folder(name, path, mmproj)
-        elif path.exists() or path.suffix == ".gguf":
-            files = _from_file(name, path, mmproj)
-        else:
-            raise ModelError(f"{name}: there is no such model, file or folder", NO_MODEL)
+        files = _from_path(name, mmproj)
     headers = [gguf.read(files.model), gguf.read(files.projector)]
     for header in headers:
         gguf.check_whole(header)
@@ -71,9 +70,22 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
     return replace(files, encoder_layers=headers[1].number("vision.block_count"))
 
 
+def _from_path(name: str, mmproj: str) -> ModelFiles:
+    path = Path(name)
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except (OSError, ValueError):  # too long to be a name, or with a NUL in it
+        folder = there = False
+    if folder:
+        return _from_folder(name, path, mmproj)
+    if there or path.suffix == ".gguf":
+        return _from_file(name, path, mmproj)
+    raise ModelError(f"{name[:200]}: there is no such model, file or folder", NO_MODEL)
+
+
 def _from_file(name: str, path: Path, mmproj: str) -> ModelFiles:
     if mmproj:
-        return ModelFiles(name, path, Path(mmproj).expanduser())
+        return ModelFiles(name, path, Path(mmproj))
     if not path.exists():
         raise ModelError(f"{path}: there is no such file", "check the path")
     projectors = [one for one in _ggufs(path.parent) if one != path and gguf.read(one).is_projector]
@@ -89,7 +101,7 @@ def _from_folder(name: str, folder: Path, mmproj: str) -> ModelFiles:
     for path in _ggufs(folder):
         (projectors if gguf.read(path).is_projector else models).append(path)
     if mmproj:
-        projectors = [Path(mmproj).expanduser()]
+        projectors = [Path(mmproj)]
     for kind, found, option in (("language model", models, "-m"), ("projector", projectors, "--mmproj")):
         if not found:
             raise ModelError(f"{folder}: there is no {kind} in this folder", f"name the file: {option} FILE")
@@ -102,17 +114,19 @@ def _from_folder(name: str, folder: Path, mmproj: str) -> ModelFiles:
 def _ggufs(folder: Path) -> list[Path]:
     """The folder's GGUF files; of a model split in parts the first, which leads llama.cpp to the others."""
     found = sorted(path for path in folder.glob("*.gguf") if path.is_file())
-    return [path for path in found if "-of-" not in path.stem or "-00001-of-" in path.stem]
+    return [path for path in found if not re.search(r"-(?!00001)\d{5}-of-\d{5}$", path.stem)]
 
 
 def _with_template(card: Card, chat_template: str) -> Card:
     if chat_template in CHAT_TEMPLATES:
         source, stop = CHAT_TEMPLATES[chat_template]
         return replace(card, chat_template=source, stop=(*card.stop, *stop))
-    path = Path(chat_template).expanduser()
+    path = Path(chat_template)
     try:
+        if path.exists() and (not path.is_file() or not 0 < path.stat().st_size <= MAX_TEMPLATE):
+            raise ModelError(f"{chat_template}: no chat template: empty, too large or no file", "name another file")
         return replace(card, chat_template=path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         names = " or ".join(CHAT_TEMPLATES)
         raise ModelError(f"{chat_template}: no such chat template ({reason})", f"use {names}, or a file") from error

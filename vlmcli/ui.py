@@ -6,6 +6,8 @@ at most a line each five seconds. What comes from models and files can not move 
 
 from __future__ import annotations
 
+import errno
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -28,16 +30,24 @@ def _visible(text: str) -> str:
     return "".join("\ufffd" if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 else c for c in text)
 
 
+class _Closed(io.StringIO):
+    """A standard stream that somebody has closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
+
 class Ui:
     """One command's output. Use it as a context manager, so that the live line always goes."""
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
-        self.stdout = sys.stdout if stdout is None else stdout
-        self.stderr = sys.stderr if stderr is None else stderr
+        self.stdout: TextIO = stdout or sys.stdout or _Closed()  # Python has None for a stream that was closed
+        self.stderr: TextIO = stderr or sys.stderr or _Closed()
         self._live = self.stderr.isatty()
         self._status: Status | None = None
         self._quiet_since = time.monotonic()
         self._begun = False
+        self._held = ""
         if not self.stdout.isatty() and hasattr(self.stdout, "reconfigure"):
             self.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
 
@@ -72,17 +82,25 @@ class Ui:
         self._write(text + "\n")
 
     def stream(self, event: Delta) -> None:
-        """A piece of the one answer, as it comes."""
-        text = event.text if self._begun else event.text.lstrip()
-        if text:
+        """A piece of the one answer, as it comes, without the white space around the whole."""
+        text = self._held + event.text
+        if not self._begun:
+            text = text.lstrip()
+        shown = text.rstrip()
+        self._held = text[len(shown) :]
+        if shown:
+            self._write(shown)
             self._begun = True
-            self._write(text)
 
-    def end_stream(self, answer: Answer) -> None:
+    def end_stream(self) -> None:
         """End the one answer's line."""
-        if not answer.text.endswith("\n") or not self._begun:
-            self._write("\n")
-        self._begun = False
+        self._write("\n")
+        self._begun, self._held = False, ""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether an answer's line is open."""
+        return self._begun
 
     # ------------------------------------------------------------------------------------------ stderr
 
@@ -94,6 +112,11 @@ class Ui:
             self.stderr.write(_visible(prefix + text) + "\n")
             self.stderr.flush()
 
+    def help(self, text: str) -> None:
+        """A page of help where a command was expected."""
+        with suppress(OSError):
+            self.stderr.write(text.rstrip() + "\n")
+
     def error(self, error: VlmError) -> None:
         """What is wrong, and what to do; nothing where nobody is left to be told."""
         if isinstance(error, PipeClosed):
@@ -102,7 +125,7 @@ class Ui:
         if error.hint:
             self.say(error.hint, prefix="     ")
 
-    def progress(self, event: Event, of: str = "") -> None:
+    def progress(self, event: Event) -> None:
         """Show how far a stage has come."""
         if isinstance(event, Started):
             text = "reading"
@@ -110,7 +133,6 @@ class Ui:
             text = f"{_STAGES[event.stage]} {event.done:4.0%}"
         else:
             return
-        text = f"{of} {text}" if of else text
         if self._live:
             self._show(text)
         elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:
@@ -158,4 +180,4 @@ class Ui:
     def about(self, lines: Sequence[str]) -> None:
         """Lines of plain facts."""
         for text in lines:
-            self.line(text)
+            self.line(_visible(text).replace("\n", " "))

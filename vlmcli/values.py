@@ -206,36 +206,37 @@ class Runner(Protocol):
         """End everything and free it; may be called twice."""
 
 
-def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[Event]:
+def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[tuple[int, Event]]:
     """Submit requests, at most `window` ahead of their answers, and yield their events until the last has ended.
 
-    Ids are the runner's: the n-th request submitted here has the n-th smallest. Left early (an exception, a closed
-    generator), it cancels what it had submitted.
+    Each event comes with the number of its request, from 0 in the order they were given; -1 for the model's loading.
+    The runner's events are taken: one caller at a time. Left early (an exception, a closed generator), it cancels
+    what it had submitted.
     """
-    source = iter(requests)
-    open_ids: set[int] = set()
+    source = enumerate(requests)
+    numbers: dict[int, int] = {}
     more = True
     events = runner.events()
     try:
         while True:
-            while more and len(open_ids) < window:
-                request = next(source, None)
+            while more and len(numbers) < window:
+                number, request = next(source, (-1, None))
                 if request is None:
                     more = False
                 else:
-                    open_ids.add(runner.submit(request))
-            if not open_ids:
+                    numbers[runner.submit(request)] = number
+            if not numbers:
                 return
             event = next(events, None)
             if event is None:
                 return
-            if event.id is not None and event.id not in open_ids:
-                continue
-            if isinstance(event, Done | Failed):
-                open_ids.discard(event.id)
-            yield event
+            if event.id is None:
+                yield -1, event
+            elif event.id in numbers:
+                ended = isinstance(event, Done | Failed)
+                yield (numbers.pop(event.id) if ended else numbers[event.id]), event
     finally:
-        for id in open_ids:
+        for id in numbers:
             runner.cancel(id)
 
 

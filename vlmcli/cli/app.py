@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
@@ -58,22 +57,30 @@ def _vlm(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `vlm` and return its exit code."""
     words = _join_options(list(sys.argv[1:] if arguments is None else arguments))
-    _log(words)
     try:
         result = app(words, prog_name="vlm", standalone_mode=False)
         code = result if isinstance(result, int) else Exit.DONE
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except typer.Exit as exit:
         return exit.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except VlmError as error:
-        if settings.load().debug:
+        if settings.debugging():
             traceback.print_exc()
         Ui().error(error)
         return _silence(error.exit_code)
+    except OSError as error:  # stdout's: everything else that may fail has its own error
+        Ui().error(VlmError(f"the output cannot be written ({error.strerror})", "make room, or write elsewhere"))
+        return _silence(Exit.FAILED)
+    except SystemExit:  # how the parser says that the reader of its help went away
+        return _silence(Exit.PIPE_CLOSED)
     except _ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            Ui().help(str(error))
+            return Exit.USAGE
         Ui().error(VlmError(*_usage(error)))
         return Exit.USAGE
 
@@ -97,19 +104,11 @@ def _usage(error: BaseException) -> tuple[str, str]:
     return message.rstrip("."), f"see {context.command_path} --help" if context is not None else "see vlm --help"
 
 
-def _log(words: Sequence[str]) -> None:
-    """Log records go to stderr as far as -v asks; without it llama.cpp is silent."""
-    level = sum(word == "--verbose" or (word[:1] == "-" and set(word[1:]) == {"v"} and len(word) - 1) for word in words)
-    if level:
-        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
-        logging.getLogger("vlmcli").setLevel(logging.INFO if level == 1 else logging.DEBUG)
-        logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
-
-
 def _silence(code: Exit) -> Exit:
     """Nobody may read stdout any more: let Python's own flush at exit have somewhere to go."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

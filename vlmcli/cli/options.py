@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from vlmcli.settings import BOUNDS
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -49,13 +51,33 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
     int | None,
-    typer.Option("--ctx", metavar="N", min=256, help="Context: tokens of pictures, question and answer together."),
+    typer.Option(
+        "--ctx",
+        metavar="N",
+        min=BOUNDS["ctx"][0],
+        max=BOUNDS["ctx"][1],
+        help="Context: tokens of pictures, question and answer together.",
+    ),
 ]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, max=512, help="CPU threads; default one a core.")
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=BOUNDS["threads"][0],
+        max=BOUNDS["threads"][1],
+        help="CPU threads; default one a core.",
+    ),
 ]
 GpuLayers = Annotated[
-    int | None, typer.Option("--gpu-layers", metavar="N", min=-1, help="Layers on a GPU; default all.")
+    int | None,
+    typer.Option(
+        "--gpu-layers",
+        metavar="N",
+        min=BOUNDS["gpu_layers"][0],
+        max=BOUNDS["gpu_layers"][1],
+        help="Layers on a GPU; default all.",
+    ),
 ]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="More on stderr; twice for llama.cpp's own log.")

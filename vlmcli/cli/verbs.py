@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
@@ -14,7 +16,7 @@ import typer
 
 from vlmcli import records
 from vlmcli.cli import options
-from vlmcli.errors import Exit, NativeError, UsageError, VlmError
+from vlmcli.errors import Exit, ModelError, NativeError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.settings import load as load_settings
 from vlmcli.tasks import Ask
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 MAX_TOKENS = 512
 
 log = logging.getLogger("vlmcli")
+log.addHandler(logging.NullHandler())
 
 
 def ask(
@@ -56,6 +59,7 @@ def ask(
 
     vlm ask -q "what is this?" -q "which colours?" before.jpg after.jpg
     """
+    set_verbosity(verbose)
     paths, asked = pictures_and_questions(words, questions)
     sampling, limit = sampling_of(sample, temperature, seed, max_tokens)
     tasks = [Ask(question, system, sampling, limit) for question in asked]
@@ -65,14 +69,28 @@ def ask(
     from vlmcli import images
 
     with Ui() as ui:
-        files = find_model(settings, chat_template or "")
-        if files.card.notice:
-            ui.say(files.card.notice)
-        with opened(files, settings) as engine:
-            pictures = [images.load(Path(path).expanduser()) for path in paths]  # while the model loads
-            failed = answer_all(ui, engine, tasks, pictures, files.name, json=json, stats=stats)
+        try:
+            files = find_model(settings, chat_template or "")
+            if files.card.notice:
+                ui.say(files.card.notice)
+            with opened(files, settings, ui) as engine:
+                # While the model loads.
+                pictures = [images.load(Path(expand(path)), source=path) for path in paths]
+                failed = answer_all(ui, engine, tasks, pictures, files.name, json=json, stats=stats)
+        except (ModelError, SourceError) as error:
+            for task in tasks if json else ():
+                ui.line(records.json_line(task.result(paths, error, settings.model)))
+            raise
     if failed is not None:
         raise typer.Exit(int(failed))
+
+
+def set_verbosity(level: int) -> None:
+    """Log records go to stderr as far as -v asks; without it llama.cpp is silent."""
+    if level:
+        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
+        log.setLevel(logging.INFO if level == 1 else logging.DEBUG)
+        logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
 
 
 def pictures_and_questions(words: Sequence[str], questions: Sequence[str] | None) -> tuple[list[str], list[str]]:
@@ -101,7 +119,7 @@ def pictures_and_questions(words: Sequence[str], questions: Sequence[str] | None
 
 def _is_file(word: str) -> bool:
     try:
-        return Path(word).exists()
+        return Path(word).is_file()
     except (OSError, ValueError):  # a question may be too long to be a name
         return False
 
@@ -120,11 +138,12 @@ def sampling_of(
         try:
             values[name] = kinds.get(name, float)(text)
         except ValueError:
-            raise UsageError(f"-o {name} {text}: not a number", f"give {name} a number") from None
+            what = "a whole number" if name in kinds else "a number"
+            raise UsageError(f"-o {name} {text}: not {what}", f"give {name} one") from None
     values |= {
         k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
     }
-    limit = int(values.pop("max_tokens", None) or MAX_TOKENS)
+    limit = int(values.pop("max_tokens", MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (
         ("temperature", 0 <= sampling.temperature <= 100, "0 to 100"),
@@ -137,7 +156,7 @@ def sampling_of(
     )
     for name, good, what in bounds:
         if not good:
-            raise UsageError(f"-o {name}: out of range", f"give it {what}")
+            raise UsageError(f"{name}: out of range", f"give it {what}")
     return sampling, limit
 
 
@@ -145,19 +164,26 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
     """The files of the model the user has named."""
     from vlmcli import demo, store
 
-    return store.resolve(settings.model, settings.mmproj, chat_template, demo.FILES)
+    return store.resolve(expand(settings.model), expand(settings.mmproj), expand(chat_template), demo.FILES)
+
+
+def expand(word: str) -> str:
+    """A word with the `~` before it replaced, where a shell has not."""
+    return os.path.expanduser(word)  # noqa: PTH111 - Path's raises when there is no such user
 
 
 @contextmanager
-def opened(files: ModelFiles, settings: Settings) -> Iterator[Engine]:
+def opened(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards."""
     from vlmcli import fit, gguf
     from vlmcli.engine import Engine, native
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # from here on there is something to end in order
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     machine = fit.this_machine(native.devices())
     chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
     log.info("%s", chosen.reason)
-    native.on_abort(lambda text: _give_up(files, text))
+    native.on_abort(lambda text: _give_up(ui, files, text))
     engine = Engine(files, chosen)
     try:
         yield engine
@@ -165,14 +191,13 @@ def opened(files: ModelFiles, settings: Settings) -> Iterator[Engine]:
         engine.close()
 
 
-def _give_up(files: ModelFiles, text: str) -> None:
+def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
     """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
     error = NativeError(
         f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
         "check that the two were published together, and that the picture opens elsewhere",
     )
-    with Ui() as ui:
-        ui.error(error)
+    ui.error(error)
     os._exit(error.exit_code)
 
 
@@ -182,7 +207,6 @@ def answer_all(
     """Run the tasks over the same pictures and show each outcome in order. Returns an exit code when some failed."""
     sources = [picture.source for picture in pictures]
     streaming = len(tasks) == 1 and not json
-    numbers: dict[int, int] = {}
     outcomes: dict[int, Answer | VlmError] = {}
     errors: list[VlmError] = []
     shown = 0
@@ -190,33 +214,37 @@ def answer_all(
     def show(number: int, outcome: Answer | VlmError) -> None:
         result = tasks[number].result(sources, outcome, model)
         if isinstance(outcome, VlmError):
+            if ui.streaming:
+                ui.end_stream()
+            if (
+                not errors or errors[-1] is not outcome
+            ):  # a model that cannot be loaded is one error, not one a question
+                if len(tasks) > 1 and not isinstance(outcome, ModelError):
+                    ui.say(f"{result.question}:")
+                ui.error(outcome)
             errors.append(outcome)
-            if len(tasks) > 1:
-                ui.say(f"{result.question}:")
-            ui.error(outcome)
         if json:
             ui.line(records.json_line(result))
         elif isinstance(outcome, Answer):
             if streaming:
-                ui.end_stream(outcome)
+                ui.end_stream()
             else:
                 ui.line(records.line(result, (" ".join(sources), result.question)))
         if isinstance(outcome, Answer):
             if outcome.finish_reason == "length":
                 count = outcome.usage.answer_tokens
-                ui.say(f"the answer is cut off after {count} tokens; --max-tokens or --ctx gives it more")
+                tokens = "token" if count == 1 else "tokens"
+                ui.say(f"the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
             if stats:
                 ui.stats(outcome)
 
     requests = [task.request(pictures) for task in tasks]
-    for event in run(runner, requests, window=len(requests)):
-        if event.id is not None and event.id not in numbers:
-            numbers[event.id] = event.id - min([event.id, *numbers])
+    for number, event in run(runner, requests, window=len(requests)):
         if isinstance(event, Delta):
             if streaming:
                 ui.stream(event)
         elif isinstance(event, Done | Failed):
-            outcomes[numbers[event.id]] = event.answer if isinstance(event, Done) else event.error
+            outcomes[number] = event.answer if isinstance(event, Done) else event.error
             while shown in outcomes:
                 show(shown, outcomes[shown])
                 shown += 1

@@ -2,8 +2,8 @@
 
 One thread owns everything native. `submit` and `cancel` only leave a message and return; what is under way in C is
 ended through the native abort flag. Each turn of the loop admits requests, then runs at most one picture through the
-encoder, one batch of picture rows and one batch of text through the language model, so that no request waits for
-more than one long call of another. A single request is a batch of one.
+encoder, one batch of picture rows and one batch of text through the language model, so that no request waits long
+for another. A single request is a batch of one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from vlmcli.engine import sampling
 from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text
-from vlmcli.engine.plan import Int32, PictureSegment
+from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.template import ChatTemplate, begins_with, parts
@@ -125,7 +125,7 @@ class Engine:
         """Take a request; its events carry the id returned."""
         with self._lock:
             if self._closing:
-                raise RequestError("the engine is closed")
+                raise self._load_error or RequestError("the engine is closed")
             id = self._next_id
             self._next_id += 1
             self._open.add(id)
@@ -134,7 +134,11 @@ class Engine:
 
     def cancel(self, id: int) -> None:
         """End a request: `Failed(id, Cancelled())` is sent at once, and what it has in C is aborted."""
-        if self._end(Failed(id, Cancelled())):
+        with self._lock:
+            if id not in self._open:
+                return
+            self._open.discard(id)
+            self._outbox.put(Failed(id, Cancelled()))
             self._inbox.put(_Cancel(id))
             if id in self._busy:
                 self._flag.set()
@@ -155,8 +159,8 @@ class Engine:
         """Abort what runs, fail what waits, free everything."""
         with self._lock:
             self._closing = True
-        self._inbox.put(None)
-        self._flag.set()
+            self._inbox.put(None)
+            self._flag.set()
         self._thread.join()
 
     def __enter__(self) -> Engine:
@@ -184,24 +188,20 @@ class Engine:
     def _main(self) -> None:
         error: VlmError = Cancelled("the engine was closed")
         try:
-            with ExitStack() as stack:
-                try:
+            try:
+                with ExitStack() as stack:
                     self._load(stack)
-                except VlmError as reason:
-                    self._load_error = reason
-                    error = reason
-                    self._loaded.set()
-                    self._refuse(reason)
-                else:
+                    stack.callback(self._drop_all)
                     self._loaded.set()
                     while self._turn():
                         pass
-                for job in list(self._jobs.values()):
-                    self._drop(job)
+            except VlmError as reason:
+                error = self._load_error = reason
+                self._loaded.set()
+                self._refuse(reason)
         except Exception as bug:  # whoever waits for an event must not wait for ever
             log.exception("the engine's thread failed")
-            error = NativeError(f"the engine failed ({type(bug).__name__}: {bug})", "please report this")
-            self._load_error = self._load_error or error
+            error = self._load_error = _internal(bug)
         finally:
             with self._lock:
                 self._closing = True
@@ -216,6 +216,22 @@ class Engine:
         while (message := self._inbox.get()) is not None:
             if isinstance(message, _Submit):
                 self._end(Failed(message.id, error))
+
+    def _enter(self, tickets: Iterable[Ticket]) -> bool:
+        """Before a call into C for these requests: from here on a cancel of one aborts it. False if one has ended."""
+        ids = frozenset(ticket.id for ticket in tickets)
+        with self._lock:
+            if self._closing or not ids <= self._open:
+                return False
+            self._busy = ids
+            self._flag.clear()
+            return True
+
+    def _leave(self) -> bool:
+        """After that call: whether it was aborted."""
+        with self._lock:
+            self._busy = frozenset()
+            return self._flag.is_set()
 
     def _load(self, stack: ExitStack) -> None:
         started = time.monotonic()
@@ -264,15 +280,17 @@ class Engine:
         return most
 
     def _turn(self) -> bool:
-        """One turn of the loop; False when the engine is to close."""
+        """One turn of the loop; False when the engine is to close. A call that was aborted ends the turn."""
         if not self._drain():
             return False
         for admission in self._scheduler.admit():
-            self._seat(admission)
-        self._encode_one()
+            if admission.ticket.seat is not None:  # an earlier one's failure may have taken it back
+                self._seat(admission)
+        if not self._encode_one():
+            return True
         row_step = self._scheduler.row_step(lambda ticket: ticket.id in self._ready_rows)
-        if row_step is not None:
-            self._decode(row_step)
+        if row_step is not None and not self._decode(row_step):
+            return True
         token_step = self._scheduler.token_step()
         if token_step is not None:
             self._decode(token_step)
@@ -280,7 +298,6 @@ class Engine:
 
     def _drain(self) -> bool:
         """Read the inbox; wait for a message when there is nothing to do. False to close."""
-        self._flag.clear()  # whoever set it has left a message first
         if self._closing:
             return False
         while True:
@@ -292,59 +309,52 @@ class Engine:
                 return False
             if isinstance(message, _Submit):
                 if message.id in self._open:
-                    self._take(message.id, message.request)
+                    self._guard(message.id, self._take, message.id, message.request)
             elif message.id in self._jobs:
                 self._drop(self._jobs[message.id])
             if self._inbox.empty():
                 return True
 
+    def _guard(self, id: int, work: Callable[..., None], *arguments: object) -> None:
+        """Do something for one request: whatever goes wrong fails that request, and no other."""
+        try:
+            work(*arguments)
+        except Exception as error:  # a bug in one request's way must not end the others
+            if not isinstance(error, VlmError):
+                log.exception("request %d failed", id)
+            self._end(Failed(id, error if isinstance(error, VlmError) else _internal(error)))
+            if id in self._jobs:
+                self._drop(self._jobs[id])
+
     def _take(self, id: int, request: Request) -> None:
         """Plan a request and queue it."""
-        try:
-            if not request.pictures:
-                raise NoPicture("there is no picture in the question", "name at least one")
-            if request.max_tokens < 1:
-                raise RequestError("an answer needs at least one token", "ask for more")
-            pieces = self._template.render(request.messages)
-            prompt = Prompt(
-                tuple(parts(pieces, self.model)),
-                request.pictures,
-                add_bos=not begins_with(pieces, self._template.bos),
-            )
-            planned = plan(self.projector, prompt)
-            self._check(planned.rows, request)
-            counted = {segment.picture for segment in planned.segments if isinstance(segment, PictureSegment)}
-            for number, picture in enumerate(request.pictures):
-                if number not in counted:
-                    raise NoPicture(f"{picture.source} would not reach the model", "please report this")
-            for segment in planned.segments:
-                if isinstance(segment, PictureSegment):
-                    if segment.bidirectional and segment.rows > self._scheduler.n_batch:
-                        raise RequestError(f"a picture of {segment.rows} rows is larger than a batch", "try it smaller")
-                elif min(segment.tokens) < 0 or max(segment.tokens) >= self.model.n_vocab:
-                    raise RequestError(
-                        f"{self.files.projector.name} needs tokens that {self.files.model.name} does not have",
-                        "use the mmproj file that was published with this model",
-                    )
-            if isinstance(planned.segments[-1], PictureSegment):
-                raise RequestError("the prompt ends with a picture", "use another --chat-template")
-        except VlmError as error:
-            self._end(Failed(id, error))
-            return
+        if not request.pictures:
+            raise NoPicture("there is no picture in the question", "name at least one")
+        if request.max_tokens < 1:
+            raise RequestError("an answer needs at least one token", "ask for more")
+        pieces = self._template.render(request.messages)
+        prompt = Prompt(
+            tuple(parts(pieces, self.model)),
+            request.pictures,
+            add_bos=not begins_with(pieces, self._template.bos),
+        )
+        planned = plan(self.projector, prompt)
+        self._check(planned, request)
+        sampler = sampling.make(self.model, request.sampling)
         load, self._load_seconds = self._load_seconds, 0.0
         self._jobs[id] = _Job(
             self._scheduler.enqueue(id, planned, request.max_tokens),
             request,
             Pictures(self.vision, prompt),
-            sampling.make(self.model, request.sampling),
+            sampler,
             TextStream((*request.stop, *self.files.card.stop)),
             load,
             usage=Usage(planned.picture_rows, planned.rows),
         )
 
-    def _check(self, rows: int, request: Request) -> None:
-        if rows == 0:
-            raise RequestError("the prompt is empty")
+    def _check(self, planned: Plan, request: Request) -> None:
+        """Raise what keeps a plan from being answered."""
+        rows = planned.rows
         if rows >= self._scheduler.n_ctx:
             count = len(request.pictures)
             enough = -(-(rows + request.max_tokens) // 1024) * 1024
@@ -353,6 +363,21 @@ class Engine:
                 f"and the context has {self._scheduler.n_ctx}",
                 f"give it more, --ctx {enough}, or ask about fewer pictures at a time",
             )
+        counted = {segment.picture for segment in planned.segments if isinstance(segment, PictureSegment)}
+        for number, picture in enumerate(request.pictures):
+            if number not in counted:
+                raise NoPicture(f"{picture.source} would not reach the model", "please report this")
+        for segment in planned.segments:
+            if isinstance(segment, PictureSegment):
+                if segment.bidirectional and segment.rows > self._scheduler.n_batch:
+                    raise RequestError(f"a picture of {segment.rows} rows is larger than a batch", "try it smaller")
+            elif min(segment.tokens) < 0 or max(segment.tokens) >= self.model.n_vocab:
+                raise RequestError(
+                    f"{self.files.projector.name} needs tokens that {self.files.model.name} does not have",
+                    "use the mmproj file that was published with this model",
+                )
+        if isinstance(planned.segments[-1], PictureSegment):
+            raise RequestError("the prompt ends with a picture", "use another --chat-template")
 
     def _drop(self, job: _Job) -> None:
         """Free what a request holds outside the cache."""
@@ -361,6 +386,10 @@ class Engine:
         self._scheduler.leave(job.ticket)
         self._jobs.pop(job.ticket.id, None)
         self._ready_rows.pop(job.ticket.id, None)
+
+    def _drop_all(self) -> None:
+        for job in list(self._jobs.values()):
+            self._drop(job)
 
     def _fail(self, job: _Job, error: VlmError) -> None:
         self._end(Failed(job.ticket.id, error))
@@ -380,13 +409,12 @@ class Engine:
             kept = self._context.roll_back(seq, admission.end)
         else:
             self._context.forget(seq)
-        if (
-            not kept
-            or self._context.last_position(seq) >= max(admission.end, 1)
-            or (admission.end and self._context.last_position(seq) < 0)
-        ):
+        last = self._context.last_position(seq)
+        if not kept or last >= max(admission.end, 1) or (admission.end and last < 0):
             log.warning("sequence %d does not hold what it should; computing it again", seq)
-            self._restart(ticket)
+            for doubtful in {seq, seq if admission.source is None else admission.source}:
+                self._context.forget(doubtful)
+                self._scheduler.distrust(doubtful)
             return
         job = self._jobs[ticket.id]
         if not job.started:
@@ -404,31 +432,35 @@ class Engine:
         if segment is not None:
             job.pictures.prepare(segment)
 
-    def _encode_one(self) -> None:
-        """Get the rows of every picture that is next in its prompt; at most one comes from the encoder."""
+    def _encode_one(self) -> bool:
+        """Get the rows of every picture that is next in its prompt; at most one from the encoder. False if aborted."""
+        waiting = self._scheduler.pictures()
+        others = len(waiting) < len(self._scheduler.active)  # who can go on while pixels are being prepared
         encoded = False
-        for ticket, segment in self._scheduler.pictures():
+        for ticket, segment in waiting:
             if ticket.id in self._ready_rows:
                 continue
             job = self._jobs[ticket.id]
             rows = job.pictures.known(segment)
             if rows is None:
-                if encoded:
-                    job.pictures.prepare(segment)
+                job.pictures.prepare(segment)
+                if encoded or (others and not job.pictures.prepared(segment)):
                     continue
                 encoded = True
-                self._busy = frozenset((ticket.id,))
+                if not self._enter([ticket]):
+                    return False
                 try:
                     rows = job.pictures.encode(segment, self._on_layer(ticket, segment))
                 except Cancelled:
-                    return  # the inbox says who
+                    return False  # the inbox says who
                 except VlmError as error:
                     self._fail(job, error)
                     continue
                 finally:
-                    self._busy = frozenset()
+                    self._leave()
             self._ready_rows[ticket.id] = (segment.key, rows)
             self._prepare_next(job, ticket, segment)
+        return True
 
     def _prepare_next(self, job: _Job, ticket: Ticket, segment: PictureSegment) -> None:
         """Free a picture whose last tile is done, and begin with the next one."""
@@ -453,10 +485,11 @@ class Engine:
 
     # ------------------------------------------------------------------------------------------ the language model
 
-    def _decode(self, step: RowStep | TokenStep) -> None:
-        """Run one batch, and take what came of it."""
+    def _decode(self, step: RowStep | TokenStep) -> bool:
+        """Run one batch, and take what came of it. False if it was aborted."""
         tickets = [take[0] for take in step.takes]
-        self._busy = frozenset(ticket.id for ticket in tickets)
+        if not self._enter(tickets):
+            return False
         started = time.monotonic()
         try:
             if isinstance(step, RowStep):
@@ -467,15 +500,15 @@ class Engine:
             for ticket in tickets:
                 self._restart(ticket)
                 self._fail(self._jobs[ticket.id], error)
-            return
+            return True
         finally:
-            self._busy = frozenset()
+            self._leave()
         if result is not Decoded.OK:
             for ticket in tickets:
                 self._lost(ticket)
             if result is Decoded.FULL:  # the scheduler counts cells, so this is its error; end one, not all
                 self._fail(self._jobs[tickets[-1].id], ContextFull("the context is full", "give it more with --ctx"))
-            return
+            return False
         self._share(step, time.monotonic() - started)
         for source, target in self._scheduler.commit((take[0], take[1]) for take in step.takes):
             self._context.fork(source, target, self._context.last_position(source) + 1)
@@ -489,7 +522,9 @@ class Engine:
         else:
             for ticket, _, output in step.takes:
                 if output is not None:
-                    self._pick(self._jobs[ticket.id], output)
+                    job = self._jobs[ticket.id]
+                    self._guard(ticket.id, self._pick, job, output)
+        return True
 
     def _gather(self, step: RowStep) -> tuple[Float32, Int32, Int32]:
         """The rows of a step, their positions and their sequences."""
@@ -575,9 +610,13 @@ class Engine:
     def run(self, requests: Iterable[Request]) -> list[Answer | VlmError]:
         """Answer requests and return the outcomes in their order; for code that wants no events."""
         outcomes: dict[int, Answer | VlmError] = {}
-        for event in run(self, requests):
+        for number, event in run(self, requests):
             if isinstance(event, Done):
-                outcomes[event.id] = event.answer
+                outcomes[number] = event.answer
             elif isinstance(event, Failed):
-                outcomes[event.id] = event.error
-        return [outcomes[id] for id in sorted(outcomes)]
+                outcomes[number] = event.error
+        return [outcomes[number] for number in sorted(outcomes)]
+
+
+def _internal(bug: Exception) -> NativeError:
+    return NativeError(f"the engine failed ({type(bug).__name__}: {bug})", "please report this")

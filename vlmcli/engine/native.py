@@ -115,7 +115,7 @@ def _on_log(level: int, text: bytes | None, _: object) -> None:
 
 def _complaint() -> str:
     """What llama.cpp said last when it failed, in one line."""
-    said = [line.split(": ", 1)[-1].strip() for line in _complaints]
+    said = [line.split(": ", 1)[-1].strip() for line in list(_complaints)]
     _complaints.clear()
     return "; ".join(dict.fromkeys(said))[:300]
 
@@ -267,12 +267,13 @@ class Model(_Handle):
         self.n_embd_inp: int = L.llama_model_n_embd_inp(
             pointer
         )  # floats a picture row; more than n_embd with deepstack
-        self.n_ctx_train: int = L.llama_model_n_ctx_train(pointer)
         # Positions a picture row has: M-RoPE (8) and interleaved M-RoPE (40) want time, y, x and a spare; llama.h.
         self.n_pos: int = 4 if L.llama_model_rope_type(pointer) in (8, 40) else 1
-        # A recurrent state knows only its newest position: it can be copied, not rolled back.
-        self.can_roll_back = not (L.llama_model_is_recurrent(pointer) or L.llama_model_is_hybrid(pointer))
-        self.add_bos = bool(L.llama_vocab_get_add_bos(self._vocab))
+        # A recurrent state knows only its newest position. And behind a sliding window llama.cpp overwrites cells that
+        # only one sequence holds, whatever swa_full says (llama-kv-cache.cpp, find_slot). Such sequences can be copied
+        # as they stand and extended, but not cut.
+        recurrent = L.llama_model_is_recurrent(pointer) or L.llama_model_is_hybrid(pointer)
+        self.can_roll_back = not recurrent and L.llama_model_n_swa(pointer) == 0
         if L.llama_model_has_encoder(pointer) or not L.llama_model_has_decoder(pointer):
             self.close()
             raise ModelError(f"{path}: not a decoder-only language model", "vlm cannot use this kind of model")
@@ -282,13 +283,6 @@ class Model(_Handle):
         """The file's own Jinja chat template."""
         template = L.llama_model_chat_template(self.pointer, None)
         return template.decode("utf-8", "replace") if template else None
-
-    @property
-    def description(self) -> str:
-        """Architecture, size and quantisation in llama.cpp's words."""
-        text = ctypes.create_string_buffer(128)
-        L.llama_model_desc(self.pointer, text, len(text))
-        return text.value.decode("utf-8", "replace")
 
     def tokenize(self, text: str, parse_special: bool) -> list[int]:
         """Token ids of a text, without BOS and EOS."""
@@ -301,13 +295,13 @@ class Model(_Handle):
                 return tokens[:count]
             size = -count
 
-    def piece(self, token: int, special: bool = False) -> bytes:
-        """A token's bytes, perhaps not whole characters; empty for a special one unless they are asked for."""
+    def piece(self, token: int) -> bytes:
+        """A token's bytes, perhaps not whole characters; empty for a special one."""
         self._check(token)
         size = 64
         while True:
             text = ctypes.create_string_buffer(size)
-            count = L.llama_token_to_piece(self._vocab, token, text, size, 0, special)
+            count = L.llama_token_to_piece(self._vocab, token, text, size, 0, False)
             if count >= 0:
                 return text.raw[:count]
             size = -count
@@ -574,7 +568,7 @@ class Context(_Handle):
         params.n_outputs_max = n_seq  # room for this many rows of logits, not for n_batch of them
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # forking a sequence then copies no cells
-        params.swa_full = True  # and a sliding window can be rolled back
+        params.swa_full = True  # and a copy of a sequence may hold cells that its window has left behind
         self._keep = params.abort_callback, params.abort_callback_data = flag.callback
         _complaints.clear()
         pointer = L.llama_init_from_model(model.pointer, params)
@@ -632,6 +626,8 @@ class Context(_Handle):
     ) -> Decoded:
         if not 0 < n <= self.n_batch:  # more aborts the process
             raise NativeError(f"a batch of {n} rows, where 1 to {self.n_batch} are allowed")
+        if positions.size < n or seqs.size != n or logits.size != n:  # C would read past their ends
+            raise NativeError("the arrays of a batch have different lengths")
         if int(seqs.min()) < 0 or int(seqs.max()) >= self.n_seq:
             raise NativeError("a sequence id is out of range")
         if int(logits.sum()) > self.n_seq:
@@ -678,11 +674,11 @@ class Context(_Handle):
         """Let sequence `target`, emptied first, share the cells of `source` before position `end`."""
         self._check_seq(source, target)
         self.forget(target)
-        whole = not self._model.can_roll_back  # a recurrent state is copied as it stands
+        whole = not self._model.can_roll_back
         L.llama_memory_seq_cp(self._memory, source, target, -1 if whole else 0, -1 if whole else end)
 
     def roll_back(self, seq: int, end: int) -> bool:
-        """Drop the sequence's cells from position `end` on; False when the model cannot, and nothing was changed."""
+        """Drop the sequence's cells from position `end` on; False when it cannot be, and nothing was changed."""
         self._check_seq(seq)
         if end > self.last_position(seq):
             return True

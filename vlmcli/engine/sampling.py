@@ -15,11 +15,20 @@ def make(model: Model, sampling: Sampling) -> Sampler:
     before top-p, which would otherwise sort the whole vocabulary.
     """
     chain = Sampler(model)
+    try:
+        _fill(chain, sampling)
+    except BaseException:
+        chain.close()
+        raise
+    return chain
+
+
+def _fill(chain: Sampler, sampling: Sampling) -> None:
     if sampling.repeat_penalty != 1.0:
         chain.add_penalties(PENALTY_WINDOW, sampling.repeat_penalty)
     if sampling.temperature <= 0:
         chain.add_greedy()
-        return chain
+        return
     if sampling.top_k > 0:
         chain.add_top_k(sampling.top_k)
     if sampling.top_p < 1:
@@ -28,4 +37,3 @@ def make(model: Model, sampling: Sampling) -> Sampler:
         chain.add_min_p(sampling.min_p)
     chain.add_temperature(sampling.temperature)
     chain.add_dist(sampling.seed)
-    return chain

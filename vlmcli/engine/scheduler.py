@@ -370,6 +370,14 @@ class Scheduler:
         self.waiting.append(ticket)
         self.waiting.sort(key=lambda one: one.id)
 
+    def distrust(self, seq: int) -> None:
+        """The sequence does not hold what it should: nobody may take anything over from it."""
+        seat = self.seats[seq]
+        if seat.ticket is not None:
+            self.requeue(seat.ticket)
+        seat.truncate(0)
+        seat.checkpoint = False
+
     def _touch(self, seat: Seat) -> None:
         self._clock += 1
         seat.touched = self._clock

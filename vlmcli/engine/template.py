@@ -1,9 +1,10 @@
 """Messages become prompt parts through the model's own chat template.
 
-A template is a program that came with a download, so it runs in Jinja's sandbox, bounded in time and output. What a
-user wrote never enters it: random sentinels stand for texts and pictures while it runs, and are replaced afterwards.
-So a text can not become a template instruction or a picture's place, and `parts` keeps it from becoming a special
-token. Pure: it knows a vocabulary only through a protocol.
+A template is a program that came with a download, so it runs in Jinja's sandbox, bounded in running time and output
+(one made to exhaust memory in a single filter still can). What a user wrote never enters it: random sentinels stand
+for texts and pictures while it runs, and are replaced afterwards. So a text can not become a template instruction or
+a picture's place, and `parts` keeps it from becoming a special token. Pure: it knows a vocabulary only through a
+protocol.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import secrets
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +33,7 @@ from vlmcli.values import Message, Picture
 
 MAX_SECONDS = 2.0
 MAX_CHARACTERS = 1_000_000  # of a template's own output; users' texts come on top
+MAX_NUMBER = 200_000  # handed to a function or filter; the sandbox itself allows ranges of 100,000
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,33 @@ class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(["*", "**"])
 
     def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        sizes = [len(value) if isinstance(value, str | list | tuple) else abs(value) for value in (left, right)]
-        if (operator == "**" and max(sizes) > 64) or sizes[0] * sizes[1] > MAX_CHARACTERS:
+        if operator == "**":
+            too_large = max(abs(left), abs(right)) > 64
+        else:
+            lengths = [len(value) for value in (left, right) if isinstance(value, str | list | tuple)]
+            times = [value for value in (left, right) if isinstance(value, int)]
+            too_large = bool(lengths and times) and lengths[0] * times[0] > MAX_CHARACTERS
+        if too_large:
             raise jinja2.exceptions.SecurityError("it computes something too large")
         return super().call_binop(context, operator, left, right)
+
+    def call(self, context: jinja2.runtime.Context, obj: Any, *arguments: Any, **named: Any) -> Any:
+        _check_numbers(arguments, named)
+        return super().call(context, obj, *arguments, **named)
+
+
+def _check_numbers(arguments: Sequence[object], named: Mapping[str, object]) -> None:
+    """Refuse a number that makes one call in C, which nobody can interrupt, fill the memory."""
+    if any(isinstance(value, int) and abs(value) > MAX_NUMBER for value in (*arguments, *named.values())):
+        raise jinja2.exceptions.SecurityError("it uses a number that is too large")
+
+
+def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def filter_(*arguments: Any, **named: Any) -> Any:
+        _check_numbers(arguments, named)
+        return function(*arguments, **named)
+
+    return filter_
 
 
 @contextmanager
@@ -129,6 +154,10 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
+def _unusable(how: str) -> TemplateError:
+    return TemplateError(f"the model's chat template {how}", "name another: --chat-template")
+
+
 class ChatTemplate:
     """One model's chat template, compiled, and what it expects `content` to be."""
 
@@ -139,9 +168,15 @@ class ChatTemplate:
             )
         self.bos = bos
         sandbox = _Sandbox(
-            trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation], autoescape=False
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[jinja2.ext.loopcontrols, _Generation],
+            autoescape=False,
+            optimized=False,  # or constant expressions are computed while compiling
         )
         sandbox.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
+        for name in ("batch", "center", "indent", "slice", "tojson"):
+            sandbox.filters[name] = _bounded(sandbox.filters[name])
         sandbox.globals |= {
             "bos_token": bos,
             "eos_token": eos,
@@ -149,11 +184,10 @@ class ChatTemplate:
             "strftime_now": lambda form: datetime.now().strftime(form),
         }
         try:
-            self._template = sandbox.from_string(source)
-        except (jinja2.TemplateError, RecursionError, ValueError) as error:
-            raise TemplateError(
-                f"the model's chat template is no Jinja template ({error})", "name another: --chat-template"
-            ) from error
+            with _time_limit(MAX_SECONDS):
+                self._template = sandbox.from_string(source)
+        except Exception as error:  # a stranger's program: anything may come out of it
+            raise _unusable(f"is no Jinja template ({error})") from error
         self._typed = self._wants_parts()
 
     def _wants_parts(self) -> bool:
@@ -178,18 +212,8 @@ class ChatTemplate:
                     if size > MAX_CHARACTERS:
                         raise jinja2.exceptions.SecurityError(f"it writes more than {MAX_CHARACTERS} characters")
                     pieces.append(piece)
-        except (
-            jinja2.TemplateError,
-            ArithmeticError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-        ) as error:
-            raise TemplateError(
-                f"the model's chat template fails ({error})", "name another: --chat-template"
-            ) from error
+        except Exception as error:  # a stranger's program, again
+            raise _unusable(f"fails ({error})") from error
         return "".join(pieces)
 
     def render(self, messages: Sequence[Message]) -> list[Piece]:
@@ -225,8 +249,9 @@ class ChatTemplate:
             wrong = seen[index] != 1 if isinstance(one, Place) else seen[index] == 0
             if wrong:
                 what = "a picture" if isinstance(one, Place) else "a part of the question"
-                how = "loses" if seen[index] == 0 else "repeats"
-                raise TemplateError(f"the model's chat template {how} {what}", "name another: --chat-template")
+                raise _unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
+        if max(seen, default=0) >= len(given):
+            raise _unusable("makes up a part of the question")
         pieces: list[Piece] = []
         for n, part in enumerate(split):
             if n % 2:
@@ -251,66 +276,58 @@ def parts(pieces: Sequence[Piece], vocabulary: Vocabulary) -> list[Part]:
     """Join pieces into as few texts as possible, with given text never read as special tokens.
 
     One text between two pictures, as upstream's tools tokenise it, wherever that brings no special token but the
-    template's own. Otherwise each given text stands alone, and is cut inside whatever would be an added token that
-    the template uses as a marker.
+    template's own. Otherwise each given text stands alone, tokenised without special tokens, and is cut inside
+    whatever would be one all the same: tokens added to a vocabulary by hand are found in any text.
     """
     result: list[Part] = []
     run: list[Plain | Given] = []
-    markers = _markers(pieces, vocabulary)
     for piece in [*pieces, None]:
         if isinstance(piece, Plain | Given):
             run.append(piece)
             continue
         if run:
-            result += _join(run, vocabulary, markers)
+            result += _join(run, vocabulary)
             run = []
         if piece is not None:
             result.append(piece)
     return result
 
 
-def _markers(pieces: Sequence[Piece], vocabulary: Vocabulary) -> frozenset[int]:
-    """Added tokens in the template's own text that look like <this> or [this]: it means them as special ones."""
-    return frozenset(
+def _specials(text: str, parse_special: bool, vocabulary: Vocabulary) -> list[int]:
+    """The tokens of a text that no user may write: special ones, and added ones that look like <this> or [this]."""
+    return [
         token
-        for piece in pieces
-        if isinstance(piece, Plain)
-        for token in vocabulary.tokenize(piece.text, True)
-        if vocabulary.is_added(token) and re.fullmatch(r"<.+>|\[.+\]", vocabulary.text(token))
-    )
+        for token in vocabulary.tokenize(text, parse_special)
+        if vocabulary.is_special(token)
+        or (vocabulary.is_added(token) and re.fullmatch(r"<.+>|\[.+\]", vocabulary.text(token), re.DOTALL))
+    ]
 
 
-def _join(run: list[Plain | Given], vocabulary: Vocabulary, markers: frozenset[int]) -> list[Part]:
-    def specials(text: str) -> list[int]:
-        tokens = vocabulary.tokenize(text, True)
-        return [token for token in tokens if token in markers or vocabulary.is_special(token)]
-
+def _join(run: list[Plain | Given], vocabulary: Vocabulary) -> list[Part]:
     whole = "".join(piece.text for piece in run)
-    meant = [token for piece in run if isinstance(piece, Plain) for token in specials(piece.text)]
-    if specials(whole) == meant:
+    meant = [token for piece in run if isinstance(piece, Plain) for token in _specials(piece.text, True, vocabulary)]
+    if _specials(whole, True, vocabulary) == meant:
         return [TextPart(whole, True)] if whole else []
     result: list[Part] = []
     for piece in run:
         if isinstance(piece, Plain):
             result.append(TextPart(piece.text, True))
         else:
-            result += [TextPart(text, False) for text in _cut(piece.text, vocabulary, markers) if text]
+            result += [TextPart(text, False) for text in _cut(piece.text, vocabulary) if text]
     return result
 
 
-def _cut(text: str, vocabulary: Vocabulary, markers: frozenset[int]) -> list[str]:
-    """Cut a text after the first character of each marker in it, so that no tokeniser finds one."""
-    names = sorted(
-        (
-            re.escape(vocabulary.text(token)[0]) + "(?=" + re.escape(vocabulary.text(token)[1:]) + ")"
-            for token in markers
-        ),
-        key=len,
-    )
+def _cut(text: str, vocabulary: Vocabulary) -> list[str]:
+    """Cut a text inside each special token that tokenising it would still give, until it gives none."""
+    names = {vocabulary.text(token) for token in _specials(text, False, vocabulary)}
+    pattern = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names if len(name) > 1)
+    cuts = [match.end() for match in re.finditer(pattern, text) if match.end() < len(text)] if pattern else []
     if not names:
         return [text]
-    cuts = [match.end() for match in re.finditer("|".join(names), text)]
-    return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    if not cuts:  # its text is not what it stands for in the vocabulary: one character at a time has no such token
+        return list(text)
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    return [part for piece in pieces for part in _cut(piece, vocabulary)]
 
 
 def begins_with(pieces: Sequence[Piece], text: str) -> bool:

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+import numpy as np
+
 from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text
 from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
 from vlmcli.engine.template import Part, TextPart
-from vlmcli.errors import Cancelled, NativeError, SourceError, VlmError
+from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
 from vlmcli.values import Picture
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture
@@ -50,7 +52,7 @@ def plan(projector: Projector, prompt: Prompt) -> Plan:
     """The prompt's segments, without touching a pixel."""
     segments: list[Segment] = []
     tiles: Counter[int] = Counter()
-    with _chunks(projector, prompt) as chunks:
+    with _placeholders(projector, prompt) as chunks:
         for chunk in chunks.read():
             if not chunk.id:
                 segments.append(TextSegment(chunk.tokens))
@@ -64,6 +66,19 @@ def plan(projector: Projector, prompt: Prompt) -> Plan:
                 PictureSegment(picture, tile, key, chunk.rows, chunk.positions, chunk.grid, chunk.bidirectional)
             )
     return Plan(segments)
+
+
+def _placeholders(projector: Projector, prompt: Prompt) -> Chunks:
+    try:
+        return _chunks(projector, prompt)
+    except RequestError:
+        for picture in prompt.pictures:  # which of them was it?
+            try:
+                projector.chunks([Bitmap("probe#0", picture.size), Text("\n", False)], False).close()
+            except RequestError as error:
+                size = "x".join(map(str, picture.size))
+                raise RequestError(f"{picture.source} ({size}): {error.message}", error.hint) from error
+        raise
 
 
 @dataclass
@@ -123,6 +138,11 @@ class Pictures:
             work = self._vision.pool.submit(_chunks, self._vision.projector, self._prompt, segment.picture)
             self._prepared[segment.picture] = work
 
+    def prepared(self, segment: PictureSegment) -> bool:
+        """Whether the encoder could begin now."""
+        work = self._prepared.get(segment.picture)
+        return work is not None and work.done()
+
     def known(self, segment: PictureSegment) -> Float32 | None:
         """The segment's rows if no encoding is needed."""
         return self._vision.known(segment.key)
@@ -137,7 +157,7 @@ class Pictures:
                 raise Cancelled()
         try:
             chunks = work.result()
-        except VlmError:
+        except (SourceError, RequestError, NativeError):
             raise
         except Exception as error:  # `Picture.load` is whoever's: its failure is this picture's, not the engine's
             source = self._prompt.pictures[segment.picture].source
@@ -145,11 +165,16 @@ class Pictures:
         ready = time.monotonic()
         self.spent.picture += ready - started
         name = f"{self._prompt.pictures[segment.picture].identity}#{segment.picture}"
-        index = [n for n, id in enumerate(chunks.ids) if id == name][segment.tile]
+        tiles = [n for n, id in enumerate(chunks.ids) if id == name]
+        if segment.tile >= len(tiles):
+            raise NativeError(f"a picture gave {len(tiles)} tiles where more were planned")
+        index = tiles[segment.tile]
         try:
             rows = self._vision.projector.encode(chunks, index, on_layer)
         finally:
             self.spent.encode += time.monotonic() - ready
+        if not np.isfinite(rows).all():
+            raise NativeError("the encoder gave rows that are not numbers", "download the projector again")
         if len(rows) != segment.rows:
             raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
         self._vision.encodes += 1
