@@ -162,6 +162,32 @@ def test_a_cache_in_long_use_neither_hangs_nor_lies(small, name):
     assert np.abs(tapped[0] - fresh[0]).max() < 0.15
 
 
+def test_a_cache_that_has_lost_its_rows_is_noticed(scene):
+    """The scheduler believes in a prefix that is not there: it is computed again, not answered without."""
+    with opened(demo.FILES) as engine:
+        engine.run([ask("What is this?", scene)])
+        for seq in range(engine._context.n_seq):
+            engine._context.forget(seq)  # the engine's thread is idle
+        (answer,) = engine.run([ask("What color is the circle?", scene)])
+        assert answer.text == "The circle is red."
+        assert answer.usage.reused_tokens == 0
+
+
+def test_a_failure_of_the_loop_ends_every_request(scene, monkeypatch):
+    from vlmcli.engine.scheduler import Scheduler
+    from vlmcli.errors import NativeError
+
+    def failing(self):
+        raise NativeError("the cache is gone")
+
+    with opened(demo.FILES) as engine:
+        monkeypatch.setattr(Scheduler, "admit", failing)
+        outcomes = engine.run([ask("?", scene)] * 3)
+        assert [outcome.message for outcome in outcomes] == ["the cache is gone"] * 3
+        (later,) = engine.run([ask("?", scene)])
+        assert isinstance(later, NativeError)
+
+
 def test_a_bug_in_one_request_is_that_requests_failure(demo_engine, scene):
     from vlmcli.errors import NativeError
     from vlmcli.values import Sampling

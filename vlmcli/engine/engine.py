@@ -206,13 +206,19 @@ class Engine:
             with self._lock:
                 self._closing = True
                 left = sorted(self._open)
-            for id in left:
-                self._end(Failed(id, error))
-            self._loaded.set()
+                self._loaded.set()
+            self._fail_all(left, error)
             self._outbox.put(None)
 
+    def _fail_all(self, ids: Iterable[int], error: VlmError) -> None:
+        for id in ids:
+            self._end(Failed(id, error))
+
     def _refuse(self, error: VlmError) -> None:
-        """Fail every request until the engine is closed."""
+        """Fail every request there is, and every one that comes until the engine is closed."""
+        with self._lock:
+            left = sorted(self._open)
+        self._fail_all(left, error)
         while (message := self._inbox.get()) is not None:
             if isinstance(message, _Submit):
                 self._end(Failed(message.id, error))
