@@ -115,6 +115,7 @@ def test_an_aborted_batch_is_computed_again(small, name, monkeypatch):
         engine._context._test_flag = engine._flag
         again = engine.run(requests)
     assert len(aborted) >= 4
+    assert all(isinstance(outcome, Answer) for outcome in (*calm, *again)), (calm, again)
     for number, (one, two) in enumerate(zip(calm, again, strict=True)):
         assert two.finish_reason in ("stop", "length")
         assert one.usage.prompt_tokens == two.usage.prompt_tokens
