@@ -1,0 +1,368 @@
+"""Train the demo model from scratch: `python -m vlmcli.demo.train --minutes 240`.
+
+First the encoder alone, asked about each patch; then everything together. The rate of learning stays level until the
+last part of a run, where it falls to nothing; what is kept from before that fall (`steady.pt`) is where `--resume`
+goes on, so that more minutes can be added later. `final.pt` is what `vlmcli.demo.export` wants.
+
+The same seed and numbers of steps give the same batches; the weights are then the same up to the order in which a
+machine adds numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from vlmcli.demo import batches, scenes, tokenizer
+from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, NAMES, PATCHES, UNKNOWN
+from vlmcli.demo.model import DemoModel
+from vlmcli.demo.tokenizer import Vocabulary
+
+RATE = 1.3e-3
+"""Of learning (AdamW)."""
+WARM_UP = 150
+"""Steps at the start of each phase in which the rate grows."""
+HEADS_SHARE = 0.25
+"""Weight of the encoder's own labels while everything trains together."""
+REPLAYED = 4096
+"""Pictures that are kept to be shown to the encoder again."""
+FRESH = 20
+"""New pictures in a step of the encoder alone."""
+
+
+# --- Batches from another process ---
+
+
+class _Steps(Dataset[Any]):
+    """Training step number → its batch."""
+
+    def __init__(self, seed: int, vocabulary: str | None) -> None:
+        self._seed, self._text = seed, vocabulary
+        self._writer: batches.Writer | None = None
+        self._pad = 0
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        if self._text is None:
+            return _stacked(batches.encoder_only(self._seed, step, FRESH))
+        if self._writer is None:
+            vocabulary = Vocabulary(self._text)
+            self._writer, self._pad = batches.Writer(vocabulary), vocabulary.pad
+        arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
+        arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {**arrays, **_stacked(pictures + batches.encoder_only(self._seed, step, 3))}
+
+
+def _stacked(pictures: list[batches.Picture]) -> dict[str, Tensor]:
+    """Pixels and labels of pictures as tensors with the picture first."""
+    found = {"pixels": torch.from_numpy(np.stack([pixels for pixels, _ in pictures]))}
+    for name in NAMES:
+        found[name] = torch.from_numpy(np.stack([np.asarray(getattr(labels, name)) for _, labels in pictures]))
+    return found
+
+
+def _stream(seed: int, vocabulary: str | None, start: int) -> Iterator[dict[str, Tensor]]:
+    loader = DataLoader(
+        _Steps(seed, vocabulary), batch_size=None, sampler=range(start, 10**9), num_workers=1, prefetch_factor=6
+    )
+    return iter(loader)
+
+
+class _Memory:
+    """The last pictures, to be shown to the encoder again: drawing costs more than looking."""
+
+    def __init__(self, seed: int) -> None:
+        self._kept: dict[str, Tensor] = {}
+        self._next = self._count = 0
+        self._chance = torch.Generator().manual_seed(seed)
+
+    def keep(self, pictures: dict[str, Tensor]) -> None:
+        for i in range(len(pictures["pixels"])):
+            for name in ("pixels", *NAMES):
+                value = pictures[name][i]
+                if name not in self._kept:
+                    self._kept[name] = torch.zeros((REPLAYED, *value.shape), dtype=value.dtype)
+                self._kept[name][self._next] = value
+            self._next = (self._next + 1) % REPLAYED
+            self._count = min(self._count + 1, REPLAYED)
+
+    def some(self, count: int) -> dict[str, Tensor]:
+        chosen = torch.randint(0, self._count, (count,), generator=self._chance)
+        return {name: values[chosen] for name, values in self._kept.items()}
+
+
+# --- Losses ---
+
+
+def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """What the encoder's features say about each patch, against the labels; and some shares of right ones.
+
+    Args:
+        features: float [pictures, PATCHES, width].
+        labels: tensors by the names of `batches.NAMES`, the picture first.
+    """
+    heads, flat = model.heads, features.float()
+
+    def crossed(logits: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
+        return F.cross_entropy(
+            logits.float().flatten(0, -2), wanted.long().flatten(), weight=weight, ignore_index=UNKNOWN
+        )
+
+    characters = heads.character(features).view(*features.shape[:2], COLUMNS, len(scenes.CHARACTERS) + 1)
+    rare = torch.ones(len(scenes.CHARACTERS) + 1, device=features.device)
+    rare[0] = 0.15  # most columns show none
+    wanted, boxes = labels["character"].flatten(1, 2), labels["box"].flatten(1, 2)
+    there = ~boxes.isnan()
+    misplaced = F.smooth_l1_loss(heads.box(features).float()[there], boxes[there], beta=0.05)
+    cells = heads.cell(features).float()
+    number = torch.arange(PATCHES, device=features.device).expand(len(features), -1)
+    pooled = flat.mean(1).to(features.dtype)
+    shapes = heads.shape(features)
+    loss = (
+        crossed(shapes, labels["shape"].flatten(1))
+        + crossed(heads.color(features), labels["color"].flatten(1))
+        + 2 * crossed(characters, wanted, rare)
+        + 0.5 * crossed(heads.region(features), labels["region"].flatten(1))
+        + 2 * misplaced
+        + 0.5 * (crossed(cells[..., :CELLS], number % CELLS) + crossed(cells[..., CELLS:], number // CELLS))
+        + 0.3 * crossed(heads.background(pooled), labels["background"])
+        + 0.3 * crossed(heads.count(pooled), labels["count"])
+    )
+    with torch.no_grad():
+        written = (wanted > 0) & (wanted != UNKNOWN)
+        drawn = labels["shape"].flatten(1) > 0
+        shares = {
+            "characters": float((characters.argmax(-1) == wanted)[written].float().mean()),
+            "shapes": float((shapes.argmax(-1) == labels["shape"].flatten(1))[drawn].float().mean()),
+            "off": float(misplaced),
+        }
+    return loss, shares
+
+
+def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float]:
+    """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer), and the share that is right."""
+    ids, branch = batch["ids"], batch["branch"]
+    embedded = model.embedding(ids.flatten()).to(features.dtype)
+    patches = model.project(features).to(features.dtype).flatten(0, 1)
+    x = embedded.index_copy(0, batch["places"], patches).view(*ids.shape, -1)
+    order = torch.arange(LENGTH, device=ids.device)
+    seen = (order[:, None] >= order[None]) & ((branch[:, None] == 0) | (branch[:, :, None] == branch[:, None]))
+    hidden = model.decoder(x, batch["position"], seen[:, None])
+    weight = batch["weight"][:, 1:].flatten()
+    chosen = weight.nonzero()[:, 0]
+    logits = model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
+    wanted = ids[:, 1:].flatten()[chosen]
+    each = F.cross_entropy(logits, wanted, reduction="none")
+    right = float((logits.argmax(-1) == wanted).float().mean())
+    return (each * weight[chosen]).sum() / weight.sum(), right
+
+
+# --- The run ---
+
+
+def optimizer(model: DemoModel) -> torch.optim.Optimizer:
+    """AdamW; weight decay for matrices only."""
+    matrices, rest = [], []
+    for name, weight in model.named_parameters():
+        decayed = weight.dim() == 2 and "position" not in name and "embedding" not in name
+        (matrices if decayed else rest).append(weight)
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is worth its rounding: on a GPU, and on CPUs with matrix tiles (AMX)."""
+    return device.type != "cpu" or bool(torch.cpu._is_amx_tile_supported())
+
+
+@dataclass
+class Plan:
+    """How long to train: steps of the encoder alone, level steps, falling steps; or minutes for the last two."""
+
+    encoder: int
+    level: int | None
+    falling: int | None
+    minutes: float
+
+    def pace(self, step: int, begun: int, seconds: float, fall_at: int | None) -> tuple[float, bool]:
+        """(the share of the full rate, whether it falls) of a step together. `begun`: the first of this run."""
+        warm = min(1.0, (step - begun + 1) / WARM_UP)
+        if self.level is not None and self.falling is not None:
+            over = step - self.level
+            return (warm, False) if over < 0 else (max(0.0, 1 - over / max(1, self.falling)), True)
+        part = seconds / (self.minutes * 60)
+        return (warm, False) if part < 0.78 else (max(0.0, (1 - part) / 0.22), True)
+
+
+class Trainer:
+    """One run and its files: `steady.pt`, `final.pt`, `log.csv`, `loss.png` in a folder."""
+
+    def __init__(self, folder: Path, seed: int, device: str, resume: bool) -> None:
+        self.folder, self.seed, self.device = folder, seed, torch.device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
+        kept: dict[str, Any] = {}
+        if resume:
+            kept = torch.load(folder / "steady.pt", map_location="cpu", weights_only=True)
+        self.vocabulary = Vocabulary(kept["vocabulary"]) if kept else tokenizer.build()
+        self.model = DemoModel(self.vocabulary.size).to(self.device)
+        self.optimizer = optimizer(self.model)
+        self.memory = _Memory(seed)
+        self.encoder_step, self.step, self.seconds = 0, 0, 0.0
+        if kept:
+            self.seed = kept["seed"]
+            self.model.load_state_dict(kept["model"])
+            self.optimizer.load_state_dict(kept["optimizer"])
+            self.encoder_step, self.step, self.seconds = kept["encoder_step"], kept["step"], kept["seconds"]
+        self.model.encoder.compile()
+        self.model.decoder.compile()
+        self._begun = time.monotonic()
+        self._log: list[dict[str, float]] = []
+        self._shown = 0.0
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(self.device))
+
+    def save(self, name: str) -> None:
+        """The run so far, put in place in one move."""
+        state = {
+            "vocabulary": self.vocabulary.json,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seed": self.seed, "encoder_step": self.encoder_step, "step": self.step,
+            "seconds": self.seconds + time.monotonic() - self._begun,
+        }  # fmt: skip
+        torch.save(state, self.folder / f".{name}")
+        (self.folder / f".{name}").replace(self.folder / name)
+
+    def _update(self, loss: Tensor, share: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = RATE * share
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+
+    def _report(self, phase: str, step: int, values: dict[str, float], force: bool = False) -> None:
+        self._log.append({"step": step, "seconds": self.seconds + time.monotonic() - self._begun, **values})
+        if not force and time.monotonic() - self._shown < 20:
+            return
+        self._shown = time.monotonic()
+        recent = self._log[-100:]
+        means = {name: float(np.nanmean([line.get(name, np.nan) for line in recent])) for name in values}
+        line = {"phase": phase, "step": step, "seconds": round(self._log[-1]["seconds"]),
+                **{name: round(value, 4) for name, value in means.items()}}  # fmt: skip
+        new = not (self.folder / "log.csv").exists()
+        with (self.folder / "log.csv").open("a", newline="") as file:
+            writer = csv.DictWriter(file, ["phase", "step", "seconds", "loss", "right", "heads", "characters", "shapes", "off"])
+            if new:
+                writer.writeheader()
+            writer.writerow(line)
+        text = "  ".join(f"{name} {value}" for name, value in line.items() if name != "phase")
+        sys.stderr.write(f"{phase}: {text}\n")
+        sys.stderr.flush()
+
+    def encoder_alone(self, steps: int) -> None:
+        """Teach the encoder what each patch shows."""
+        if self.encoder_step >= steps:
+            return
+        stream = _stream(self.seed, None, self.encoder_step)
+        while self.encoder_step < steps:
+            fresh = next(stream)
+            self.memory.keep(fresh)
+            old = self.memory.some(batches.ENCODER_BATCH - FRESH)
+            batch = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in old}
+            with self._autocast():
+                loss, shares = heads_loss(self.model, self.model.encoder(batch["pixels"]), batch)
+            share = min(1.0, (self.encoder_step + 1) / WARM_UP, (steps - self.encoder_step) / (0.2 * steps) + 0.1)
+            self._update(loss, share)
+            self.encoder_step += 1
+            self._report("encoder", self.encoder_step, {"heads": loss.item(), **shares})
+            if self.encoder_step % 500 == 0:
+                self.save("steady.pt")
+        self.save("steady.pt")
+
+    def together(self, plan: Plan) -> None:
+        """Teach the whole model to answer."""
+        stream = _stream(self.seed, self.vocabulary.json, self.step)
+        begun, start, falling, saved = self.step, time.monotonic(), False, time.monotonic()
+        while True:
+            share, falls = plan.pace(self.step, begun, time.monotonic() - start, None)
+            if share <= 0 and falls:
+                break
+            if (falls and not falling) or (not falls and time.monotonic() - saved > 300):
+                falling, saved = falls, time.monotonic()
+                self.save("steady.pt")
+            batch = next(stream)
+            asked = batches.PICTURES
+            fresh = {name: batch[name] for name in ("pixels", *NAMES)}
+            self.memory.keep(fresh)
+            old = self.memory.some(batches.EXTRA - 3)
+            pictures = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in fresh}
+            batch = {name: value.to(self.device) for name, value in batch.items() if name not in fresh}
+            with self._autocast():
+                features = self.model.encoder(pictures["pixels"])
+                own, shares = heads_loss(self.model, features, pictures)
+                loss, right = answer_loss(self.model, batch, features[:asked])
+            self._update(loss + HEADS_SHARE * own, share)
+            self.step += 1
+            self._report("together", self.step, {"loss": loss.item(), "right": right, "heads": own.item(), **shares})
+        self._report("together", self.step, {"loss": loss.item(), "right": right}, force=True)
+        self.save("final.pt")
+        sys.stderr.write(f"final.pt: {self.encoder_step} steps of the encoder, {self.step} together\n")
+
+
+def plot(folder: Path) -> None:
+    """Draw log.csv as loss.png."""
+    from matplotlib import pyplot
+
+    with (folder / "log.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
+    for phase, column, axis in (("encoder", "heads", left), ("together", "loss", right)):
+        points = [(float(line["seconds"]) / 60, float(line[column])) for line in lines if line["phase"] == phase]
+        axis.plot(*zip(*points, strict=True), color="#1f5fa8")
+        axis.set_yscale("log")
+        axis.set_xlabel("minutes")
+        axis.grid(alpha=0.3, which="both")
+    left.set_title("the encoder alone: loss of its patches' labels")
+    right.set_title("together: cross-entropy of the answers")
+    figure.tight_layout()
+    figure.savefig(folder / "loss.png", dpi=90)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.train", description=__doc__.split("\n")[0])
+    parser.add_argument("--minutes", type=float, default=240, help="for training everything together (default 240)")
+    parser.add_argument("--encoder-steps", type=int, default=3000, help="for the encoder alone first (default 3000)")
+    parser.add_argument("--level-steps", type=int, help="instead of minutes: up to this step at the full rate …")
+    parser.add_argument("--falling-steps", type=int, help="… then so many at a falling one")
+    parser.add_argument("--resume", action="store_true", help="go on from steady.pt in the folder")
+    parser.add_argument("--folder", type=Path, default=Path("demo-training"), help="for checkpoints and the log")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for PyTorch on a CPU")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    trainer = Trainer(options.folder, options.seed, options.device, options.resume)
+    plan = Plan(options.encoder_steps, options.level_steps, options.falling_steps, options.minutes)
+    trainer.encoder_alone(plan.encoder)
+    trainer.together(plan)
+    plot(options.folder)
+
+
+if __name__ == "__main__":
+    main()
