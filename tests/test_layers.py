@@ -13,6 +13,8 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 LAYER = {
     "errors": 0, "values": 0,
     "settings": 1, "images": 1, "gguf": 1, "demo": 1,
+    "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
+    "demo/model": 3, "demo/train": 4, "demo/export": 4, "demo/accuracy": 6, "demo/compare": 7,
     "store": 2, "fit": 2,
     "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
@@ -30,6 +32,9 @@ ALLOWED = {
     "images": {"errors", "values"},
     "gguf": {"errors", "values"},
     "demo": {"errors", "values"},
+    "demo/scenes": {"demo"},
+    "demo/wordings": {"demo"},
+    "demo/questions": {"demo", "demo/scenes", "demo/wordings"},
     "store": {"errors", "values", "gguf"},
     "fit": {"errors", "values", "gguf"},
     "engine/template": {"errors", "values"},
@@ -46,12 +51,15 @@ ALLOWED = {
 
 ONE_FILE = {
     "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
-    "PIL": {"images", "bench/__main__"},
-    "numpy": {"images", "bench", "engine"},
+    "PIL": {"images", "bench/__main__", "demo"},
+    "numpy": {"images", "bench", "engine", "demo"},
     "jinja2": {"engine/template"},
     "rich": {"ui"},
     "typer": {"cli"},
-    "gguf": {"bench/pairs"},
+    "gguf": {"bench/pairs", "demo/export"},
+    "torch": {"demo/model", "demo/train", "demo/export", "demo/compare"},
+    "tokenizers": {"demo/tokenizer"},
+    "matplotlib": {"demo/train"},
 }
 
 

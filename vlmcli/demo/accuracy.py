@@ -84,7 +84,8 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
         yield Case(questions.which(rng, first, second, True), paths, len(first.shapes))
         yield Case(questions.nth(rng, first, second, True), paths, len(first.shapes))
         first, second, item = questions.differ(rng, first, True)
-        paths = tuple(_saved(s, folder / f"differ-{number}-{i}", size is not None) for i, s in enumerate((first, second)))
+        places = (folder / f"differ-{number}-{i}" for i in range(2))
+        paths = tuple(_saved(s, place, size is not None) for s, place in zip((first, second), places, strict=True))
         yield Case(item, paths, len(first.shapes))
     for number in range(count // 3):
         rng = Random(f"{seed} follow-up {number}")
@@ -114,7 +115,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
 
 def _saved(scene: Scene, path: Path, jpeg: bool) -> Path:
     path = path.with_name(f"{path.name}.{'jpg' if jpeg else 'png'}")
-    scenes.draw(scene).save(path, **({"quality": 75 + scene.seed % 18} if jpeg else {}))
+    scenes.draw(scene).save(path, quality=75 + scene.seed % 18)  # PNG has no quality and ignores it
     return path
 
 
@@ -122,6 +123,7 @@ def requests(cases: Iterable[Case], firsts: dict[int, str] | None = None) -> Ite
     """The cases as requests; a follow-up has the model's own first answer before it."""
     for number, case in enumerate(cases):
         pictures: tuple[Picture, ...] = tuple(images.load(path) for path in case.pictures)
+        turns: tuple[Message, ...]
         if case.before is None:
             turns = (Message("user", (*pictures, case.item.question)),)
         elif firsts is None:
@@ -192,12 +194,17 @@ _PLAIN = {
 def is_right(item: Item, answer: str) -> bool:
     """Whether an answer is the right one; the order of things named does not count."""
     if item.kind in ("what", "nth"):
-        return questions.named_shapes(answer) == questions.named_shapes(item.answer) and _quoted(answer) == _quoted(
-            item.answer
-        )
+        return answer == item.answer or _names_the_same(answer, item.answer)
     if item.kind == "it box":
         return _iou(item.answer, answer) >= 0.5
     return answer == item.answer
+
+
+def _names_the_same(answer: str, truth: str) -> bool:
+    """The same shapes in any order, and the same text; never true of two that name nothing."""
+    named = questions.named_shapes(truth)
+    quoted = _quoted(truth)
+    return bool(named or quoted) and questions.named_shapes(answer) == named and _quoted(answer) == quoted
 
 
 def _quoted(answer: str) -> str:
@@ -270,10 +277,10 @@ def by_shapes(cases: Sequence[Case], said: Sequence[str]) -> dict[str, list[Tall
         points = float(is_right(case.item, answer))
         if kind == "box":
             points = _iou(case.item.answer, answer)
-        elif kind in ("describe", "detail", "json"):
-            points = float(questions.named_shapes(answer) == questions.named_shapes(case.item.answer))
-            if kind == "json":
-                points = float(questions.shapes_in_json(answer) == questions.shapes_in_json(case.item.answer))
+        elif kind == "describe":
+            points = float(answer == case.item.answer or _names_the_same(answer, case.item.answer))
+        elif kind == "json":
+            points = float(questions.shapes_in_json(answer) == questions.shapes_in_json(case.item.answer))
         table[kind][case.shapes].points += points
         table[kind][case.shapes].cases += 1
     return table
@@ -288,10 +295,15 @@ def report(rows: dict[str, Tally], shapes: dict[str, list[Tally]]) -> str:
     for name in [*ROWS, *sorted(set(rows) - set(ROWS))]:
         row, bound = rows.get(name, Tally()), ROWS.get(name)
         most = name.endswith("(at most)")
-        held = "" if bound is None else "" if (row.value <= bound if most else row.value >= bound) else "**short**"
+        held = bound is None or (row.value <= bound if most else row.value >= bound)
         wanted = "" if bound is None else f"{'≤' if most else '≥'} {_figure(name, bound)}"
-        lines.append(f"| {name.removesuffix(' (at most)')} | {row.cases} | {wanted} | {_figure(name, row.value)} | {held} |")
-    lines += ["", "| exactly right, by shapes in the picture | 0 | 1 | 2 | 3 | 4 | 5 |", "|---|---|---|---|---|---|---|"]
+        cells = (name.removesuffix(" (at most)"), str(row.cases), wanted, _figure(name, row.value))
+        lines.append(f"| {' | '.join(cells)} | {'' if held else '**short**'} |")
+    lines += [
+        "",
+        "| exactly right, by shapes in the picture | 0 | 1 | 2 | 3 | 4 | 5 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for kind, tallies in shapes.items():
         figures = [f"{100 * t.value:.0f} ({t.cases})" if t.cases else "–" for t in tallies]
         lines.append(f"| {kind} | {' | '.join(figures)} |")
@@ -302,7 +314,7 @@ def _figure(name: str, value: float) -> str:
     return f"{value:.3f}" if "F1" in name or "IoU" in name else f"{100 * value:.1f} %"
 
 
-def confusion(cases: Sequence[Case], said: Sequence[str], kind: str, names: Sequence[str]) -> dict[tuple[str, str], int]:
+def confusion(cases: Sequence[Case], said: Sequence[str], kind: str, names: Sequence[str]) -> Counter[tuple[str, str]]:
     """(what it is, what was said) → how often, over the answers to one kind of question."""
     counts: Counter[tuple[str, str]] = Counter()
     for case, answer in zip(cases, said, strict=True):
@@ -334,8 +346,8 @@ def draw_confusion(counts: dict[tuple[str, str], int], names: Sequence[str], pat
             fill = (shade, shade, 255) if name == true else (255, shade, shade)
             pen.rectangle([left, top, left + cell - 2, top + cell - 2], fill=fill, outline="#dddddd")
             if share:
-                text = f"{100 * share:.0f}" if share >= 0.995 or share < 0.095 else f"{100 * share:.0f}"
-                pen.text((left + 10, top + 13), text, font=font, fill="white" if share > 0.6 else "black")
+                ink = "white" if share > 0.6 else "black"
+                pen.text((left + 10, top + 13), f"{100 * share:.0f}", font=font, fill=ink)
     image.save(path)
 
 

@@ -152,22 +152,24 @@ def encoder_pictures(rng: Random, count: int) -> list[Picture]:
 
 _WEIGHTS = {
     "shapes": {
-        "what": 2.5, "describe": 2.5, "detail": 2, "count": 1.6, "count of": 2.6, "color": 2, "shape": 2, "exist": 3.2,
-        "left": 1.2, "right": 1.2, "top": 1.2, "bottom": 1.2, "middle": 1.2, "where": 3, "relation": 3.2, "biggest": 1.2,
-        "smallest": 1, "background": 1, "read": 0.5, "says": 0.5, "has text": 0.5, "json": 1.6, "box": 3,
+        "what": 2.5, "describe": 2.5, "detail": 2, "count": 1.6, "count of": 2.6, "color": 2, "shape": 2,
+        "exist": 3.2, "left": 1.2, "right": 1.2, "top": 1.2, "bottom": 1.2, "middle": 1.2, "where": 3,
+        "relation": 3.2, "biggest": 1.2, "smallest": 1, "background": 1, "read": 0.5, "says": 0.5, "has text": 0.5,
+        "json": 1.6, "box": 3,
     },
     "text": {
         "what": 2, "describe": 2, "read": 4, "says": 4, "background": 1, "has text": 0.7, "count": 0.6, "exist": 0.5,
         "text color": 1, "json": 0.8, "detail": 0.6, "count of": 0.3, "left": 0.2,
     },
     "both": {
-        "what": 2, "describe": 2, "detail": 1, "read": 3, "says": 3, "count": 1, "count of": 1, "color": 1.4, "shape": 1.2,
-        "exist": 1.5, "has text": 0.7, "where": 1.4, "box": 1.4, "background": 0.7, "text color": 1, "json": 1,
-        "left": 0.7, "right": 0.7, "top": 0.5, "bottom": 0.5, "relation": 1.2, "biggest": 0.7, "smallest": 0.5,
+        "what": 2, "describe": 2, "detail": 1, "read": 3, "says": 3, "count": 1, "count of": 1, "color": 1.4,
+        "shape": 1.2, "exist": 1.5, "has text": 0.7, "where": 1.4, "box": 1.4, "background": 0.7, "text color": 1,
+        "json": 1, "left": 0.7, "right": 0.7, "top": 0.5, "bottom": 0.5, "relation": 1.2, "biggest": 0.7,
+        "smallest": 0.5,
     },
     "empty": {
-        "what": 2, "describe": 2, "detail": 0.6, "count": 1, "count of": 0.5, "exist": 1.4, "background": 2, "has text": 1,
-        "read": 0.7, "says": 0.7, "json": 0.7, "color": 0.7, "left": 0.4, "middle": 0.4,
+        "what": 2, "describe": 2, "detail": 0.6, "count": 1, "count of": 0.5, "exist": 1.4, "background": 2,
+        "has text": 1, "read": 0.7, "says": 0.7, "json": 0.7, "color": 0.7, "left": 0.4, "middle": 0.4,
     },
 }  # fmt: skip
 
@@ -383,7 +385,9 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go.
     """
     rng = Random(f"{seed} joint {step}")
-    rows, pictures, places = [], [], []
+    rows: list[Row] = []
+    pictures: list[Picture] = []
+    places: list[int] = []
     for number, kind in enumerate(ROWS):
         row, shown = writer.row(rng, kind)
         row.pad(pad)

@@ -21,7 +21,7 @@ from vlmcli.demo.batches import BOX_NUMBERS, CELLS, COLUMNS
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """Of the vision encoder. `inner` must differ from `width`: llama.cpp takes equal ones for an old, swapped layout."""
+    """Of the vision encoder. `inner` must not be `width`: llama.cpp takes equal ones for an old, swapped layout."""
 
     side: int = scenes.VIEW
     patch: int = 16
@@ -46,7 +46,7 @@ class LanguageShape:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention, [batch, heads, tokens, width]. In bfloat16 on a CPU it is written out: there the fused one is slow."""
+    """Softmax attention, [batch, heads, tokens, width]; written out in bfloat16 on a CPU: the fused one is slow there."""
     if q.dtype == torch.float32 or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     with torch.autocast(q.device.type, enabled=False):

@@ -16,11 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import dist
 from random import Random
 from typing import Any
 
 from vlmcli.demo import wordings
-from vlmcli.demo.scenes import BACKGROUNDS, COLORS, SHAPES, Scene, Shape
+from vlmcli.demo.scenes import APART, BACKGROUNDS, COLORS, SHAPES, Scene, Shape
 
 DONT_KNOW = "I don't know."
 NO_PICTURE = "There is no picture."
@@ -79,7 +80,8 @@ def _said(rng: Random, question: str, held_out: bool, **slots: str) -> str:
     if rng.random() < 0.12:
         question = question.rstrip("?.")
     if rng.random() < 0.06:
-        question = f"{rng.choice(('Look at the image.', 'Please answer:', 'Question:', 'Hey,', 'Look closely.'))} {question}"
+        before = ("Look at the image.", "Please answer:", "Question:", "Hey,", "Look closely.")
+        question = f"{rng.choice(before)} {question}"
     return question
 
 
@@ -413,12 +415,12 @@ def nth(rng: Random, first: Scene, second: Scene, held_out: bool = False) -> Ite
 
 def changed(rng: Random, scene: Scene) -> tuple[Scene, str]:
     """The scene with one thing changed, and the answer to "what differs?"."""
-    kinds = ["background", "same"] + (["color", "removed", "color", "removed", "added", "added"] if scene.shapes else [])
-    kind = rng.choice(kinds)
+    kind = rng.choice(["background", "same", *(["color", "removed"] * 2 + ["removed"] * 2 if scene.shapes else ())])
     if kind == "background":
         name = rng.choice([n for n in BACKGROUNDS if n != scene.background])
         rgb = BACKGROUNDS[name][0]
-        if any(sum((a - b) ** 2 for a, b in zip(s.rgb, rgb, strict=True)) < 110**2 for s in (*scene.shapes, *scene.texts)):
+        inks = [s.rgb for s in scene.shapes] + [t.rgb for t in scene.texts]
+        if any(dist(ink, rgb) < APART for ink in inks):
             return scene, "Nothing."
         answer = f"The background is {scene.background} in the first image and {name} in the second."
         return replace(scene, background=name, rgb=rgb), answer
@@ -431,7 +433,7 @@ def changed(rng: Random, scene: Scene) -> tuple[Scene, str]:
         for _ in range(20):
             name = rng.choice([n for n in COLORS if n != shape.color])
             rgb = rng.choice(COLORS[name])
-            if sum((a - b) ** 2 for a, b in zip(rgb, scene.rgb, strict=True)) >= 110**2:
+            if dist(rgb, scene.rgb) >= APART:
                 shapes = (*scene.shapes[:place], replace(shape, color=name, rgb=rgb), *scene.shapes[place + 1 :])
                 answer = f"The {shape.name} is {shape.color} in the first image and {name} in the second."
                 return replace(scene, shapes=shapes), answer
@@ -464,7 +466,8 @@ def follow_up(rng: Random, scene: Scene, held_out: bool = False) -> tuple[Item, 
         return None
     choice = rng.random()
     if choice < 0.4:
-        first = ask(rng, scene, rng.choice(("left", "right", "top", "bottom", "biggest", "smallest", "middle")), held_out)
+        kinds = ("left", "right", "top", "bottom", "biggest", "smallest", "middle")
+        first = ask(rng, scene, rng.choice(kinds), held_out)
         named = [s for s in scene.shapes if first and str(s) in first.answer.lower()]
     else:
         shape = rng.choice(scene.shapes)

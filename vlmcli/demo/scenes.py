@@ -71,11 +71,15 @@ FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSansMono-Bold", "DejaVuSerif-Bo
 """Names of the fonts in the package; "" is Pillow's own."""
 
 WORDS = (
-    "CAT DOG HELLO STOP OPEN EXIT SALE TAXI HOME FISH BIRD TREE STAR MOON SUN YES NO GO UP ON OFF IN OUT BUS CAR BOOK "
-    "FREE COOL HOT COLD WARM LOVE PLAY PUSH PULL HELP INFO MENU BACK NEXT TEST DEMO LLAMA WORLD APPLE GREEN BLUE RED "
-    "PINK ZOO BOX JAZZ QUIZ WAX VAN KEY INK EGG ICE JAM"
-).split()
+    "CAT", "DOG", "HELLO", "STOP", "OPEN", "EXIT", "SALE", "TAXI", "HOME", "FISH", "BIRD", "TREE", "STAR", "MOON",
+    "SUN", "YES", "NO", "GO", "UP", "ON", "OFF", "IN", "OUT", "BUS", "CAR", "BOOK", "FREE", "COOL", "HOT", "COLD",
+    "WARM", "LOVE", "PLAY", "PUSH", "PULL", "HELP", "INFO", "MENU", "BACK", "NEXT", "TEST", "DEMO", "LLAMA",
+    "WORLD", "APPLE", "GREEN", "BLUE", "RED", "PINK", "ZOO", "BOX", "JAZZ", "QUIZ", "WAX", "VAN", "KEY", "INK",
+    "EGG", "ICE", "JAM",
+)  # fmt: skip
 
+APART = 110
+"""Least distance of a shape's or a text's colour from the background's, in RGB."""
 SMALLEST_RADIUS = 7.0
 """View units."""
 SMALLEST_LETTER = 9.0
@@ -284,7 +288,7 @@ def _color(rng: Random, background: RGB) -> tuple[str, RGB]:
     for _ in range(60):
         name = rng.choice(tuple(COLORS))
         rgb = _near(rng, rng.choice(COLORS[name]), 8)
-        if math.dist(rgb, background) >= 110:
+        if math.dist(rgb, background) >= APART:
             return name, rgb
     return ("black", (0, 0, 0)) if sum(background) > 380 else ("white", (255, 255, 255))
 
@@ -299,9 +303,7 @@ def some_text(rng: Random) -> str:
     return text if any(c in _UNMISTAKABLE for c in text) else some_text(rng)
 
 
-def _place_text(
-    rng: Random, text: str, w: float, h: float, scale: float, background: RGB, with_shapes: bool
-) -> Text:
+def _place_text(rng: Random, text: str, w: float, h: float, scale: float, background: RGB, with_shapes: bool) -> Text:
     fonts = list(FONTS)
     rng.shuffle(fonts)
     lowest = max(SMALLEST_LETTER, 9.0 / scale)  # readable in the picture itself, too
@@ -314,8 +316,10 @@ def _place_text(
         largest = min(h * 0.9 / ink, w * 0.96 / length)  # one that just fits rather than none
         if largest >= smallest:
             break
-    size = rng.uniform(smallest, max(smallest, largest)) if rng.random() < 0.6 else min(
-        max(smallest, largest), smallest * rng.uniform(1, 1.8)
+    size = (
+        rng.uniform(smallest, max(smallest, largest))
+        if rng.random() < 0.6
+        else min(max(smallest, largest), smallest * rng.uniform(1, 1.8))
     )
     room_x, room_y = max(0.0, w - length * size), max(0.0, h - ink * size)
     x = rng.uniform(0, room_x) if rng.random() < 0.6 else room_x / 2
@@ -447,7 +451,9 @@ def through_jpeg(image: Image.Image, quality: int) -> Image.Image:
 
 # --- What is outside the world ---
 
-FAMILIES = ("gradient", "noise", "clouds", "stripes", "checks", "dots", "page", "window", "landscape", "blobs", "clutter")
+FAMILIES = (
+    "gradient", "noise", "clouds", "stripes", "checks", "dots", "page", "window", "landscape", "blobs", "clutter",
+)  # fmt: skip
 """Pictures the model is trained to say "I don't know." about."""
 UNSEEN_FAMILIES = ("bricks", "face", "city", "receipt")
 """The same, kept out of training: do they get the same answer?"""
@@ -686,7 +692,8 @@ def _face(rng: Random, w: int, h: int) -> Image.Image:
     image = _blobs(rng, w, h)
     pen, cx, r = ImageDraw.Draw(image), w * rng.uniform(0.4, 0.6), min(w, h) * rng.uniform(0.2, 0.28)
     cy = h * 0.42
-    skin, hair = _near(rng, rng.choice(((235, 195, 165), (190, 140, 100), (110, 75, 50))), 12), _near(rng, (50, 35, 25), 25)
+    skin = _near(rng, rng.choice(((235, 195, 165), (190, 140, 100), (110, 75, 50))), 12)
+    hair = _near(rng, (50, 35, 25), 25)
     pen.ellipse([cx - r * 2, cy + r * 1.1, cx + r * 2, cy + r * 4.4], fill=_any(rng))
     pen.ellipse([cx - r * 1.1, cy - r * 1.4, cx + r * 1.1, cy + r * 0.8], fill=hair)
     pen.ellipse([cx - r * 0.85, cy - r, cx + r * 0.85, cy + r * 1.2], fill=skin)

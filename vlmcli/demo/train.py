@@ -110,6 +110,7 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
     """What the encoder's features say about each patch, against the labels; and some shares of right ones.
 
     Args:
+        model: whose heads are asked.
         features: float [pictures, PATCHES, width].
         labels: tensors by the names of `batches.NAMES`, the picture first.
     """
@@ -174,7 +175,8 @@ def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) ->
 
 def optimizer(model: DemoModel) -> torch.optim.Optimizer:
     """AdamW; weight decay for matrices only."""
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
         decayed = weight.dim() == 2 and "position" not in name and "embedding" not in name
         (matrices if decayed else rest).append(weight)
@@ -204,6 +206,10 @@ class Plan:
             return (warm, False) if over < 0 else (max(0.0, 1 - over / max(1, self.falling)), True)
         part = seconds / (self.minutes * 60)
         return (warm, False) if part < 0.78 else (max(0.0, (1 - part) / 0.22), True)
+
+
+LOGGED = ("phase", "step", "seconds", "loss", "right", "heads", "characters", "shapes", "off")
+"""Columns of log.csv: means of the last 100 steps."""
 
 
 class Trainer:
@@ -266,7 +272,7 @@ class Trainer:
                 **{name: round(value, 4) for name, value in means.items()}}  # fmt: skip
         new = not (self.folder / "log.csv").exists()
         with (self.folder / "log.csv").open("a", newline="") as file:
-            writer = csv.DictWriter(file, ["phase", "step", "seconds", "loss", "right", "heads", "characters", "shapes", "off"])
+            writer = csv.DictWriter(file, LOGGED)
             if new:
                 writer.writeheader()
             writer.writerow(line)

@@ -1,0 +1,69 @@
+"""Do llama.cpp and PyTorch give the same answers? `python -m vlmcli.demo.compare demo-training/final.pt`.
+
+Asks the checkpoint in PyTorch (float32, greedy) and its exported files through the engine, and counts equal texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from vlmcli.demo import FILES, accuracy, export
+from vlmcli.demo.batches import PATCHES, view
+from vlmcli.demo.model import DemoModel
+from vlmcli.demo.tokenizer import Vocabulary
+from vlmcli.engine import Engine
+
+
+@torch.no_grad()
+def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], question: str, limit: int = 256) -> str:
+    """PyTorch's answer to a question about pictures; no cache, so slow."""
+    pixels = torch.stack([torch.tensor(view(Image.open(path).convert("RGB"))) for path in paths])
+    patches = model.project(model.encoder(pixels)).flatten(0, 1)
+    assert len(patches) == PATCHES * len(paths)
+    encode = vocabulary.encode
+    before = model.embedding(torch.tensor([vocabulary.start, *encode("user\n")]))
+    turn = [*encode(question), vocabulary.stop, *encode("\n"), vocabulary.start, *encode("assistant\n")]
+    x = torch.cat([before, patches, model.embedding(torch.tensor(turn))])[None]
+    said: list[int] = []
+    while len(said) < limit:
+        count = x.shape[1]
+        seen = torch.ones(1, 1, count, count, dtype=torch.bool).tril()
+        token = int(model.logits(model.decoder(x, torch.arange(count)[None], seen)[:, -1]).argmax())
+        if token in (vocabulary.stop, vocabulary.end):
+            break
+        said.append(token)
+        x = torch.cat([x, model.embedding.weight[token][None, None]], 1)
+    return vocabulary.decode(said)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.compare", description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--pictures", type=int, default=60, help="scenes, eight questions about each (default 60)")
+    parser.add_argument("--show", type=int, default=10, help="print so many answers that differ")
+    options = parser.parse_args()
+    model, vocabulary = export.load(options.checkpoint)
+    with tempfile.TemporaryDirectory(prefix="vlm-demo-") as temporary:
+        held_out = accuracy.held_out(Path(temporary), options.pictures)
+        cases = [case for case in held_out if case.before is None]
+        engine = Engine(FILES)
+        try:
+            native = accuracy.answers(engine, cases)
+        finally:
+            engine.close()
+        torch_said = [greedy(model, vocabulary, case.pictures, case.item.question) for case in cases]
+    differing = [(c, n, t) for c, n, t in zip(cases, native, torch_said, strict=True) if n != t]
+    print(f"{len(cases) - len(differing)} of {len(cases)} answers are equal")  # noqa: T201 — the command's output
+    for case, one, other in differing[: options.show]:
+        print(f"{case.item.question}\n  llama.cpp {one!r}\n  PyTorch   {other!r}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

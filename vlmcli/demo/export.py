@@ -1,0 +1,164 @@
+"""Write a trained demo model as the two GGUF files llama.cpp loads.
+
+    python -m vlmcli.demo.export demo-training/final.pt
+
+The language model becomes architecture `llama`, the encoder and the projector `clip` with projector type `mlp`.
+Matrices are Q8_0 (blocks of 32 along a row), the patch embedding F16, norms, biases and positions F32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from torch import Tensor
+
+from vlmcli.demo.model import DemoModel
+from vlmcli.demo.tokenizer import SPECIAL, Vocabulary
+
+TEMPLATE = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' -}}
+{%- if message['content'] is string -%}{{- message['content'] -}}
+{%- else -%}
+{%- for part in message['content'] -%}{%- if part['type'] == 'text' -%}{{- part['text'] -}}{%- endif -%}{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+
+
+def load(checkpoint: Path) -> tuple[DemoModel, Vocabulary]:
+    """The model and the vocabulary of a checkpoint that `vlmcli.demo.train` wrote."""
+    kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    vocabulary = Vocabulary(kept["vocabulary"])
+    model = DemoModel(vocabulary.size)
+    model.load_state_dict(kept["model"])
+    return model.eval(), vocabulary
+
+
+def _put(writer: gguf.GGUFWriter, name: str, tensor: Tensor, half: bool = False) -> None:
+    values = tensor.detach().float().numpy()
+    if half:
+        writer.add_tensor(name, values.astype(np.float16))
+    elif values.ndim == 1 or "norm" in name or "position" in name:
+        writer.add_tensor(name, values)
+    else:
+        kind = gguf.GGMLQuantizationType.Q8_0
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+
+
+def _close(writer: gguf.GGUFWriter) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_language_model(model: DemoModel, vocabulary: Vocabulary, path: Path) -> None:
+    """The language model's GGUF file."""
+    shape = model.language_shape
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("vlm demo")
+    writer.add_type("model")
+    writer.add_license("mit")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.width)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.inner)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.heads)
+    writer.add_layer_norm_rms_eps(shape.epsilon)
+    writer.add_rope_freq_base(shape.rope_base)
+    writer.add_rope_dimension_count(shape.width // shape.heads)
+    writer.add_vocab_size(vocabulary.size)
+    tokens = vocabulary.tokens()
+    kinds = [gguf.TokenType.NORMAL] * vocabulary.used + [gguf.TokenType.CONTROL] * len(SPECIAL)
+    kinds += [gguf.TokenType.UNUSED] * (len(tokens) - len(kinds))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(vocabulary.merges())
+    writer.add_bos_token_id(vocabulary.end)
+    writer.add_eos_token_id(vocabulary.stop)
+    writer.add_eot_token_id(vocabulary.stop)
+    writer.add_pad_token_id(vocabulary.pad)
+    writer.add_add_bos_token(False)
+    writer.add_add_eos_token(False)
+    writer.add_chat_template(TEMPLATE)
+    _put(writer, "token_embd.weight", model.embedding.weight)
+    _put(writer, "output_norm.weight", model.decoder.norm.weight)
+    for number, block in enumerate(model.decoder.blocks):
+        names = {
+            "attn_norm": block.norm1, "attn_q": block.q, "attn_k": block.k, "attn_v": block.v, "attn_output": block.o,
+            "ffn_norm": block.norm2, "ffn_gate": block.gate, "ffn_up": block.up, "ffn_down": block.down,
+        }  # fmt: skip
+        for name, layer in names.items():
+            _put(writer, f"blk.{number}.{name}.weight", layer.weight)
+    _close(writer)
+
+
+def write_projector(model: DemoModel, path: Path) -> None:
+    """The GGUF file of the vision encoder and the projector."""
+    shape, width = model.encoder_shape, model.language_shape.width
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_name("vlm demo projector")
+    writer.add_type("mmproj")
+    writer.add_license("mit")
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_bool("clip.has_vision_encoder", True)
+    writer.add_string("clip.projector_type", "mlp")
+    writer.add_bool("clip.use_gelu", True)
+    numbers = {
+        "image_size": shape.side, "patch_size": shape.patch, "embedding_length": shape.width,
+        "feed_forward_length": shape.inner, "block_count": shape.layers, "projection_dim": width,
+        "attention.head_count": shape.heads,
+    }  # fmt: skip
+    for name, number in numbers.items():
+        writer.add_uint32(f"clip.vision.{name}", number)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", shape.epsilon)
+    writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
+    writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
+    writer.add_array("clip.vision.feature_layer", [shape.layers])  # else `mlp` leaves the last one out
+    encoder = model.encoder
+    patches = encoder.patch.weight.view(shape.width, 3, shape.patch, shape.patch)
+    _put(writer, "v.patch_embd.weight", patches, half=True)
+    _put(writer, "v.patch_embd.bias", encoder.patch.bias)
+    _put(writer, "v.position_embd.weight", encoder.position)
+    layers = {"v.pre_ln": encoder.pre, "v.post_ln": encoder.post, "mm.0": model.projector1, "mm.2": model.projector2}
+    for number, block in enumerate(encoder.blocks):
+        parts = {
+            "ln1": block.ln1, "ln2": block.ln2, "attn_q": block.q, "attn_k": block.k, "attn_v": block.v,
+            "attn_out": block.o, "ffn_up": block.up, "ffn_down": block.down,
+        }  # fmt: skip
+        layers |= {f"v.blk.{number}.{name}": layer for name, layer in parts.items()}
+    for name, layer in layers.items():
+        _put(writer, f"{name}.weight", layer.weight)
+        _put(writer, f"{name}.bias", layer.bias)
+    _close(writer)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.export", description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
+    options = parser.parse_args()
+    model, vocabulary = load(options.checkpoint)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    files = [options.folder / "demo.gguf", options.folder / "mmproj-demo.gguf"]
+    write_language_model(model, vocabulary, files[0])
+    write_projector(model, files[1])
+    for path in files:
+        sys.stderr.write(f"{path}: {path.stat().st_size / 1e6:.2f} MB\n")
+
+
+if __name__ == "__main__":
+    main()
