@@ -46,7 +46,7 @@ class LanguageShape:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Softmax attention, [batch, heads, tokens, width]; written out in bfloat16 on a CPU: the fused one is slow there."""
+    """Softmax attention, [batch, heads, tokens, width]; written out in bf16 on a CPU, where the fused one is slow."""
     if q.dtype == torch.float32 or q.device.type != "cpu":
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     with torch.autocast(q.device.type, enabled=False):

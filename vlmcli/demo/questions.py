@@ -48,7 +48,10 @@ _LISTS: dict[str, Sequence[str]] = {
     "left": wordings.LEFT, "right": [w.replace("left", "right") for w in wordings.LEFT],
     "top": wordings.TOP, "bottom": wordings.BOTTOM, "middle": wordings.MIDDLE, "where": wordings.WHERE,
     "biggest": wordings.BIGGEST,
-    "smallest": [re.sub("biggest|largest", "smallest", w.replace("bigger", "smaller")) for w in wordings.BIGGEST],
+    "smallest": [
+        w.replace("biggest", "smallest").replace("largest", "tiniest").replace("bigger", "smaller")
+        for w in wordings.BIGGEST
+    ],
     "background": wordings.BACKGROUND, "read": wordings.READ, "says": wordings.SAYS, "has text": wordings.HAS_TEXT,
     "text color": wordings.TEXT_COLOR, "json": wordings.JSON, "box": wordings.BOX, "which": wordings.WHICH,
     "nth": wordings.NTH, "differ": wordings.DIFFER, "it color": wordings.IT_COLOR, "it where": wordings.IT_WHERE,

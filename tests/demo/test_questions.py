@@ -1,0 +1,229 @@
+"""Each question's answer follows from its scene, and judging an answer tells right from wrong."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from vlmcli.demo import questions, scenes, wordings
+from vlmcli.demo.questions import DONT_KNOW, Item
+from vlmcli.demo.scenes import Scene, Shape, Text
+
+RED_CIRCLE = Shape("circle", "red", (255, 0, 0), 20.0, 20.0, 12.0)
+BLUE_SQUARE = Shape("square", "blue", (0, 0, 255), 100.0, 64.0, 20.0)
+SCENE = Scene(256, 256, "white", (255, 255, 255), (RED_CIRCLE, BLUE_SQUARE))
+WRITTEN = replace(SCENE, texts=(Text("CAT7", "", "green", (0, 128, 0), 40.0, 110.0, 16.0),))
+EMPTY = replace(SCENE, shapes=())
+
+
+def answers(kind, scene, count=60):
+    items = [questions.ask(Random(number), scene, kind) for number in range(count)]
+    return {item.answer for item in items if item}
+
+
+@pytest.mark.parametrize("kind", questions._LISTS)
+def test_every_kind_has_many_wordings_and_keeps_half_of_them_back(kind):
+    trained, kept = questions.wordings_of(kind, False), questions.wordings_of(kind, True)
+    family = [k for k in questions._LISTS if k.startswith("is ")] if kind.startswith("is ") else [kind]
+    assert sum(len(questions._LISTS[k]) for k in family) >= 15
+    assert abs(len(trained) - len(kept)) <= 1
+    assert not set(trained) & set(kept)
+
+
+def test_outside_questions_that_measure_are_not_trained_on():
+    assert not set(wordings.OUTSIDE) & set(wordings.UNSEEN_OUTSIDE)
+    assert not set(wordings.NOUNS) & set(wordings.UNSEEN_NOUNS)
+    assert len(wordings.UNSEEN_OUTSIDE) >= 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("what", {"A red circle and a blue square."}),
+        ("describe", {"The image shows a red circle and a blue square on a white background."}),
+        ("detail", {"A red circle in the top left and a blue square on the right. The background is white."}),
+        ("count", {"There are 2 shapes."}),
+        ("left", {"A red circle."}),
+        ("right", {"A blue square."}),
+        ("top", {"A red circle."}),
+        ("bottom", {"A blue square."}),
+        ("biggest", {"The blue square."}),
+        ("smallest", {"The red circle."}),
+        ("background", {"The background is white."}),
+        ("has text", {"No."}),
+        ("text color", set()),
+        ("middle", {"Nothing."}),
+    ],
+)
+def test_a_scene_of_two_shapes(kind, wanted):
+    assert answers(kind, SCENE) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [
+        ("read", {"CAT7"}),
+        ("says", {'The text says "CAT7".'}),
+        ("has text", {"Yes."}),
+        ("text color", {"The text is green."}),
+        ("what", {'A red circle, a blue square and the text "CAT7".'}),
+    ],
+)
+def test_a_scene_with_a_word(kind, wanted):
+    assert answers(kind, WRITTEN) == wanted
+
+
+def test_an_empty_scene():
+    assert answers("what", EMPTY) == {questions.EMPTY}
+    assert answers("count", EMPTY) == {"There are no shapes."}
+    assert answers("left", EMPTY) == {"Nothing."}
+    assert answers("exist", EMPTY) == {"No."}
+
+
+def test_colors_and_shapes_and_counts_name_what_is_there_or_say_it_is_not():
+    said = answers("color", SCENE, 300)
+    assert {"The circle is red.", "The square is blue.", "There is no star."} <= said
+    assert not {a for a in said if "circle" in a} - {"The circle is red."}
+    said = answers("shape", SCENE, 300)
+    assert {"The red shape is a circle.", "The blue shape is a square."} <= said
+    said = answers("count of", replace(SCENE, shapes=(RED_CIRCLE, replace(RED_CIRCLE, x=90.0))), 300)
+    assert {"There are 2 circles.", "There are 2 red shapes.", "There are no blue shapes."} <= said
+
+
+def test_where_and_boxes_are_parts_of_the_picture():
+    wide = replace(SCENE, width=512, height=256, shapes=(replace(RED_CIRCLE, x=64.0, y=32.0),))
+    assert questions.region(wide.shapes[0], wide) == "center"
+    assert answers("where", wide) >= {"The red circle is in the center.", "The circle is in the center."}
+    assert questions.box(wide.shapes[0], wide) == [410, 330, 590, 670]
+    assert answers("box", wide) >= {"[410, 330, 590, 670]"}
+
+
+def test_relations_follow_the_places():
+    for number in range(200):
+        item = questions.ask(Random(number), SCENE, "relation")
+        red_first = item.question.index("circle") < item.question.index("square")
+        true = {"left": red_first, "right": not red_first, "above": red_first, "below": not red_first}
+        side = next(
+            side
+            for side in true
+            if any(
+                w.split("{o}")[1].split("{u}")[0] in item.question and w.split("{o}")[0].lower() in item.question.lower()
+                for w in wordings.RELATION[side]
+            )
+        )
+        assert item.answer == ("Yes." if true[side] else "No."), item
+
+
+def test_what_is_open_is_not_asked():
+    level = replace(SCENE, shapes=(RED_CIRCLE, replace(BLUE_SQUARE, x=24.0, y=90.0)))
+    assert answers("left", level) == set()
+    border = replace(SCENE, shapes=(replace(RED_CIRCLE, x=0.36 * 128),))
+    assert answers("where", border) <= {a for a in answers("where", border) if a.startswith("There is no")}
+    twins = replace(SCENE, shapes=(RED_CIRCLE, replace(RED_CIRCLE, x=90.0)))
+    assert answers("relation", twins) == set()
+
+
+def test_json_is_the_whole_scene():
+    assert json.loads(questions.as_json(WRITTEN)) == {
+        "shapes": [
+            {"shape": "circle", "color": "red", "box": questions.box(RED_CIRCLE, WRITTEN)},
+            {"shape": "square", "color": "blue", "box": questions.box(BLUE_SQUARE, WRITTEN)},
+        ],
+        "text": "CAT7",
+    }
+    assert json.loads(questions.as_json(EMPTY)) == {"shapes": [], "text": None}
+
+
+def test_two_pictures():
+    other = replace(SCENE, shapes=(BLUE_SQUARE,))
+    for number in range(100):
+        item = questions.which(Random(number), SCENE, other)
+        if "circle" in item.question and "red" in item.question:
+            assert item.answer == "The first image."
+        if item.question.lower().count("blue square"):
+            assert item.answer == "Both images."
+    seen = {questions.differ(Random(number), SCENE)[2].answer.split()[0] for number in range(100)}
+    assert seen == {"The", "Only", "Nothing."}
+
+
+def test_what_differs_is_what_was_changed():
+    for number in range(100):
+        first, second, item = questions.differ(Random(number), SCENE)
+        if item.answer == "Nothing.":
+            assert (first.shapes, first.background) == (second.shapes, second.background)
+        elif item.answer.startswith("Only the first"):
+            assert len(first.shapes) == len(second.shapes) + 1
+        elif item.answer.startswith("Only the second"):
+            assert len(second.shapes) == len(first.shapes) + 1
+        elif "background" in item.answer:
+            assert f"{first.background} in the first" in item.answer
+            assert f"{second.background} in the second" in item.answer
+        else:
+            assert first.shapes != second.shapes
+
+
+def test_a_follow_up_is_about_the_shape_of_the_turn_before():
+    kinds = Counter()
+    for number in range(300):
+        turns = questions.follow_up(Random(number), SCENE)
+        if not turns:
+            continue
+        first, second = turns
+        kinds[second.kind] += 1
+        red = "red" in first.question + first.answer or "circle" in (first.question + first.answer).lower()
+        wanted = {
+            "it color": "It is red." if red else "It is blue.",
+            "it where": "It is in the top left." if red else "It is on the right.",
+            "it box": json.dumps(questions.box(RED_CIRCLE if red else BLUE_SQUARE, SCENE)),
+        }
+        assert second.answer == wanted[second.kind], turns
+    assert set(kinds) == {"it color", "it where", "it box"}
+
+
+def test_questions_from_outside_are_not_known():
+    for number in range(50):
+        assert questions.outside(Random(number), held_out=True).answer == DONT_KNOW
+
+
+def test_named_shapes_and_boxes_are_read_from_an_answer():
+    assert questions.named_shapes("A red circle, a red circle and a blue square on a light blue background.") == {
+        "red circle": 2,
+        "blue square": 1,
+    }
+    assert questions.box_in("[10, 20, 300, 1000]") == [10, 20, 300, 1000]
+    assert questions.box_in("in the top left") is None
+    assert questions.overlap([0, 0, 10, 10], [0, 0, 10, 10]) == 1
+    assert questions.overlap([0, 0, 10, 10], [5, 0, 15, 10]) == pytest.approx(1 / 3)
+    assert questions.overlap([0, 0, 10, 10], [20, 20, 30, 30]) == 0
+    assert questions.overlap([5, 5, 5, 5], [5, 5, 5, 5]) == 0
+
+
+@pytest.mark.parametrize("broken", ["", "{", "[]", '{"shapes": []}', '{"shapes": [{"shape": "circle"}], "text": null}'])
+def test_json_of_another_form_is_not_valid(broken):
+    assert questions.shapes_in_json(broken) is None
+    assert questions.shapes_in_json(questions.as_json(SCENE)) == {"red circle": 1, "blue square": 1}
+
+
+def test_is_right_takes_another_order_and_nothing_else():
+    from vlmcli.demo.accuracy import is_right
+
+    item = Item("what", "What is this?", 'A red circle, a blue square and the text "AB".')
+    assert is_right(item, 'A blue square, a red circle and the text "AB".')
+    assert not is_right(item, 'A red circle, a blue square and the text "AC".')
+    assert not is_right(item, 'A red circle and the text "AB".')
+    assert not is_right(item, DONT_KNOW)
+    empty = Item("what", "What is this?", questions.EMPTY)
+    assert is_right(empty, questions.EMPTY)
+    assert not is_right(empty, "The background is white.")
+    assert not is_right(Item("exist", "Is there a star?", "No."), "Yes.")
+
+
+@pytest.mark.parametrize("kind", questions.KINDS)
+def test_every_kind_is_asked_about_some_scene(kind):
+    found = [questions.ask(Random(n), scenes.make(Random(n)), kind, held_out=True) for n in range(60)]
+    assert any(found)
+    for item in filter(None, found):
+        assert "{" not in item.question
+        assert item.answer
