@@ -247,12 +247,16 @@ class Card:
     Attributes:
         about: up to three lines for a person.
         notice: one line for stderr whenever the model is used; empty for most.
+        unsure: what the model answers when it does not know, word for word; empty where there is no such answer.
+        unsure_hint: one line for stderr after that answer: what to do.
         chat_template: a Jinja template that replaces the file's own, or None.
         stop: strings that end an answer, for models that have no end-of-turn token.
     """
 
     about: tuple[str, ...] = ()
     notice: str = ""
+    unsure: str = ""
+    unsure_hint: str = ""
     chat_template: str | None = None
     stop: tuple[str, ...] = ()
 

@@ -109,7 +109,8 @@ def test_relations_follow_the_places():
             side
             for side in true
             if any(
-                w.split("{o}")[1].split("{u}")[0] in item.question and w.split("{o}")[0].lower() in item.question.lower()
+                w.split("{o}")[1].split("{u}")[0] in item.question
+                and w.split("{o}")[0].lower() in item.question.lower()
                 for w in wordings.RELATION[side]
             )
         )

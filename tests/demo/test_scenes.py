@@ -75,7 +75,9 @@ def test_what_is_drawn_lies_in_its_box_and_has_its_colour(name):
 
 
 def test_gradient_noise_and_jpeg_change_pixels_but_not_what_is_shown():
-    plain = replace(scenes.make(Random("plain"), size=(320, 240), shapes=2), gradient=(1.0, 1.0, False), noise=0, jpeg=0)
+    plain = replace(
+        scenes.make(Random("plain"), size=(320, 240), shapes=2), gradient=(1.0, 1.0, False), noise=0, jpeg=0
+    )
     before = np.asarray(scenes.draw(plain)).astype(int)
     for change in ({"gradient": (0.85, 1.0, True)}, {"noise": 6.0}, {"jpeg": 60}):
         after = np.asarray(scenes.draw(replace(plain, **change))).astype(int)

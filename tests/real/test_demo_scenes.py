@@ -18,10 +18,7 @@ def answered(tmp_path_factory, demo_engine):
 
 @pytest.mark.parametrize(
     "number",
-    [
-        pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=WRONG[n])) if n in WRONG else n
-        for n in range(60)
-    ],
+    [pytest.param(n, marks=pytest.mark.xfail(strict=True, reason=WRONG[n])) if n in WRONG else n for n in range(60)],
 )
 def test_a_fixed_scene_is_answered_rightly(answered, number):
     case, said = answered[number]

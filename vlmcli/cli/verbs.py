@@ -76,7 +76,7 @@ def ask(
             with opened(files, settings, ui) as engine:
                 # While the model loads.
                 pictures = [images.load(Path(expand(path)), source=path) for path in paths]
-                failed = answer_all(ui, engine, tasks, pictures, files.name, json=json, stats=stats)
+                failed = answer_all(ui, engine, tasks, pictures, files, json=json, stats=stats)
         except (ModelError, SourceError) as error:
             for task in tasks if json else ():
                 ui.line(records.json_line(task.result(paths, error, settings.model)))
@@ -202,7 +202,14 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
 
 
 def answer_all(
-    ui: Ui, runner: Runner, tasks: Sequence[Ask], pictures: Sequence[Picture], model: str, *, json: bool, stats: bool
+    ui: Ui,
+    runner: Runner,
+    tasks: Sequence[Ask],
+    pictures: Sequence[Picture],
+    files: ModelFiles,
+    *,
+    json: bool,
+    stats: bool,
 ) -> Exit | None:
     """Run the tasks over the same pictures and show each outcome in order. Returns an exit code when some failed."""
     sources = [picture.source for picture in pictures]
@@ -212,7 +219,7 @@ def answer_all(
     shown = 0
 
     def show(number: int, outcome: Answer | VlmError) -> None:
-        result = tasks[number].result(sources, outcome, model)
+        result = tasks[number].result(sources, outcome, files.name)
         if isinstance(outcome, VlmError):
             if ui.streaming:
                 ui.end_stream()
@@ -250,6 +257,9 @@ def answer_all(
                 shown += 1
         else:
             ui.progress(event)
+    texts = {outcome.text.strip() for outcome in outcomes.values() if isinstance(outcome, Answer)}
+    if files.card.unsure and files.card.unsure in texts:
+        ui.say(files.card.unsure_hint)
     if not errors:
         return None
     if len(errors) < len(tasks):
