@@ -68,7 +68,7 @@ def test_what_is_drawn_lies_in_its_box_and_has_its_colour(name):
     shape = scenes.Shape(name, "red", (255, 0, 0), 40.0, 60.0, 22.0, 0.1)
     scene = scenes.Scene(512, 512, "white", (255, 255, 255), (shape,))
     pixels = np.asarray(scenes.draw(scene)).astype(int)
-    assert tuple(pixels[int(60 * 4), int(40 * 4)]) == (255, 0, 0)
+    assert tuple(pixels[(60 * 4), (40 * 4)]) == (255, 0, 0)
     rows, columns = np.nonzero((pixels != 255).any(-1))
     drawn = (columns.min() / 4, rows.min() / 4, columns.max() / 4, rows.max() / 4)
     assert drawn == pytest.approx(shape.box, abs=0.6)

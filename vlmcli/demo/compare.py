@@ -12,33 +12,44 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vlmcli.demo import FILES, accuracy, export
-from vlmcli.demo.batches import PATCHES, view
+from vlmcli.demo.batches import view
 from vlmcli.demo.model import DemoModel
 from vlmcli.demo.tokenizer import Vocabulary
 from vlmcli.engine import Engine
 
 
 @torch.no_grad()
-def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], question: str, limit: int = 256) -> str:
-    """PyTorch's answer to a question about pictures; no cache, so slow."""
+def prompt(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], question: str) -> Tensor:
+    """A question about pictures as embeddings, float32 [1, tokens, width]."""
     pixels = torch.stack([torch.tensor(view(Image.open(path).convert("RGB"))) for path in paths])
     patches = model.project(model.encoder(pixels)).flatten(0, 1)
-    assert len(patches) == PATCHES * len(paths)
     encode = vocabulary.encode
     before = model.embedding(torch.tensor([vocabulary.start, *encode("user\n")]))
     turn = [*encode(question), vocabulary.stop, *encode("\n"), vocabulary.start, *encode("assistant\n")]
-    x = torch.cat([before, patches, model.embedding(torch.tensor(turn))])[None]
+    return torch.cat([before, patches, model.embedding(torch.tensor(turn))])[None]
+
+
+@torch.no_grad()
+def next_logits(model: DemoModel, x: Tensor) -> Tensor:
+    """Logits float32 [vocabulary] of what follows embeddings [1, tokens, width]; no cache, so slow."""
+    count = x.shape[1]
+    seen = torch.ones(1, 1, count, count, dtype=torch.bool).tril()
+    return model.logits(model.decoder(x, torch.arange(count)[None], seen)[0, -1])
+
+
+def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], question: str, limit: int = 256) -> str:
+    """PyTorch's answer to a question about pictures."""
+    x = prompt(model, vocabulary, paths, question)
     said: list[int] = []
     while len(said) < limit:
-        count = x.shape[1]
-        seen = torch.ones(1, 1, count, count, dtype=torch.bool).tril()
-        token = int(model.logits(model.decoder(x, torch.arange(count)[None], seen)[:, -1]).argmax())
+        token = int(next_logits(model, x).argmax())
         if token in (vocabulary.stop, vocabulary.end):
             break
         said.append(token)
-        x = torch.cat([x, model.embedding.weight[token][None, None]], 1)
+        x = torch.cat([x, model.embedding.weight[token].detach()[None, None]], 1)
     return vocabulary.decode(said)
 
 

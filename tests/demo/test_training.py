@@ -1,0 +1,135 @@
+"""What training reads and writes. Needs the extra `train`; without PyTorch these are skipped."""
+
+from random import Random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tokenizers")
+torch = pytest.importorskip("torch")
+
+from vlmcli.demo import batches, export, questions, scenes, tokenizer, train  # noqa: E402
+from vlmcli.demo.batches import LENGTH, PATCHES, REGIONS, UNKNOWN  # noqa: E402
+from vlmcli.demo.model import DemoModel  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return tokenizer.build()
+
+
+def test_the_vocabulary_gives_every_text_back(vocabulary):
+    for text in ("A red circle.", 'The text says "AB12X".', "Héllo 世界 \n\t", '{"box": [120, 0, 1000, 10]}'):
+        assert vocabulary.decode(list(vocabulary.encode(text))) == text
+    assert len(vocabulary.encode("AB12X")) == 5  # read character by character
+    assert [len(vocabulary.encode(f", {number}")) for number in range(0, 1001, 10)] == [2] * 101
+    assert vocabulary.size % 32 == 0
+
+
+def test_no_kept_wording_is_in_a_training_row(vocabulary):
+    kept = {
+        wording.split("{")[0].lower()
+        for kind in questions._LISTS
+        for wording in questions.wordings_of(kind, True)
+        if len(wording.split("{")[0]) > 14
+    }
+    trained = {w.lower() for kind in questions._LISTS for w in questions.wordings_of(kind, False)}
+    kept = {start for start in kept if not any(start in w for w in trained)}
+    writer = batches.Writer(vocabulary)
+    asked = ""
+    for step in range(4):
+        arrays, _ = batches.joint(writer, vocabulary.pad, 1, step)
+        asked += vocabulary.decode(arrays["ids"].flatten().tolist()).lower()
+    assert len(kept) > 50
+    assert not [start for start in kept if start in asked]
+
+
+def test_a_step_is_the_same_each_time(vocabulary):
+    one, other = (batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 7) for _ in range(2))
+    for name in one[0]:
+        assert np.array_equal(one[0][name], other[0][name]), name
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(one[1], other[1], strict=True))
+    assert len(one[1]) == batches.PICTURES
+    assert one[0]["ids"].shape == (len(batches.ROWS), LENGTH)
+    assert one[0]["places"].shape == (batches.PICTURES * PATCHES,)
+    assert not np.array_equal(one[0]["ids"], batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 8)[0]["ids"])
+
+
+def test_the_loss_is_on_answers_only(vocabulary):
+    arrays, _ = batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 3)
+    weighted = arrays["weight"] > 0
+    text = vocabulary.decode(arrays["ids"][0][weighted[0]].tolist())
+    assert "?" not in text
+    assert weighted.any(1).all()
+    stops = (arrays["ids"] == vocabulary.stop) & weighted
+    assert stops.sum() > 100  # each answer ends its turn
+
+
+def test_labels_say_what_each_patch_shows():
+    circle = scenes.Shape("circle", "red", (255, 0, 0), 24.0, 24.0, 14.0)
+    text = scenes.Text("AB", "", "blue", (0, 0, 255), 64.0, 96.0, 20.0)
+    found = batches.labels(scenes.Scene(256, 256, "white", (255, 255, 255), (circle,), (text,)))
+    assert found.shape[1, 1] == 1
+    assert found.color[1, 1] == list(scenes.COLORS).index("red") + 1
+    assert REGIONS[found.region[1, 1] - 1] == "top left"
+    assert found.box[1, 1, :4] == pytest.approx([v / 128 * 2 - 1 for v in circle.box], abs=1e-6)
+    assert np.isnan(found.box[5, 1]).all()
+    assert found.shape.sum() == (found.shape == 1).sum()
+    assert set(found.character[6, 4].tolist()) == {1, 2}  # A and B
+    assert (found.background, found.count) == (0, 1)
+    outside = batches.outside_labels()
+    assert (outside.shape == len(scenes.SHAPES) + 1).all()
+    assert (outside.color == UNKNOWN).all()
+
+
+def test_a_view_is_scaled_to_fit_and_padded_as_llama_cpp_pads():
+    picture = scenes.draw(scenes.make(Random(1), size=(300, 100)))
+    seen = batches.view(picture)
+    assert seen.shape == (128, 128, 3)
+    assert (seen[:42] == batches.PADDING).all()
+    assert (seen[-42:] == batches.PADDING).all()
+    assert not (seen[64] == batches.PADDING).all()
+
+
+def test_training_learns_and_goes_on_where_it_was(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+    plan = train.Plan(encoder=3, level=2, falling=1, minutes=0)
+    first = train.Trainer(tmp_path, 1, "cpu", resume=False)
+    first.encoder_alone(plan.encoder)
+    first.together(plan)
+    assert (tmp_path / "final.pt").exists()
+    assert (first.encoder_step, first.step) == (3, 3)
+    again = train.Trainer(tmp_path, 1, "cpu", resume=True)
+    assert (again.encoder_step, again.step) == (3, 2)  # before the rate fell
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
+    from vlmcli import images
+    from vlmcli.demo import compare
+    from vlmcli.engine import Engine
+    from vlmcli.values import Message, ModelFiles, Request
+
+    torch.manual_seed(3)
+    model = DemoModel(vocabulary.size).eval()
+    for weight in model.parameters():
+        weight.data *= 2 if weight.dim() == 2 else 1  # far from the start, where everything is nearly zero
+    export.write_language_model(model, vocabulary, tmp_path / "demo.gguf")
+    export.write_projector(model, tmp_path / "mmproj-demo.gguf")
+    paths = []
+    for number, size in enumerate(((128, 128), (300, 100), (640, 480))):
+        paths.append(tmp_path / f"{number}.png")
+        scenes.draw(scenes.make(Random(number), size=size)).save(paths[-1])
+    seen = {}
+    files = ModelFiles("demo", tmp_path / "demo.gguf", tmp_path / "mmproj-demo.gguf")
+    engine = Engine(files, tap=lambda request, token, logits: seen.setdefault(request, logits.copy()))
+    try:
+        asked = [Request((Message("user", (images.load(p), "What is this?")),), max_tokens=1) for p in paths]
+        list(engine.run(asked))
+    finally:
+        engine.close()
+    for path, (_, native) in zip(paths, sorted(seen.items()), strict=True):
+        x = compare.prompt(model, vocabulary, [path], "What is this?")
+        wanted = compare.next_logits(model, x).numpy()
+        assert np.corrcoef(native, wanted)[0, 1] > 0.99  # Q8_0; a swapped layer gives about 0
+        assert np.abs(native - wanted).max() < 0.4 * wanted.std()
