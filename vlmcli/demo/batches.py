@@ -41,7 +41,7 @@ ROWS = ("single",) * 14 + ("pair",) * 3 + ("late",) + ("outside",) * 2 + ("dialo
 """Kinds of row in a batch, so that each has the same number of pictures."""
 PICTURES = 14 + 2 * 4 + 2 + 3
 """Pictures with questions in a batch."""
-EXTRA = 6
+EXTRA = 13
 """Pictures in a batch that only the encoder is asked about."""
 ENCODER_BATCH = 48
 
@@ -136,15 +136,15 @@ def drawn(scene: Scene) -> Picture:
     return view(scenes.draw(scene)), labels(scene)
 
 
-def encoder_pictures(rng: Random, count: int) -> list[Picture]:
-    """Scenes, pages of characters and pictures outside the world, to train the encoder alone."""
+def encoder_pictures(rng: Random, count: int, pages: float) -> list[Picture]:
+    """Scenes, a share of pages of characters, and pictures outside the world, to train the encoder alone."""
     found = []
     for _ in range(count):
         kind = rng.random()
         if kind < 0.1:
             found.append((view(scenes.outside(rng).image), outside_labels()))
         else:
-            found.append(drawn(scenes.make(rng) if kind < 0.6 else scenes.page(rng)))
+            found.append(drawn(scenes.make(rng) if kind < 1 - pages else scenes.page(rng)))
     return found
 
 
@@ -406,6 +406,6 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     return arrays, pictures
 
 
-def encoder_only(seed: int, step: int, count: int) -> list[Picture]:
+def encoder_only(seed: int, step: int, count: int, pages: float = 0.4) -> list[Picture]:
     """Pictures of a step that only the encoder is asked about; the same for the same seed and step."""
-    return encoder_pictures(Random(f"{seed} encoder {step}"), count)
+    return encoder_pictures(Random(f"{seed} encoder {step}"), count, pages)

@@ -29,18 +29,21 @@ from torch.utils.data import DataLoader, Dataset
 from vlmcli.demo import batches, scenes, tokenizer
 from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, NAMES, PATCHES, UNKNOWN
 from vlmcli.demo.model import DemoModel
+from vlmcli.demo.muon import Muon
 from vlmcli.demo.tokenizer import Vocabulary
 
-RATE = 1.3e-3
-"""Of learning (AdamW)."""
+RATE = 1.5e-3
+"""Of learning, for both optimizers."""
 WARM_UP = 150
 """Steps at the start of each phase in which the rate grows."""
-HEADS_SHARE = 0.25
+HEADS_SHARE = 0.4
 """Weight of the encoder's own labels while everything trains together."""
 REPLAYED = 4096
 """Pictures that are kept to be shown to the encoder again."""
 FRESH = 20
 """New pictures in a step of the encoder alone."""
+NEW = 5
+"""New pictures for the encoder alone in a step of everything together."""
 
 
 # --- Batches from another process ---
@@ -62,7 +65,7 @@ class _Steps(Dataset[Any]):
             self._writer, self._pad = batches.Writer(vocabulary), vocabulary.pad
         arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
         arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return {**arrays, **_stacked(pictures + batches.encoder_only(self._seed, step, 3))}
+        return {**arrays, **_stacked(pictures + batches.encoder_only(self._seed, step, NEW, pages=0.7))}
 
 
 def _stacked(pictures: list[batches.Picture]) -> dict[str, Tensor]:
@@ -173,15 +176,20 @@ def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) ->
 # --- The run ---
 
 
-def optimizer(model: DemoModel) -> torch.optim.Optimizer:
-    """AdamW; weight decay for matrices only."""
+def optimizers(model: DemoModel) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for everything else; weight decay for matrices only."""
+    inside: list[nn.Parameter] = []
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, weight in model.named_parameters():
-        decayed = weight.dim() == 2 and "position" not in name and "embedding" not in name
-        (matrices if decayed else rest).append(weight)
+        if weight.dim() == 2 and "blocks" in name:
+            inside.append(weight)
+        elif weight.dim() == 2 and "position" not in name and "embedding" not in name:
+            matrices.append(weight)
+        else:
+            rest.append(weight)
     groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)
+    return [Muon(inside, lr=RATE), torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)]
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -224,13 +232,14 @@ class Trainer:
             kept = torch.load(folder / "steady.pt", map_location="cpu", weights_only=True)
         self.vocabulary = Vocabulary(kept["vocabulary"]) if kept else tokenizer.build()
         self.model = DemoModel(self.vocabulary.size).to(self.device)
-        self.optimizer = optimizer(self.model)
+        self.optimizers = optimizers(self.model)
         self.memory = _Memory(seed)
         self.encoder_step, self.step, self.seconds = 0, 0, 0.0
         if kept:
             self.seed = kept["seed"]
             self.model.load_state_dict(kept["model"])
-            self.optimizer.load_state_dict(kept["optimizer"])
+            for optimizer, state in zip(self.optimizers, kept["optimizers"], strict=True):
+                optimizer.load_state_dict(state)
             self.encoder_step, self.step, self.seconds = kept["encoder_step"], kept["step"], kept["seconds"]
         self.model.encoder.compile()
         self.model.decoder.compile()
@@ -246,7 +255,7 @@ class Trainer:
         state = {
             "vocabulary": self.vocabulary.json,
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "seed": self.seed, "encoder_step": self.encoder_step, "step": self.step,
             "seconds": self.seconds + time.monotonic() - self._begun,
         }  # fmt: skip
@@ -254,12 +263,13 @@ class Trainer:
         (self.folder / f".{name}").replace(self.folder / name)
 
     def _update(self, loss: Tensor, share: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = RATE * share
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * share
+            optimizer.step()
 
     def _report(self, phase: str, step: int, values: dict[str, float], force: bool = False) -> None:
         self._log.append({"step": step, "seconds": self.seconds + time.monotonic() - self._begun, **values})
@@ -315,7 +325,7 @@ class Trainer:
             asked = batches.PICTURES
             fresh = {name: batch[name] for name in ("pixels", *NAMES)}
             self.memory.keep(fresh)
-            old = self.memory.some(batches.EXTRA - 3)
+            old = self.memory.some(batches.EXTRA - NEW)
             pictures = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in fresh}
             batch = {name: value.to(self.device) for name, value in batch.items() if name not in fresh}
             with self._autocast():
