@@ -32,6 +32,24 @@ def test_every_kind_has_many_wordings_and_keeps_half_of_them_back(kind):
     assert not set(trained) & set(kept)
 
 
+@pytest.mark.parametrize("kind", questions._LISTS)
+def test_patterns_give_many_wordings_and_none_that_is_kept(kind):
+    rng = Random(kind)
+    found = {questions._plain(questions._wording(rng, kind, held_out=False)) for _ in range(1500)}
+    assert len(found) > 60
+    for other in questions._LISTS:
+        assert not found & {questions._plain(wording) for wording in questions.wordings_of(other, True)}
+
+
+def test_patterns_are_whole():
+    for patterns in wordings.MORE.values():
+        for pattern in patterns:
+            made = questions.expand(Random(1), pattern)
+            assert pattern.count("[") == pattern.count("]")
+            assert not set("[]|") & set(made), pattern
+    assert set(wordings.MORE) == set(questions._LISTS)
+
+
 def test_outside_questions_that_measure_are_not_trained_on():
     assert not set(wordings.OUTSIDE) & set(wordings.UNSEEN_OUTSIDE)
     assert not set(wordings.NOUNS) & set(wordings.UNSEEN_NOUNS)
@@ -106,7 +124,7 @@ def test_relations_follow_the_places():
     said |= dict.fromkeys(("below", "lower", "under", "further down"), "below")
     seen = set()
     for number in range(300):
-        item = questions.ask(Random(number), SCENE, "relation", held_out=number % 2 == 0)
+        item = questions.ask(Random(number), SCENE, "relation", held_out=True)
         side = next(side for words, side in said.items() if words in item.question)
         circle_first = item.question.index("circle") < item.question.index("square")
         true = circle_first == (side in ("left", "above"))
@@ -166,7 +184,7 @@ def test_what_differs_is_what_was_changed():
 def test_a_follow_up_is_about_the_shape_of_the_turn_before():
     kinds = Counter()
     for number in range(300):
-        turns = questions.follow_up(Random(number), SCENE)
+        turns = questions.follow_up(Random(number), SCENE, held_out=True)
         if not turns:
             continue
         first, second = turns

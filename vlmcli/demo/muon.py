@@ -36,6 +36,8 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             shaped = defaultdict(list)
             for weight in group["params"]:
+                if weight.grad is None:  # as of the language model while the encoder learns alone
+                    continue
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)

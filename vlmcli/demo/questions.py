@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import dist
 from random import Random
 from typing import Any
@@ -65,8 +66,38 @@ def wordings_of(kind: str, held_out: bool) -> Sequence[str]:
 
 
 def _worded(rng: Random, kind: str, held_out: bool, **slots: str) -> str:
-    question = rng.choice(wordings_of(kind, held_out))
-    return _said(rng, question, held_out, **slots)
+    return _said(rng, _wording(rng, kind, held_out), held_out, **slots)
+
+
+def _wording(rng: Random, kind: str, held_out: bool) -> str:
+    """One of the list, or, for training, what one of the patterns gives that is not kept for measuring."""
+    if held_out or rng.random() < 0.3:
+        return rng.choice(wordings_of(kind, held_out))
+    while True:
+        wording = expand(rng, rng.choice(wordings.MORE[kind]))
+        if not _kept().search(_plain(wording)):
+            return wording
+
+
+def expand(rng: Random, pattern: str) -> str:
+    """A pattern with one alternative taken of each pair of brackets."""
+    while "[" in pattern:
+        pattern = re.sub(r"\[([^\[\]]*)\]", lambda found: rng.choice(found.group(1).split("|")), pattern)
+    pattern = re.sub(r" +", " ", pattern)
+    return re.sub(r" ([.?!,:])", r"\1", pattern).strip()
+
+
+def _plain(wording: str) -> str:
+    return re.sub(r"[^a-z{}]+", " ", wording.lower()).strip()
+
+
+@lru_cache(maxsize=1)
+def _kept() -> re.Pattern[str]:
+    """Finds a wording that is kept for measuring: alone, or, if it has three words, inside a longer one."""
+    plain = {_plain(wording) for kind in _LISTS for wording in wordings_of(kind, True)}
+    inside = "|".join(re.escape(w) for w in sorted(plain) if w.count(" ") >= 2)
+    alone = "|".join(re.escape(w) for w in sorted(plain) if w.count(" ") < 2)
+    return re.compile(rf"(?<![a-z{{}}])(?:{inside})(?![a-z{{}}])|^(?:{alone})$")
 
 
 def _said(rng: Random, question: str, held_out: bool, **slots: str) -> str:
@@ -78,13 +109,18 @@ def _said(rng: Random, question: str, held_out: bool, **slots: str) -> str:
     question = question.format(i=noun, g=generic, **slots)
     if held_out:
         return question
-    if rng.random() < 0.15 and question != "OCR":
+    if rng.random() < 0.2 and not question.startswith(("OCR", "JSON")):
         question = question[0].lower() + question[1:]
-    if rng.random() < 0.12:
+    if rng.random() < 0.15:
         question = question.rstrip("?.")
-    if rng.random() < 0.06:
-        before = ("Look at the image.", "Please answer:", "Question:", "Hey,", "Look closely.")
-        question = f"{rng.choice(before)} {question}"
+    chance = rng.random()
+    if chance < 0.12:
+        question = rng.choice(wordings.OPENINGS) + question
+    elif chance < 0.18:
+        question += rng.choice(wordings.CLOSINGS)
+    elif chance < 0.21:  # a slip of the finger
+        place = rng.randrange(len(question))
+        question = question[:place] + question[place + 1 :]
     return question
 
 
@@ -506,10 +542,19 @@ def about_noun(rng: Random, held_out: bool = False) -> str:
     """A question about a thing that is no drawn shape: "Is there a dog?"."""
     nouns = wordings.UNSEEN_NOUNS if held_out else wordings.NOUNS
     thing, other = rng.choice(nouns), rng.choice(nouns)
+    if not held_out and rng.random() < 0.6:  # worded like questions that have an answer: only the noun is strange
+        if rng.random() < 0.3:
+            thing = _made_up(rng)
+        kind = rng.choice(("exist", "count of", "color", "where", "box", "is left", "is right", "is above", "is below"))
+        return _worded(rng, kind, False, a=_a(thing), o=thing, u=other, p=_plural(thing), s=thing)
     if not held_out and rng.random() < 0.25:  # a made-up word: what it cannot know is not a list
-        thing = "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
+        thing = _made_up(rng)
     question = rng.choice(wordings.ABOUT_NOUN[1 if held_out else 0 :: 2])
     return _said(rng, question, held_out, a=_a(thing), o=thing, u=other, p=_plural(thing))
+
+
+def _made_up(rng: Random) -> str:
+    return "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") for _ in range(rng.randint(2, 4)))
 
 
 def outside(rng: Random, held_out: bool = False) -> Item:

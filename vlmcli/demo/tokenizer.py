@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from vlmcli.demo import questions, scenes, wordings
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
-_MERGED = 720  # bytes and merges of words, before the numbers of boxes are added
+_MERGED = 900  # bytes and merges of words, before the numbers of boxes are added
 _SPACE = "Ġ"  # how byte-level BPE spells a space
 
 
