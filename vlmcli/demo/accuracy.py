@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -146,6 +149,42 @@ def answers(engine: Engine, cases: Sequence[Case]) -> list[str]:
     for number, outcome in zip(later, engine.run(requests(follow_ups, firsts)), strict=True):
         said[number] = outcome.text if isinstance(outcome, Answer) else f"({outcome})"
     return said
+
+
+class YesNo:
+    """Watches each answer's first token: how likely was "Yes" against "No"?"""
+
+    def __init__(self, files: ModelFiles) -> None:
+        self.engine = Engine(files, tap=self._see)
+        self._tokens: list[int] = []
+        self._seen: dict[int, float] = {}
+
+    def _see(self, request: int, token: int, logits: Any) -> None:
+        if token:
+            return
+        if not self._tokens:
+            self._tokens = [self.engine.model.tokenize(word, False)[0] for word in ("Yes", "No")]
+        yes, no = (float(logits[number]) for number in self._tokens)
+        self._seen[request] = 1 / (1 + math.exp(min(50.0, no - yes)))
+
+    def likelihoods(self, cases: Sequence[Case]) -> list[tuple[float, bool]]:
+        """(probability of "Yes", whether it was right) of the yes/no cases, which were the engine's first requests."""
+        return [
+            (self._seen[number], case.item.answer == "Yes.")
+            for number, case in enumerate(cases)
+            if case.item.answer in ("Yes.", "No.") and number in self._seen
+        ]
+
+
+def calibration(pairs: Sequence[tuple[float, bool]], edges: Sequence[float] = (0, 0.1, 0.3, 0.5, 0.7, 0.9, 1)) -> str:
+    """How often "Yes" was right where the model gave it a probability, as Markdown."""
+    lines = ["| probability of “Yes” | cases | mean | share truly yes |", "|---|---|---|---|"]
+    for low, high in pairwise(edges):
+        inside = [(p, true) for p, true in pairs if low <= p < high or p == high == 1]
+        if inside:
+            mean, share = (100 * sum(values) / len(inside) for values in zip(*inside, strict=True))
+            lines.append(f"| {100 * low:.0f}–{100 * high:.0f} % | {len(inside)} | {mean:.1f} % | {share:.1f} % |")
+    return "\n".join(lines)
 
 
 # --- Judging ---
@@ -367,11 +406,11 @@ def main() -> None:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         cases = list(held_out(folder, options.pictures, seed=options.seed))
-        engine = Engine(files)
+        watched = YesNo(files)
         try:
-            said = answers(engine, cases)
+            said = answers(watched.engine, cases)
         finally:
-            engine.close()
+            watched.engine.close()
         if options.keep:
             with (folder / "answers.jsonl").open("w", encoding="utf-8") as file:
                 for case, answer in zip(cases, said, strict=True):
@@ -382,6 +421,7 @@ def main() -> None:
                     }) + "\n")  # fmt: skip
     rows = tally(cases, said)
     print(report(rows, by_shapes(cases, said)))  # noqa: T201 — the command's output
+    print(f"\n{calibration(watched.likelihoods(cases))}")  # noqa: T201
     for name, row in rows.items():
         for case, answer in row.wrong[: options.wrong]:
             print(f"{name}: {case.pictures[0].name}: {case.item.question} {case.item.answer!r}, said {answer!r}")  # noqa: T201
