@@ -86,6 +86,27 @@ def test_a_view_is_scaled_to_fit_and_padded_as_llama_cpp_pads():
     assert not (seen[64] == batches.PADDING).all()
 
 
+def test_muon_makes_updates_orthogonal_and_descends():
+    from vlmcli.demo.muon import Muon, orthogonal
+
+    torch.manual_seed(0)
+    values = torch.linalg.svdvals(orthogonal(torch.randn(3, 24, 60)))
+    assert 0.6 < values.min() < values.max() < 1.3
+    wide, tall, unused = (torch.nn.Parameter(torch.randn(*shape)) for shape in ((8, 20), (20, 8), (8, 8)))
+    start = unused.detach().clone()
+    optimizer = Muon([wide, tall, unused], lr=0.02, weight_decay=0.0)
+    target = torch.randn(8, 8)
+    losses = []
+    for _ in range(400):
+        loss = (wide @ tall - target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 50
+    assert torch.equal(unused, start)
+
+
 def test_training_learns_and_goes_on_where_it_was(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
     plan = train.Plan(encoder=3, level=2, falling=1, minutes=0)
