@@ -19,7 +19,7 @@ def main() -> None:
     scenes.draw(Scene(640, 480, "white", (255, 255, 255), (circle, square))).save(HERE / "scene.png")
     rng = Random("documentation")
     inside = [scenes.draw(scenes.make(rng)) for _ in range(3 * COLUMNS)]
-    outside = [scenes.outside(rng, family).image for family in (*scenes.FAMILIES, *scenes.UNSEEN_FAMILIES)]
+    outside = [scenes.outside(rng, family) for family in (*scenes.FAMILIES, *scenes.UNSEEN_FAMILIES)]
     pictures = [*inside, *outside[: 2 * COLUMNS]]
     rows = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (SIDE + GAP) + GAP, rows * (SIDE + GAP) + GAP), "#e8e8e8")

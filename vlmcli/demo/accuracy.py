@@ -102,7 +102,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
     for number in range(count // 3):
         rng = Random(f"{seed} outside {number}")
         family = families[number % len(families)]
-        picture = scenes.outside(rng, family, (640, 480) if number % 2 == 0 else None).image
+        picture = scenes.outside(rng, family, (640, 480) if number % 2 == 0 else None)
         path = folder / f"outside-{number}.{'jpg' if number % 2 == 0 else 'png'}"
         picture.save(path)
         for _ in range(2):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -142,7 +142,7 @@ def encoder_pictures(rng: Random, count: int, pages: float) -> list[Picture]:
     for _ in range(count):
         kind = rng.random()
         if kind < 0.1:
-            found.append((view(scenes.outside(rng).image), outside_labels()))
+            found.append((view(scenes.outside(rng)), outside_labels()))
         else:
             found.append(drawn(scenes.make(rng) if kind < 1 - pages else scenes.page(rng)))
     return found
@@ -202,13 +202,10 @@ def _about(rng: Random, scene: Scene) -> tuple[Item, ...]:
 class Row:
     """Token ids of one row; a picture's patches are -1 - its number. Branches share what has branch 0."""
 
-    ids: list[int]
-    branch: list[int]
-    position: list[int]
-    weight: list[float]
-
-    def __init__(self) -> None:
-        self.ids, self.branch, self.position, self.weight = [], [], [], []
+    ids: list[int] = field(default_factory=list)
+    branch: list[int] = field(default_factory=list)
+    position: list[int] = field(default_factory=list)
+    weight: list[float] = field(default_factory=list)
 
     def add(self, tokens: Sequence[int], branch: int, start: int, weight: float = 0.0) -> int:
         """Append tokens at positions from `start`; returns the next position."""
@@ -307,7 +304,7 @@ class Writer:
             return (Item("outside", questions.of_anything(rng), questions.DONT_KNOW),)
 
         self._fill(row, position, before, iter(asked, None))
-        return row, [(view(picture.image), outside_labels())]
+        return row, [(view(picture), outside_labels())]
 
     def _dialogue(self, rng: Random) -> tuple[Row, list[Picture]]:
         """One long conversation; the first question may come before the picture."""

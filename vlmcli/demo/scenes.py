@@ -19,7 +19,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from random import Random
@@ -459,15 +459,7 @@ UNSEEN_FAMILIES = ("bricks", "face", "city", "receipt")
 """The same, kept out of training: do they get the same answer?"""
 
 
-@dataclass(frozen=True)
-class Outside:
-    """A picture that is not of the world."""
-
-    family: str
-    image: Image.Image = field(repr=False)
-
-
-def outside(rng: Random, family: str | None = None, size: tuple[int, int] | None = None) -> Outside:
+def outside(rng: Random, family: str | None = None, size: tuple[int, int] | None = None) -> Image.Image:
     """A picture of one of `FAMILIES` (any by default) or `UNSEEN_FAMILIES`."""
     family = family or rng.choice(FAMILIES)
     width, height = size or _size(rng)
@@ -480,7 +472,7 @@ def outside(rng: Random, family: str | None = None, size: tuple[int, int] | None
         image = add_noise(image, rng.uniform(1, 10), rng.getrandbits(32))
     if rng.random() < 0.3:
         image = through_jpeg(image, rng.randint(55, 95))
-    return Outside(family, image)
+    return image
 
 
 def _any(rng: Random) -> RGB:

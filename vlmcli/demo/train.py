@@ -4,8 +4,8 @@ First the encoder alone, asked about each patch; then everything together. The r
 last part of a run, where it falls to nothing; what is kept from before that fall (`steady.pt`) is where `--resume`
 goes on, so that more minutes can be added later. `final.pt` is what `vlmcli.demo.export` wants.
 
-The same seed and numbers of steps give the same batches; the weights are then the same up to the order in which a
-machine adds numbers.
+The same seed and numbers of steps give the same batches; the weights of a run that was not broken off are then the same
+up to the order in which a machine adds numbers. `--resume` begins with no pictures to show again, and warms up anew.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class Plan:
     falling: int | None
     minutes: float
 
-    def pace(self, step: int, begun: int, seconds: float, fall_at: int | None) -> tuple[float, bool]:
+    def pace(self, step: int, begun: int, seconds: float) -> tuple[float, bool]:
         """(the share of the full rate, whether it falls) of a step together. `begun`: the first of this run."""
         warm = min(1.0, (step - begun + 1) / WARM_UP)
         if self.level is not None and self.falling is not None:
@@ -315,7 +315,7 @@ class Trainer:
         stream = _stream(self.seed, self.vocabulary.json, self.step)
         begun, start, falling, saved = self.step, time.monotonic(), False, time.monotonic()
         while True:
-            share, falls = plan.pace(self.step, begun, time.monotonic() - start, None)
+            share, falls = plan.pace(self.step, begun, time.monotonic() - start)
             if share <= 0 and falls:
                 break
             if (falls and not falling) or (not falls and time.monotonic() - saved > 300):

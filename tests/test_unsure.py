@@ -1,0 +1,31 @@
+"""After an answer that a model's card calls unsure, stderr says what to do; once, and after no other answer."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import ScriptedRunner
+from vlmcli.cli.verbs import answer_all
+from vlmcli.tasks import Ask
+from vlmcli.ui import Ui
+from vlmcli.values import Card, ModelFiles
+
+
+@pytest.mark.parametrize(
+    ("texts", "unsure", "hints"),
+    [
+        (["I don't know.", "I don't know."], "I don't know.", 1),
+        (["Yes.", "I don't know.\n"], "I don't know.", 1),
+        (["Yes.", "No."], "I don't know.", 0),
+        (["", "I don't know."], "", 0),
+    ],
+)
+def test_the_hint_comes_once(capfd, texts, unsure, hints):
+    card = Card(unsure=unsure, unsure_hint="take another")
+    files = ModelFiles("m", Path("m.gguf"), Path("p.gguf"), card)
+    with Ui() as ui:
+        code = answer_all(ui, ScriptedRunner(texts), [Ask("a"), Ask("b")], [], files, json=True, stats=False)
+    printed = capfd.readouterr()
+    assert code is None
+    assert printed.err.count("take another") == hints
+    assert len(printed.out.splitlines()) == 2
