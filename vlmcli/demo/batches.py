@@ -31,19 +31,25 @@ WAVES = (1, 2, 4)
 BOX_NUMBERS = 4 * (1 + 2 * len(WAVES))
 """A box's four sides, each as itself and as the sine and cosine of its multiples: fine places, easy to read off."""
 PADDING = (122, 116, 104)
+LETTERS = 5
+"""Most characters of a text of the world."""
+MOST = ("left", "right", "top", "bottom", "biggest", "smallest")
+"""What one shape of several can be."""
 UNKNOWN = 255
 """A label that is not asked for."""
 REGIONS = ("top left", "top", "top right", "left", "center", "right", "bottom left", "bottom", "bottom right")
 
 LENGTH = 320
 """Tokens in a row."""
-ROWS = ("single",) * 14 + ("pair",) * 3 + ("late",) + ("outside",) * 2 + ("dialogue",) * 3 + ("talk",)
-"""Kinds of row in a batch, so that each has the same number of pictures."""
-PICTURES = 14 + 2 * 4 + 2 + 3
-"""Pictures with questions in a batch."""
-EXTRA = 13
-"""Pictures in a batch that only the encoder is asked about."""
+ROWS = (
+    ("single",) * 7 + ("pair",) * 2 + ("outside",) + ("dialogue",) * 2,
+    ("single",) * 7 + ("pair", "late", "outside", "dialogue", "talk"),
+)
+"""Kinds of row in the batches, by turns."""
+PICTURES = 20
+"""Pictures in a batch of rows: those with questions, then others that only the encoder is asked about."""
 ENCODER_BATCH = 48
+"""Pictures in a batch for the encoder alone."""
 
 
 def view(image: Image.Image) -> Any:
@@ -64,13 +70,17 @@ class Labels:
     shape: Any  # uint8 [CELLS, CELLS]: 0 none, 1… SHAPES, last: outside the world
     color: Any  # uint8 [CELLS, CELLS]: 0 none, 1… COLORS
     character: Any  # uint8 [CELLS, CELLS, COLUMNS]: 0 none, 1… CHARACTERS
+    order: Any  # uint8 [CELLS, CELLS, COLUMNS]: which one of its text a character is: 0 none, 1… LETTERS
+    spelled: Any  # uint8 [CELLS, CELLS, LETTERS]: the text's first … last character, if it is here, as in `character`
     region: Any  # uint8 [CELLS, CELLS]: 0 none, 1… REGIONS
+    most: Any  # uint8 [CELLS, CELLS, MOST]: 0 no, 1 yes
+    same: Any  # uint8 [CELLS, CELLS, 3]: how many shapes there are, in all, of this one's colour, of its name
     box: Any  # float32 [CELLS, CELLS, BOX_NUMBERS]: nan where there is no shape
     background: int
     count: int
 
 
-NAMES = ("shape", "color", "character", "region", "box", "background", "count")
+NAMES = ("shape", "color", "character", "order", "spelled", "region", "most", "same", "box", "background", "count")
 
 
 def labels(scene: Scene) -> Labels:
@@ -80,6 +90,9 @@ def labels(scene: Scene) -> Labels:
     shape = np.zeros((CELLS, CELLS), np.uint8)
     color, region = shape.copy(), shape.copy()
     character = np.zeros((CELLS, CELLS, COLUMNS), np.uint8)
+    order, spelled = character.copy(), np.zeros((CELLS, CELLS, LETTERS), np.uint8)
+    most, same = (np.full((CELLS, CELLS, size), UNKNOWN, np.uint8) for size in (len(MOST), 3))
+    ends = [(questions.outermost if kind in REGIONS else questions.extreme)(kind, scene) for kind in MOST]
     box = np.full((CELLS, CELLS, BOX_NUMBERS), np.nan, np.float32)
     nearest = np.full((CELLS, CELLS), np.inf)
     middles = (np.arange(CELLS) + 0.5) * PATCH
@@ -94,6 +107,9 @@ def labels(scene: Scene) -> Labels:
         color[covered] = list(COLORS).index(s.color) + 1
         place = questions.region(s, scene)
         region[covered] = REGIONS.index(place) + 1 if place else UNKNOWN
+        most[covered] = [UNKNOWN if end is None else end is s for end in ends]
+        alike = (sum(o.color == s.color for o in scene.shapes), sum(o.name == s.name for o in scene.shapes))
+        same[covered] = (len(scene.shapes), *alike)
         box[covered] = _waves([v / n for v, n in zip(s.box, (width, height, width, height), strict=True)])
     for text in scene.texts:
         edges = [e + left for e in text.edges]
@@ -107,10 +123,15 @@ def labels(scene: Scene) -> Labels:
                 x = (column + 0.5) * PATCH / COLUMNS
                 for i, written in enumerate(text.text):
                     if edges[i] <= x < edges[i + 1]:
-                        character[row, column // COLUMNS, column % COLUMNS] = CHARACTERS.index(written) + 1
+                        place = row, column // COLUMNS, column % COLUMNS
+                        character[place] = CHARACTERS.index(written) + 1
+                        order[place] = i + 1 if scene.text == text.text and i < LETTERS else UNKNOWN
+                        if order[place] != UNKNOWN:
+                            spelled[row, column // COLUMNS, i] = character[place]
             inked = character[row].any(-1) & (color[row] == 0)
             color[row][inked] = number
-    return Labels(shape, color, character, region, box, list(BACKGROUNDS).index(scene.background), len(scene.shapes))
+    ground = list(BACKGROUNDS).index(scene.background)
+    return Labels(shape, color, character, order, spelled, region, most, same, box, ground, len(scene.shapes))
 
 
 def _waves(box: Sequence[float]) -> Any:
@@ -123,9 +144,11 @@ def outside_labels() -> Labels:
     """Of a picture outside the world: only that it is one."""
     shape = np.full((CELLS, CELLS), len(SHAPES) + 1, np.uint8)
     unknown = np.full((CELLS, CELLS), UNKNOWN, np.uint8)
-    character = np.full((CELLS, CELLS, COLUMNS), UNKNOWN, np.uint8)
+    columns, letters, most, same = (
+        np.full((CELLS, CELLS, size), UNKNOWN, np.uint8) for size in (COLUMNS, LETTERS, len(MOST), 3)
+    )
     box = np.full((CELLS, CELLS, BOX_NUMBERS), np.nan, np.float32)
-    return Labels(shape, unknown, character, unknown, box, UNKNOWN, UNKNOWN)
+    return Labels(shape, unknown, columns, columns, letters, unknown, most, same, box, UNKNOWN, UNKNOWN)
 
 
 Picture = tuple[Any, Labels]
@@ -144,7 +167,8 @@ def encoder_pictures(rng: Random, count: int, pages: float) -> list[Picture]:
         if kind < 0.1:
             found.append((view(scenes.outside(rng)), outside_labels()))
         else:
-            found.append(drawn(scenes.make(rng) if kind < 1 - pages else scenes.page(rng)))
+            scene = scenes.page(rng) if kind >= 1 - pages else scenes.make(rng, text=rng.random() < 0.45 or None)
+            found.append(drawn(scene))
     return found
 
 
@@ -240,7 +264,7 @@ class Writer:
         return (*encode(question), *self._asked), (*encode(answer), self._vocabulary.stop)
 
     def row(self, rng: Random, kind: str) -> tuple[Row, list[Picture]]:
-        """One row of a kind of `ROWS`, and its pictures."""
+        """One row of a kind that `ROWS` names, and its pictures."""
         return {"single": self._single, "pair": self._pair, "outside": self._outside, "dialogue": self._dialogue,
                 "late": self._late, "talk": self._talk}[kind](rng)  # fmt: skip
 
@@ -385,7 +409,7 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     rows: list[Row] = []
     pictures: list[Picture] = []
     places: list[int] = []
-    for number, kind in enumerate(ROWS):
+    for number, kind in enumerate(ROWS[step % len(ROWS)]):
         row, shown = writer.row(rng, kind)
         row.pad(pad)
         for i in range(len(shown)):

@@ -1,9 +1,10 @@
-"""Write a trained demo model as the two GGUF files llama.cpp loads.
+"""Write a trained demo model as the two GGUF files llama.cpp loads, and read them back to train it further.
 
     python -m vlmcli.demo.export demo-training/final.pt
 
 The language model becomes architecture `llama`, the encoder and the projector `clip` with projector type `mlp`.
-Matrices are Q8_0 (blocks of 32 along a row), the patch embedding F16, norms, biases and positions F32.
+Matrices are Q8_0 (blocks of 32 along a row), the patch embedding F16, norms, biases and positions F32. The heads that
+only training uses are left out.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlmcli.demo import tokenizer
 from vlmcli.demo.model import DemoModel
 from vlmcli.demo.tokenizer import SPECIAL, Vocabulary
+
+FILES = ("demo.gguf", "mmproj-demo.gguf")
+"""Names of the language model's file and of the projector's."""
 
 TEMPLATE = """\
 {%- for message in messages -%}
@@ -42,9 +47,9 @@ def load(checkpoint: Path) -> tuple[DemoModel, Vocabulary]:
     return model.eval(), vocabulary
 
 
-def _put(writer: gguf.GGUFWriter, name: str, tensor: Tensor, half: bool = False) -> None:
+def _put(writer: gguf.GGUFWriter, name: str, tensor: Tensor) -> None:
     values = tensor.detach().float().numpy()
-    if half:
+    if "patch_embd" in name and values.ndim > 1:
         writer.add_tensor(name, values.astype(np.float16))
     elif values.ndim == 1 or "norm" in name or "position" in name:
         writer.add_tensor(name, values)
@@ -93,16 +98,21 @@ def write_language_model(model: DemoModel, vocabulary: Vocabulary, path: Path) -
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_chat_template(TEMPLATE)
-    _put(writer, "token_embd.weight", model.embedding.weight)
-    _put(writer, "output_norm.weight", model.decoder.norm.weight)
+    for name, weight in _language_tensors(model).items():
+        _put(writer, name, weight)
+    _close(writer)
+
+
+def _language_tensors(model: DemoModel) -> dict[str, Tensor]:
+    """Weights by their names in the language model's file."""
+    found = {"token_embd.weight": model.embedding.weight, "output_norm.weight": model.decoder.norm.weight}
     for number, block in enumerate(model.decoder.blocks):
-        names = {
+        layers = {
             "attn_norm": block.norm1, "attn_q": block.q, "attn_k": block.k, "attn_v": block.v, "attn_output": block.o,
             "ffn_norm": block.norm2, "ffn_gate": block.gate, "ffn_up": block.up, "ffn_down": block.down,
         }  # fmt: skip
-        for name, layer in names.items():
-            _put(writer, f"blk.{number}.{name}.weight", layer.weight)
-    _close(writer)
+        found |= {f"blk.{number}.{name}.weight": layer.weight for name, layer in layers.items()}
+    return found
 
 
 def write_projector(model: DemoModel, path: Path) -> None:
@@ -127,11 +137,19 @@ def write_projector(model: DemoModel, path: Path) -> None:
     writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.feature_layer", [shape.layers])  # else `mlp` leaves the last one out
-    encoder = model.encoder
-    patches = encoder.patch.weight.view(shape.width, 3, shape.patch, shape.patch)
-    _put(writer, "v.patch_embd.weight", patches, half=True)
-    _put(writer, "v.patch_embd.bias", encoder.patch.bias)
-    _put(writer, "v.position_embd.weight", encoder.position)
+    for name, weight in _projector_tensors(model).items():
+        _put(writer, name, weight)
+    _close(writer)
+
+
+def _projector_tensors(model: DemoModel) -> dict[str, Tensor]:
+    """Weights by their names in the projector's file."""
+    encoder, shape = model.encoder, model.encoder_shape
+    found = {
+        "v.patch_embd.weight": encoder.patch.weight.view(shape.width, 3, shape.patch, shape.patch),
+        "v.patch_embd.bias": encoder.patch.bias,
+        "v.position_embd.weight": encoder.position,
+    }
     layers = {"v.pre_ln": encoder.pre, "v.post_ln": encoder.post, "mm.0": model.projector1, "mm.2": model.projector2}
     for number, block in enumerate(encoder.blocks):
         parts = {
@@ -140,9 +158,29 @@ def write_projector(model: DemoModel, path: Path) -> None:
         }  # fmt: skip
         layers |= {f"v.blk.{number}.{name}": layer for name, layer in parts.items()}
     for name, layer in layers.items():
-        _put(writer, f"{name}.weight", layer.weight)
-        _put(writer, f"{name}.bias", layer.bias)
-    _close(writer)
+        found |= {f"{name}.weight": layer.weight, f"{name}.bias": layer.bias}
+    return found
+
+
+@torch.no_grad()
+def read(folder: Path) -> tuple[DemoModel, Vocabulary]:
+    """The model and the vocabulary of an exported pair, to train it further; its heads are new.
+
+    Raises:
+        ValueError: the files are of another shape than `DemoModel`.
+    """
+    files = [gguf.GGUFReader(folder / name) for name in FILES]
+    tokens, merges = (files[0].get_field(f"tokenizer.ggml.{name}").contents() for name in ("tokens", "merges"))
+    vocabulary = tokenizer.rebuilt(tokens, merges)
+    model = DemoModel(vocabulary.size)
+    for file, weights in zip(files, (_language_tensors(model), _projector_tensors(model)), strict=True):
+        stored = {tensor.name: tensor for tensor in file.tensors}
+        if stored.keys() != weights.keys():
+            raise ValueError(f"{folder}: its tensors are not those of {DemoModel.__name__}")
+        for name, weight in weights.items():
+            values = gguf.quants.dequantize(stored[name].data, stored[name].tensor_type)
+            weight.copy_(torch.from_numpy(values.astype(np.float32)).view(weight.shape))
+    return model, vocabulary
 
 
 def main() -> None:
@@ -153,7 +191,7 @@ def main() -> None:
     options = parser.parse_args()
     model, vocabulary = load(options.checkpoint)
     options.folder.mkdir(parents=True, exist_ok=True)
-    files = [options.folder / "demo.gguf", options.folder / "mmproj-demo.gguf"]
+    files = [options.folder / name for name in FILES]
     write_language_model(model, vocabulary, files[0])
     write_projector(model, files[1])
     for path in files:

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor, nn
 
 from vlmcli.demo import scenes
-from vlmcli.demo.batches import BOX_NUMBERS, CELLS, COLUMNS
+from vlmcli.demo.batches import BOX_NUMBERS, CELLS, COLUMNS, LETTERS, MOST
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
     with torch.autocast(q.device.type, enabled=False):
         scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-1, -2)
         if mask is not None:
-            scores = scores + mask
+            scores = scores + mask.to(q.dtype)
         return torch.softmax(scores, -1) @ v
 
 
@@ -116,7 +116,7 @@ class RMSNorm(nn.Module):
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding on neighbouring pairs, llama.cpp's "normal" order. [batch, heads, tokens, width]."""
-    even, odd = x[..., 0::2], x[..., 1::2]
+    even, odd, cos, sin = x[..., 0::2], x[..., 1::2], cos.to(x.dtype), sin.to(x.dtype)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
@@ -162,19 +162,27 @@ class Decoder(nn.Module):
         return self.norm(x)
 
 
+READINGS = (0,) * 4 + (1,) * LETTERS + (2,) * 3
+"""Words a patch is read for, by group: its shape's box, the letters of its text, the numbers of shapes."""
+
+
 class Heads(nn.Module):
     """What the encoder is also asked directly while it learns, patch by patch; left out of the exported model."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, projected: int) -> None:
         super().__init__()
         self.shape = nn.Linear(width, len(scenes.SHAPES) + 2)
         self.color = nn.Linear(width, len(scenes.COLORS) + 1)
         self.character = nn.Linear(width, COLUMNS * (len(scenes.CHARACTERS) + 1))
+        self.order = nn.Linear(width, COLUMNS * (LETTERS + 1))
         self.region = nn.Linear(width, 10)
+        self.most = nn.Linear(width, len(MOST))
+        self.same = nn.Linear(width, 3 * 6)
         self.box = nn.Linear(width, BOX_NUMBERS)
         self.cell = nn.Linear(width, 2 * CELLS)
         self.background = nn.Linear(width, len(scenes.BACKGROUNDS))
         self.count = nn.Linear(width, 6)
+        self.reading = nn.Linear(projected, len(READINGS) * projected, bias=False)
 
 
 class DemoModel(nn.Module):
@@ -190,7 +198,7 @@ class DemoModel(nn.Module):
         self.projector1, self.projector2 = nn.Linear(self.encoder_shape.width, width), nn.Linear(width, width)
         self.embedding = nn.Embedding(vocabulary, width)
         self.decoder = Decoder(self.language_shape)
-        self.heads = Heads(self.encoder_shape.width)
+        self.heads = Heads(self.encoder_shape.width, width)
         for name, weight in self.named_parameters():
             if weight.dim() == 2 and "position" not in name:
                 residual = name.endswith((".o.weight", ".down.weight"))

@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal, https://kellerjordan.github.io/posts/muon.
 
-PyTorch's own works in bfloat16 and matrix by matrix, which on a CPU without matrix tiles costs a third of a training
-step; this one takes equal shapes together, in float32.
+PyTorch's own works matrix by matrix and always in bfloat16, which costs some CPUs a third of a training step; this one
+takes equal shapes together, in the kind of number it is told.
 """
 
 from __future__ import annotations
@@ -27,8 +27,16 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon with decoupled weight decay; the update's size is matched to AdamW's, so that rates mean the same."""
 
-    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.95, weight_decay: float = 0.05) -> None:
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.05,
+        kind: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.kind = kind
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:
@@ -46,7 +54,7 @@ class Muon(torch.optim.Optimizer):
                 shaped[tuple(sorted(weight.shape))].append((weight, update))
             for (rows, columns), found in shaped.items():
                 stacked = torch.stack([u if u.shape[0] == rows else u.mT for _, u in found])
-                made = orthogonal(stacked) * (0.2 * columns**0.5)
+                made = orthogonal(stacked.to(self.kind)).float() * (0.2 * columns**0.5)
                 for (weight, _), update in zip(found, made, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.sub_(update if weight.shape[0] == rows else update.mT, alpha=group["lr"])

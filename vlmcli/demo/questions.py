@@ -285,19 +285,30 @@ def _exist(rng: Random, scene: Scene, held_out: bool) -> Item:
     return Item("exist", _worded(rng, "exist", held_out, a=_a(thing), p=many), "Yes." if there else "No.")
 
 
-def _end(kind: str) -> Callable[[Random, Scene, bool], Item | None]:
+def outermost(kind: str, scene: Scene) -> Shape | None:
     """Of left, right, top, bottom: the shape that is furthest there, if one is by 8 % of the picture."""
+    across = kind in ("left", "right")
+    side = scene.view[0 if across else 1]
+    ranked = sorted(scene.shapes, key=lambda s: s.x if across else s.y, reverse=kind in ("right", "bottom"))
+    places = [(s.x if across else s.y) / side for s in ranked]
+    return ranked[0] if len(ranked) > 1 and abs(places[0] - places[1]) >= 0.08 else None
 
+
+def extreme(kind: str, scene: Scene) -> Shape | None:
+    """Of biggest, smallest: the shape whose radius is 1.3 times the next's, or the next's 1.3 times its own."""
+    ranked = sorted(scene.shapes, key=lambda s: s.radius, reverse=kind == "biggest")
+    if len(ranked) < 2:
+        return None
+    larger, smaller = sorted((ranked[0].radius, ranked[1].radius), reverse=True)
+    return ranked[0] if larger >= 1.3 * smaller else None
+
+
+def _end(kind: str) -> Callable[[Random, Scene, bool], Item | None]:
     def asked(rng: Random, scene: Scene, held_out: bool) -> Item | None:
         if not scene.shapes:
             return Item(kind, _worded(rng, kind, held_out), "Nothing.") if rng.random() < 0.3 else None
-        across = kind in ("left", "right")
-        side = scene.view[0 if across else 1]
-        ranked = sorted(scene.shapes, key=lambda s: s.x if across else s.y, reverse=kind in ("right", "bottom"))
-        places = [(s.x if across else s.y) / side for s in ranked]
-        if len(ranked) < 2 or abs(places[0] - places[1]) < 0.08:
-            return None
-        return Item(kind, _worded(rng, kind, held_out), _capital(_a(ranked[0])) + ".")
+        shape = outermost(kind, scene)
+        return Item(kind, _worded(rng, kind, held_out), _capital(_a(shape)) + ".") if shape else None
 
     return asked
 
@@ -347,16 +358,9 @@ def _relation(rng: Random, scene: Scene, held_out: bool) -> Item | None:
 
 
 def _extreme(kind: str) -> Callable[[Random, Scene, bool], Item | None]:
-    """Of biggest, smallest: the shape whose radius is 1.3 times the next's, or the next's 1.3 times its own."""
-
     def asked(rng: Random, scene: Scene, held_out: bool) -> Item | None:
-        ranked = sorted(scene.shapes, key=lambda s: s.radius, reverse=kind == "biggest")
-        if len(ranked) < 2:
-            return None
-        larger, smaller = sorted((ranked[0].radius, ranked[1].radius), reverse=True)
-        if larger < 1.3 * smaller:
-            return None
-        return Item(kind, _worded(rng, kind, held_out), f"The {ranked[0]}.")
+        shape = extreme(kind, scene)
+        return Item(kind, _worded(rng, kind, held_out), f"The {shape}.") if shape else None
 
     return asked
 

@@ -54,9 +54,7 @@ class Vocabulary:
 
 def build(seed: int = 5) -> Vocabulary:
     """Learn the vocabulary from questions in the trained wordings and their answers."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _byte_level(models.BPE())
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=_MERGED, initial_alphabet=alphabet, special_tokens=[], min_frequency=6)
     tokenizer.train_from_iterator(_lines(Random(seed)), trainer)
@@ -66,6 +64,20 @@ def build(seed: int = 5) -> Vocabulary:
             saved["model"]["vocab"][left + right] = len(saved["model"]["vocab"])
             saved["model"]["merges"].append([left, right])
     return Vocabulary(json.dumps(saved))
+
+
+def rebuilt(tokens: list[str], merges: list[str]) -> Vocabulary:
+    """The vocabulary whose `tokens()` and `merges()` these are."""
+    used = tokens[: tokens.index(SPECIAL[0])]
+    pairs = [(left, right) for left, right in (merge.split(" ") for merge in merges)]
+    return Vocabulary(_byte_level(models.BPE({token: i for i, token in enumerate(used)}, pairs)).to_str())
+
+
+def _byte_level(model: models.BPE) -> Tokenizer:
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def _numbers() -> Iterator[tuple[str, str]]:

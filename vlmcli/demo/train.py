@@ -15,7 +15,7 @@ import csv
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,24 +26,28 @@ import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vlmcli.demo import batches, scenes, tokenizer
-from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, NAMES, PATCHES, UNKNOWN
-from vlmcli.demo.model import DemoModel
+from vlmcli.demo import batches, export, scenes, tokenizer
+from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, LETTERS, NAMES, PATCHES, UNKNOWN
+from vlmcli.demo.model import READINGS, DemoModel
 from vlmcli.demo.muon import Muon
 from vlmcli.demo.tokenizer import Vocabulary
 
-RATE = 1.5e-3
-"""Of learning, for both optimizers."""
+ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 5e-4
+"""Of learning, for both optimizers: while the encoder learns alone; then together, for the language model and for the
+encoder, which faster steps would throw back behind what it can already see."""
 WARM_UP = 150
 """Steps at the start of each phase in which the rate grows."""
-HEADS_SHARE = 0.4
-"""Weight of the encoder's own labels while everything trains together."""
+HEADS_SHARE, WORDS_SHARE = 0.4, 0.3
+"""Weights of the encoder's own labels, and of its patches' words, while everything trains together."""
 REPLAYED = 4096
 """Pictures that are kept to be shown to the encoder again."""
 FRESH = 20
 """New pictures in a step of the encoder alone."""
-NEW = 5
-"""New pictures for the encoder alone in a step of everything together."""
+NEW = 17
+"""New pictures in a step of everything together: those with questions, then others for the encoder alone."""
+DEAF = 150
+"""Steps together in which the encoder does not hear of what is new, and still noise: the answers, or its labels' heads
+where a finished model is trained further."""
 
 
 # --- Batches from another process ---
@@ -65,7 +69,8 @@ class _Steps(Dataset[Any]):
             self._writer, self._pad = batches.Writer(vocabulary), vocabulary.pad
         arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
         arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        return {**arrays, **_stacked(pictures + batches.encoder_only(self._seed, step, NEW, pages=0.7))}
+        others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.7)
+        return {**arrays, **_stacked(pictures + others)}
 
 
 def _stacked(pictures: list[batches.Picture]) -> dict[str, Tensor]:
@@ -127,6 +132,12 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
     characters = heads.character(features).view(*features.shape[:2], COLUMNS, len(scenes.CHARACTERS) + 1)
     rare = torch.ones(len(scenes.CHARACTERS) + 1, device=features.device)
     rare[0] = 0.15  # most columns show none
+    order = heads.order(features).view(*features.shape[:2], COLUMNS, LETTERS + 1)
+    most, same = labels["most"].flatten(1, 2), labels["same"].flatten(1, 2)
+    known = most != UNKNOWN
+    ends = F.binary_cross_entropy_with_logits(
+        heads.most(features).float(), most.float(), known.float(), reduction="sum"
+    )
     wanted, boxes = labels["character"].flatten(1, 2), labels["box"].flatten(1, 2)
     there = ~boxes.isnan()
     misplaced = F.smooth_l1_loss(heads.box(features).float()[there], boxes[there], beta=0.05)
@@ -138,6 +149,9 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
         crossed(shapes, labels["shape"].flatten(1))
         + crossed(heads.color(features), labels["color"].flatten(1))
         + 2 * crossed(characters, wanted, rare)
+        + crossed(order, labels["order"].flatten(1, 2), rare[: LETTERS + 1])
+        + 2 * ends / known.sum().clamp(min=1)
+        + 0.5 * crossed(heads.same(features).view(*features.shape[:2], 3, 6), same)
         + 0.5 * crossed(heads.region(features), labels["region"].flatten(1))
         + 2 * misplaced
         + 0.5 * (crossed(cells[..., :CELLS], number % CELLS) + crossed(cells[..., CELLS:], number // CELLS))
@@ -145,14 +159,85 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
         + 0.3 * crossed(heads.count(pooled), labels["count"])
     )
     with torch.no_grad():
-        written = (wanted > 0) & (wanted != UNKNOWN)
         drawn = labels["shape"].flatten(1) > 0
+        written = (wanted > 0) & (wanted != UNKNOWN)
+        ordered = written & (labels["order"].flatten(1, 2) != UNKNOWN)
         shares = {
             "characters": float((characters.argmax(-1) == wanted)[written].float().mean()),
             "shapes": float((shapes.argmax(-1) == labels["shape"].flatten(1))[drawn].float().mean()),
+            "order": float((order.argmax(-1) == labels["order"].flatten(1, 2))[ordered].float().mean()),
+            "most": float(((heads.most(features) > 0) == most)[known].float().mean()),
             "off": float(misplaced),
         }
     return loss, shares
+
+
+class Words:
+    """The tokens that say what a patch shows."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        def table(spellings: Iterable[Sequence[str]], count: int = 1) -> Tensor:
+            """Label → its tokens, int64 [UNKNOWN + 1, count], -1 where there is none."""
+            found = torch.full((UNKNOWN + 1, count), -1)
+            for number, words in enumerate(spellings):
+                ids = [i for word in words for i in vocabulary.encode(word)]
+                assert len(ids) == len(words), f"a word of the world is more than one token: {words}"
+                found[number, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+            return found
+
+        self._characters = table([(), *((c,) for c in scenes.CHARACTERS)])
+        self._bag = {
+            "shape": table([(), *((f" {name}",) for name in scenes.SHAPES)]),
+            "color": table([(), *((f" {name}",) for name in scenes.COLORS)]),
+            "region": table([(), *([f" {word}" for word in name.split()] for name in batches.REGIONS)], 2),
+            "character": self._characters,
+        }  # fmt: skip
+        self._counts = table([(), *((f" {number}",) for number in range(1, 6))])
+        self._numbers = table([(f" {number}",) for number in range(0, 1001, 10)])
+
+    def bag(self, labels: dict[str, Tensor]) -> Tensor:
+        """Of its shape, colour, place and characters, int64 [pictures, PATCHES, words], -1 for none."""
+        found = [table[labels[name].flatten(1, 2).long()].flatten(2) for name, table in self._bag.items()]
+        return torch.cat(found, -1)
+
+    def readings(self, labels: dict[str, Tensor]) -> Tensor:
+        """Of its box, its text and the counts, as in `READINGS`, int64 [pictures, PATCHES, words], -1 for none."""
+        sides = labels["box"].flatten(1, 2)[..., :4]
+        hundredths = ((sides + 1) * 50).round().clamp(0, 100).nan_to_num(UNKNOWN).long()
+        found = (
+            self._numbers[hundredths], self._characters[labels["spelled"].flatten(1, 2).long()],
+            self._counts[labels["same"].flatten(1, 2).long()],
+        )  # fmt: skip
+        return torch.cat(found, 2)[..., 0]
+
+
+def words_loss(model: DemoModel, words: Words, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
+    """Cross-entropy of each projected patch, read as if it were the language model's last row, against its words.
+
+    A patch of a red circle then lies near " red" and " circle" in the language model's space, so that a word of a
+    question finds its patch, and a patch its word of the answer, before either has been learnt from answers. What has
+    an order (box, spelling, counts) is read through a matrix for each place in it.
+
+    Args:
+        model: whose projector, last norm and embeddings are used.
+        words: of its vocabulary.
+        features: float [pictures, PATCHES, width].
+        labels: tensors by the names of `batches.NAMES`, the picture first.
+    """
+    projected = model.project(features).to(features.dtype)
+    bag, readings = (found.to(features.device) for found in (words.bag(labels), words.readings(labels)))
+    there = (bag >= 0).any(-1)
+    chances = F.log_softmax(model.logits(model.decoder.norm(projected[there])).float(), -1)
+    shown = bag[there]
+    each = (chances.gather(-1, shown.clamp(min=0)) * (shown >= 0)).sum(-1) / (shown >= 0).sum(-1)
+    read = (readings >= 0).any(-1)
+    rows = model.heads.reading(projected[read]).view(-1, len(READINGS), projected.shape[-1])
+    wanted = readings[read]
+    asked = wanted >= 0
+    group = torch.tensor(READINGS, device=asked.device).expand_as(asked)[asked]
+    logits = model.logits(model.decoder.norm(rows[asked])).float()
+    misread = F.cross_entropy(logits, wanted[asked], reduction="none") / group.bincount()[group]
+    return misread.sum() / (max(READINGS) + 1) - each.mean()
 
 
 def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float]:
@@ -176,25 +261,47 @@ def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) ->
 # --- The run ---
 
 
-def optimizers(model: DemoModel) -> list[torch.optim.Optimizer]:
-    """Muon for the blocks' matrices, AdamW for everything else; weight decay for matrices only."""
-    inside: list[nn.Parameter] = []
-    matrices: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
+def optimizers(model: DemoModel, kind: torch.dtype = torch.float32) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices (its products in numbers of `kind`), AdamW for the rest; decay for matrices only.
+
+    The groups of the encoder's weights have the entry `encoder`, so that they can have a rate of their own.
+    """
+    inside: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    matrices: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    rest: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, weight in model.named_parameters():
         if weight.dim() == 2 and "blocks" in name:
-            inside.append(weight)
+            kept = inside
         elif weight.dim() == 2 and "position" not in name and "embedding" not in name:
-            matrices.append(weight)
+            kept = matrices
         else:
-            rest.append(weight)
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0.0}]
-    return [Muon(inside, lr=RATE), torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.98), fused=True)]
+            kept = rest
+        kept[name.startswith("encoder")].append(weight)
+
+    def groups(kept: dict[bool, list[nn.Parameter]], decay: float) -> list[dict[str, Any]]:
+        return [{"params": weights, "encoder": own, "weight_decay": decay} for own, weights in kept.items()]
+
+    others = groups(matrices, 0.05) + groups(rest, 0.0)
+    return [
+        Muon(groups(inside, 0.05), lr=RATE, kind=kind),
+        torch.optim.AdamW(others, lr=RATE, betas=(0.9, 0.98), fused=True),
+    ]
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is worth its rounding: on a GPU, and on CPUs with matrix tiles (AMX)."""
-    return device.type != "cpu" or bool(torch.cpu._is_amx_tile_supported())
+    """Whether bfloat16 is worth its rounding: on a GPU, and on CPUs whose products of matrices are faster in it."""
+    return device.type != "cpu" or _seconds(torch.bfloat16) * 1.5 < _seconds(torch.float32)
+
+
+def _seconds(kind: torch.dtype) -> float:
+    """Least time of a few products of matrices of the size that training has."""
+    a, b = torch.ones(4096, 192, dtype=kind), torch.ones(192, 512, dtype=kind)
+    taken = []
+    for _ in range(12):
+        start = time.perf_counter()
+        torch.mm(a, b)
+        taken.append(time.perf_counter() - start)
+    return min(taken)
 
 
 @dataclass
@@ -216,23 +323,35 @@ class Plan:
         return (warm, False) if part < 0.78 else (max(0.0, (1 - part) / 0.22), True)
 
 
-LOGGED = ("phase", "step", "seconds", "loss", "right", "heads", "characters", "shapes", "off")
+LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "characters", "shapes", "order", "most", "off")
 """Columns of log.csv: means of the last 100 steps."""
 
 
 class Trainer:
     """One run and its files: `steady.pt`, `final.pt`, `log.csv`, `loss.png` in a folder."""
 
-    def __init__(self, folder: Path, seed: int, device: str, resume: bool) -> None:
+    def __init__(self, folder: Path, seed: int, device: str, resume: bool, further: Path | None = None) -> None:
+        """Args:
+        folder: for the run's files; with `resume` it goes on from `steady.pt` there.
+        further: a folder with an exported pair to start from, instead of from nothing.
+        """
         self.folder, self.seed, self.device = folder, seed, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         kept: dict[str, Any] = {}
+        self.further = further is not None
         if resume:
             kept = torch.load(folder / "steady.pt", map_location="cpu", weights_only=True)
-        self.vocabulary = Vocabulary(kept["vocabulary"]) if kept else tokenizer.build()
-        self.model = DemoModel(self.vocabulary.size).to(self.device)
-        self.optimizers = optimizers(self.model)
+            self.further = kept["further"]
+        if further and not resume:
+            self.model, self.vocabulary = export.read(further)
+        else:
+            self.vocabulary = Vocabulary(kept["vocabulary"]) if kept else tokenizer.build()
+            self.model = DemoModel(self.vocabulary.size)
+        self.model.to(self.device)
+        self._bf16 = has_fast_bf16(self.device)
+        self.optimizers = optimizers(self.model, torch.bfloat16 if self._bf16 else torch.float32)
+        self.words = Words(self.vocabulary)
         self.memory = _Memory(seed)
         self.encoder_step, self.step, self.seconds = 0, 0, 0.0
         if kept:
@@ -248,7 +367,7 @@ class Trainer:
         self._shown = 0.0
 
     def _autocast(self) -> Any:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=has_fast_bf16(self.device))
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._bf16)
 
     def save(self, name: str) -> None:
         """The run so far, put in place in one move."""
@@ -256,19 +375,19 @@ class Trainer:
             "vocabulary": self.vocabulary.json,
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "seed": self.seed, "encoder_step": self.encoder_step, "step": self.step,
+            "seed": self.seed, "further": self.further, "encoder_step": self.encoder_step, "step": self.step,
             "seconds": self.seconds + time.monotonic() - self._begun,
         }  # fmt: skip
         torch.save(state, self.folder / f".{name}")
         (self.folder / f".{name}").replace(self.folder / name)
 
-    def _update(self, loss: Tensor, share: float) -> None:
+    def _update(self, loss: Tensor, rate: float, encoder_rate: float) -> None:
         self.model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = RATE * share
+                group["lr"] = encoder_rate if group["encoder"] else rate
             optimizer.step()
 
     def _report(self, phase: str, step: int, values: dict[str, float], force: bool = False) -> None:
@@ -301,11 +420,13 @@ class Trainer:
             old = self.memory.some(batches.ENCODER_BATCH - FRESH)
             batch = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in old}
             with self._autocast():
-                loss, shares = heads_loss(self.model, self.model.encoder(batch["pixels"]), batch)
+                features = self.model.encoder(batch["pixels"])
+                loss, shares = heads_loss(self.model, features, batch)
+                named = words_loss(self.model, self.words, features, batch)
             share = min(1.0, (self.encoder_step + 1) / WARM_UP, (steps - self.encoder_step) / (0.2 * steps) + 0.1)
-            self._update(loss, share)
+            self._update(loss + named, ALONE_RATE * share, ALONE_RATE * share)
             self.encoder_step += 1
-            self._report("encoder", self.encoder_step, {"heads": loss.item(), **shares})
+            self._report("encoder", self.encoder_step, {"words": named.item(), "heads": loss.item(), **shares})
             if self.encoder_step % 500 == 0:
                 self.save("steady.pt")
         self.save("steady.pt")
@@ -322,19 +443,23 @@ class Trainer:
                 falling, saved = falls, time.monotonic()
                 self.save("steady.pt")
             batch = next(stream)
-            asked = batches.PICTURES
+            asked = len(batch["places"]) // PATCHES
             fresh = {name: batch[name] for name in ("pixels", *NAMES)}
             self.memory.keep(fresh)
-            old = self.memory.some(batches.EXTRA - NEW)
+            old = self.memory.some(batches.PICTURES - NEW)
             pictures = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in fresh}
             batch = {name: value.to(self.device) for name, value in batch.items() if name not in fresh}
             with self._autocast():
                 features = self.model.encoder(pictures["pixels"])
-                own, shares = heads_loss(self.model, features, pictures)
-                loss, right = answer_loss(self.model, batch, features[:asked])
-            self._update(loss + HEADS_SHARE * own, share)
+                known, new = features, features.detach() if self.step < DEAF else features
+                labelled, shown = (new, known) if self.further else (known, new)
+                own, shares = heads_loss(self.model, labelled, pictures)
+                loss, right = answer_loss(self.model, batch, shown[:asked])
+                named = words_loss(self.model, self.words, features, pictures)
+            self._update(loss + HEADS_SHARE * own + WORDS_SHARE * named, RATE * share, ENCODER_RATE * share)
             self.step += 1
-            self._report("together", self.step, {"loss": loss.item(), "right": right, "heads": own.item(), **shares})
+            self._report("together", self.step, {"loss": loss.item(), "right": right, "words": named.item(),
+                                                 "heads": own.item(), **shares})  # fmt: skip
         self._report("together", self.step, {"loss": loss.item(), "right": right}, force=True)
         self.save("final.pt")
         sys.stderr.write(f"final.pt: {self.encoder_step} steps of the encoder, {self.step} together\n")
@@ -367,15 +492,20 @@ def main() -> None:
     parser.add_argument("--level-steps", type=int, help="instead of minutes: up to this step at the full rate …")
     parser.add_argument("--falling-steps", type=int, help="… then so many at a falling one")
     parser.add_argument("--resume", action="store_true", help="go on from steady.pt in the folder")
+    parser.add_argument(
+        "--further", type=Path, metavar="PAIR", nargs="?", const=Path(__file__).parent,
+        help="start from a folder's exported files, by default the package's; take another seed",
+    )  # fmt: skip
     parser.add_argument("--folder", type=Path, default=Path("demo-training"), help="for checkpoints and the log")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for PyTorch on a CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    trainer = Trainer(options.folder, options.seed, options.device, options.resume)
+    trainer = Trainer(options.folder, options.seed, options.device, options.resume, options.further)
     plan = Plan(options.encoder_steps, options.level_steps, options.falling_steps, options.minutes)
-    trainer.encoder_alone(plan.encoder)
+    if not trainer.further:
+        trainer.encoder_alone(plan.encoder)
     trainer.together(plan)
     plot(options.folder)
 
