@@ -123,11 +123,11 @@ def labels(scene: Scene) -> Labels:
                 x = (column + 0.5) * PATCH / COLUMNS
                 for i, written in enumerate(text.text):
                     if edges[i] <= x < edges[i + 1]:
-                        place = row, column // COLUMNS, column % COLUMNS
-                        character[place] = CHARACTERS.index(written) + 1
-                        order[place] = i + 1 if scene.text == text.text and i < LETTERS else UNKNOWN
-                        if order[place] != UNKNOWN:
-                            spelled[row, column // COLUMNS, i] = character[place]
+                        spot = row, column // COLUMNS, column % COLUMNS
+                        character[spot] = CHARACTERS.index(written) + 1
+                        order[spot] = i + 1 if scene.text == text.text and i < LETTERS else UNKNOWN
+                        if order[spot] != UNKNOWN:
+                            spelled[row, column // COLUMNS, i] = character[spot]
             inked = character[row].any(-1) & (color[row] == 0)
             color[row][inked] = number
     ground = list(BACKGROUNDS).index(scene.background)
