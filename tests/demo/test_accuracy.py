@@ -42,6 +42,16 @@ def test_descriptions_json_and_boxes_are_judged_by_overlap():
     assert rows["boxes, mean IoU"].value == 0.25
 
 
+def test_the_order_of_things_does_not_count():
+    truth = "The image shows a red circle and a blue square on a white background."
+    item = Item("describe", "?", truth)
+    assert accuracy.is_right(item, "The image shows a blue square and a red circle on a white background.")
+    assert not accuracy.is_right(item, "The image shows a blue square and a red circle on a black background.")
+    assert not accuracy.is_right(item, "The image shows a blue square and a red star on a white background.")
+    assert accuracy.is_right(Item("what", "?", "A red circle and a blue square."), "A blue square and a red circle.")
+    assert not accuracy.is_right(Item("what", "?", "A red circle."), "A red circle and a red circle.")
+
+
 def test_the_table_by_shapes_keeps_numbers_apart():
     cases = [case("left", "A red circle.", shapes) for shapes in (2, 2, 5)] + [case("outside picture", DONT_KNOW, -1)]
     table = accuracy.by_shapes(cases, ["A red circle.", "A blue circle.", "A red circle.", DONT_KNOW])

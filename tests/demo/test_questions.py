@@ -42,7 +42,7 @@ def test_patterns_give_many_wordings_and_none_that_is_kept(kind):
 
 
 def test_patterns_are_whole():
-    for patterns in wordings.MORE.values():
+    for patterns in (*wordings.MORE.values(), wordings.MORE_OUTSIDE):
         for pattern in patterns:
             made = questions.expand(Random(1), pattern)
             assert pattern.count("[") == pattern.count("]")
@@ -54,6 +54,9 @@ def test_outside_questions_that_measure_are_not_trained_on():
     assert not set(wordings.OUTSIDE) & set(wordings.UNSEEN_OUTSIDE)
     assert not set(wordings.NOUNS) & set(wordings.UNSEEN_NOUNS)
     assert len(wordings.UNSEEN_OUTSIDE) >= 50
+    asked = {questions._plain(questions.outside(Random(seed)).question) for seed in range(20_000)}
+    assert len(asked) > 10_000
+    assert not asked & {questions._plain(wording) for wording in wordings.UNSEEN_OUTSIDE}
 
 
 @pytest.mark.parametrize(

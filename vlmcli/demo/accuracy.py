@@ -234,6 +234,9 @@ def is_right(item: Item, answer: str) -> bool:
     """Whether an answer is the right one; the order of things named does not count."""
     if item.kind in ("what", "nth"):
         return answer == item.answer or _names_the_same(answer, item.answer)
+    if item.kind == "describe":
+        alike = _names_the_same(answer, item.answer) and _ground(answer) == _ground(item.answer)
+        return answer == item.answer or alike
     if item.kind == "it box":
         return _iou(item.answer, answer) >= 0.5
     return answer == item.answer
@@ -244,6 +247,10 @@ def _names_the_same(answer: str, truth: str) -> bool:
     named = questions.named_shapes(truth)
     quoted = _quoted(truth)
     return bool(named or quoted) and questions.named_shapes(answer) == named and _quoted(answer) == quoted
+
+
+def _ground(answer: str) -> str:
+    return answer.rpartition(" on ")[2]
 
 
 def _quoted(answer: str) -> str:
@@ -316,8 +323,6 @@ def by_shapes(cases: Sequence[Case], said: Sequence[str]) -> dict[str, list[Tall
         points = float(is_right(case.item, answer))
         if kind == "box":
             points = _iou(case.item.answer, answer)
-        elif kind == "describe":
-            points = float(answer == case.item.answer or _names_the_same(answer, case.item.answer))
         elif kind == "json":
             points = float(questions.shapes_in_json(answer) == questions.shapes_in_json(case.item.answer))
         table[kind][case.shapes].points += points

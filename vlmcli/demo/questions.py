@@ -565,9 +565,27 @@ def outside(rng: Random, held_out: bool = False) -> Item:
     """A question with no answer in the model's world; right is `DONT_KNOW`."""
     if rng.random() < 0.45:
         question = about_noun(rng, held_out)
-    else:
+    elif held_out or rng.random() < 0.25:
         question = _said(rng, rng.choice(wordings.UNSEEN_OUTSIDE if held_out else wordings.OUTSIDE), held_out)
+    else:
+        question = _outside_pattern(rng)
     return Item("outside", question, DONT_KNOW)
+
+
+def _outside_pattern(rng: Random) -> str:
+    """A question of `wordings.MORE_OUTSIDE` that contains none that is kept for measuring."""
+    while True:
+        pattern = expand(rng, rng.choice(wordings.MORE_OUTSIDE))
+        thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
+        slots = {"a": _a(thing), "o": thing, "u": other, "p": _plural(thing)}
+        told = pattern.format(i="{i}", **slots)
+        if not any(kept in _plain(asked) for kept in _kept_outside() for asked in (pattern, told)):
+            return _said(rng, told, False)
+
+
+@lru_cache(maxsize=1)
+def _kept_outside() -> frozenset[str]:
+    return frozenset(_plain(wording) for wording in (*wordings.UNSEEN_OUTSIDE, *wordings.ABOUT_NOUN[1::2]))
 
 
 def of_anything(rng: Random, held_out: bool = False) -> str:

@@ -433,7 +433,7 @@ UNSEEN_OUTSIDE = (
     "What is the capital of Spain?", "Write a story.", "Tell me a riddle.", "What is 7 times 8?",
     "Explain photosynthesis.", "Who drew this?", "In which city was this taken?", "On what day was this taken?",
     "Who is the photographer?", "Is it going to rain?", "Which phone was used?", "In what century was it made?",
-    "How old is the woman?", "What are the people doing?", "Which company made this?", "What does it cost?",
+    "How old is the bride?", "What are the people doing?", "Which company made this?", "What does it cost?",
     "Translate the sentence into French.", "What feeling does it give you?", "Is the man sad?",
     "What is the girl wearing?", "What is the boy holding?", "Who are these people?", "What kind of animal is that?",
     "What model of car is that?", "Which town is that?", "Can I eat this?", "How do I cook it?", "What illness is it?",
@@ -702,3 +702,46 @@ OPENINGS = (
 """What may come before a question, for training only."""
 CLOSINGS = (" Please.", " Thanks!", " Answer briefly.", " Be precise.", " Thank you.", " Answer in English.", "\n", " ")
 """What may come after a question, for training only."""
+
+_TOPIC = "[the {o}|{p}|{a}|the {u}|history|physics|chemistry|football|music|cooking|politics|the war|love|money|the weather|the internet|Italy|Berlin|Paris|Japan|Shakespeare|Einstein|the economy|medicine|law|space|evolution|electricity|taxes|time travel|the future|dinosaurs]"
+_WHO = "[the person|the man|the woman|the boy|the girl|the child|the people|they|he|she|this person|that man|that woman|the {o}|the driver|the player|the doctor|somebody]"
+
+MORE_OUTSIDE = (
+    "[Write|Compose|Make up|Invent|Create|Give me|Tell me|Sing|Recite] [a|one|a short|a long|another] [poem|song|tale|letter|essay|joke|novel|speech|recipe|haiku|rhyme|tweet|blog post|fairy tale|report|limerick|puzzle|proverb|prayer|secret].",
+    f"[Write|Compose|Make up|Invent|Give me|Tell me] a [poem|song|tale|letter|essay|joke|speech|story|riddle|fact] about {_TOPIC}.",
+    f"[Explain|Define|Discuss|Summarize|Teach me|Tell me about|Prove|Compare|Criticize|Review|Outline] {_TOPIC}.",
+    f"[What do you know about|What do you think of|What is your opinion of|Why is there|Who invented|Who discovered|How does one make|What is the meaning of|What is the history of|What causes] {_TOPIC}?",
+    "[Translate|Convert|Rewrite|Paraphrase|Correct|Spell] [this|it|the text|the sentence|that] [into|to|in] [German|Spanish|Latin|Chinese|Italian|Japanese|English|Russian|Greek|plain English].",
+    "[Write|Fix|Debug|Run|Explain|Give me|Make] [a|the|some|this] [Java|C|Rust|JavaScript|SQL|shell|HTML|R] [code|program|function|script|query|page].",
+    "[Book|Order|Buy|Call|Send|Open|Close|Start|Stop|Play|Find me|Cancel|Reserve|Rent|Sell|Pay|Deliver|Bring me] [a|the|my|some|an] [taxi|hotel|{o}|ticket|flight|meal|coffee|email|message|alarm|timer|browser|music|film|bill|app].",
+    "[What|How much] is [1|2|3|4|5|6|7|8|9|10|12|20|50|100] [plus|minus|times|divided by|and|to the power of] [1|2|3|4|5|6|8|9|10|11|15|30]?",
+    "[Calculate|Compute|Solve|Differentiate|Estimate|Simplify|Plot] [the sum|the equation|the derivative|the average|x squared|the product|the probability|the area|the volume|this problem|the root].",
+    "[Who|What] is [the president|the king|the capital|the population|the currency|the anthem|the flag|the language|the largest city|the leader|the queen] of [France|Germany|China|Brazil|Kenya|Canada|India|Norway|Egypt|the moon]?",
+    f"[What is|What's] {_WHO} [doing|thinking|saying|eating|reading|holding on to|looking at|carrying|feeling|drinking|afraid of|called|riding|cooking|playing]?",
+    f"[Why|How|When|Where] [is|does|did|was|will] {_WHO} [happy|angry|run|fall|smiling|go|sleep|born|laugh|sit|come|win|sing|drive|tired|cry]?",
+    f"[Is|Are|Was|Were] {_WHO} [happy|angry|tired|married|asleep|alive|dangerous|rich|ill|hungry|afraid|in love|at home|at work|famous|dead|young|a friend of yours]?",
+    f"[How old|How tall|How heavy|How fast|How strong|How rich|How smart|How expensive|How hot|How deep|How long|How wide|How far] [is|are|was|were] {_WHO}?",
+    "[What|Which] [brand|model|make|species|breed|kind|type|sort|version] [is|was] [this|that|it|the {o}|of {o} is this|of {o} is that]?",
+    "[What|Which] [city|country|street|museum|planet|house|school|hotel|river|valley|restaurant|building|place|village] is [this|that|shown here|it]?",
+    "[What|Which] [kind|type|sort|species|breed] of [bird|flower|tree|fish|dog|car|plane|boat|food|building|insect|fruit|cloud|stone|instrument|{o}] is [this|that|it]?",
+    "[What|Which] [year|day|month|season|hour|century|decade|date|time of day|time of year] [is|was] [it|this|that|shown]?",
+    "[When|Where|Why|How|By whom] was [this|it|that|the {i}] [taken|made|drawn|painted|printed|built|found|bought|photographed|filmed|published]?",
+    "Who [took|made|drew|painted|owns|built|bought|sent|edited|likes|printed|published|paid for] [this|it|that|this {i}|the {i}]?",
+    "[With|On|In] [what|which] [camera|phone|lens|film|paper|tool|program|style|museum|book|newspaper|mood|weather] was [this|it|the {i}] [taken|made|shown|edited|printed]?",
+    "[Is|Was] [this|it|that|the {i}] [edible|poisonous|legal|expensive|cheap|famous|real|fake|old|new|broken|dangerous|art|a photo of somebody|outdoors|in Europe|worth anything|copyrighted|good|bad|true|funny|sad]?",
+    "[Can|May|Should|Must|Could] [I|we|one|you] [drink|eat|wash|touch|sell|keep|use|copy|drive|swim|smoke|park|sing|fly|sleep|dance|help them|buy this|trust this|repair it|marry me|hear me]?",
+    "How [do|can|should|would] [I|we|one|you] [cook|repair|build|clean|sell|use|grow|play|reach|wash|install|learn|make|open] [it|this|that|the {o}|{p}]?",
+    "[What is|Tell me|Give me|Find|Read out] the [price|address|phone number|serial number|name of the owner|name of the shop|total|email|date of birth|password|expiry date|author|publisher|title|headline|score|speed limit|brand|weight|temperature|wifi name|bar code]!",
+    "[What is|Tell me|Give me] the [price|weight|age|smell|taste|sound|owner|purpose|function|value|origin|speed|temperature] of [this|it|that|the {o}|the {u}]?",
+    "[What|Which] [feeling|emotion|mood|message|idea|lesson|story|joke|symbol|theory] [does it have|is behind it|does it express|comes to mind|do you get]?",
+    "[Do|Did|Would|Will|Can] you [like|hate|love|remember|want|know|understand|dream of|believe in|miss|fear|trust] [me|it|us|{p}|my {o}|this|that|the {o}|people|yourself]?",
+    "[Are you|Were you|Will you be] [alive|human|happy|conscious|tired|free|clever|a robot|a person|married|hungry|Chinese|real|male or female|there]?",
+    "[What|Who|Which] [will win|won|lost|scored|is winning|is better|is the best|came first|is the champion|is the richest]?",
+    "[Name|List|Give me|Tell me] [two|three|four|five|ten|some|all] [presidents|kings|countries|rivers|cities|animals|films|songs|planets|languages|authors|elements|{p}|sports|tools|recipes|reasons].",
+    "[Will|Did|Does] it [rain|snow|hurt|work|fly|cost much|burn|matter|get dark|be cold|happen again|last] [||today|tomorrow|soon|there|again]?",
+    "[Crop|Blur|Sharpen|Rotate|Resize|Brighten|Darken|Colorize|Flip|Print|Delete|Save|Upload|Share|Edit|Animate] [the {i}|this {i}|it|the background|the face|the {o}].",
+    "[Draw|Paint|Generate|Show me|Design|Sketch|Photograph] [a|an|another|some|the] [{o}|logo|map|portrait|diagram|{u}|poster|chart|plan].",
+    "[Is there|Do you see|Diagnose|Where is|Describe] [a|the|any] [fracture|tumor|disease|infection|injury|tooth|lesion|symptom|treatment|wound]?",
+    "[What|How] [do|does] [the|this|these] [chart|graph|table|diagram|map|document|invoice|receipt|sign|letter|contract|numbers] [mean|say about us|show|prove|compare|end]?",
+)  # fmt: skip
+"""Patterns of questions it has no answer to, for training only."""
