@@ -29,14 +29,14 @@ def test_headers_say_what_the_files_are():
     assert words.number("block_count") == 4
     assert "<|im_start|>" in words.metadata["tokenizer.chat_template"]
     assert "tokenizer.ggml.tokens" not in words.metadata
-    assert 3_000_000 < words.parameters + eyes.parameters < 3_200_000
+    assert 3_700_000 < words.parameters + eyes.parameters < 3_900_000
     for header in (words, eyes):
         gguf.check_whole(header)
 
 
 def test_the_demo_is_always_at_hand():
     files = resolve("demo")
-    assert files.encoder_layers == 5
+    assert files.encoder_layers == 6
     assert "photographs" in files.card.notice
 
 

@@ -67,7 +67,7 @@ def test_a_repeat_penalty_changes_what_is_picked(demo_engine, scene):
     plain, punished = said(
         demo_engine, ask(question, scene, tokens=60), ask(question, scene, sampling=Sampling(repeat_penalty=50.0))
     )
-    assert plain.startswith('[{"color": "red", "shape": "circle"}')
+    assert plain.startswith('{"shapes": [{"shape": "circle", "color": "red", "box": [')
     assert punished != plain
 
 
