@@ -76,6 +76,41 @@ def test_labels_say_what_each_patch_shows():
     assert (outside.color == UNKNOWN).all()
 
 
+def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
+    red, blue = (
+        scenes.Shape("circle", color, (255, 0, 0), x, 24.0, radius)
+        for color, x, radius in (("red", 24.0, 14.0), ("blue", 104.0, 9.0))
+    )
+    text = scenes.Text("AB", "", "black", (0, 0, 0), 64.0, 96.0, 20.0)
+    scene = scenes.Scene(256, 256, "white", (255, 255, 255), (red, blue), (text,))
+    found = batches.labels(scene)
+    # left, right, top, bottom, biggest, smallest; neither is higher than the other
+    assert found.most[1, 1].tolist() == [1, 0, UNKNOWN, UNKNOWN, 1, 0]
+    assert found.most[1, 6].tolist() == [0, 1, UNKNOWN, UNKNOWN, 0, 1]
+    assert found.most[4, 4].tolist() == [UNKNOWN] * 6
+    assert found.same[1, 1].tolist() == [2, 1, 2]  # shapes, red ones, circles
+    assert set(found.order[6, 4].tolist()) == {1, 2}
+    assert found.spelled[6, 4].tolist() == [1, 2, 0, 0, 0]  # A and B
+    words, shown = train.Words(vocabulary), train._stacked([(np.zeros((128, 128, 3), np.uint8), found)])
+
+    def read(ids):
+        return [vocabulary.decode([i]) for i in ids.tolist() if i >= 0]
+
+    assert read(words.bag(shown)[0, 9]) == [" circle", " red", " top", " left"]
+    left, top, right, bottom = questions.box(red, scene)
+    sides = [f" {side}" for side in (left, top, right, bottom)]
+    assert read(words.readings(shown)[0, 9]) == [*sides, " 2", " 1", " 2"]
+    assert read(words.readings(shown)[0, 6 * 8 + 4]) == ["A", "B"]
+
+
+def test_a_page_of_many_lines_has_no_order():
+    found = batches.labels(scenes.page(Random(2)))
+    written = found.character > 0
+    assert written.any()
+    assert (found.order[written] == UNKNOWN).all()
+    assert not found.spelled.any()
+
+
 def test_a_view_is_scaled_to_fit_and_padded_as_llama_cpp_pads():
     picture = scenes.draw(scenes.make(Random(1), size=(300, 100)))
     seen = batches.view(picture)
@@ -148,11 +183,12 @@ def test_an_exported_pair_is_read_back_and_trained_further(tmp_path, vocabulary,
 
 
 def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
-    model = DemoModel(vocabulary.size, language=LanguageShape(layers=2))
-    export.write_language_model(model, vocabulary, tmp_path / export.FILES[0])
-    export.write_projector(model, tmp_path / export.FILES[1])
-    with pytest.raises(ValueError, match="tensors"):
-        export.read(tmp_path)
+    for shape, says in ((LanguageShape(layers=2), "tensors"), (LanguageShape(inner=256), "size")):
+        model = DemoModel(vocabulary.size, language=shape)
+        export.write_language_model(model, vocabulary, tmp_path / export.FILES[0])
+        export.write_projector(model, tmp_path / export.FILES[1])
+        with pytest.raises(ValueError, match=says):
+            export.read(tmp_path)
 
 
 def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):

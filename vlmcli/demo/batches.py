@@ -33,7 +33,7 @@ BOX_NUMBERS = 4 * (1 + 2 * len(WAVES))
 PADDING = (122, 116, 104)
 LETTERS = 5
 """Most characters of a text of the world."""
-MOST = ("left", "right", "top", "bottom", "biggest", "smallest")
+MOST = (*questions.SIDES, *questions.EXTREMES)
 """What one shape of several can be."""
 UNKNOWN = 255
 """A label that is not asked for."""
@@ -92,7 +92,8 @@ def labels(scene: Scene) -> Labels:
     character = np.zeros((CELLS, CELLS, COLUMNS), np.uint8)
     order, spelled = character.copy(), np.zeros((CELLS, CELLS, LETTERS), np.uint8)
     most, same = (np.full((CELLS, CELLS, size), UNKNOWN, np.uint8) for size in (len(MOST), 3))
-    ends = [(questions.outermost if kind in REGIONS else questions.extreme)(kind, scene) for kind in MOST]
+    ends = [questions.outermost(side, scene) for side in questions.SIDES]
+    ends += [questions.extreme(kind, scene) for kind in questions.EXTREMES]
     box = np.full((CELLS, CELLS, BOX_NUMBERS), np.nan, np.float32)
     nearest = np.full((CELLS, CELLS), np.inf)
     middles = (np.arange(CELLS) + 0.5) * PATCH
@@ -125,7 +126,7 @@ def labels(scene: Scene) -> Labels:
                     if edges[i] <= x < edges[i + 1]:
                         spot = row, column // COLUMNS, column % COLUMNS
                         character[spot] = CHARACTERS.index(written) + 1
-                        order[spot] = i + 1 if scene.text == text.text and i < LETTERS else UNKNOWN
+                        order[spot] = i + 1 if len(scene.texts) == 1 and i < LETTERS else UNKNOWN
                         if order[spot] != UNKNOWN:
                             spelled[row, column // COLUMNS, i] = character[spot]
             inked = character[row].any(-1) & (color[row] == 0)

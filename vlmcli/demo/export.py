@@ -178,6 +178,8 @@ def read(folder: Path) -> tuple[DemoModel, Vocabulary]:
         if stored.keys() != weights.keys():
             raise ValueError(f"{folder}: its tensors are not those of {DemoModel.__name__}")
         for name, weight in weights.items():
+            if stored[name].n_elements != weight.numel():
+                raise ValueError(f"{folder}: {name} is not of the size it has in {DemoModel.__name__}")
             values = gguf.quants.dequantize(stored[name].data, stored[name].tensor_type)
             weight.copy_(torch.from_numpy(values.astype(np.float32)).view(weight.shape))
     return model, vocabulary

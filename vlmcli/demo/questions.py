@@ -28,6 +28,7 @@ DONT_KNOW = "I don't know."
 NO_PICTURE = "There is no picture."
 EMPTY = "Nothing, the image is empty."
 
+SIDES, EXTREMES = ("left", "right", "top", "bottom"), ("biggest", "smallest")
 IMAGE_NOUNS = ("image", "picture", "photo")
 _NUMBERS = ("no", "one", "two", "three", "four", "five")
 
@@ -286,7 +287,7 @@ def _exist(rng: Random, scene: Scene, held_out: bool) -> Item:
 
 
 def outermost(kind: str, scene: Scene) -> Shape | None:
-    """Of left, right, top, bottom: the shape that is furthest there, if one is by 8 % of the picture."""
+    """Of `SIDES`: the shape that is furthest there, if one is by 8 % of the picture."""
     across = kind in ("left", "right")
     side = scene.view[0 if across else 1]
     ranked = sorted(scene.shapes, key=lambda s: s.x if across else s.y, reverse=kind in ("right", "bottom"))
@@ -295,7 +296,7 @@ def outermost(kind: str, scene: Scene) -> Shape | None:
 
 
 def extreme(kind: str, scene: Scene) -> Shape | None:
-    """Of biggest, smallest: the shape whose radius is 1.3 times the next's, or the next's 1.3 times its own."""
+    """Of `EXTREMES`: the shape whose radius is 1.3 times the next's, or the next's 1.3 times its own."""
     ranked = sorted(scene.shapes, key=lambda s: s.radius, reverse=kind == "biggest")
     if len(ranked) < 2:
         return None

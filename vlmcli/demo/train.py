@@ -502,7 +502,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for PyTorch on a CPU")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    trainer = Trainer(options.folder, options.seed, options.device, options.resume, options.further)
+    try:
+        trainer = Trainer(options.folder, options.seed, options.device, options.resume, options.further)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     plan = Plan(options.encoder_steps, options.level_steps, options.falling_steps, options.minutes)
     if not trainer.further:
         trainer.encoder_alone(plan.encoder)
