@@ -1,5 +1,6 @@
 """What training reads and writes. Needs the extra `train`; without PyTorch these are skipped."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 pytest.importorskip("tokenizers")
 torch = pytest.importorskip("torch")
 
-from vlmcli.demo import batches, export, questions, scenes, tokenizer, train  # noqa: E402
+from vlmcli.demo import batches, export, losses, questions, scenes, tokenizer, train  # noqa: E402
 from vlmcli.demo.batches import LENGTH, PATCHES, REGIONS, UNKNOWN  # noqa: E402
 from vlmcli.demo.model import DemoModel, LanguageShape  # noqa: E402
 
@@ -42,7 +43,7 @@ def test_no_kept_wording_is_in_a_training_row(vocabulary):
 def test_a_step_is_the_same_each_time(vocabulary):
     one, other = (batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 7) for _ in range(2))
     for name in one[0]:
-        assert np.array_equal(one[0][name], other[0][name]), name
+        assert np.array_equal(one[0][name], other[0][name], equal_nan=True), name
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(one[1], other[1], strict=True))
     assert one[0]["ids"].shape == (len(batches.ROWS[1]), LENGTH)
     assert one[0]["places"].shape == (len(one[1]) * PATCHES,)
@@ -91,7 +92,7 @@ def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
     assert found.same[1, 1].tolist() == [2, 1, 2]  # shapes, red ones, circles
     assert set(found.order[6, 4].tolist()) == {1, 2}
     assert found.spelled[6, 4].tolist() == [1, 2, 0, 0, 0]  # A and B
-    words, shown = train.Words(vocabulary), train._stacked([(np.zeros((128, 128, 3), np.uint8), found)])
+    words, shown = losses.Words(vocabulary), train._stacked([(np.zeros((128, 128, 3), np.uint8), found)])
 
     def read(ids):
         return [vocabulary.decode([i]) for i in ids.tolist() if i >= 0]
@@ -101,6 +102,58 @@ def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
     sides = [f" {side}" for side in (left, top, right, bottom)]
     assert read(words.readings(shown)[0, 9]) == [*sides, " 2", " 1", " 2"]
     assert read(words.readings(shown)[0, 6 * 8 + 4]) == ["A", "B"]
+
+
+def test_labels_say_which_shapes_a_name_fits(vocabulary):
+    shapes = tuple(
+        scenes.Shape(name, color, (255, 0, 0), x, 64.0, 14.0)
+        for name, color, x in (("circle", "red", 24.0), ("circle", "blue", 64.0), ("star", "blue", 104.0))
+    )
+    scene = scenes.Scene(256, 256, "white", (255, 255, 255), shapes)
+    text = "Is a red circle left of the star? How many circles, blue shapes, pink crosses and shapes?"
+    ids = vocabulary.encode(text)
+    found = [
+        (vocabulary.decode(list(ids[at - 1 : at + 1])), fits)
+        for at, fits in batches.Writer(vocabulary).mentions(ids, scene)
+    ]
+    red, blue, star = shapes
+    assert found == [
+        (" red circle", [red]), (" the star", [star]), (" many circles", [red, blue]), (" blue shapes", [blue, star]),
+        (" pink crosses", []),
+    ]  # fmt: skip
+
+
+def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabulary):
+    writer = batches.Writer(vocabulary)
+    arrays = [batches.joint(writer, vocabulary.pad, 1, step)[0] for step in range(6)]
+    fitting, place, change, ids = (
+        np.concatenate([step[name] for step in arrays]) for name in ("fitting", "place", "change", "ids")
+    )
+    named = fitting != UNKNOWN
+    assert named.sum() > 300
+    ends = {vocabulary.decode([i]).strip() for i in ids[named].tolist()}
+    assert ends == {word for name in (*scenes.SHAPES, "shape") for word in (name, questions.plural(name))}
+    assert ((~np.isnan(place[..., 0])) == (fitting == 1)).all()
+    altered = (change != UNKNOWN).sum(1)
+    assert set(altered[altered > 0].tolist()) <= set(range(40, PATCHES + 1))
+    assert {batches.SAME, batches.REMOVED, batches.RECOLORED} <= set(np.unique(change).tolist())
+
+
+def test_changes_say_what_the_second_picture_does_not_share():
+    circle = scenes.Shape("circle", "red", (255, 0, 0), 24.0, 24.0, 14.0)
+    white = scenes.Scene(256, 256, "white", (255, 255, 255), (circle,))
+    one = batches.labels(white)
+
+    def against(**other):
+        return batches.changes(one, batches.labels(replace(white, **other))).reshape(8, 8)
+
+    assert (against() == batches.SAME).all()
+    assert against(shapes=())[1, 1] == batches.REMOVED
+    assert against(shapes=(replace(circle, color="blue"),))[1, 1] == batches.RECOLORED
+    more = against(shapes=(circle, replace(circle, x=104.0)))
+    assert (more[1, 1], more[1, 6], more[6, 6]) == (batches.SAME, batches.ADDED, batches.SAME)
+    grey = against(background="gray")
+    assert (grey[1, 1], grey[6, 6]) == (batches.SAME, batches.REPAINTED)
 
 
 def test_a_page_of_many_lines_has_no_order():

@@ -8,7 +8,7 @@ work of a row is answers, not pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from PIL import Image
 
 from vlmcli.demo import questions, scenes, wordings
 from vlmcli.demo.questions import Item
-from vlmcli.demo.scenes import BACKGROUNDS, CHARACTERS, COLORS, SHAPES, VIEW, Scene
+from vlmcli.demo.scenes import BACKGROUNDS, CHARACTERS, COLORS, SHAPES, VIEW, Scene, Shape
 from vlmcli.demo.tokenizer import Vocabulary
 
 PATCH = 16
@@ -46,8 +46,10 @@ ROWS = (
     ("single",) * 7 + ("pair", "late", "outside", "dialogue", "talk"),
 )
 """Kinds of row in the batches, by turns."""
-PICTURES = 20
+PICTURES = 40
 """Pictures in a batch of rows: those with questions, then others that only the encoder is asked about."""
+SAME, REMOVED, ADDED, RECOLORED, REPAINTED = range(5)
+"""What a patch of the second picture of two shows, against the first's: as `changes` says."""
 ENCODER_BATCH = 48
 """Pictures in a batch for the encoder alone."""
 
@@ -111,7 +113,7 @@ def labels(scene: Scene) -> Labels:
         most[covered] = [UNKNOWN if end is None else end is s for end in ends]
         alike = (sum(o.color == s.color for o in scene.shapes), sum(o.name == s.name for o in scene.shapes))
         same[covered] = (len(scene.shapes), *alike)
-        box[covered] = _waves([v / n for v, n in zip(s.box, (width, height, width, height), strict=True)])
+        box[covered] = shape_box(s, scene)
     for text in scene.texts:
         edges = [e + left for e in text.edges]
         y0, y1 = text.y + top, text.y + top + text.height
@@ -135,8 +137,9 @@ def labels(scene: Scene) -> Labels:
     return Labels(shape, color, character, order, spelled, region, most, same, box, ground, len(scene.shapes))
 
 
-def _waves(box: Sequence[float]) -> Any:
-    sides = np.asarray(box, np.float32)
+def shape_box(shape: Shape, scene: Scene) -> Any:
+    """A shape's sides as shares of the picture's, float32 [BOX_NUMBERS]: themselves in -1…1, then waves of them."""
+    sides = np.asarray(shape.box, np.float32) / np.asarray(scene.view * 2, np.float32)
     turns = [wave for k in WAVES for wave in (np.sin(2 * np.pi * k * sides), np.cos(2 * np.pi * k * sides))]
     return np.concatenate([sides * 2 - 1, *turns])
 
@@ -153,6 +156,22 @@ def outside_labels() -> Labels:
 
 
 Picture = tuple[Any, Labels]
+
+
+def changes(first: Labels, second: Labels) -> Any:
+    """Per patch, what the second of two pictures that differ in one thing shows; `UNKNOWN` where it is open.
+
+    Returns: uint8 [PATCHES]; where nothing is drawn, another background is `REPAINTED`.
+    """
+    found = np.full((CELLS, CELLS), UNKNOWN, np.uint8)
+    before, after = first.shape, second.shape
+    found[(before == after) & (first.color == second.color)] = SAME
+    found[(before > 0) & (after == 0)] = REMOVED
+    found[(before == 0) & (after > 0)] = ADDED
+    found[(before > 0) & (before == after) & (first.color != second.color)] = RECOLORED
+    if first.background != second.background:
+        found[(before == 0) & (after == 0)] = REPAINTED
+    return found.ravel()
 
 
 def drawn(scene: Scene) -> Picture:
@@ -231,6 +250,10 @@ class Row:
     branch: list[int] = field(default_factory=list)
     position: list[int] = field(default_factory=list)
     weight: list[float] = field(default_factory=list)
+    scene: Scene | None = None
+    """What its one picture shows, if the row's words are to be labelled with it."""
+    changes: Any = None
+    """`changes` of its two pictures, if they differ in one thing."""
 
     def add(self, tokens: Sequence[int], branch: int, start: int, weight: float = 0.0) -> int:
         """Append tokens at positions from `start`; returns the next position."""
@@ -259,6 +282,16 @@ class Writer:
         self._system = (vocabulary.start, *encode("system\n"))
         self._asked = (vocabulary.stop, *encode("\n"), vocabulary.start, *encode("assistant\n"))
         self._next = encode("\n")
+        self._colors = {encode(f" {color}")[0]: color for color in COLORS}
+        self._names = {encode(f" {word}")[0]: name for name in SHAPES for word in (name, questions.plural(name))}
+        self._names |= {encode(f" {word}")[0]: "" for word in ("shape", "shapes")}
+
+    def mentions(self, ids: Sequence[int], scene: Scene) -> Iterator[tuple[int, list[Shape]]]:
+        """Of a row's tokens, where each one is that ends the name of a thing ("red circle"), and the shapes it fits."""
+        for place in range(1, len(ids)):
+            name, color = self._names.get(ids[place]), self._colors.get(ids[place - 1])
+            if name or (name == "" and color):
+                yield place, [s for s in scene.shapes if name in ("", s.name) and color in (None, s.color)]
 
     def _turn(self, question: str, answer: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         encode = self._vocabulary.encode
@@ -298,6 +331,7 @@ class Writer:
 
     def _single(self, rng: Random) -> tuple[Row, list[Picture]]:
         row, scene = Row(), scenes.make(rng, text=rng.random() < 0.15 or None)  # reading is what it learns slowest
+        row.scene = scene
         position, before = self._begin(rng, row, 0.08, 1)
         self._fill(row, position, before, iter(lambda: _about(rng, scene), None))
         return row, [drawn(scene)]
@@ -317,7 +351,10 @@ class Writer:
 
         position, before = self._begin(rng, row, 0.08, 2)
         self._fill(row, position, before, iter(asked, None))
-        return row, [drawn(first), drawn(second)]
+        pictures = [drawn(first), drawn(second)]
+        if differing is not None:
+            row.changes = changes(pictures[0][1], pictures[1][1])
+        return row, pictures
 
     def _outside(self, rng: Random) -> tuple[Row, list[Picture]]:
         row, picture = Row(), scenes.outside(rng)
@@ -334,6 +371,7 @@ class Writer:
     def _dialogue(self, rng: Random) -> tuple[Row, list[Picture]]:
         """One long conversation; the first question may come before the picture."""
         row, scene, at = Row(), scenes.make(rng), 0
+        row.scene = scene
         if rng.random() < 0.3:
             text = self._vocabulary.encode(rng.choice(wordings.SYSTEMS))
             at = row.add((*self._system, *text, self._vocabulary.stop, *self._next), 0, at)
@@ -404,15 +442,28 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     """The rows of a training step as arrays, and their pictures in order; the same for the same seed and step.
 
     Arrays: ids int64 [rows, LENGTH] (0 where a picture is); branch, position, weight [rows, LENGTH];
-    places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go.
+    places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go;
+    fitting uint8 [rows, LENGTH]: how many shapes fit the name that ends here; place float32 [rows, LENGTH,
+    BOX_NUMBERS]: the box of the only one, else nan; change uint8 [rows, LENGTH]: `changes`, at the second picture.
     """
     rng = Random(f"{seed} joint {step}")
     rows: list[Row] = []
     pictures: list[Picture] = []
     places: list[int] = []
+    count = len(ROWS[step % len(ROWS)])
+    fitting, change = (np.full((count, LENGTH), UNKNOWN, np.uint8) for _ in range(2))
+    place = np.full((count, LENGTH, BOX_NUMBERS), np.nan, np.float32)
     for number, kind in enumerate(ROWS[step % len(ROWS)]):
         row, shown = writer.row(rng, kind)
         row.pad(pad)
+        if row.scene is not None:
+            for at, fits in writer.mentions(row.ids, row.scene):
+                fitting[number, at] = len(fits)
+                if len(fits) == 1:
+                    place[number, at] = shape_box(fits[0], row.scene)
+        if row.changes is not None:
+            start = row.ids.index(-2)
+            change[number, start : start + PATCHES] = row.changes
         for i in range(len(shown)):
             start = number * LENGTH + row.ids.index(-1 - i)
             places.extend(range(start, start + PATCHES))
@@ -424,6 +475,9 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
         "position": np.asarray([row.position for row in rows], np.int16),
         "weight": np.asarray([row.weight for row in rows], np.float32),
         "places": np.asarray(places, np.int64),
+        "fitting": fitting,
+        "place": place,
+        "change": change,
     }
     return arrays, pictures
 

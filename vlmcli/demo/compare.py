@@ -37,7 +37,7 @@ def next_logits(model: DemoModel, x: Tensor) -> Tensor:
     """Logits float32 [vocabulary] of what follows embeddings [1, tokens, width]; no cache, so slow."""
     count = x.shape[1]
     seen = torch.ones(1, 1, count, count, dtype=torch.bool).tril()
-    return model.logits(model.decoder(x, torch.arange(count)[None], seen)[0, -1])
+    return model.logits(model.decoder(x, torch.arange(count)[None], seen)[0][0, -1])
 
 
 def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], question: str, limit: int = 256) -> str:

@@ -152,14 +152,19 @@ class Decoder(nn.Module):
         frequencies = shape.rope_base ** -(torch.arange(0, size, 2).float() / size)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, x: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
-        """Embeddings [rows, tokens, width], positions [rows, tokens], seen bool [rows, 1, tokens, tokens] to hidden."""
+    def forward(self, x: Tensor, positions: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings [rows, tokens, width], positions [rows, tokens], seen bool [rows, 1, tokens, tokens].
+
+        Returns: what the last block gives, normed, and what the middle one does, both [rows, tokens, width].
+        """
         mask = torch.zeros(seen.shape, dtype=x.dtype, device=x.device).masked_fill_(~seen, -1e4)
         angles = positions[:, None, :, None].float() * self.frequencies
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, 1):
             x = block(x, cos, sin, mask)
-        return self.norm(x)
+            if number == len(self.blocks) // 2:
+                middle = F.rms_norm(x, (x.shape[-1],))
+        return self.norm(x), middle
 
 
 READINGS = (0,) * 4 + (1,) * LETTERS + (2,) * 3
@@ -167,7 +172,9 @@ READINGS = (0,) * 4 + (1,) * LETTERS + (2,) * 3
 
 
 class Heads(nn.Module):
-    """What the encoder is also asked directly while it learns, patch by patch; left out of the exported model."""
+    """What the encoder is also asked directly while it learns, patch by patch, and the language model half-way; left
+    out of the exported model.
+    """
 
     def __init__(self, width: int, projected: int) -> None:
         super().__init__()
@@ -183,6 +190,9 @@ class Heads(nn.Module):
         self.background = nn.Linear(width, len(scenes.BACKGROUNDS))
         self.count = nn.Linear(width, 6)
         self.reading = nn.Linear(projected, len(READINGS) * projected, bias=False)
+        self.fitting = nn.Linear(projected, 6)
+        self.place = nn.Linear(projected, BOX_NUMBERS)
+        self.change = nn.Linear(projected, 5)
 
 
 class DemoModel(nn.Module):

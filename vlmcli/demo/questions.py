@@ -141,7 +141,8 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _plural(word: str) -> str:
+def plural(word: str) -> str:
+    """Of a shape's name."""
     return word + ("es" if word.endswith(("s", "sh", "ch", "x")) else "s")
 
 
@@ -240,7 +241,7 @@ def _count_of(rng: Random, scene: Scene, held_out: bool) -> Item:
     value = rng.choice(values) if values and rng.random() < 0.75 else rng.choice(SHAPES if by_name else tuple(COLORS))
     count = values.count(value)
     noun = "" if by_name else " shape"
-    many = _plural(value) if by_name else f"{value} shapes"
+    many = plural(value) if by_name else f"{value} shapes"
     answer = f"There is 1 {value}{noun}." if count == 1 else f"There are {count or 'no'} {many}."
     return Item("count of", _worded(rng, "count of", held_out, p=many), answer)
 
@@ -273,16 +274,16 @@ def _exist(rng: Random, scene: Scene, held_out: bool) -> Item:
     names, colors = {s.name for s in scene.shapes}, {s.color for s in scene.shapes}
     if kind < 0.22:
         thing = rng.choice(sorted(names)) if names and rng.random() < 0.5 else rng.choice(SHAPES)
-        there, many = thing in names, _plural(thing)
+        there, many = thing in names, plural(thing)
     elif kind < 0.3:
         color = rng.choice(sorted(colors)) if colors and rng.random() < 0.5 else rng.choice(tuple(COLORS))
         thing, there, many = f"{color} shape", color in colors, f"{color} shapes"
     elif scene.shapes and kind < 0.65:
         thing, there = str(rng.choice(scene.shapes)), True
-        many = _plural(thing)
+        many = plural(thing)
     else:
         thing, there = _absent(rng, scene.shapes), False
-        many = _plural(thing)
+        many = plural(thing)
     return Item("exist", _worded(rng, "exist", held_out, a=_a(thing), p=many), "Yes." if there else "No.")
 
 
@@ -517,7 +518,7 @@ def follow_up(rng: Random, scene: Scene, held_out: bool = False) -> tuple[Item, 
         shape = rng.choice(scene.shapes)
         named = [shape]
         if choice < 0.75:
-            many = _plural(shape.name)
+            many = plural(shape.name)
             first = Item("exist", _worded(rng, "exist", held_out, a=_a(shape.name), p=many), "Yes.")
             if shape not in _unique(scene, lambda s: s.name):
                 return None
@@ -551,11 +552,11 @@ def about_noun(rng: Random, held_out: bool = False) -> str:
         if rng.random() < 0.3:
             thing = _made_up(rng)
         kind = rng.choice(("exist", "count of", "color", "where", "box", "is left", "is right", "is above", "is below"))
-        return _worded(rng, kind, False, a=_a(thing), o=thing, u=other, p=_plural(thing), s=thing)
+        return _worded(rng, kind, False, a=_a(thing), o=thing, u=other, p=plural(thing), s=thing)
     if not held_out and rng.random() < 0.25:  # a made-up word: what it cannot know is not a list
         thing = _made_up(rng)
     question = rng.choice(wordings.ABOUT_NOUN[1 if held_out else 0 :: 2])
-    return _said(rng, question, held_out, a=_a(thing), o=thing, u=other, p=_plural(thing))
+    return _said(rng, question, held_out, a=_a(thing), o=thing, u=other, p=plural(thing))
 
 
 def _made_up(rng: Random) -> str:
@@ -578,7 +579,7 @@ def _outside_pattern(rng: Random) -> str:
     while True:
         pattern = expand(rng, rng.choice(wordings.MORE_OUTSIDE))
         thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
-        slots = {"a": _a(thing), "o": thing, "u": other, "p": _plural(thing)}
+        slots = {"a": _a(thing), "o": thing, "u": other, "p": plural(thing)}
         told = pattern.format(i="{i}", **slots)
         if not any(kept in _plain(asked) for kept in _kept_outside() for asked in (pattern, told)):
             return _said(rng, told, False)
@@ -595,7 +596,7 @@ def of_anything(rng: Random, held_out: bool = False) -> str:
     color, name, other = rng.choice(tuple(COLORS)), rng.choice(SHAPES), rng.choice(SHAPES)
     thing = f"{color} {name}"
     return _worded(
-        rng, kind, held_out, a=_a(thing), o=thing, u=other, p=_plural(thing), c=color, s=name
+        rng, kind, held_out, a=_a(thing), o=thing, u=other, p=plural(thing), c=color, s=name
     )  # fmt: skip
 
 

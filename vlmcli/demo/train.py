@@ -12,38 +12,39 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vlmcli.demo import batches, export, scenes, tokenizer
-from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, LETTERS, NAMES, PATCHES, UNKNOWN
-from vlmcli.demo.model import READINGS, DemoModel
+from vlmcli.demo import batches, export, losses, tokenizer
+from vlmcli.demo.batches import NAMES, PATCHES
+from vlmcli.demo.model import DemoModel
 from vlmcli.demo.muon import Muon
 from vlmcli.demo.tokenizer import Vocabulary
 
-ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 5e-4
+ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 8e-4
 """Of learning, for both optimizers: while the encoder learns alone; then together, for the language model and for the
 encoder, which faster steps would throw back behind what it can already see."""
 WARM_UP = 150
 """Steps at the start of each phase in which the rate grows."""
-HEADS_SHARE, WORDS_SHARE = 0.4, 0.3
-"""Weights of the encoder's own labels, and of its patches' words, while everything trains together."""
+HEADS_SHARE, WORDS_SHARE, MIDDLE_SHARE = 0.4, 0.3, 0.3
+"""Weights of the encoder's own labels, of its patches' words and of what the language model is asked half-way, while
+everything trains together."""
 REPLAYED = 4096
 """Pictures that are kept to be shown to the encoder again."""
 FRESH = 20
 """New pictures in a step of the encoder alone."""
-NEW = 17
+NEW = 36
 """New pictures in a step of everything together: those with questions, then others for the encoder alone."""
 DEAF = 150
 """Steps together in which the encoder does not hear of what is new, and still noise: the answers, or its labels' heads
@@ -69,7 +70,7 @@ class _Steps(Dataset[Any]):
             self._writer, self._pad = batches.Writer(vocabulary), vocabulary.pad
         arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
         arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.7)
+        others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.5)
         return {**arrays, **_stacked(pictures + others)}
 
 
@@ -109,153 +110,6 @@ class _Memory:
     def some(self, count: int) -> dict[str, Tensor]:
         chosen = torch.randint(0, self._count, (count,), generator=self._chance)
         return {name: values[chosen] for name, values in self._kept.items()}
-
-
-# --- Losses ---
-
-
-def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """What the encoder's features say about each patch, against the labels; and some shares of right ones.
-
-    Args:
-        model: whose heads are asked.
-        features: float [pictures, PATCHES, width].
-        labels: tensors by the names of `batches.NAMES`, the picture first.
-    """
-    heads, flat = model.heads, features.float()
-
-    def crossed(logits: Tensor, wanted: Tensor, weight: Tensor | None = None) -> Tensor:
-        return F.cross_entropy(
-            logits.float().flatten(0, -2), wanted.long().flatten(), weight=weight, ignore_index=UNKNOWN
-        )
-
-    characters = heads.character(features).view(*features.shape[:2], COLUMNS, len(scenes.CHARACTERS) + 1)
-    rare = torch.ones(len(scenes.CHARACTERS) + 1, device=features.device)
-    rare[0] = 0.15  # most columns show none
-    order = heads.order(features).view(*features.shape[:2], COLUMNS, LETTERS + 1)
-    most, same = labels["most"].flatten(1, 2), labels["same"].flatten(1, 2)
-    known = most != UNKNOWN
-    ends = F.binary_cross_entropy_with_logits(
-        heads.most(features).float(), most.float(), known.float(), reduction="sum"
-    )
-    wanted, boxes = labels["character"].flatten(1, 2), labels["box"].flatten(1, 2)
-    there = ~boxes.isnan()
-    misplaced = F.smooth_l1_loss(heads.box(features).float()[there], boxes[there], beta=0.05)
-    cells = heads.cell(features).float()
-    number = torch.arange(PATCHES, device=features.device).expand(len(features), -1)
-    pooled = flat.mean(1).to(features.dtype)
-    shapes = heads.shape(features)
-    loss = (
-        crossed(shapes, labels["shape"].flatten(1))
-        + crossed(heads.color(features), labels["color"].flatten(1))
-        + 2 * crossed(characters, wanted, rare)
-        + crossed(order, labels["order"].flatten(1, 2), rare[: LETTERS + 1])
-        + 2 * ends / known.sum().clamp(min=1)
-        + 0.5 * crossed(heads.same(features).view(*features.shape[:2], 3, 6), same)
-        + 0.5 * crossed(heads.region(features), labels["region"].flatten(1))
-        + 2 * misplaced
-        + 0.5 * (crossed(cells[..., :CELLS], number % CELLS) + crossed(cells[..., CELLS:], number // CELLS))
-        + 0.3 * crossed(heads.background(pooled), labels["background"])
-        + 0.3 * crossed(heads.count(pooled), labels["count"])
-    )
-    with torch.no_grad():
-        drawn = labels["shape"].flatten(1) > 0
-        written = (wanted > 0) & (wanted != UNKNOWN)
-        ordered = written & (labels["order"].flatten(1, 2) != UNKNOWN)
-        shares = {
-            "characters": float((characters.argmax(-1) == wanted)[written].float().mean()),
-            "shapes": float((shapes.argmax(-1) == labels["shape"].flatten(1))[drawn].float().mean()),
-            "order": float((order.argmax(-1) == labels["order"].flatten(1, 2))[ordered].float().mean()),
-            "most": float(((heads.most(features) > 0) == most)[known].float().mean()),
-            "off": float(misplaced),
-        }
-    return loss, shares
-
-
-class Words:
-    """The tokens that say what a patch shows."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        def table(spellings: Iterable[Sequence[str]], count: int = 1) -> Tensor:
-            """Label → its tokens, int64 [UNKNOWN + 1, count], -1 where there is none."""
-            found = torch.full((UNKNOWN + 1, count), -1)
-            for number, words in enumerate(spellings):
-                ids = [i for word in words for i in vocabulary.encode(word)]
-                assert len(ids) == len(words), f"a word of the world is more than one token: {words}"
-                found[number, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
-            return found
-
-        self._characters = table([(), *((c,) for c in scenes.CHARACTERS)])
-        self._bag = {
-            "shape": table([(), *((f" {name}",) for name in scenes.SHAPES)]),
-            "color": table([(), *((f" {name}",) for name in scenes.COLORS)]),
-            "region": table([(), *([f" {word}" for word in name.split()] for name in batches.REGIONS)], 2),
-            "character": self._characters,
-        }  # fmt: skip
-        self._counts = table([(), *((f" {number}",) for number in range(1, 6))])
-        self._numbers = table([(f" {number}",) for number in range(0, 1001, 10)])
-
-    def bag(self, labels: dict[str, Tensor]) -> Tensor:
-        """Of its shape, colour, place and characters, int64 [pictures, PATCHES, words], -1 for none."""
-        found = [table[labels[name].flatten(1, 2).long()].flatten(2) for name, table in self._bag.items()]
-        return torch.cat(found, -1)
-
-    def readings(self, labels: dict[str, Tensor]) -> Tensor:
-        """Of its box, its text and the counts, as in `READINGS`, int64 [pictures, PATCHES, words], -1 for none."""
-        sides = labels["box"].flatten(1, 2)[..., :4]
-        hundredths = ((sides + 1) * 50).round().clamp(0, 100).nan_to_num(UNKNOWN).long()
-        found = (
-            self._numbers[hundredths], self._characters[labels["spelled"].flatten(1, 2).long()],
-            self._counts[labels["same"].flatten(1, 2).long()],
-        )  # fmt: skip
-        return torch.cat(found, 2)[..., 0]
-
-
-def words_loss(model: DemoModel, words: Words, features: Tensor, labels: dict[str, Tensor]) -> Tensor:
-    """Cross-entropy of each projected patch, read as if it were the language model's last row, against its words.
-
-    A patch of a red circle then lies near " red" and " circle" in the language model's space, so that a word of a
-    question finds its patch, and a patch its word of the answer, before either has been learnt from answers. What has
-    an order (box, spelling, counts) is read through a matrix for each place in it.
-
-    Args:
-        model: whose projector, last norm and embeddings are used.
-        words: of its vocabulary.
-        features: float [pictures, PATCHES, width].
-        labels: tensors by the names of `batches.NAMES`, the picture first.
-    """
-    projected = model.project(features).to(features.dtype)
-    bag, readings = (found.to(features.device) for found in (words.bag(labels), words.readings(labels)))
-    there = (bag >= 0).any(-1)
-    chances = F.log_softmax(model.logits(model.decoder.norm(projected[there])).float(), -1)
-    shown = bag[there]
-    each = (chances.gather(-1, shown.clamp(min=0)) * (shown >= 0)).sum(-1) / (shown >= 0).sum(-1)
-    read = (readings >= 0).any(-1)
-    rows = model.heads.reading(projected[read]).view(-1, len(READINGS), projected.shape[-1])
-    wanted = readings[read]
-    asked = wanted >= 0
-    group = torch.tensor(READINGS, device=asked.device).expand_as(asked)[asked]
-    logits = model.logits(model.decoder.norm(rows[asked])).float()
-    misread = F.cross_entropy(logits, wanted[asked], reduction="none") / group.bincount()[group]
-    return misread.sum() / (max(READINGS) + 1) - each.mean()
-
-
-def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float]:
-    """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer), and the share that is right."""
-    ids, branch = batch["ids"], batch["branch"]
-    embedded = model.embedding(ids.flatten()).to(features.dtype)
-    patches = model.project(features).to(features.dtype).flatten(0, 1)
-    x = embedded.index_copy(0, batch["places"], patches).view(*ids.shape, -1)
-    order = torch.arange(LENGTH, device=ids.device)
-    seen = (order[:, None] >= order[None]) & ((branch[:, None] == 0) | (branch[:, :, None] == branch[:, None]))
-    hidden = model.decoder(x, batch["position"], seen[:, None])
-    weight = batch["weight"][:, 1:].flatten()
-    chosen = weight.nonzero()[:, 0]
-    logits = model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
-    wanted = ids[:, 1:].flatten()[chosen]
-    each = F.cross_entropy(logits, wanted, reduction="none")
-    right = float((logits.argmax(-1) == wanted).float().mean())
-    return (each * weight[chosen]).sum() / weight.sum(), right
 
 
 # --- The run ---
@@ -323,7 +177,8 @@ class Plan:
         return (warm, False) if part < 0.78 else (max(0.0, (1 - part) / 0.22), True)
 
 
-LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "characters", "shapes", "order", "most", "off")
+LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "characters", "shapes", "order", "most", "off",
+          "fitting", "placed", "changes")  # fmt: skip
 """Columns of log.csv: means of the last 100 steps."""
 
 
@@ -351,7 +206,7 @@ class Trainer:
         self.model.to(self.device)
         self._bf16 = has_fast_bf16(self.device)
         self.optimizers = optimizers(self.model, torch.bfloat16 if self._bf16 else torch.float32)
-        self.words = Words(self.vocabulary)
+        self.words = losses.Words(self.vocabulary)
         self.memory = _Memory(seed)
         self.encoder_step, self.step, self.seconds = 0, 0, 0.0
         if kept:
@@ -396,7 +251,10 @@ class Trainer:
             return
         self._shown = time.monotonic()
         recent = self._log[-100:]
-        means = {name: float(np.nanmean([line.get(name, np.nan) for line in recent])) for name in values}
+        known = {
+            name: [v for v in (line.get(name, math.nan) for line in recent) if not math.isnan(v)] for name in values
+        }
+        means = {name: sum(those) / len(those) if those else math.nan for name, those in known.items()}
         line = {"phase": phase, "step": step, "seconds": round(self._log[-1]["seconds"]),
                 **{name: round(value, 4) for name, value in means.items()}}  # fmt: skip
         new = not (self.folder / "log.csv").exists()
@@ -421,8 +279,8 @@ class Trainer:
             batch = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in old}
             with self._autocast():
                 features = self.model.encoder(batch["pixels"])
-                loss, shares = heads_loss(self.model, features, batch)
-                named = words_loss(self.model, self.words, features, batch)
+                loss, shares = losses.heads_loss(self.model, features, batch)
+                named = losses.words_loss(self.model, self.words, features, batch)
             share = min(1.0, (self.encoder_step + 1) / WARM_UP, (steps - self.encoder_step) / (0.2 * steps) + 0.1)
             self._update(loss + named, ALONE_RATE * share, ALONE_RATE * share)
             self.encoder_step += 1
@@ -453,13 +311,15 @@ class Trainer:
                 features = self.model.encoder(pictures["pixels"])
                 known, new = features, features.detach() if self.step < DEAF else features
                 labelled, shown = (new, known) if self.further else (known, new)
-                own, shares = heads_loss(self.model, labelled, pictures)
-                loss, right = answer_loss(self.model, batch, shown[:asked])
-                named = words_loss(self.model, self.words, features, pictures)
-            self._update(loss + HEADS_SHARE * own + WORDS_SHARE * named, RATE * share, ENCODER_RATE * share)
+                own, shares = losses.heads_loss(self.model, labelled, pictures)
+                loss, right, middle = losses.answer_loss(self.model, batch, shown[:asked])
+                half, found = losses.middle_loss(self.model, batch, middle)
+                named = losses.words_loss(self.model, self.words, features, pictures)
+            taught = HEADS_SHARE * own + WORDS_SHARE * named + MIDDLE_SHARE * half
+            self._update(loss + taught, RATE * share, ENCODER_RATE * share)
             self.step += 1
             self._report("together", self.step, {"loss": loss.item(), "right": right, "words": named.item(),
-                                                 "heads": own.item(), **shares})  # fmt: skip
+                                                 "heads": own.item(), **shares, **found})  # fmt: skip
         self._report("together", self.step, {"loss": loss.item(), "right": right}, force=True)
         self.save("final.pt")
         sys.stderr.write(f"final.pt: {self.encoder_step} steps of the encoder, {self.step} together\n")
