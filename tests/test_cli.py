@@ -267,6 +267,7 @@ def slow(tmp_path_factory):
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("after", [0.03, 0.08, 0.15, 0.6, 1.5])
 def test_ctrl_c_ends_it_at_once(slow, after):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, ignore it
     command = [VLM, "ask", "-m", slow, "--max-tokens", "4000", SCENE, "what is this?"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         time.sleep(after)  # importing, loading, encoding
