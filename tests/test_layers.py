@@ -14,7 +14,7 @@ LAYER = {
     "errors": 0, "values": 0,
     "settings": 1, "images": 1, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
-    "demo/model": 3, "demo/muon": 3, "demo/train": 5, "demo/export": 4, "demo/accuracy": 6, "demo/compare": 7,
+    "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4, "demo/accuracy": 6, "demo/compare": 7,
     "store": 2, "fit": 2,
     "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
@@ -57,7 +57,7 @@ ONE_FILE = {
     "rich": {"ui"},
     "typer": {"cli"},
     "gguf": {"bench/pairs", "demo/export"},
-    "torch": {"demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},
+    "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},
     "tokenizers": {"demo/tokenizer"},
     "matplotlib": {"demo/train"},
 }
