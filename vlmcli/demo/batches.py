@@ -187,7 +187,7 @@ def encoder_pictures(rng: Random, count: int, pages: float) -> list[Picture]:
         if kind < 0.1:
             found.append((view(scenes.outside(rng)), outside_labels()))
         else:
-            scene = scenes.page(rng) if kind >= 1 - pages else scenes.make(rng, text=rng.random() < 0.45 or None)
+            scene = scenes.page(rng) if kind >= 1 - pages else scenes.make(rng, text=rng.random() < 0.6 or None)
             found.append(drawn(scene))
     return found
 
@@ -330,7 +330,7 @@ class Writer:
                 at = row.add(answer, branch, at, len(answer) ** -0.5)
 
     def _single(self, rng: Random) -> tuple[Row, list[Picture]]:
-        row, scene = Row(), scenes.make(rng, text=rng.random() < 0.15 or None)  # reading is what it learns slowest
+        row, scene = Row(), scenes.make(rng, text=rng.random() < 0.35 or None)  # reading is what it learns slowest
         row.scene = scene
         position, before = self._begin(rng, row, 0.08, 1)
         self._fill(row, position, before, iter(lambda: _about(rng, scene), None))
