@@ -35,41 +35,6 @@ def test_equal_pixels_have_one_identity_whatever_the_file(tmp_path):
     assert turned.identity != images.load(tmp_path / "a.png").identity
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_undone(tmp_path, orientation):
-    upright = np.zeros((8, 16, 3), np.uint8)
-    upright[:4, :8] = (255, 0, 0)
-    undo = {
-        1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-        5: lambda a: a.transpose(1, 0, 2), 6: np.rot90,
-        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1),
-    }  # fmt: skip
-    path = tmp_path / "a.png"
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(path, exif=exif)
-    assert (array(images.load(path)) == upright).all()
-
-
-def test_transparency_is_white(tmp_path):
-    path = tmp_path / "a.png"
-    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(path)
-    assert (array(images.load(path)) == 255).all()
-
-
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
-    path = tmp_path / "a.png"
-    Image.fromarray(np.array([[0, 256, 32768, 65535]], np.uint16)).save(path)
-    assert array(images.load(path))[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA"])
-def test_other_modes_become_rgb(tmp_path, mode):
-    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
-    Image.new("RGB", (4, 4), (255, 255, 255)).convert(mode).save(path)
-    assert array(images.load(path)).min() > 250
-
-
 def write(path, data):
     path.write_bytes(data)
     return path

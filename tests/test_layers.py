@@ -53,6 +53,8 @@ ALLOWED = {
 ONE_FILE = {
     "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
     "PIL": {"images", "bench/__main__", "demo"},
+    "pillow_heif": {"images"},
+    "pypdfium2": {"images"},
     "numpy": {"images", "bench", "engine", "demo"},
     "jinja2": {"engine/template"},
     "rich": {"ui"},

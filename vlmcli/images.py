@@ -1,61 +1,77 @@
-"""A file becomes a `Picture`: upright, RGB, bounded, known by the sha256 of its pixels.
+"""A file becomes a `Picture`: upright, sRGB, 8-bit, bounded, known by the sha256 of its pixels.
 
 The only reader of pictures. It knows nothing of models; how many tokens a picture takes is not its business.
+
+    from pathlib import Path
+    from vlmcli import images
+    picture = images.load(Path("IMG_0042.HEIC"))
+    page = images.load(Path("letter.pdf"), frame=2)
+
+What is done to a file, in this order: its size is checked before anything is decoded; a large JPEG is decoded at a
+half, a quarter or an eighth; larger pictures than `BOUND` are scaled to it; 16 bits become 8 (the upper ones); an ICC profile
+becomes sRGB; what shines through is white; EXIF orientation is undone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # Pillow's other readers start programs, or are old
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
+"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
+MAX_BYTES = 1 << 30
 MAX_PIXELS = 100_000_000
-MAX_RATIO = 200  # of the longer side to the shorter; encoders refuse or misread thinner strips
+MAX_RATIO = 200
+"""Of the longer side to the shorter; encoders refuse or misread thinner strips."""
+BOUND = 4096
+"""Pixels of the longer side; no encoder looks at more."""
+PAGE_DPI = 200
+"""At which a PDF's pages are drawn, if `BOUND` allows."""
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
+assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
-assert TiffImagePlugin and WebPImagePlugin  # importing them makes Pillow know their formats
+log = logging.getLogger("vlmcli.images")
 
 
-def load(path: Path, source: str = "") -> Picture:
-    """Read a picture file, now: what Pillow cannot decode to its end is an error.
+def load(path: Path, source: str = "", frame: int = 0) -> Picture:
+    """Read a picture file, now: what cannot be decoded to its end is an error.
 
-    EXIF orientation is applied, transparency is put on white, anything else becomes 8-bit RGB. `source` is what the
-    user called it, the path by default. Raises SourceError, which names the path.
+    Args:
+        path: a regular file in a known format, whatever its name ends with.
+        source: what the user called it, the path by default.
+        frame: of a GIF, TIFF, WebP, AVIF or HEIC, or the page of a PDF, from 1; 0 for the first one, and for a PDF the
+            only one.
+
+    Raises:
+        SourceError: which names the source.
     """
+    source = source or str(path)
     try:
-        if path.is_dir():
-            raise SourceError(f"{path}: a folder, not a picture", "name the pictures in it")
-        if not path.is_file():
-            what = "there is no such file" if not path.exists() else "not a regular file"
-            raise SourceError(f"{path}: {what}", "check the path")
-        if path.stat().st_size == 0:
-            raise SourceError(f"{path}: the file is empty", "get the picture again")
-        with Image.open(path, formats=FORMATS) as image:
-            _check_size(path, image.size)
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
-                raise SourceError(f"{path}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
-            rgb = _rgb(upright)
+        rgb = _pixels(path, source, frame)
     except SourceError:
         raise
     except UnidentifiedImageError:
         raise SourceError(
-            f"{path}: not a picture in a format that is known here", "convert it to JPEG or PNG"
+            f"{source}: not a picture in a format that is known here", "convert it to JPEG or PNG"
         ) from None
     except MemoryError:
-        raise SourceError(f"{path}: too large for this machine's memory", "scale it down first") from None
+        raise SourceError(f"{source}: too large for this machine's memory", "scale it down first") from None
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SourceError(f"{path}: cannot be read ({reason})", "check that it opens elsewhere") from error
-    pixels = rgb.tobytes()
-    return from_pixels(pixels, rgb.size, source or str(path))
+        raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
+    return from_pixels(rgb.tobytes(), rgb.size, source)
 
 
 def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
@@ -65,24 +81,203 @@ def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
     return Picture(digest.hexdigest(), size, source, lambda: pixels)
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def frames(path: Path, source: str = "") -> int:
+    """How many pages a PDF has, or 1 for any other file: the frames of an animation are not pictures of their own.
+
+    Raises SourceError where the file cannot be opened.
+    """
+    source = source or str(path)
+    if kind(path, source) != "PDF":
+        return 1
+    with _document(path, source) as document:
+        return len(document)
+
+
+def kind(path: Path, source: str) -> str:
+    """PDF, HEIC, DICOM, or "" for what Pillow reads, by the file's first bytes."""
+    if path.is_dir():
+        raise SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
+    if not path.is_file():
+        what = "there is no such file" if not path.exists() else "not a regular file"
+        raise SourceError(f"{source}: {what}", "check the path")
+    size = path.stat().st_size
+    if size == 0:
+        raise SourceError(f"{source}: the file is empty", "get the picture again")
+    if size > MAX_BYTES:
+        raise SourceError(f"{source}: {size / 2**30:.1f} GiB are more than a picture has", "check what it is")
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
+    if b"%PDF-" in head:
+        return "PDF"
+    if head[4:8] == b"ftyp" and not _brands(head) & {b"avif", b"avis"}:
+        return "HEIC"
+    return "DICOM" if head[128:132] == b"DICM" else ""
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The major and the compatible brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+
+
+def _pixels(path: Path, source: str, frame: int) -> Image.Image:
+    """The file's picture: upright, RGB."""
+    what = kind(path, source)
+    if what == "PDF":
+        return _page(path, source, frame)
+    if what == "DICOM":
+        raise SourceError(f"{source}: DICOM is not read here yet", "convert it to PNG")
+    with _heic(path) if what == "HEIC" else Image.open(path, formats=FORMATS) as image:
+        _check_size(source, image.size)
+        if frame:
+            _seek(image, source, frame)
+            _check_size(source, image.size)
+        elif image.format in ("JPEG", "MPO"):
+            image.draft(None, (BOUND, BOUND))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
+        if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
+            raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
+        image.load()
+        return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
+
+
+def _heic(path: Path) -> Image.Image:
+    """HEIC and HEIF, through libheif."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return Image.open(path, formats=("HEIF",))
+
+
+def _seek(image: Image.Image, source: str, frame: int) -> None:
+    count = getattr(image, "n_frames", 1)
+    if frame > count:
+        have = "one picture" if count == 1 else f"{count} frames"
+        raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {count}")
+    image.seek(frame - 1)
+
+
+def _check_size(source: str, size: tuple[int, int]) -> None:
     width, height = size
     if min(size) < 1:
-        raise SourceError(f"{path}: a picture of {width}x{height} pixels", "get the picture again")
+        raise SourceError(f"{source}: a picture of {width}x{height} pixels", "get the picture again")
     if width * height > MAX_PIXELS:
         raise SourceError(
-            f"{path}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels", "scale it down first"
+            f"{source}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels", "scale it down first"
         )
     if max(size) > MAX_RATIO * min(size):
-        raise SourceError(f"{path}: a strip of {width}x{height} pixels is too thin to be seen", "cut a part out of it")
+        raise SourceError(
+            f"{source}: a strip of {width}x{height} pixels is too thin to be seen", "cut a part out of it"
+        )
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB; what shines through is white."""
+def _bounded(image: Image.Image) -> Image.Image:
+    """No side longer than `BOUND`; before anything is copied, so that a large picture is in memory once."""
+    share = BOUND / max(image.size)
+    if share >= 1:
+        return image
+    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+    if image.mode in ("1", "P", "PA"):
+        image = _with_colors(image)
+    kept = image.info
+    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    small.info = kept
+    exif = image.getexif()
+    if exif:
+        small.info["exif"] = exif.tobytes()
+    return small
+
+
+def _with_colors(image: Image.Image) -> Image.Image:
+    """A palette's or bitmap's pixels as colours."""
+    if image.mode == "1":
+        return image.convert("L")
+    return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
+
+
+def _rgb(image: Image.Image, source: str) -> Image.Image:
+    """8-bit sRGB; what shines through is white."""
+    profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):  # convert() would clip it
         image = image.convert("I").point(lambda value: value / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    if image.mode in ("1", "P", "PA"):
+        image = _with_colors(image)
+    elif image.mode in ("RGBa", "La"):
+        image = image.convert(image.mode.upper())
+    alpha = None
+    if image.mode in ("RGBA", "LA"):
+        alpha = image.getchannel("A")
+        image = image.convert("RGB") if image.mode == "RGBA" else image.getchannel("L")
+    elif "transparency" in image.info:
+        alpha = image.convert("RGBA").getchannel("A")
+    image = _srgb(image, profile, source) if profile else image.convert("RGB")
+    if alpha is None:
+        return image
+    white = Image.new("RGB", image.size, (255, 255, 255))
+    white.paste(image, mask=alpha)
+    return white
+
+
+def _srgb(image: Image.Image, profile: bytes, source: str) -> Image.Image:
+    """Colours as the ICC profile means them; as sRGB where the profile is damaged, as all viewers do, with a line."""
+    from PIL import ImageCms
+
+    try:
+        meant = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(meant):
+            return image.convert("RGB")
+        if image.mode not in ("L", "RGB", "CMYK"):
+            image = image.convert("RGB")
+        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        srgb = ImageCms.createProfile("sRGB")
+        found = ImageCms.profileToProfile(image, meant, srgb, intent, outputMode="RGB", flags=flags)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        log.warning("%s: its colour profile cannot be used (%s)", source, error)
+        return image.convert("RGB")
+    assert found is not None  # it is, unless asked to work in place
+    return found
+
+
+# --- PDF ---
+
+
+@contextmanager
+def _document(path: Path, source: str) -> Iterator[Any]:
+    import pypdfium2
+
+    try:
+        document = pypdfium2.PdfDocument(path)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise SourceError(f"{source}: the PDF is locked with a password", "unlock it first") from None
+        raise SourceError(
+            f"{source}: not a PDF that can be opened ({error})", "check that it opens elsewhere"
+        ) from None
+    try:
+        yield document
+    finally:
+        document.close()
+
+
+def _page(path: Path, source: str, frame: int) -> Image.Image:
+    """One page on white, at `PAGE_DPI` or as large as `BOUND` allows."""
+    with _document(path, source) as document:
+        count = len(document)
+        if not count:
+            raise SourceError(f"{source}: a PDF without pages", "get it again")
+        if not frame and count > 1:
+            raise SourceError(f"{source}: a PDF of {count} pages", f"name one: {source}#1 … {source}#{count}")
+        if frame > count:
+            raise SourceError(f"{source}: the PDF has {count} pages, no number {frame}", f"name one up to {count}")
+        page = document[max(0, frame - 1)]
+        width, height = page.get_size()
+        if not (0 < width < 1e6 and 0 < height < 1e6):
+            raise SourceError(f"{source}: a page of {width:g}x{height:g} points", "print it to another PDF")
+        scale = min(PAGE_DPI / 72, BOUND / max(width, height))
+        size = (int(width * scale), int(height * scale))
+        _check_size(source, size)
+        drawn: Image.Image = page.render(scale=scale).to_pil()
+        return drawn.convert("RGB")
