@@ -8,8 +8,8 @@ The only reader of pictures. It knows nothing of models; how many tokens a pictu
     page = images.load(Path("letter.pdf"), frame=2)
 
 What is done to a file, in this order: its size is checked before anything is decoded; a large JPEG is decoded at a
-half, a quarter or an eighth; larger pictures than `BOUND` are scaled to it; 16 bits become 8 (the upper ones); an ICC profile
-becomes sRGB; what shines through is white; EXIF orientation is undone.
+half, a quarter or an eighth; larger pictures than `BOUND` are scaled to it; 16 bits become 8 (the upper ones); an ICC
+profile becomes sRGB; what shines through is white; EXIF orientation is undone.
 """
 
 from __future__ import annotations
