@@ -14,9 +14,11 @@ profile becomes sRGB; what shines through is white; EXIF orientation is undone.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,11 +47,11 @@ assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them
 log = logging.getLogger("vlmcli.images")
 
 
-def load(path: Path, source: str = "", frame: int = 0) -> Picture:
+def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     """Read a picture file, now: what cannot be decoded to its end is an error.
 
     Args:
-        path: a regular file in a known format, whatever its name ends with.
+        file: a regular file in a known format, whatever its name ends with; or its bytes.
         source: what the user called it, the path by default.
         frame: of a GIF, TIFF, WebP, AVIF or HEIC, or the page of a PDF, from 1; 0 for the first one, and for a PDF the
             only one.
@@ -57,9 +59,9 @@ def load(path: Path, source: str = "", frame: int = 0) -> Picture:
     Raises:
         SourceError: which names the source.
     """
-    source = source or str(path)
+    source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
     try:
-        rgb = _pixels(path, source, frame)
+        rgb = _pixels(file, source, frame)
     except SourceError:
         raise
     except UnidentifiedImageError:
@@ -93,28 +95,44 @@ def frames(path: Path, source: str = "") -> int:
         return len(document)
 
 
-def kind(path: Path, source: str) -> str:
-    """PDF, HEIC, DICOM, or "" for what Pillow reads, by the file's first bytes."""
-    if path.is_dir():
-        raise SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
-    if not path.is_file():
-        what = "there is no such file" if not path.exists() else "not a regular file"
-        raise SourceError(f"{source}: {what}", "check the path")
-    size = path.stat().st_size
+def kind(file: Path | bytes, source: str) -> str:
+    """PDF, HEIC, DICOM, or "" for what Pillow reads, by the first bytes. Raises SourceError, also for its size."""
+    head = _head(file, source) if isinstance(file, Path) else file[:1024]
+    size = file.stat().st_size if isinstance(file, Path) else len(file)
     if size == 0:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
     if size > MAX_BYTES:
         raise SourceError(f"{source}: {size / 2**30:.1f} GiB are more than a picture has", "check what it is")
-    try:
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except OSError as error:
-        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
     if b"%PDF-" in head:
         return "PDF"
     if head[4:8] == b"ftyp" and not _brands(head) & {b"avif", b"avis"}:
         return "HEIC"
     return "DICOM" if head[128:132] == b"DICM" else ""
+
+
+def _head(path: Path, source: str) -> bytes:
+    """The first bytes of a regular file."""
+    if path.is_dir():
+        raise SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
+    if not path.is_file():
+        if path.exists():
+            raise SourceError(f"{source}: not a regular file", "check the path")
+        raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path")
+    try:
+        with path.open("rb") as file:
+            return file.read(1024)
+    except OSError as error:
+        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def _nearest(path: Path) -> str:
+    """The name beside it that somebody may have meant."""
+    try:
+        names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(10_000), strict=False)]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, 1, 0.75)
+    return f"did you mean {path.with_name(close[0])}?" if close else ""
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -123,14 +141,15 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def _pixels(path: Path, source: str, frame: int) -> Image.Image:
+def _pixels(file: Path | bytes, source: str, frame: int) -> Image.Image:
     """The file's picture: upright, RGB."""
-    what = kind(path, source)
+    what = kind(file, source)
     if what == "PDF":
-        return _page(path, source, frame)
+        return _page(file, source, frame)
     if what == "DICOM":
         raise SourceError(f"{source}: DICOM is not read here yet", "convert it to PNG")
-    with _heic(path) if what == "HEIC" else Image.open(path, formats=FORMATS) as image:
+    opened = io.BytesIO(file) if isinstance(file, bytes) else file
+    with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
         _check_size(source, image.size)
         if frame:
             _seek(image, source, frame)
@@ -143,12 +162,12 @@ def _pixels(path: Path, source: str, frame: int) -> Image.Image:
         return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
 
 
-def _heic(path: Path) -> Image.Image:
+def _heic(file: Path | io.BytesIO) -> Image.Image:
     """HEIC and HEIF, through libheif."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    return Image.open(path, formats=("HEIF",))
+    return Image.open(file, formats=("HEIF",))
 
 
 def _seek(image: Image.Image, source: str, frame: int) -> None:
@@ -245,11 +264,11 @@ def _srgb(image: Image.Image, profile: bytes, source: str) -> Image.Image:
 
 
 @contextmanager
-def _document(path: Path, source: str) -> Iterator[Any]:
+def _document(file: Path | bytes, source: str) -> Iterator[Any]:
     import pypdfium2
 
     try:
-        document = pypdfium2.PdfDocument(path)
+        document = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
             raise SourceError(f"{source}: the PDF is locked with a password", "unlock it first") from None
@@ -262,9 +281,9 @@ def _document(path: Path, source: str) -> Iterator[Any]:
         document.close()
 
 
-def _page(path: Path, source: str, frame: int) -> Image.Image:
+def _page(file: Path | bytes, source: str, frame: int) -> Image.Image:
     """One page on white, at `PAGE_DPI` or as large as `BOUND` allows."""
-    with _document(path, source) as document:
+    with _document(file, source) as document:
         count = len(document)
         if not count:
             raise SourceError(f"{source}: a PDF without pages", "get it again")

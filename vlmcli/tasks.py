@@ -14,13 +14,16 @@ class Ask:
     """A question about one or several pictures, taken together."""
 
     question: str
+    context: str = ""
+    """Text that goes before the question."""
     system: str = ""
     sampling: Sampling = Sampling()
     max_tokens: int = 512
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""
-        turns = [Message("user", (*pictures, self.question))]
+        text = f"{self.context}\n\n{self.question}" if self.context else self.question
+        turns = [Message("user", (*pictures, text))]
         if self.system:
             turns.insert(0, Message("system", (self.system,)))
         return Request(tuple(turns), self.sampling, self.max_tokens)

@@ -27,6 +27,13 @@ Question = Annotated[
     list[str] | None,
     typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
 ]
+Each = Annotated[bool, typer.Option("--each", help="Ask about each picture by itself.")]
+Together = Annotated[bool, typer.Option("--together", help="Ask about all pictures at once.")]
+FilesFrom = Annotated[
+    str | None,
+    typer.Option("--files-from", metavar="FILE|-", help="Names of pictures, one a line, to be asked about one by one."),
+]
+Null = Annotated[bool, typer.Option("-0", "--null", help="In that list a NUL ends a name, as find -print0 writes it.")]
 System = Annotated[
     str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
 ]

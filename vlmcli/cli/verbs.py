@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,16 +18,21 @@ import typer
 from vlmcli import records
 from vlmcli.cli import options
 from vlmcli.errors import Exit, ModelError, NativeError, SourceError, UsageError, VlmError
-from vlmcli.settings import Settings
+from vlmcli.settings import Settings, debugging
 from vlmcli.settings import load as load_settings
+from vlmcli.sources import Source, expand
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
-from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Picture, Runner, Sampling, run
+from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine
 
 MAX_TOKENS = 512
+MAX_TOGETHER = 8
+"""Pictures that are asked about at once without a word."""
+WINDOW = 16
+"""Requests that are under way or wait, with their pictures in memory."""
 
 log = logging.getLogger("vlmcli")
 log.addHandler(logging.NullHandler())
@@ -38,6 +44,10 @@ def ask(
         typer.Argument(metavar="PICTURES QUESTION", help="The last word is the question.", show_default=False),
     ],
     questions: options.Question = None,
+    each: options.Each = False,
+    together: options.Together = False,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
     model: options.Model = None,
     mmproj: options.Mmproj = None,
     chat_template: options.ChatTemplate = None,
@@ -53,36 +63,119 @@ def ask(
     gpu_layers: options.GpuLayers = None,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Answer a question about a picture, or about several together.
+    """Answer a question about a picture, about several together, or about each.
 
     vlm ask photo.jpg "what is this?"
 
     vlm ask -q "what is this?" -q "which colours?" before.jpg after.jpg
+
+    vlm ask ~/Pictures "is there a cat? yes or no"
     """
     set_verbosity(verbose)
-    paths, asked = pictures_and_questions(words, questions)
+    names, asked = pictures_and_questions(words, questions, files_from)
     sampling, limit = sampling_of(sample, temperature, seed, max_tokens)
-    tasks = [Ask(question, system, sampling, limit) for question in asked]
     settings = load_settings(
         {"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers}
     )
-    from vlmcli import images
-
     with Ui() as ui:
+        files = None
+        jobs = [Job(Ask(question), ()) for question in asked]
         try:
+            found, context = named_pictures(names, files_from, null)
+            tasks = [Ask(question, context, system, sampling, limit) for question in asked]
+            jobs = [Job(task, group) for group in grouped(found, each=each, together=together) for task in tasks]
             files = find_model(settings, chat_template or "")
             if files.card.notice:
                 ui.say(files.card.notice)
             with opened(files, settings, ui) as engine:
-                # While the model loads.
-                pictures = [images.load(Path(expand(path)), source=path) for path in paths]
-                failed = answer_all(ui, engine, tasks, pictures, files, json=json, stats=stats)
+                failed = answer_all(ui, engine, jobs, files, json=json, stats=stats)
         except (ModelError, SourceError) as error:
-            for task in tasks if json else ():
-                ui.line(records.json_line(task.result(paths, error, settings.model)))
+            for job in jobs if json else ():
+                sources = job.names or names
+                ui.line(records.json_line(job.task.result(sources, error, files.name if files else settings.model)))
             raise
     if failed is not None:
         raise typer.Exit(int(failed))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One question about one group of pictures."""
+
+    task: Ask
+    pictures: tuple[Source, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """What the pictures are called."""
+        return [source.name for source in self.pictures]
+
+
+def named_pictures(names: Sequence[str], files_from: str | None, null: bool) -> tuple[list[Source], str]:
+    """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
+    from vlmcli import sources
+
+    if null and files_from is None:
+        raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
+    if names.count("-") + (files_from == "-") > 1:
+        raise UsageError("stdin is asked for twice", "give one of the two a file")
+    piped = _stdin() if "-" in names or files_from == "-" else b""
+    found: list[Source] = []
+    context = ""
+    for name in names:
+        if name != "-":
+            found.extend(sources.find([name]))
+        elif (text := _text(piped)) is not None:
+            context = text.strip()
+        else:
+            found.append(sources.Source("-", piped))
+    if files_from is not None:
+        data = piped if files_from == "-" else _list_file(files_from)
+        listed = sources.split_list(data, null)
+        if not listed and not found:
+            raise SourceError(f"{files_from}: a list without names", "check how it was made")
+        found.extend(sources.find((), listed))
+    if not found:
+        raise UsageError("there is no picture in the command, only text on stdin", "name a picture before the question")
+    return found, context
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
+    data = sys.stdin.buffer.read()
+    if not data:
+        raise SourceError("-: nothing came on stdin", "check the command before the pipe")
+    return data
+
+
+def _text(data: bytes) -> str | None:
+    """Bytes as text, or None where they are a file of some other kind."""
+    try:
+        return data.decode() if b"\0" not in data and not data.startswith(b"%PDF-") else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _list_file(name: str) -> bytes:
+    try:
+        return Path(expand(name)).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
+
+
+def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
+    """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
+    if each and together:
+        raise UsageError("--each and --together exclude one another", "leave one out")
+    if each or (not together and any(source.expanded for source in found)):
+        return [(source,) for source in found]
+    if len(found) > MAX_TOGETHER and not together:
+        raise UsageError(
+            f"{len(found)} pictures would be asked about at once",
+            "--each asks about one after another; --together, if you do mean all at once",
+        )
+    return [tuple(found)]
 
 
 def set_verbosity(level: int) -> None:
@@ -93,14 +186,16 @@ def set_verbosity(level: int) -> None:
         logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
 
 
-def pictures_and_questions(words: Sequence[str], questions: Sequence[str] | None) -> tuple[list[str], list[str]]:
+def pictures_and_questions(
+    words: Sequence[str], questions: Sequence[str] | None, files_from: str | None = None
+) -> tuple[list[str], list[str]]:
     """Which words are pictures and which the question: the last, unless there is a -q."""
     if questions:
         asked = [question.strip() for question in questions]
         paths = list(words)
     else:
         *paths, last = words
-        if not paths:
+        if not paths and files_from is None:
             if _is_file(last):
                 raise UsageError(f"there is no question about {last}", f'ask one: vlm ask {last} "what is this?"')
             raise UsageError(
@@ -167,11 +262,6 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
     return store.resolve(expand(settings.model), expand(settings.mmproj), expand(chat_template), demo.FILES)
 
 
-def expand(word: str) -> str:
-    """A word with the `~` before it replaced, where a shell has not."""
-    return os.path.expanduser(word)  # noqa: PTH111 - Path's raises when there is no such user
-
-
 @contextmanager
 def opened(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards."""
@@ -202,31 +292,44 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
 
 
 def answer_all(
-    ui: Ui,
-    runner: Runner,
-    tasks: Sequence[Ask],
-    pictures: Sequence[Picture],
-    files: ModelFiles,
-    *,
-    json: bool,
-    stats: bool,
+    ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool
 ) -> Exit | None:
-    """Run the tasks over the same pictures and show each outcome in order. Returns an exit code when some failed."""
-    sources = [picture.source for picture in pictures]
-    streaming = len(tasks) == 1 and not json
+    """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
+    several_groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
+    streaming = len(jobs) == 1 and not several_groups and not json
+    several_questions = len({job.task.question for job in jobs}) > 1
     outcomes: dict[int, Answer | VlmError] = {}
+    submitted: list[int] = []
     errors: list[VlmError] = []
+    unsure = False
     shown = 0
 
-    def show(number: int, outcome: Answer | VlmError) -> None:
-        result = tasks[number].result(sources, outcome, files.name)
+    def requests() -> Iterator[Request]:
+        """Pictures are read when there is room for their request; one that cannot be read is an outcome."""
+        last: tuple[Source, ...] = ()
+        pictures: list[Picture] | SourceError = []
+        for number, job in enumerate(jobs):
+            if job.pictures != last:
+                last = job.pictures
+                try:
+                    pictures = [source.load() for source in job.pictures]
+                except SourceError as error:
+                    pictures = error
+            if isinstance(pictures, SourceError):
+                outcomes[number] = pictures
+            else:
+                submitted.append(number)
+                yield job.task.request(pictures)
+
+    def show(job: Job, outcome: Answer | VlmError) -> None:
+        result = job.task.result(job.names, outcome, files.name)
         if isinstance(outcome, VlmError):
             if ui.streaming:
                 ui.end_stream()
-            if (
-                not errors or errors[-1] is not outcome
-            ):  # a model that cannot be loaded is one error, not one a question
-                if len(tasks) > 1 and not isinstance(outcome, ModelError):
+            if not errors or errors[-1] is not outcome:  # one picture that fails is one error, not one a question
+                if debugging():
+                    traceback.print_exception(outcome)
+                if several_questions and not isinstance(outcome, ModelError | SourceError):
                     ui.say(f"{result.question}:")
                 ui.error(outcome)
             errors.append(outcome)
@@ -236,32 +339,41 @@ def answer_all(
             if streaming:
                 ui.end_stream()
             else:
-                ui.line(records.line(result, (" ".join(sources), result.question)))
+                fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
+                ui.line(records.line(result, fields))
         if isinstance(outcome, Answer):
             if outcome.finish_reason == "length":
                 count = outcome.usage.answer_tokens
                 tokens = "token" if count == 1 else "tokens"
-                ui.say(f"the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
+                about = f"{' '.join(job.names)}: " if several_groups else ""
+                ui.say(f"{about}the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
             if stats:
                 ui.stats(outcome)
 
-    requests = [task.request(pictures) for task in tasks]
-    for number, event in run(runner, requests, window=len(requests)):
+    def show_next() -> None:
+        nonlocal shown, unsure
+        while shown in outcomes:
+            outcome = outcomes.pop(shown)
+            show(jobs[shown], outcome)
+            unsure |= (
+                bool(files.card.unsure) and isinstance(outcome, Answer) and outcome.text.strip() == files.card.unsure
+            )
+            shown += 1
+
+    for number, event in run(runner, requests(), window=WINDOW):
         if isinstance(event, Delta):
             if streaming:
                 ui.stream(event)
         elif isinstance(event, Done | Failed):
-            outcomes[number] = event.answer if isinstance(event, Done) else event.error
-            while shown in outcomes:
-                show(shown, outcomes[shown])
-                shown += 1
+            outcomes[submitted[number]] = event.answer if isinstance(event, Done) else event.error
+            show_next()
         else:
             ui.progress(event)
-    texts = {outcome.text.strip() for outcome in outcomes.values() if isinstance(outcome, Answer)}
-    if files.card.unsure and files.card.unsure in texts:
+    show_next()
+    if unsure:
         ui.say(files.card.unsure_hint)
     if not errors:
         return None
-    if len(errors) < len(tasks):
+    if len(errors) < len(jobs):
         return Exit.SOME_FAILED
     return next((error.exit_code for error in errors if isinstance(error, NativeError)), errors[0].exit_code)

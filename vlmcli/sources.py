@@ -1,0 +1,154 @@
+"""Words become `Source`s: each names one picture, not yet read.
+
+    path · path#N (a frame, a page) · folder · glob · file:// · data: · the bytes of stdin
+
+Nothing is decoded here; the pages of a PDF are counted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
+
+from vlmcli.errors import SourceError
+from vlmcli.values import Picture
+
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff", ".pdf")
+)
+"""Of the files in a folder that are taken for pictures."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One picture somebody has named.
+
+    Attributes:
+        name: for messages and records: the word itself, or what it was expanded to.
+        file: where it is, or its bytes.
+        frame: of an animation or a PDF, from 1; 0 for the first or only one.
+        expanded: by this module, from a folder, a glob, a list or a PDF; such pictures are asked about one by one.
+    """
+
+    name: str
+    file: Path | bytes
+    frame: int = 0
+    expanded: bool = False
+
+    def load(self) -> Picture:
+        """Its pixels. Raises SourceError, which names it."""
+        from vlmcli import images  # not needed for a page of help
+
+        return images.load(self.file, self.name, self.frame)
+
+
+def find(words: Iterable[str], listed: Iterable[str] = ()) -> Iterator[Source]:
+    """What words of the command line mean, and then the names of a list, which are taken as they are.
+
+    Raises SourceError where a folder has no pictures, or a glob no matches. A file that is not there is an error when
+    it is loaded, so that the others are not lost.
+    """
+    for word in words:
+        yield from _word(word)
+    for name in listed:
+        for source in _file(name, Path(name)):
+            yield replace(source, expanded=True)
+
+
+def expand(word: str) -> str:
+    """A word with the `~` before it replaced, where a shell has not."""
+    return os.path.expanduser(word)  # noqa: PTH111 - Path's raises when there is no such user
+
+
+def _word(word: str) -> Iterator[Source]:
+    if word.startswith("data:"):
+        yield Source(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
+        return
+    if word.startswith("file:"):
+        yield from _file(word, Path(unquote(urlsplit(word).path)))
+        return
+    path = Path(expand(word))
+    if _is(path, "dir"):
+        yield from _folder(word, path)
+    elif re.search(r"[*?[]", word) and not _is(path, "exists"):
+        yield from _glob(word)
+    else:
+        yield from _file(word, path)
+
+
+def _is(path: Path, what: str) -> bool:
+    try:
+        return bool(getattr(path, "is_dir" if what == "dir" else "exists")())
+    except (OSError, ValueError):  # too long to be a name
+        return False
+
+
+def _file(name: str, path: Path) -> Iterator[Source]:
+    """A file, or one frame of it; a PDF of several pages as its pages."""
+    numbered = re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", str(path))
+    if numbered and not _is(path, "exists"):
+        yield Source(name, Path(numbered[1]), int(numbered[2]))
+        return
+    pages = 1
+    if path.suffix.lower() == ".pdf" and _is(path, "exists"):
+        from vlmcli import images
+
+        try:
+            pages = images.frames(path, name)
+        except SourceError:  # it is said when it is loaded
+            pages = 1
+    if pages == 1:
+        yield Source(name, path)
+    for page in range(1, pages + 1) if pages > 1 else ():
+        yield Source(f"{name}#{page}", path, page, expanded=True)
+
+
+def _folder(word: str, path: Path) -> Iterator[Source]:
+    """The pictures below a folder, by name; what is hidden is left out."""
+    found = False
+    for here, folders, files in os.walk(path):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        for file in sorted(files):
+            if file.startswith(".") or os.path.splitext(file)[1].lower() not in SUFFIXES:  # noqa: PTH122
+                continue
+            found = True
+            name = os.path.join(word, os.path.relpath(os.path.join(here, file), path))  # noqa: PTH118 - keeps the word
+            for source in _file(name, Path(here, file)):
+                yield replace(source, expanded=True)
+    if not found:
+        raise SourceError(f"{word}: a folder without pictures", "name one that has some")
+
+
+def _glob(word: str) -> Iterator[Source]:
+    found = sorted(glob.glob(expand(word), recursive=True))  # noqa: PTH207 - Path's takes no absolute patterns
+    files = [name for name in found if not _is(Path(name), "dir")]
+    if not files:
+        raise SourceError(f"{word}: no file has such a name", "check the pattern")
+    for name in files:
+        for source in _file(name, Path(name)):
+            yield replace(source, expanded=True)
+
+
+def _data(uri: str) -> bytes:
+    """The bytes of a data URI (RFC 2397)."""
+    head, comma, body = uri.partition(",")
+    try:
+        if not comma:
+            raise ValueError("no comma")
+        return base64.b64decode(unquote(body), validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except (ValueError, binascii.Error) as error:
+        raise SourceError(f"{uri[:40]}…: not a data URI ({error})", "check how it was made") from None
+
+
+def split_list(data: bytes, null: bool) -> list[str]:
+    """The names of a list: one a line, or before each NUL; bytes that are not UTF-8 are kept."""
+    text = os.fsdecode(data)
+    names = text.split("\0") if null else [line.removesuffix("\r") for line in text.split("\n")]
+    return [name for name in names if name]
