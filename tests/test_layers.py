@@ -12,7 +12,7 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 
 LAYER = {
     "errors": 0, "values": 0,
-    "settings": 1, "images": 1, "sources": 2, "gguf": 1, "demo": 1,
+    "settings": 1, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
@@ -31,7 +31,8 @@ ALLOWED = {
     "values": {"errors"},
     "settings": {"errors", "values"},
     "images": {"errors", "values"},
-    "sources": {"errors", "values", "images"},
+    "fetch": {"errors", ""},
+    "sources": {"errors", "values", "images", "fetch"},
     "gguf": {"errors", "values"},
     "demo": {"errors", "values"},
     "demo/scenes": {"demo"},

@@ -1,8 +1,8 @@
 """Words become `Source`s: each names one picture, not yet read.
 
-    path · path#N (a frame, a page) · folder · glob · file:// · data: · the bytes of stdin
+    path · path#N (a frame, a page) · folder · glob · file:// · http:// · https:// · data: · the bytes of stdin
 
-Nothing is decoded here; the pages of a PDF are counted.
+Nothing is decoded or fetched here; the pages of a PDF are counted.
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True)
+class Url:
+    """Where a picture is to be fetched, perhaps from this machine or network."""
+
+    address: str
+    allow_local: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """One picture somebody has named.
 
@@ -38,27 +46,30 @@ class Source:
     """
 
     name: str
-    file: Path | bytes
+    file: Path | bytes | Url
     frame: int = 0
     expanded: bool = False
 
     def load(self) -> Picture:
         """Its pixels. Raises SourceError, which names it."""
-        from vlmcli import images  # not needed for a page of help
+        from vlmcli import fetch, images  # not needed for a page of help
 
-        return images.load(self.file, self.name, self.frame)
+        found = self.file
+        if isinstance(found, Url):
+            found = fetch.get(found.address, found.allow_local)
+        return images.load(found, self.name, self.frame)
 
 
-def find(words: Iterable[str], listed: Iterable[str] = ()) -> Iterator[Source]:
-    """What words of the command line mean, and then the names of a list, which are taken as they are.
+def find(words: Iterable[str], listed: Iterable[str] = (), allow_local: bool = False) -> Iterator[Source]:
+    """What words of the command line mean, and then the names of a list, which are files or addresses.
 
     Raises SourceError where a folder has no pictures, or a glob no matches. A file that is not there is an error when
     it is loaded, so that the others are not lost.
     """
     for word in words:
-        yield from _word(word)
+        yield from _word(word, allow_local)
     for name in listed:
-        for source in _file(name, Path(name)):
+        for source in _url(name, allow_local) if _is_url(name) else _file(name, Path(name)):
             yield replace(source, expanded=True)
 
 
@@ -67,7 +78,21 @@ def expand(word: str) -> str:
     return os.path.expanduser(word)  # noqa: PTH111 - Path's raises when there is no such user
 
 
-def _word(word: str) -> Iterator[Source]:
+def _is_url(word: str) -> bool:
+    return word[:8].lower().startswith(("http://", "https://"))
+
+
+def _url(word: str, allow_local: bool) -> Iterator[Source]:
+    """An address, and perhaps the frame or page that is meant after a `#`."""
+    address, _, frame = word.partition("#")
+    number = int(frame) if re.fullmatch("[1-9][0-9]{0,5}", frame) else 0
+    yield Source(word, Url(address, allow_local), number)
+
+
+def _word(word: str, allow_local: bool) -> Iterator[Source]:
+    if _is_url(word):
+        yield from _url(word, allow_local)
+        return
     if word.startswith("data:"):
         yield Source(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
         return

@@ -34,6 +34,9 @@ FilesFrom = Annotated[
     typer.Option("--files-from", metavar="FILE|-", help="Names of pictures, one a line, to be asked about one by one."),
 ]
 Null = Annotated[bool, typer.Option("-0", "--null", help="In that list a NUL ends a name, as find -print0 writes it.")]
+AllowLocalUrls = Annotated[
+    bool, typer.Option("--allow-local-urls", help="Fetch from addresses of this machine and network, too.")
+]
 System = Annotated[
     str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
 ]

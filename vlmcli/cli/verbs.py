@@ -48,6 +48,7 @@ def ask(
     together: options.Together = False,
     files_from: options.FilesFrom = None,
     null: options.Null = False,
+    allow_local_urls: options.AllowLocalUrls = False,
     model: options.Model = None,
     mmproj: options.Mmproj = None,
     chat_template: options.ChatTemplate = None,
@@ -81,7 +82,7 @@ def ask(
         files = None
         jobs = [Job(Ask(question), ()) for question in asked]
         try:
-            found, context = named_pictures(names, files_from, null)
+            found, context = named_pictures(names, files_from, null, allow_local_urls)
             tasks = [Ask(question, context, system, sampling, limit) for question in asked]
             jobs = [Job(task, group) for group in grouped(found, each=each, together=together) for task in tasks]
             files = find_model(settings, chat_template or "")
@@ -111,7 +112,9 @@ class Job:
         return [source.name for source in self.pictures]
 
 
-def named_pictures(names: Sequence[str], files_from: str | None, null: bool) -> tuple[list[Source], str]:
+def named_pictures(
+    names: Sequence[str], files_from: str | None, null: bool, allow_local_urls: bool
+) -> tuple[list[Source], str]:
     """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
     from vlmcli import sources
 
@@ -124,7 +127,7 @@ def named_pictures(names: Sequence[str], files_from: str | None, null: bool) -> 
     context = ""
     for name in names:
         if name != "-":
-            found.extend(sources.find([name]))
+            found.extend(sources.find([name], allow_local=allow_local_urls))
         elif (text := _text(piped)) is not None:
             context = text.strip()
         else:
@@ -134,7 +137,7 @@ def named_pictures(names: Sequence[str], files_from: str | None, null: bool) -> 
         listed = sources.split_list(data, null)
         if not listed and not found:
             raise SourceError(f"{files_from}: a list without names", "check how it was made")
-        found.extend(sources.find((), listed))
+        found.extend(sources.find((), listed, allow_local_urls))
     if not found:
         raise UsageError("there is no picture in the command, only text on stdin", "name a picture before the question")
     return found, context
