@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmcli.errors import VlmError
 from vlmcli.values import Answer, Message, Picture, Request, Result, Sampling
+
+PROMPTS = {
+    "caption": "Describe this image in one sentence.",
+    "describe": "Describe this image in detail.",
+    "describe short": "Describe this image briefly, in two or three sentences.",
+    "describe long": "Describe this image in detail: what is in it, where, how it looks, and any text in it.",
+    "describe focus": "Describe this image. Say above all something about this: {focus}",
+    "ocr plain": "Write down all text in this image, exactly as it is, line by line, and nothing else.",
+    "ocr markdown": "Write down all text in this image as Markdown, with headings, lists and tables, and nothing else.",
+}
+"""What the verbs ask; a model's card may have others."""
+
+
+def prompt(name: str, own: Mapping[str, str], **slots: str) -> str:
+    """A verb's prompt: the model's own, or that of `PROMPTS`."""
+    return own.get(name, PROMPTS[name]).format(**slots)
 
 
 @dataclass(frozen=True)
@@ -19,6 +35,8 @@ class Ask:
     system: str = ""
     sampling: Sampling = Sampling()
     max_tokens: int = 512
+    end_loops: bool = False
+    """For transcripts, in which small models lose themselves."""
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""
@@ -26,7 +44,7 @@ class Ask:
         turns = [Message("user", (*pictures, text))]
         if self.system:
             turns.insert(0, Message("system", (self.system,)))
-        return Request(tuple(turns), self.sampling, self.max_tokens)
+        return Request(tuple(turns), self.sampling, self.max_tokens, end_loops=self.end_loops)
 
     def result(self, sources: Sequence[str], outcome: Answer | VlmError, model: str) -> Result:
         """What came of it, for people and records."""

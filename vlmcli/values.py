@@ -6,7 +6,7 @@ server) knows nothing else about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from vlmcli.errors import VlmError
 
 Role = Literal["system", "user", "assistant"]
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "loop"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,21 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One question to a model about at least one picture."""
+    """One question to a model about at least one picture.
+
+    Attributes:
+        messages: the turns so far; the last is the user's.
+        sampling: how tokens are picked.
+        max_tokens: of the answer.
+        stop: strings that end the answer, and are not part of it.
+        end_loops: end an answer that only repeats itself, with finish reason "loop".
+    """
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    end_loops: bool = False
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -251,6 +260,7 @@ class Card:
         unsure_hint: one line for stderr after that answer: what to do.
         chat_template: a Jinja template that replaces the file's own, or None.
         stop: strings that end an answer, for models that have no end-of-turn token.
+        prompts: instead of those of `tasks.PROMPTS`, by their names.
     """
 
     about: tuple[str, ...] = ()
@@ -259,6 +269,7 @@ class Card:
     unsure_hint: str = ""
     chat_template: str | None = None
     stop: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

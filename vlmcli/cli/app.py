@@ -22,7 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(no_args_is_help=True)(verbs.ask)
+for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr):
+    app.command(no_args_is_help=True)(verb)
 app.command()(manage.show)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Annotated
 
 import typer
@@ -37,6 +38,23 @@ Null = Annotated[bool, typer.Option("-0", "--null", help="In that list a NUL end
 AllowLocalUrls = Annotated[
     bool, typer.Option("--allow-local-urls", help="Fetch from addresses of this machine and network, too.")
 ]
+
+
+class Size(str, Enum):
+    """How much is said."""
+
+    SHORT, LONG = "short", "long"
+
+
+class Layout(str, Enum):
+    """How text is written down."""
+
+    PLAIN, MARKDOWN = "plain", "markdown"
+
+
+Length = Annotated[Size | None, typer.Option("--length", help="How much to say.")]
+Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="What to say most about.")]
+LayoutOption = Annotated[Layout, typer.Option("--layout", help="Bare lines, or headings, lists and tables.")]
 System = Annotated[
     str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
 ]

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -21,9 +21,9 @@ from vlmcli.errors import Exit, ModelError, NativeError, SourceError, UsageError
 from vlmcli.settings import Settings, debugging
 from vlmcli.settings import load as load_settings
 from vlmcli.sources import Source, expand
-from vlmcli.tasks import Ask
+from vlmcli.tasks import Ask, prompt
 from vlmcli.ui import Ui
-from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
+from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine
@@ -72,28 +72,178 @@ def ask(
 
     vlm ask ~/Pictures "is there a cat? yes or no"
     """
-    set_verbosity(verbose)
     names, asked = pictures_and_questions(words, questions, files_from)
-    sampling, limit = sampling_of(sample, temperature, seed, max_tokens)
-    settings = load_settings(
-        {"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers}
-    )
+    answer(
+        lambda _: asked,
+        Named(names, files_from, null, allow_local_urls, each=each, together=together),
+        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+    )  # fmt: skip
+
+
+def caption(
+    words: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
+    allow_local_urls: options.AllowLocalUrls = False,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    chat_template: options.ChatTemplate = None,
+    system: options.System = "",
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    seed: options.Seed = None,
+    max_tokens: options.MaxTokens = None,
+    json: options.Json = False,
+    stats: options.Stats = False,
+    ctx: options.Ctx = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Say in one sentence what each picture shows.
+
+    vlm caption photo.jpg
+
+    vlm caption ~/Pictures --json
+    """
+    set_verbosity(verbose)
+    answer(
+        lambda card: [prompt("caption", card.prompts)],
+        Named(words or (), files_from, null, allow_local_urls, each=True),
+        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+    )  # fmt: skip
+
+
+def describe(
+    words: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
+    length: options.Length = None,
+    focus: options.Focus = "",
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
+    allow_local_urls: options.AllowLocalUrls = False,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    chat_template: options.ChatTemplate = None,
+    system: options.System = "",
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    seed: options.Seed = None,
+    max_tokens: options.MaxTokens = None,
+    json: options.Json = False,
+    stats: options.Stats = False,
+    ctx: options.Ctx = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Describe each picture.
+
+    vlm describe --length short photo.jpg
+
+    vlm describe --focus "the people's clothes" photo.jpg
+    """
+    set_verbosity(verbose)
+    if length and focus.strip():
+        raise UsageError("--length and --focus exclude one another", "leave one out")
+    name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
+    answer(
+        lambda card: [prompt(name, card.prompts, focus=focus.strip())],
+        Named(words or (), files_from, null, allow_local_urls, each=True),
+        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+    )  # fmt: skip
+
+
+def ocr(
+    words: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
+    layout: options.LayoutOption = options.Layout.PLAIN,
+    files_from: options.FilesFrom = None,
+    null: options.Null = False,
+    allow_local_urls: options.AllowLocalUrls = False,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    chat_template: options.ChatTemplate = None,
+    system: options.System = "",
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    seed: options.Seed = None,
+    max_tokens: options.MaxTokens = None,
+    json: options.Json = False,
+    stats: options.Stats = False,
+    ctx: options.Ctx = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Write down the text in each picture.
+
+    vlm ocr letter.pdf
+
+    vlm ocr --layout markdown scan.png > scan.md
+    """
+    set_verbosity(verbose)
+    answer(
+        lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
+        Named(words or (), files_from, null, allow_local_urls, each=True),
+        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats, end_loops=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a command says of its pictures."""
+
+    names: Sequence[str]
+    files_from: str | None
+    null: bool
+    allow_local_urls: bool
+    each: bool = False
+    together: bool = False
+
+
+def settings_of(
+    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None
+) -> Settings:
+    """The settings with a command's flags."""
+    return load_settings({"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers})
+
+
+def answer(
+    questions: Callable[[Card], Sequence[str]],
+    named: Named,
+    settings: Settings,
+    chat_template: str,
+    system: str,
+    sampling: tuple[Sampling, int],
+    *,
+    json: bool,
+    stats: bool,
+    end_loops: bool = False,
+) -> None:
+    """Ask a model's questions about the pictures that were named, and show what comes of it.
+
+    Raises typer.Exit with the code of some or all failing.
+    """
     with Ui() as ui:
         files = None
-        jobs = [Job(Ask(question), ()) for question in asked]
+        jobs = [Job(Ask(question), ()) for question in questions(Card())]
         try:
-            found, context = named_pictures(names, files_from, null, allow_local_urls)
-            tasks = [Ask(question, context, system, sampling, limit) for question in asked]
-            jobs = [Job(task, group) for group in grouped(found, each=each, together=together) for task in tasks]
-            files = find_model(settings, chat_template or "")
+            found, context = named_pictures(named)
+            files = find_model(settings, chat_template)
+            tasks = [Ask(q, context, system, *sampling, end_loops) for q in questions(files.card)]
+            groups = grouped(found, each=named.each, together=named.together)
+            jobs = [Job(task, group) for group in groups for task in tasks]
             if files.card.notice:
                 ui.say(files.card.notice)
             with opened(files, settings, ui) as engine:
                 failed = answer_all(ui, engine, jobs, files, json=json, stats=stats)
         except (ModelError, SourceError) as error:
             for job in jobs if json else ():
-                sources = job.names or names
-                ui.line(records.json_line(job.task.result(sources, error, files.name if files else settings.model)))
+                name = files.name if files else settings.model
+                ui.line(records.json_line(job.task.result(job.names or list(named.names), error, name)))
             raise
     if failed is not None:
         raise typer.Exit(int(failed))
@@ -112,13 +262,12 @@ class Job:
         return [source.name for source in self.pictures]
 
 
-def named_pictures(
-    names: Sequence[str], files_from: str | None, null: bool, allow_local_urls: bool
-) -> tuple[list[Source], str]:
+def named_pictures(named: Named) -> tuple[list[Source], str]:
     """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
     from vlmcli import sources
 
-    if null and files_from is None:
+    names, files_from = named.names, named.files_from
+    if named.null and files_from is None:
         raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
     if names.count("-") + (files_from == "-") > 1:
         raise UsageError("stdin is asked for twice", "give one of the two a file")
@@ -127,19 +276,20 @@ def named_pictures(
     context = ""
     for name in names:
         if name != "-":
-            found.extend(sources.find([name], allow_local=allow_local_urls))
+            found.extend(sources.find([name], allow_local=named.allow_local_urls))
         elif (text := _text(piped)) is not None:
             context = text.strip()
         else:
             found.append(sources.Source("-", piped))
     if files_from is not None:
         data = piped if files_from == "-" else _list_file(files_from)
-        listed = sources.split_list(data, null)
+        listed = sources.split_list(data, named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: a list without names", "check how it was made")
-        found.extend(sources.find((), listed, allow_local_urls))
+        found.extend(sources.find((), listed, named.allow_local_urls))
     if not found:
-        raise UsageError("there is no picture in the command, only text on stdin", "name a picture before the question")
+        what = ", only text on stdin" if context else ""
+        raise UsageError(f"there is no picture in the command{what}", "name one")
     return found, context
 
 
@@ -345,6 +495,9 @@ def answer_all(
                 fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
                 ui.line(records.line(result, fields))
         if isinstance(outcome, Answer):
+            if outcome.finish_reason == "loop":
+                about = f"{' '.join(job.names)}: " if several_groups else ""
+                ui.say(f"{about}the answer only repeated itself, and was ended")
             if outcome.finish_reason == "length":
                 count = outcome.usage.answer_tokens
                 tokens = "token" if count == 1 else "tokens"

@@ -19,6 +19,13 @@ CARD = Card(
     notice=NOTICE,
     unsure="I don't know.",
     unsure_hint="for photographs take a real model: -m FILE.gguf, see docs/models.md (vlm pull will fetch one, later)",
+    prompts={
+        "describe short": "Describe this image.",
+        "describe long": "Describe this image in detail.",
+        "describe focus": "Describe this image in detail.",
+        "ocr plain": "Read the text in this image.",
+        "ocr markdown": "Read the text in this image.",
+    },
 )
 
 FILES = ModelFiles("demo", _FOLDER / "demo.gguf", _FOLDER / "mmproj-demo.gguf", CARD)

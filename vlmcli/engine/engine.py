@@ -22,7 +22,7 @@ from vlmcli.engine import sampling
 from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
-from vlmcli.engine.stream import TextStream
+from vlmcli.engine.stream import TextStream, loops
 from vlmcli.engine.template import ChatTemplate, begins_with, parts
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
 from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, RequestError, VlmError
@@ -593,6 +593,8 @@ class Engine:
             self._finish(job, "stop")
         elif job.answered >= job.request.max_tokens or job.ticket.full:
             self._finish(job, "length")
+        elif job.request.end_loops and job.answered % 16 == 0 and loops(job.stream.text):
+            self._finish(job, "loop")
         else:
             self._scheduler.picked(job.ticket, token)
 

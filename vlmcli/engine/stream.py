@@ -47,6 +47,21 @@ class TextStream:
         return shown
 
 
+LOOP = 400
+"""Characters that must be repetition, eight times at least, before an answer is taken to have lost itself in a loop."""
+
+
+def loops(text: str) -> bool:
+    """Whether a text ends in nothing but repetitions of at most 160 characters."""
+    if len(text) < LOOP:
+        return False
+    for period in range(1, 161):
+        span = max(LOOP, 8 * period) - period
+        if len(text) >= span + period and text[-span:] == text[-span - period : -period]:
+            return True
+    return False
+
+
 def _overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that is a beginning of `stop`."""
     return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)
