@@ -12,7 +12,7 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 
 LAYER = {
     "errors": 0, "values": 0,
-    "settings": 1, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
+    "settings": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
@@ -22,7 +22,7 @@ LAYER = {
     "tasks": 7, "records": 7,
     "ui": 8,
     "cli/options": 9, "cli/verbs": 10, "cli/manage": 11, "cli/app": 12, "cli": 9, "bench": 13,
-    "bench/pairs": 9, "bench/contestant": 12, "bench/__main__": 13, "__main__": 14, "": 0,
+    "bench/pairs": 9, "bench/contestant": 12, "bench/fuzz": 13, "bench/__main__": 13, "__main__": 14, "": 0,
 }  # fmt: skip
 
 # What a module may import of this package, where that is less than all layers below it.
@@ -30,7 +30,8 @@ ALLOWED = {
     "errors": set(),
     "values": {"errors"},
     "settings": {"errors", "values"},
-    "images": {"errors", "values"},
+    "images": {"errors", "values", "pdf"},
+    "pdf": {"errors"},
     "fetch": {"errors", ""},
     "sources": {"errors", "values", "images", "fetch"},
     "gguf": {"errors", "values"},
@@ -54,9 +55,9 @@ ALLOWED = {
 
 ONE_FILE = {
     "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
-    "PIL": {"images", "bench/__main__", "demo"},
-    "pillow_heif": {"images"},
-    "pypdfium2": {"images"},
+    "PIL": {"images", "bench/__main__", "bench/fuzz", "demo"},
+    "pillow_heif": {"images", "bench/fuzz"},
+    "pypdfium2": {"pdf", "bench/fuzz"},
     "numpy": {"images", "bench", "engine", "demo"},
     "jinja2": {"engine/template"},
     "rich": {"ui"},

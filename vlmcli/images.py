@@ -19,13 +19,12 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
-from typing import Any
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from vlmcli import pdf
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
@@ -44,6 +43,9 @@ Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
 assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged tags; what cannot be read is an error anyway
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 log = logging.getLogger("vlmcli.images")
 
 
@@ -91,8 +93,7 @@ def frames(path: Path, source: str = "") -> int:
     source = source or str(path)
     if kind(path, source) != "PDF":
         return 1
-    with _document(path, source) as document:
-        return len(document)
+    return pdf.count(path, source)
 
 
 def kind(file: Path | bytes, source: str) -> str:
@@ -145,7 +146,8 @@ def _pixels(file: Path | bytes, source: str, frame: int) -> Image.Image:
     """The file's picture: upright, RGB."""
     what = kind(file, source)
     if what == "PDF":
-        return _page(file, source, frame)
+        size, pixels = pdf.page(file, source, frame, PAGE_DPI, BOUND)
+        return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
         raise SourceError(f"{source}: DICOM is not read here yet", "convert it to PNG")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -258,45 +260,3 @@ def _srgb(image: Image.Image, profile: bytes, source: str) -> Image.Image:
         return image.convert("RGB")
     assert found is not None  # it is, unless asked to work in place
     return found
-
-
-# --- PDF ---
-
-
-@contextmanager
-def _document(file: Path | bytes, source: str) -> Iterator[Any]:
-    import pypdfium2
-
-    try:
-        document = pypdfium2.PdfDocument(file)
-    except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise SourceError(f"{source}: the PDF is locked with a password", "unlock it first") from None
-        raise SourceError(
-            f"{source}: not a PDF that can be opened ({error})", "check that it opens elsewhere"
-        ) from None
-    try:
-        yield document
-    finally:
-        document.close()
-
-
-def _page(file: Path | bytes, source: str, frame: int) -> Image.Image:
-    """One page on white, at `PAGE_DPI` or as large as `BOUND` allows."""
-    with _document(file, source) as document:
-        count = len(document)
-        if not count:
-            raise SourceError(f"{source}: a PDF without pages", "get it again")
-        if not frame and count > 1:
-            raise SourceError(f"{source}: a PDF of {count} pages", f"name one: {source}#1 … {source}#{count}")
-        if frame > count:
-            raise SourceError(f"{source}: the PDF has {count} pages, no number {frame}", f"name one up to {count}")
-        page = document[max(0, frame - 1)]
-        width, height = page.get_size()
-        if not (0 < width < 1e6 and 0 < height < 1e6):
-            raise SourceError(f"{source}: a page of {width:g}x{height:g} points", "print it to another PDF")
-        scale = min(PAGE_DPI / 72, BOUND / max(width, height))
-        size = (int(width * scale), int(height * scale))
-        _check_size(source, size)
-        drawn: Image.Image = page.render(scale=scale).to_pil()
-        return drawn.convert("RGB")

@@ -1,0 +1,171 @@
+"""Damaged pictures by the thousand: `python -m vlmcli.bench.fuzz --files 20000`.
+
+A few small pictures of every format are damaged (bits flipped, bytes overwritten, cut out, doubled, cut off) and read
+in a child process of bounded memory. Whatever is not a picture or an error that names the file is counted: another
+exception, a crash, more than `--seconds`. The same seed damages the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+from typing import Any
+
+MEMORY = 2 << 30
+"""Address space of the child, in bytes; its libraries take a part of it."""
+
+
+def pictures(folder: Path) -> list[tuple[str, bytes]]:
+    """(format, a whole file of it, made in a folder), some with profiles, palettes, frames, orientation."""
+    import pillow_heif
+    import pypdfium2
+    from PIL import Image, ImageCms
+
+    pillow_heif.register_heif_opener()
+    scene = Image.effect_mandelbrot((96, 64), (-2, -1.5, 1, 1.5), 40).convert("RGB")
+    clear = scene.convert("RGBA")
+    clear.putalpha(scene.convert("L"))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    more: dict[str, Any] = {"save_all": True, "append_images": [scene.rotate(90), scene.rotate(180)]}
+    ways: list[tuple[str, Image.Image, dict[str, Any]]] = [
+        ("JPEG", scene, {"exif": exif.tobytes(), "icc_profile": profile}),
+        ("JPEG", scene, {"progressive": True}),
+        ("JPEG", scene.convert("CMYK"), {}),
+        ("MPO", scene, more),
+        ("PNG", clear, {"icc_profile": profile}),
+        ("PNG", scene.convert("P"), {"transparency": 3}),
+        ("PNG", scene, more),
+        ("GIF", scene.convert("P"), {"transparency": 3} | more),
+        ("BMP", scene, {}),
+        ("TIFF", clear, {"compression": "tiff_lzw", "icc_profile": profile}),
+        ("TIFF", scene, {"compression": "jpeg"}),
+        ("TIFF", scene.convert("1"), {"compression": "group4"}),
+        ("TIFF", scene, more),
+        ("WEBP", clear, {"lossless": True, "exif": exif.tobytes()}),
+        ("WEBP", scene, more),
+        ("AVIF", clear, {"exif": exif.tobytes()}),
+        ("HEIF", clear, {"exif": exif.tobytes()}),
+    ]
+    path = folder / "whole"
+    found = []
+    for kind, image, how in ways:
+        others = [other.copy() for other in how.get("append_images", ())]  # saving a JPEG leaves traces in the object
+        image.copy().save(path, kind, **how | {"append_images": others})
+        found.append((kind, path.read_bytes()))
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(100, 50)
+    document.save(path)
+    found.append(("PDF", path.read_bytes()))
+    scene.save(path, "PDF")
+    found.append(("PDF", path.read_bytes()))
+    return found
+
+
+def damaged(rng: Random, data: bytes) -> bytes:
+    """Data with one to eight things done to it."""
+    found = bytearray(data)
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randrange(max(1, len(found)))
+        near = rng.randrange(min(200, max(1, len(found)))) if rng.random() < 0.4 else at  # headers are at the beginning
+        match rng.randrange(7):
+            case 0 | 1:
+                found[near] ^= 1 << rng.randrange(8)
+            case 2:
+                found[near] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
+            case 3:
+                words = (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", rng.randbytes(4))
+                found[near : near + 4] = rng.choice(words)
+            case 4:
+                del found[at : at + rng.randint(1, 64)]
+            case 5:
+                found[at:at] = found[at : at + rng.randint(1, 64)]
+            case 6 if rng.random() < 0.3:
+                del found[at:]
+        if not found:
+            break
+    return bytes(found)
+
+
+def child(seed: int, first: int, last: int) -> None:
+    """Read damaged files `first` … and say of each what came of it: number, format, outcome, seconds."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    except ImportError:  # no such bound on Windows
+        sys.stderr.write("memory is not bounded here\n")
+    from vlmcli import images
+    from vlmcli.errors import SourceError
+
+    with tempfile.TemporaryDirectory(prefix="vlm-fuzz-") as folder:
+        whole, path = pictures(Path(folder)), Path(folder, "damaged")
+        for number in range(first, last):
+            rng = Random(f"{seed} {number}")
+            kind, data = whole[number % len(whole)]
+            path.write_bytes(damaged(rng, data))
+            start = time.monotonic()
+            try:
+                images.load(path, frame=rng.choice((0, 0, 2)))
+                outcome = "picture"
+            except SourceError as error:
+                outcome = "error" if str(path) in error.message and error.hint else f"unnamed: {error}"
+            except BaseException as error:
+                outcome = f"{type(error).__name__}: {error}"
+            sys.stdout.write(f"{number}\t{kind}\t{outcome!r}\t{time.monotonic() - start:.3f}\n")
+            sys.stdout.flush()
+
+
+def main() -> int:
+    """The command. Returns 1 if anything but pictures and errors came."""
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.fuzz", description=__doc__.split("\n")[0])
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=5, help="a file may take (default 5)")
+    parser.add_argument("--child", type=int, nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.seed, *options.child)
+        return 0
+    counts: Counter[tuple[str, str]] = Counter()
+    bad: list[str] = []
+    slowest, at = 0.0, 0
+    while at < options.files:
+        begun = at
+        command = [sys.executable, "-m", "vlmcli.bench.fuzz", "--seed", str(options.seed), "--child", str(at)]
+        with subprocess.Popen([*command, str(options.files)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                number, kind, outcome, seconds = line.rstrip("\n").split("\t")
+                at = int(number) + 1
+                slowest = max(slowest, float(seconds))
+                plain = outcome in ("'picture'", "'error'")
+                counts[kind, outcome.strip("'") if plain else "other"] += 1
+                if not plain:
+                    bad.append(f"file {number} ({kind}): {outcome}")
+                if float(seconds) > options.seconds:
+                    bad.append(f"file {number} ({kind}): took {seconds} s")
+        if process.returncode and at == begun:
+            parser.exit(2, f"the child ends before it begins ({process.returncode})\n")
+        if process.returncode:
+            bad.append(f"file {at}: the process ended with {process.returncode}")
+            at += 1
+    for kind in sorted({kind for kind, _ in counts}):
+        row = "  ".join(f"{what} {counts[kind, what]}" for what in ("picture", "error", "other"))
+        sys.stdout.write(f"{kind:5} {row}\n")
+    wrong = f"{len(bad)} neither a picture nor a named error"
+    sys.stdout.write(f"{options.files} files, slowest {slowest:.2f} s, {wrong}\n")
+    for line in bad[:50]:
+        sys.stdout.write(line + "\n")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
