@@ -1,11 +1,6 @@
 """A `Result` as text: a line for people and shells, an object for programs. Pure.
 
-The object, one a line with `--json`:
-
-    {"v": 1, "sources": ["a.png"], "question": "…", "model": "demo", "answer": "…", "finish_reason": "stop",
-     "usage": {"picture_tokens": 64, …}, "timings": {"load": 0.02, …}}
-
-or, in place of the last four, `"error": {"type": "SourceError", "message": "…", "hint": "…"}`.
+The object, one a line with `--json`, is described in docs/json.md.
 """
 
 from __future__ import annotations
@@ -34,7 +29,7 @@ def line(result: Result, fields: tuple[str, ...]) -> str:
 
 
 def record(result: Result) -> dict[str, Any]:
-    """The object of this module's docstring."""
+    """The object of docs/json.md."""
     head: dict[str, Any] = {
         "v": VERSION,
         "sources": list(result.sources),
