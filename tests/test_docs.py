@@ -1,5 +1,6 @@
 """What the documents say is what the command does."""
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -55,3 +56,10 @@ def test_exit_codes_and_environment_are_documented():
         assert f"| {int(code)} |" in (ROOT / "docs" / "output.md").read_text("utf-8")
     for variable in ("VLM_MODEL", "VLM_DEBUG", "VLM_CTX", "VLM_THREADS", "VLM_GPU_LAYERS"):
         assert variable in TEXT
+
+
+def test_the_page_of_commands_is_what_the_code_says():
+    spec = importlib.util.spec_from_file_location("cli_page", ROOT / "docs" / "cli.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == module.page()
