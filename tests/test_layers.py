@@ -21,7 +21,8 @@ LAYER = {
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
     "tasks": 7, "records": 7,
     "ui": 8,
-    "cli/options": 9, "cli/verbs": 10, "cli/manage": 11, "cli/app": 12, "cli": 9, "bench": 13,
+    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/verbs": 11, "cli/manage": 11,
+    "cli/app": 12, "cli": 9, "bench": 13,
     "bench/pairs": 9, "bench/contestant": 12, "bench/fuzz": 13, "bench/__main__": 13, "__main__": 14, "": 0,
 }  # fmt: skip
 

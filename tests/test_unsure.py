@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from test_cli import SCENE
 
 from fakes import ScriptedRunner
-from vlmcli.cli.verbs import answer_all
+from vlmcli.cli.asking import Job, answer_all
+from vlmcli.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
 from vlmcli.values import Card, ModelFiles
@@ -23,8 +25,10 @@ from vlmcli.values import Card, ModelFiles
 def test_the_hint_comes_once(capfd, texts, unsure, hints):
     card = Card(unsure=unsure, unsure_hint="take another")
     files = ModelFiles("m", Path("m.gguf"), Path("p.gguf"), card)
+    pictures = (Source(SCENE, Path(SCENE)),)
+    jobs = [Job(Ask("a"), pictures), Job(Ask("b"), pictures)]
     with Ui() as ui:
-        code = answer_all(ui, ScriptedRunner(texts), [Ask("a"), Ask("b")], [], files, json=True, stats=False)
+        code = answer_all(ui, ScriptedRunner(texts), jobs, files, json=True, stats=False)
     printed = capfd.readouterr()
     assert code is None
     assert printed.err.count("take another") == hints

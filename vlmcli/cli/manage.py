@@ -8,7 +8,7 @@ import typer
 
 from vlmcli import gguf
 from vlmcli.cli import options
-from vlmcli.cli.verbs import find_model
+from vlmcli.cli.asking import find_model
 from vlmcli.settings import load as load_settings
 from vlmcli.ui import Ui
 

@@ -1,38 +1,25 @@
-"""The verbs that answer: parse, load, run, show."""
+"""The verbs that answer: each says what is asked; `asking` does the rest."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Annotated
 
 import typer
 
-from vlmcli import records
 from vlmcli.cli import options
-from vlmcli.errors import Exit, ModelError, NativeError, SourceError, UsageError, VlmError
-from vlmcli.settings import Settings, debugging
+from vlmcli.cli.asking import answer
+from vlmcli.cli.naming import Named, pictures_and_questions
+from vlmcli.errors import UsageError
+from vlmcli.settings import Settings
 from vlmcli.settings import load as load_settings
-from vlmcli.sources import Source, expand
-from vlmcli.tasks import Ask, prompt
-from vlmcli.ui import Ui
-from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
-
-if TYPE_CHECKING:
-    from vlmcli.engine import Engine
+from vlmcli.tasks import prompt
+from vlmcli.values import Sampling
 
 MAX_TOKENS = 512
-MAX_TOGETHER = 8
-"""Pictures that are asked about at once without a word."""
-WINDOW = 16
-"""Requests that are under way or wait, with their pictures in memory."""
 
 log = logging.getLogger("vlmcli")
 log.addHandler(logging.NullHandler())
@@ -72,6 +59,7 @@ def ask(
 
     vlm ask ~/Pictures "is there a cat? yes or no"
     """
+    set_verbosity(verbose)
     names, asked = pictures_and_questions(words, questions, files_from)
     answer(
         lambda _: asked,
@@ -192,145 +180,6 @@ def ocr(
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Named:
-    """What a command says of its pictures."""
-
-    names: Sequence[str]
-    files_from: str | None
-    null: bool
-    allow_local_urls: bool
-    each: bool = False
-    together: bool = False
-
-
-def settings_of(
-    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None
-) -> Settings:
-    """The settings with a command's flags."""
-    return load_settings({"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers})
-
-
-def answer(
-    questions: Callable[[Card], Sequence[str]],
-    named: Named,
-    settings: Settings,
-    chat_template: str,
-    system: str,
-    sampling: tuple[Sampling, int],
-    *,
-    json: bool,
-    stats: bool,
-    end_loops: bool = False,
-) -> None:
-    """Ask a model's questions about the pictures that were named, and show what comes of it.
-
-    Raises typer.Exit with the code of some or all failing.
-    """
-    with Ui() as ui:
-        files = None
-        jobs = [Job(Ask(question), ()) for question in questions(Card())]
-        try:
-            found, context = named_pictures(named)
-            files = find_model(settings, chat_template)
-            tasks = [Ask(q, context, system, *sampling, end_loops) for q in questions(files.card)]
-            groups = grouped(found, each=named.each, together=named.together)
-            jobs = [Job(task, group) for group in groups for task in tasks]
-            if files.card.notice:
-                ui.say(files.card.notice)
-            with opened(files, settings, ui) as engine:
-                failed = answer_all(ui, engine, jobs, files, json=json, stats=stats)
-        except (ModelError, SourceError) as error:
-            for job in jobs if json else ():
-                name = files.name if files else settings.model
-                ui.line(records.json_line(job.task.result(job.names or list(named.names), error, name)))
-            raise
-    if failed is not None:
-        raise typer.Exit(int(failed))
-
-
-@dataclass(frozen=True)
-class Job:
-    """One question about one group of pictures."""
-
-    task: Ask
-    pictures: tuple[Source, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """What the pictures are called."""
-        return [source.name for source in self.pictures]
-
-
-def named_pictures(named: Named) -> tuple[list[Source], str]:
-    """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
-    from vlmcli import sources
-
-    names, files_from = named.names, named.files_from
-    if named.null and files_from is None:
-        raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
-    if names.count("-") + (files_from == "-") > 1:
-        raise UsageError("stdin is asked for twice", "give one of the two a file")
-    piped = _stdin() if "-" in names or files_from == "-" else b""
-    found: list[Source] = []
-    context = ""
-    for name in names:
-        if name != "-":
-            found.extend(sources.find([name], allow_local=named.allow_local_urls))
-        elif (text := _text(piped)) is not None:
-            context = text.strip()
-        else:
-            found.append(sources.Source("-", piped))
-    if files_from is not None:
-        data = piped if files_from == "-" else _list_file(files_from)
-        listed = sources.split_list(data, named.null)
-        if not listed and not found:
-            raise SourceError(f"{files_from}: a list without names", "check how it was made")
-        found.extend(sources.find((), listed, named.allow_local_urls))
-    if not found:
-        what = ", only text on stdin" if context else ""
-        raise UsageError(f"there is no picture in the command{what}", "name one")
-    return found, context
-
-
-def _stdin() -> bytes:
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
-    data = sys.stdin.buffer.read()
-    if not data:
-        raise SourceError("-: nothing came on stdin", "check the command before the pipe")
-    return data
-
-
-def _text(data: bytes) -> str | None:
-    """Bytes as text, or None where they are a file of some other kind."""
-    try:
-        return data.decode() if b"\0" not in data and not data.startswith(b"%PDF-") else None
-    except UnicodeDecodeError:
-        return None
-
-
-def _list_file(name: str) -> bytes:
-    try:
-        return Path(expand(name)).read_bytes()
-    except OSError as error:
-        raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
-
-
-def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
-    """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
-    if each and together:
-        raise UsageError("--each and --together exclude one another", "leave one out")
-    if each or (not together and any(source.expanded for source in found)):
-        return [(source,) for source in found]
-    if len(found) > MAX_TOGETHER and not together:
-        raise UsageError(
-            f"{len(found)} pictures would be asked about at once",
-            "--each asks about one after another; --together, if you do mean all at once",
-        )
-    return [tuple(found)]
-
-
 def set_verbosity(level: int) -> None:
     """Log records go to stderr as far as -v asks; without it llama.cpp is silent."""
     if level:
@@ -339,37 +188,11 @@ def set_verbosity(level: int) -> None:
         logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
 
 
-def pictures_and_questions(
-    words: Sequence[str], questions: Sequence[str] | None, files_from: str | None = None
-) -> tuple[list[str], list[str]]:
-    """Which words are pictures and which the question: the last, unless there is a -q."""
-    if questions:
-        asked = [question.strip() for question in questions]
-        paths = list(words)
-    else:
-        *paths, last = words
-        if not paths and files_from is None:
-            if _is_file(last):
-                raise UsageError(f"there is no question about {last}", f'ask one: vlm ask {last} "what is this?"')
-            raise UsageError(
-                "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
-            )
-        if _is_file(last):
-            raise UsageError(
-                f"{last}: the last word is the question, but it is a file",
-                'put the question last, or give it with -q "…"',
-            )
-        asked = [last.strip()]
-    if not all(asked):
-        raise UsageError("the question is empty", "ask something")
-    return paths, asked
-
-
-def _is_file(word: str) -> bool:
-    try:
-        return Path(word).is_file()
-    except (OSError, ValueError):  # a question may be too long to be a name
-        return False
+def settings_of(
+    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None
+) -> Settings:
+    """The settings with a command's flags."""
+    return load_settings({"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers})
 
 
 def sampling_of(
@@ -406,130 +229,3 @@ def sampling_of(
         if not good:
             raise UsageError(f"{name}: out of range", f"give it {what}")
     return sampling, limit
-
-
-def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
-    """The files of the model the user has named."""
-    from vlmcli import demo, store
-
-    return store.resolve(expand(settings.model), expand(settings.mmproj), expand(chat_template), demo.FILES)
-
-
-@contextmanager
-def opened(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Engine]:
-    """An engine that loads in the background, closed afterwards."""
-    from vlmcli import fit, gguf
-    from vlmcli.engine import Engine, native
-
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # from here on there is something to end in order
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    machine = fit.this_machine(native.devices())
-    chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
-    log.info("%s", chosen.reason)
-    native.on_abort(lambda text: _give_up(ui, files, text))
-    engine = Engine(files, chosen)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
-    """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
-    error = NativeError(
-        f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
-        "check that the two were published together, and that the picture opens elsewhere",
-    )
-    ui.error(error)
-    os._exit(error.exit_code)
-
-
-def answer_all(
-    ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool
-) -> Exit | None:
-    """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
-    several_groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
-    streaming = len(jobs) == 1 and not several_groups and not json
-    several_questions = len({job.task.question for job in jobs}) > 1
-    outcomes: dict[int, Answer | VlmError] = {}
-    submitted: list[int] = []
-    errors: list[VlmError] = []
-    unsure = False
-    shown = 0
-
-    def requests() -> Iterator[Request]:
-        """Pictures are read when there is room for their request; one that cannot be read is an outcome."""
-        last: tuple[Source, ...] = ()
-        pictures: list[Picture] | SourceError = []
-        for number, job in enumerate(jobs):
-            if job.pictures != last:
-                last = job.pictures
-                try:
-                    pictures = [source.load() for source in job.pictures]
-                except SourceError as error:
-                    pictures = error
-            if isinstance(pictures, SourceError):
-                outcomes[number] = pictures
-            else:
-                submitted.append(number)
-                yield job.task.request(pictures)
-
-    def show(job: Job, outcome: Answer | VlmError) -> None:
-        result = job.task.result(job.names, outcome, files.name)
-        if isinstance(outcome, VlmError):
-            if ui.streaming:
-                ui.end_stream()
-            if not errors or errors[-1] is not outcome:  # one picture that fails is one error, not one a question
-                if debugging():
-                    traceback.print_exception(outcome)
-                if several_questions and not isinstance(outcome, ModelError | SourceError):
-                    ui.say(f"{result.question}:")
-                ui.error(outcome)
-            errors.append(outcome)
-        if json:
-            ui.line(records.json_line(result))
-        elif isinstance(outcome, Answer):
-            if streaming:
-                ui.end_stream()
-            else:
-                fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
-                ui.line(records.line(result, fields))
-        if isinstance(outcome, Answer):
-            if outcome.finish_reason == "loop":
-                about = f"{' '.join(job.names)}: " if several_groups else ""
-                ui.say(f"{about}the answer only repeated itself, and was ended")
-            if outcome.finish_reason == "length":
-                count = outcome.usage.answer_tokens
-                tokens = "token" if count == 1 else "tokens"
-                about = f"{' '.join(job.names)}: " if several_groups else ""
-                ui.say(f"{about}the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
-            if stats:
-                ui.stats(outcome)
-
-    def show_next() -> None:
-        nonlocal shown, unsure
-        while shown in outcomes:
-            outcome = outcomes.pop(shown)
-            show(jobs[shown], outcome)
-            unsure |= (
-                bool(files.card.unsure) and isinstance(outcome, Answer) and outcome.text.strip() == files.card.unsure
-            )
-            shown += 1
-
-    for number, event in run(runner, requests(), window=WINDOW):
-        if isinstance(event, Delta):
-            if streaming:
-                ui.stream(event)
-        elif isinstance(event, Done | Failed):
-            outcomes[submitted[number]] = event.answer if isinstance(event, Done) else event.error
-            show_next()
-        else:
-            ui.progress(event)
-    show_next()
-    if unsure:
-        ui.say(files.card.unsure_hint)
-    if not errors:
-        return None
-    if len(errors) < len(jobs):
-        return Exit.SOME_FAILED
-    return next((error.exit_code for error in errors if isinstance(error, NativeError)), errors[0].exit_code)

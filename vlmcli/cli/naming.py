@@ -1,0 +1,130 @@
+"""Which words of a command are pictures, and which of them are asked about at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlmcli import sources
+from vlmcli.errors import SourceError, UsageError
+from vlmcli.sources import Source, expand
+
+MAX_TOGETHER = 8
+"""Pictures that are asked about at once without a word."""
+MAX_STDIN = 256 << 20
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a command says of its pictures."""
+
+    names: Sequence[str]
+    files_from: str | None
+    null: bool
+    allow_local_urls: bool
+    each: bool = False
+    together: bool = False
+
+
+def pictures_and_questions(
+    words: Sequence[str], questions: Sequence[str] | None, files_from: str | None = None
+) -> tuple[list[str], list[str]]:
+    """Which words are pictures and which the question: the last, unless there is a -q."""
+    if questions:
+        asked = [question.strip() for question in questions]
+        paths = list(words)
+    else:
+        *paths, last = words
+        if not paths and files_from is None:
+            if _is_file(last):
+                raise UsageError(f"there is no question about {last}", f'ask one: vlm ask {last} "what is this?"')
+            raise UsageError(
+                "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
+            )
+        if _is_file(last):
+            raise UsageError(
+                f"{last}: the last word is the question, but it is a file",
+                'put the question last, or give it with -q "…"',
+            )
+        asked = [last.strip()]
+    if not all(asked):
+        raise UsageError("the question is empty", "ask something")
+    return paths, asked
+
+
+def _is_file(word: str) -> bool:
+    try:
+        return Path(word).is_file()
+    except (OSError, ValueError):  # a question may be too long to be a name
+        return False
+
+
+def named_pictures(named: Named) -> tuple[list[Source], str]:
+    """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
+    names, files_from = named.names, named.files_from
+    if named.null and files_from is None:
+        raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
+    if names.count("-") + (files_from == "-") > 1:
+        raise UsageError("stdin is asked for twice", "give one of the two a file")
+    piped = _stdin() if "-" in names or files_from == "-" else b""
+    found: list[Source] = []
+    context = ""
+    for name in names:
+        if name != "-":
+            found.extend(sources.find([name], allow_local=named.allow_local_urls))
+        elif (text := _text(piped)) is not None:
+            context = text.strip()
+        else:
+            found.append(sources.Source("-", piped))
+    if files_from is not None:
+        data = piped if files_from == "-" else _list_file(files_from)
+        listed = sources.split_list(data, named.null)
+        if not listed and not found:
+            raise SourceError(f"{files_from}: a list without names", "check how it was made")
+        found.extend(sources.find((), listed, named.allow_local_urls))
+    if not found:
+        what = ", only text on stdin" if context else ""
+        raise UsageError(f"there is no picture in the command{what}", "name one")
+    return found, context
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
+    data = sys.stdin.buffer.read(MAX_STDIN + 1)
+    if len(data) > MAX_STDIN:
+        raise SourceError(f"-: more than {MAX_STDIN >> 20} MiB came on stdin", "name a file")
+    if not data:
+        raise SourceError("-: nothing came on stdin", "check the command before the pipe")
+    return data
+
+
+def _text(data: bytes) -> str | None:
+    """Bytes as text, or None where they are a file of some other kind."""
+    try:
+        return data.decode() if b"\0" not in data and not data.startswith(b"%PDF-") else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _list_file(name: str) -> bytes:
+    try:
+        return Path(expand(name)).read_bytes()
+    except OSError as error:
+        raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
+
+
+def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
+    """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
+    if each and together:
+        raise UsageError("--each and --together exclude one another", "leave one out")
+    if each or (not together and any(source.expanded for source in found)):
+        return [(source,) for source in found]
+    if len(found) > MAX_TOGETHER and not together:
+        raise UsageError(
+            f"{len(found)} pictures would be asked about at once",
+            "--each asks about one after another; --together, if you do mean all at once",
+        )
+    return [tuple(found)]
