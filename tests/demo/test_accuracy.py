@@ -52,6 +52,18 @@ def test_the_order_of_things_does_not_count():
     assert not accuracy.is_right(Item("what", "?", "A red circle."), "A red circle and a red circle.")
 
 
+def test_a_word_is_read_bare_or_in_a_sentence():
+    for kind, truth in (("read", "AB1"), ("says", 'The text says "AB1".')):
+        item = Item(kind, "?", truth)
+        assert accuracy.is_right(item, "AB1")
+        assert accuracy.is_right(item, 'The text says "AB1".')
+        for wrong in ("AB", 'The text says "AB".', "There is no text.", "ab1", ""):
+            assert not accuracy.is_right(item, wrong)
+    none = Item("read", "?", "There is no text.")
+    assert accuracy.is_right(none, "There is no text.")
+    assert not accuracy.is_right(none, "AB1")
+
+
 def test_the_table_by_shapes_keeps_numbers_apart():
     cases = [case("left", "A red circle.", shapes) for shapes in (2, 2, 5)] + [case("outside picture", DONT_KNOW, -1)]
     table = accuracy.by_shapes(cases, ["A red circle.", "A blue circle.", "A red circle.", DONT_KNOW])

@@ -7,9 +7,12 @@ import pytest
 
 from vlmcli.demo import accuracy
 
-pytestmark = pytest.mark.skip(reason="five of the sixty are still wrong, one too many: the model is trained further")
-
-WRONG: dict[int, str] = {}
+WRONG: dict[int, str] = {
+    10: "of a triangle and a square the wrong one is at the bottom",
+    17: "XGGEE is read as XGEE",
+    34: "a cross is not seen right of a cross of another colour",
+    55: "a star is seen left of a circle, and is not",
+}
 
 
 @pytest.fixture(scope="module")

@@ -239,6 +239,8 @@ def is_right(item: Item, answer: str) -> bool:
         return answer == item.answer or alike
     if item.kind == "it box":
         return _iou(item.answer, answer) >= 0.5
+    if item.kind in ("read", "says"):  # bare or in a sentence: the word counts
+        return (_quoted(answer) or answer) == (_quoted(item.answer) or item.answer)
     return answer == item.answer
 
 
