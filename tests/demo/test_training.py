@@ -134,9 +134,22 @@ def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabula
     ends = {vocabulary.decode([i]).strip() for i in ids[named].tolist()}
     assert ends == {word for name in (*scenes.SHAPES, "shape") for word in (name, questions.plural(name))}
     assert ((~np.isnan(place[..., 0])) == (fitting == 1)).all()
+    beside = np.concatenate([step["beside"] for step in arrays])
+    told = (beside != UNKNOWN).any(-1)
+    assert told.sum() > 50
+    assert (fitting[told] == 1).all()
+    assert set(np.unique(beside).tolist()) == {0, 1, UNKNOWN}
     altered = (change != UNKNOWN).sum(1)
     assert set(altered[altered > 0].tolist()) <= set(range(40, PATCHES + 1))
     assert {batches.SAME, batches.REMOVED, batches.RECOLORED} <= set(np.unique(change).tolist())
+
+
+def test_sides_say_which_is_left_and_which_is_above():
+    one, other = (scenes.Shape("circle", "red", (255, 0, 0), x, y, 14.0) for x, y in ((24.0, 64.0), (104.0, 60.0)))
+    scene = scenes.Scene(256, 256, "white", (255, 255, 255), (one, other))
+    assert batches.sides(one, other, scene) == [1, UNKNOWN]
+    assert batches.sides(other, one, scene) == [0, UNKNOWN]
+    assert batches.sides(replace(one, y=100.0), other, scene) == [1, 0]
 
 
 def test_changes_say_what_the_second_picture_does_not_share():

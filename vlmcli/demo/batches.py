@@ -158,6 +158,13 @@ def outside_labels() -> Labels:
 Picture = tuple[Any, Labels]
 
 
+def sides(one: Shape, other: Shape, scene: Scene) -> list[int]:
+    """Whether one shape is left of another, and above it: 0 no, 1 yes, `UNKNOWN` where they are about level."""
+    width, height = scene.view
+    gaps = ((other.x - one.x) / width, (other.y - one.y) / height)
+    return [UNKNOWN if abs(gap) < 0.08 else int(gap > 0) for gap in gaps]
+
+
 def changes(first: Labels, second: Labels) -> Any:
     """Per patch, what the second of two pictures that differ in one thing shows; `UNKNOWN` where it is open.
 
@@ -444,7 +451,8 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     Arrays: ids int64 [rows, LENGTH] (0 where a picture is); branch, position, weight [rows, LENGTH];
     places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go;
     fitting uint8 [rows, LENGTH]: how many shapes fit the name that ends here; place float32 [rows, LENGTH,
-    BOX_NUMBERS]: the box of the only one, else nan; change uint8 [rows, LENGTH]: `changes`, at the second picture.
+    BOX_NUMBERS]: the box of the only one, else nan; beside uint8 [rows, LENGTH, 2]: `sides` of the only one that the
+    name before it fits, against this one; change uint8 [rows, LENGTH]: `changes`, at the second picture.
     """
     rng = Random(f"{seed} joint {step}")
     rows: list[Row] = []
@@ -453,14 +461,19 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     count = len(ROWS[step % len(ROWS)])
     fitting, change = (np.full((count, LENGTH), UNKNOWN, np.uint8) for _ in range(2))
     place = np.full((count, LENGTH, BOX_NUMBERS), np.nan, np.float32)
+    beside = np.full((count, LENGTH, 2), UNKNOWN, np.uint8)
     for number, kind in enumerate(ROWS[step % len(ROWS)]):
         row, shown = writer.row(rng, kind)
         row.pad(pad)
         if row.scene is not None:
+            before: tuple[int, Shape] | None = None
             for at, fits in writer.mentions(row.ids, row.scene):
                 fitting[number, at] = len(fits)
                 if len(fits) == 1:
                     place[number, at] = shape_box(fits[0], row.scene)
+                    if before and before[1] is not fits[0] and row.branch[before[0]] == row.branch[at]:
+                        beside[number, at] = sides(before[1], fits[0], row.scene)
+                    before = at, fits[0]
         if row.changes is not None:
             start = row.ids.index(-2)
             change[number, start : start + PATCHES] = row.changes
@@ -477,6 +490,7 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
         "places": np.asarray(places, np.int64),
         "fitting": fitting,
         "place": place,
+        "beside": beside,
         "change": change,
     }
     return arrays, pictures

@@ -144,17 +144,21 @@ def words_loss(model: DemoModel, words: Words, features: Tensor, labels: dict[st
     return misread.sum() / (max(READINGS) + 1) - each.mean()
 
 
-def middle_loss(model: DemoModel, batch: dict[str, Tensor], middle: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """What the language model is asked half-way, and shares of right ones.
+def middle_loss(
+    model: DemoModel, batch: dict[str, Tensor], middle: Tensor, late: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """What the language model is asked on its way, and shares of right ones.
 
     Where a thing's name ends, how many shapes it fits and the box of the only one; at the second picture of two, what
-    is not as in the first. To say whether one thing is left of another, it must have found both; from yes and no alone
-    it had not learnt to in an hour.
+    is not as in the first; and before the last block, where a second name ends, whether the first thing is left of it
+    and above it. To say whether one thing is left of another, it must have found both and compared them; from yes and
+    no alone it had not learnt to in two hours.
 
     Args:
         model: whose heads are asked.
         batch: as `batches.joint` makes it.
         middle: float [rows, LENGTH, width], of the decoder's middle block.
+        late: float [rows, LENGTH, width], of the last but one.
     """
     fitting, change = batch["fitting"].long(), batch["change"].long()
     named, altered, there = fitting != UNKNOWN, change != UNKNOWN, ~batch["place"][..., 0].isnan()
@@ -166,8 +170,15 @@ def middle_loss(model: DemoModel, batch: dict[str, Tensor], middle: Tensor) -> t
     shares = {
         "fitting": float((numbers.argmax(-1) == fitting[named]).float().mean()),
         "placed": misplaced.item(),
+        "beside": math.nan,
         "changes": math.nan,
     }
+    told = batch["beside"] != UNKNOWN
+    if told.any():
+        where = model.heads.beside(late).float()[told]
+        truth = batch["beside"][told].float()
+        loss = loss + F.binary_cross_entropy_with_logits(where, truth)
+        shares["beside"] = float(((where > 0) == (truth > 0)).float().mean())
     if altered.any():
         wanted = change[altered]
         loss = loss + F.cross_entropy(parts, wanted, weight=rare)
@@ -176,9 +187,9 @@ def middle_loss(model: DemoModel, batch: dict[str, Tensor], middle: Tensor) -> t
     return loss, shares
 
 
-def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float, Tensor]:
+def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float, Tensor, Tensor]:
     """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer); the share that is right; and what
-    the decoder's middle block gives.
+    the decoder's middle and last but one block give.
     """
     ids, branch = batch["ids"], batch["branch"]
     embedded = model.embedding(ids.flatten()).to(features.dtype)
@@ -186,11 +197,11 @@ def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) ->
     x = embedded.index_copy(0, batch["places"], patches).view(*ids.shape, -1)
     order = torch.arange(LENGTH, device=ids.device)
     seen = (order[:, None] >= order[None]) & ((branch[:, None] == 0) | (branch[:, :, None] == branch[:, None]))
-    hidden, middle = model.decoder(x, batch["position"], seen[:, None])
+    hidden, middle, late = model.decoder(x, batch["position"], seen[:, None])
     weight = batch["weight"][:, 1:].flatten()
     chosen = weight.nonzero()[:, 0]
     logits = model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
     wanted = ids[:, 1:].flatten()[chosen]
     each = F.cross_entropy(logits, wanted, reduction="none")
     right = float((logits.argmax(-1) == wanted).float().mean())
-    return (each * weight[chosen]).sum() / weight.sum(), right, middle
+    return (each * weight[chosen]).sum() / weight.sum(), right, middle, late

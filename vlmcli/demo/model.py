@@ -152,10 +152,11 @@ class Decoder(nn.Module):
         frequencies = shape.rope_base ** -(torch.arange(0, size, 2).float() / size)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
-    def forward(self, x: Tensor, positions: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, positions: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embeddings [rows, tokens, width], positions [rows, tokens], seen bool [rows, 1, tokens, tokens].
 
-        Returns: what the last block gives, normed, and what the middle one does, both [rows, tokens, width].
+        Returns: what the last block gives, normed, what the middle one does, and the last but one, all
+            [rows, tokens, width].
         """
         mask = torch.zeros(seen.shape, dtype=x.dtype, device=x.device).masked_fill_(~seen, -1e4)
         angles = positions[:, None, :, None].float() * self.frequencies
@@ -164,7 +165,9 @@ class Decoder(nn.Module):
             x = block(x, cos, sin, mask)
             if number == len(self.blocks) // 2:
                 middle = F.rms_norm(x, (x.shape[-1],))
-        return self.norm(x), middle
+            if number == len(self.blocks) - 1:
+                late = F.rms_norm(x, (x.shape[-1],))
+        return self.norm(x), middle, late
 
 
 READINGS = (0,) * 4 + (1,) * LETTERS + (2,) * 3
@@ -193,6 +196,7 @@ class Heads(nn.Module):
         self.fitting = nn.Linear(projected, 6)
         self.place = nn.Linear(projected, BOX_NUMBERS)
         self.change = nn.Linear(projected, 5)
+        self.beside = nn.Linear(projected, 2)
 
 
 class DemoModel(nn.Module):

@@ -178,7 +178,7 @@ class Plan:
 
 
 LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "characters", "shapes", "order", "most", "off",
-          "fitting", "placed", "changes")  # fmt: skip
+          "fitting", "placed", "beside", "changes")  # fmt: skip
 """Columns of log.csv: means of the last 100 steps."""
 
 
@@ -312,8 +312,8 @@ class Trainer:
                 known, new = features, features.detach() if self.step < DEAF else features
                 labelled, shown = (new, known) if self.further else (known, new)
                 own, shares = losses.heads_loss(self.model, labelled, pictures)
-                loss, right, middle = losses.answer_loss(self.model, batch, shown[:asked])
-                half, found = losses.middle_loss(self.model, batch, middle)
+                loss, right, middle, late = losses.answer_loss(self.model, batch, shown[:asked])
+                half, found = losses.middle_loss(self.model, batch, middle, late)
                 named = losses.words_loss(self.model, self.words, features, pictures)
             taught = HEADS_SHARE * own + WORDS_SHARE * named + MIDDLE_SHARE * half
             self._update(loss + taught, RATE * share, ENCODER_RATE * share)
