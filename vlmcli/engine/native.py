@@ -20,6 +20,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -63,6 +64,7 @@ def _load() -> tuple[Any, Any]:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # or a failed assertion starts gdb on this process
+    _zeroed_buffers()
     stub = None
     if "llama_cpp" not in sys.modules:
         spec = importlib.util.find_spec("llama_cpp")
@@ -80,6 +82,17 @@ def _load() -> tuple[Any, Any]:
         if stub is not None:
             del sys.modules["llama_cpp"]  # whoever wants the whole package can still have it
     return llama, mtmd
+
+
+def _zeroed_buffers() -> None:
+    """Let glibc take every large buffer fresh from the system, zeroed, and not from what has been freed before.
+
+    Pixtral's graph (clip.cpp) multiplies a tensor that nobody has written by 0 to clear it; where the memory held bits
+    that are not a number, so are the picture's rows then. By default glibc recycles up to 32 MiB.
+    """
+    m_mmap_threshold = -3  # malloc.h; setting it switches the growth off
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(m_mmap_threshold, 128 << 10)
 
 
 def _reinstall() -> str:

@@ -6,7 +6,6 @@ by libmtmd) in a small pool, ahead of the encoder, and only for what no cache ho
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
@@ -20,8 +19,6 @@ from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, pictu
 from vlmcli.engine.template import Part, TextPart
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
 from vlmcli.values import Picture
-
-log = logging.getLogger("vlmcli.engine")
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture
 
@@ -172,19 +169,12 @@ class Pictures:
         if segment.tile >= len(tiles):
             raise NativeError(f"a picture gave {len(tiles)} tiles where more were planned")
         index = tiles[segment.tile]
-        for again in (True, False):
-            try:
-                rows = self._vision.projector.encode(chunks, index, on_layer)
-            finally:
-                self.spent.encode += time.monotonic() - ready
-                ready = time.monotonic()
-            if np.isfinite(rows).all():
-                break
-            if not again:
-                raise NativeError("the encoder gave rows that are not numbers", "download the projector again")
-            log.warning(
-                "the encoder gave rows that are not numbers; once more"
-            )  # seen twice, with Pixtral's, by chance
+        try:
+            rows = self._vision.projector.encode(chunks, index, on_layer)
+        finally:
+            self.spent.encode += time.monotonic() - ready
+        if not np.isfinite(rows).all():
+            raise NativeError("the encoder gave rows that are not numbers", "download the projector again")
         if len(rows) != segment.rows:
             raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
         self._vision.encodes += 1
