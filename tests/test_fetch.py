@@ -135,7 +135,8 @@ def test_this_machine_is_refused_by_whatever_name_before_a_byte_is_sent(server, 
     Handler.asked.clear()
     with pytest.raises(SourceError) as caught:
         fetch.get(f"http://{host}:{port}/picture.png", seconds=2)
-    assert "address of this machine" in caught.value.message or "cannot be fetched" in caught.value.message
+    known = ["address of this machine"] if ":" not in host else ["address of this machine", "cannot be fetched"]
+    assert any(says in caught.value.message for says in known)  # a machine may have no IPv6
     assert not Handler.asked
 
 

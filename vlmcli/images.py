@@ -29,7 +29,7 @@ from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
+"""Of Pillow's; its other readers start programs, or are old. HEIC and PDF have readers of their own."""
 MAX_BYTES = 1 << 30
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200

@@ -169,13 +169,12 @@ def answer_all(
                 fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
                 ui.line(records.line(result, fields))
         if isinstance(outcome, Answer):
+            about = f"{' '.join(job.names)}: " if several_groups else ""
             if outcome.finish_reason == "loop":
-                about = f"{' '.join(job.names)}: " if several_groups else ""
                 ui.say(f"{about}the answer only repeated itself, and was ended")
             if outcome.finish_reason == "length":
                 count = outcome.usage.answer_tokens
                 tokens = "token" if count == 1 else "tokens"
-                about = f"{' '.join(job.names)}: " if several_groups else ""
                 ui.say(f"{about}the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
             if stats:
                 ui.stats(outcome)

@@ -87,8 +87,9 @@ def _load() -> tuple[Any, Any]:
 def _zeroed_buffers() -> None:
     """Let glibc take every large buffer fresh from the system, zeroed, and not from what has been freed before.
 
-    Pixtral's graph (clip.cpp) multiplies a tensor that nobody has written by 0 to clear it; where the memory held bits
-    that are not a number, so are the picture's rows then. By default glibc recycles up to 32 MiB.
+    Pixtral's encoder now and then gave rows that are not numbers, until this. Its graph (clip.cpp) clears a tensor that
+    nobody has written by multiplying it with 0, which keeps what is not a number. By default glibc recycles
+    up to 32 MiB.
     """
     m_mmap_threshold = -3  # malloc.h; setting it switches the growth off
     with suppress(OSError, AttributeError, TypeError):  # another C library
