@@ -93,7 +93,8 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch):
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "no_proxy",
+                 "NO_PROXY"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
 
 
@@ -150,6 +151,17 @@ def test_a_name_that_leads_here_is_refused(server, monkeypatch):
     port = server.rpartition(":")[2]
     with pytest.raises(SourceError, match="address of this machine"):
         fetch.get(f"http://far.example:{port}/picture.png")
+
+
+def test_behind_a_proxy_the_name_is_checked_and_the_proxy_is_used(server, monkeypatch):
+    monkeypatch.setenv("http_proxy", server)
+    Handler.asked.clear()
+    with pytest.raises(SourceError, match="address of this machine"):
+        fetch.get("http://localhost:9/picture.png")
+    assert not Handler.asked
+    with pytest.raises(SourceError, match="404"):
+        fetch.get("http://far.invalid/picture.png")
+    assert [path for path, _ in Handler.asked] == ["http://far.invalid/picture.png"]
 
 
 @pytest.mark.parametrize(

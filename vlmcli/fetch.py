@@ -49,10 +49,6 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
         if not guard.over:
             raise
         raise SourceError(f"{name}: not there within {seconds:g} s", "try again, or download it first") from None
-    except _Local as error:
-        raise SourceError(
-            f"{name}: answers at {error}, an address of this machine or network", "--allow-local-urls allows it"
-        ) from None
     except urllib.error.HTTPError as error:
         raise SourceError(f"{name}: the server says {error.code} {error.reason}", _hint(error.code)) from None
     except Exception as error:  # urllib wraps some, http.client has its own
