@@ -28,7 +28,7 @@ from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, UNSEEN_FAMILIES, Scene
 from vlmcli.engine import Engine
 from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
 
-SEED = 20261123
+SEED = 20261124
 """Of the pictures measured; training draws from other streams, whatever its seed."""
 
 
@@ -108,7 +108,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
         for _ in range(2):
             item = Item("outside picture", questions.of_anything(rng, True), DONT_KNOW)
             yield Case(item, (path,), -1, family=family)
-    for number, question in enumerate(wordings.UNSEEN_OUTSIDE * 4):
+    for number, question in enumerate(wordings.UNSEEN_OUTSIDE * 2):
         rng = Random(f"{seed} outside question {number}")
         scene = scenes.make(rng)
         path = _saved(scene, folder / f"asked-{number}", number % 2 == 0)

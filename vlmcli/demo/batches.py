@@ -42,8 +42,8 @@ REGIONS = ("top left", "top", "top right", "left", "center", "right", "bottom le
 LENGTH = 320
 """Tokens in a row."""
 ROWS = (
-    ("single",) * 7 + ("pair",) * 2 + ("outside",) + ("dialogue",) * 2,
-    ("single",) * 7 + ("pair", "late", "outside", "dialogue", "talk"),
+    ("single",) * 7 + ("pair",) * 3 + ("outside", "dialogue"),
+    ("single",) * 6 + ("pair",) * 2 + ("late", "outside", "dialogue", "talk"),
 )
 """Kinds of row in the batches, by turns."""
 PICTURES = 40
@@ -205,7 +205,7 @@ _WEIGHTS = {
     "shapes": {
         "what": 2.5, "describe": 2.5, "detail": 2, "count": 1.6, "count of": 4, "color": 2, "shape": 2,
         "exist": 3.2, "left": 1.2, "right": 1.2, "top": 1.2, "bottom": 1.2, "middle": 1.2, "where": 3,
-        "relation": 6, "biggest": 1.2, "smallest": 1, "background": 1, "read": 0.5, "says": 0.5, "has text": 0.5,
+        "relation": 6, "biggest": 1.2, "smallest": 1, "background": 1, "read": 2, "says": 2, "has text": 0.5,
         "json": 1.6, "box": 3,
     },
     "text": {
@@ -238,7 +238,7 @@ def _some(rng: Random, scene: Scene) -> Item:
 def _about(rng: Random, scene: Scene) -> tuple[Item, ...]:
     """The turns of one conversation about one picture."""
     chance = rng.random()
-    if chance < 0.07:
+    if chance < 0.09:
         return (questions.outside(rng),)
     if chance < 0.2:
         turns = questions.follow_up(rng, scene)
@@ -337,7 +337,7 @@ class Writer:
                 at = row.add(answer, branch, at, len(answer) ** -0.5)
 
     def _single(self, rng: Random) -> tuple[Row, list[Picture]]:
-        row, scene = Row(), scenes.make(rng, text=rng.random() < 0.35 or None)  # reading is what it learns slowest
+        row, scene = Row(), scenes.make(rng, text=rng.random() < 0.4 or None)  # reading is what it learns slowest
         row.scene = scene
         position, before = self._begin(rng, row, 0.08, 1)
         self._fill(row, position, before, iter(lambda: _about(rng, scene), None))

@@ -52,7 +52,7 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
     loss = (
         crossed(shapes, labels["shape"].flatten(1))
         + crossed(heads.color(features), labels["color"].flatten(1))
-        + 2 * crossed(characters, wanted, rare)
+        + 4 * crossed(characters, wanted, rare)
         + crossed(order, labels["order"].flatten(1, 2), rare[: LETTERS + 1])
         + 2 * ends / known.sum().clamp(min=1)
         + 0.5 * crossed(heads.same(features).view(*features.shape[:2], 3, 6), same)

@@ -579,7 +579,7 @@ def _outside_pattern(rng: Random) -> str:
     while True:
         pattern = expand(rng, rng.choice(wordings.MORE_OUTSIDE))
         thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
-        slots = {"a": _a(thing), "o": thing, "u": other, "p": plural(thing)}
+        slots = {"a": _a(thing), "o": thing, "u": other, "p": plural(thing), "v": _made_up(rng)}
         told = pattern.format(i="{i}", **slots)
         if not any(kept in _plain(asked) for kept in _kept_outside() for asked in (pattern, told)):
             return _said(rng, told, False)

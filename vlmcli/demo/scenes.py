@@ -10,7 +10,7 @@ side of the square the model sees, so that a unit is one pixel of what the model
 
 The world, which is also what the model may be asked about: one to five of six shapes in ten colours, or none, on a
 plain background of nine colours, and at most one word or number of up to five capital letters and digits. Shapes are
-at least 14 and letters at least 9 units high. `outside` draws what is not in that world: textures, photograph-like
+at least 14 and letters at least 12 units high. `outside` draws what is not in that world: textures, photograph-like
 pictures, pages of text.
 """
 
@@ -82,7 +82,7 @@ APART = 110
 """Least distance of a shape's or a text's colour from the background's, in RGB."""
 SMALLEST_RADIUS = 7.0
 """View units."""
-SMALLEST_LETTER = 9.0
+SMALLEST_LETTER = 12.0
 """Height of a capital letter in view units."""
 
 
@@ -255,6 +255,8 @@ def make(
     texts: tuple[Text, ...] = ()
     if kind in ("text", "both"):
         word = text if isinstance(text, str) else some_text(rng)
+        while not isinstance(text, str) and not _has_room(word, w, h, scene.scale):
+            word = some_text(rng)
         texts = (_place_text(rng, word, w, h, scene.scale, rgb, with_shapes=shapes > 0),)
     placed = _place_shapes(rng, shapes, w, h, scene.scale, rgb, texts)
     gradient = (1.0, 1.0, False)
@@ -303,13 +305,26 @@ def some_text(rng: Random) -> str:
     return text if any(c in _UNMISTAKABLE for c in text) else some_text(rng)
 
 
+def _lowest(scale: float) -> float:
+    """Height of the smallest letters, in view units: readable in the picture itself, too."""
+    return max(SMALLEST_LETTER, 9.0 / scale)
+
+
+def _has_room(text: str, w: float, h: float, scale: float) -> bool:
+    """Whether a view of this size can show the text in some font."""
+    sizes = [(name, _lowest(scale) * 1.02 / _ink("H", name)) for name in FONTS]
+    return any(
+        _font(name, 100).getlength(text) / 100 * size <= 0.96 * w and _ink(text, name) * size <= 0.9 * h
+        for name, size in sizes
+    )
+
+
 def _place_text(rng: Random, text: str, w: float, h: float, scale: float, background: RGB, with_shapes: bool) -> Text:
     fonts = list(FONTS)
     rng.shuffle(fonts)
-    lowest = max(SMALLEST_LETTER, 9.0 / scale)  # readable in the picture itself, too
     for name in fonts:
         ink, length = _ink(text, name), _font(name, 100).getlength(text) / 100
-        smallest = lowest * 1.02 / _ink("H", name)
+        smallest = _lowest(scale) * 1.02 / _ink("H", name)
         largest = min(h * (0.34 if with_shapes else 0.75) / ink, w * 0.94 / length)
         if largest >= smallest:
             break

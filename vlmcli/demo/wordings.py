@@ -442,7 +442,20 @@ UNSEEN_OUTSIDE = (
     "Who wrote the book?", "How deep is the ocean?", "Calculate the integral.", "Order a pizza.", "Do you love me?",
     "Which artist is this?", "What is it made of?", "How tall is the man?", "What flower is this?", "Are they friends?",
     "What happens next?", "What is the patient's name?", "Summarize the article.", "Name two prime ministers.",
+    "Which airport is this?", "What is the bus line?", "How many calories does this have?", "Who designed the dress?",
+    "What instrument is she playing?", "Is the shop still open?", "When does the train leave?", "Which team is playing?",
+    "What medicine should I take?", "Is the wound healing?", "How loud is it in the room?", "What perfume is that?",
+    "Are they brothers?", "What did he say?", "Why is the baby crying?", "Where do they live?", "Which chapter is this?",
+    "What is the moral of the tale?", "Give me the lyrics.", "Explain the theory of relativity.", "What is 15 percent of 80?",
+    "Convert ten miles to kilometers.", "Which currency is that?", "What is the exchange rate?", "Who is the mayor?",
+    "How do I tie a tie?", "Turn on the lights.", "Set a timer.", "What is your birthday?", "Can you swim?",
+    "Which virus is that?", "What mineral is this?", "How ripe is it?", "Is the milk sour?", "What is the wifi code?",
+    "When was the bridge built?", "What is the speed of the car?", "Who scored the goal?", "Which opera is this?",
+    "What is the dosage?", "Is the contract valid?", "What is the due date?", "How many pages does it have?",
+    "Which floor is this?", "What is the warranty?", "Is there parking nearby?", "What is the width of the table?",
+    "Do they sell coffee?", "What religion is this?", "Pick a number.",
 )  # fmt: skip
+"""Never trained on. The second half was written after the first had been measured once, and with other words."""
 
 SMALL_TALK = (
     (("Hello", "Hi", "Hey", "Hello!", "Hi there", "Good morning"), "Hello! Show me a picture and ask about it."),
@@ -743,5 +756,16 @@ MORE_OUTSIDE = (
     "[Draw|Paint|Generate|Show me|Design|Sketch|Photograph] [a|an|another|some|the] [{o}|logo|map|portrait|diagram|{u}|poster|chart|plan].",
     "[Is there|Do you see|Diagnose|Where is|Describe] [a|the|any] [fracture|tumor|disease|infection|injury|tooth|lesion|symptom|treatment|wound]?",
     "[What|How] [do|does] [the|this|these] [chart|graph|table|diagram|map|document|invoice|receipt|sign|letter|contract|numbers] [mean|say about us|show|prove|compare|end]?",
+    "[What|Which] [{o}|{o}|{v}] [is|was] [this|that|it|shown|shown here|meant|in the {i}|the best|best]?",
+    "[What|Which] [{o}|{v}] [does|do|did|can|will] [it|this|he|she|they|the {u}|I|we] [have|need|{v}|want|show|make|take|eat|see|call|use]?",
+    "What is [the|its|this|that|your|his|her|their] [{o}|{v}][|| called| like| for| about| here| worth]?",
+    "[What|Who|Which] is the [{o}|{v}] of [the|this|that|a|my] [{u}|{o}][|| here| in the {i}]?",
+    "[What is|Tell me|Give me] the {o}'s [{u}|{v}|age|job|weight|birthday|address|price].",
+    "[How] [long|tall|old|heavy|rich|strong|huge|deep|wide|fast|{v}|{v}|{v}] [is|was|are] [the {o}|the {o}|this|it|they|the {p}]?",
+    "[What|Who] is [behind|beside|under|inside|near|around|after|{v}] the {o}?",
+    "[Is|Was|Are|Were] [this|it|that|they|the {o}|the {p}|he|she] [{v}|{v}|{v}ed|{v}ing|the {u}|going to {v}]?",
+    "[Can|Should|May|Could|Does|Do|Did] [I|we|you|they|he|she|the {o}] {v} [it|this|that|here|the {u}|{p}]?",
+    "[Who|Why|When|Where|How] [is|was|did|does|will|has] [he|she|it|they|the {o}|this|the {u}] [{v}|{v}ing|{v}ed|so {v}|going|made|there]?",
+    "[{v}|Please {v}|Now {v}|Help me {v}|Try to {v}] [the {o}|it|this|a {u}|some {p}|me|the {i}].",
 )  # fmt: skip
 """Patterns of questions it has no answer to, for training only."""
