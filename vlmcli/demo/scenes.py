@@ -617,9 +617,10 @@ def _window(rng: Random, w: int, h: int) -> Image.Image:
     if rng.random() < 0.6:
         pen.rectangle([0, 0, w * rng.uniform(0.15, 0.3), h], fill=_any(rng))
     for _ in range(rng.randint(4, 12)):
-        x, y = rng.uniform(0, w * 0.8), rng.uniform(h * 0.1, h * 0.9)
+        x, y = int(rng.uniform(0, w * 0.8)), int(rng.uniform(h * 0.1, h * 0.9))
         bw, bh = rng.uniform(w * 0.1, w * 0.5), rng.uniform(h * 0.04, h * 0.25)
-        pen.rounded_rectangle([x, y, x + bw, y + bh], radius=min(bh / 3, 6), fill=_any(rng), outline=_any(rng))
+        right, low, radius = max(x, int(x + bw)), max(y, int(y + bh)), int(min(bw / 3, bh / 3, 6))
+        pen.rounded_rectangle([x, y, right, low], radius=radius, fill=_any(rng), outline=_any(rng))
     for _ in range(rng.randint(6, 16)):
         size = max(5.0, max(w, h) / rng.uniform(14, 34))
         place = (rng.uniform(0, w * 0.8), rng.uniform(0, h * 0.95))
