@@ -18,12 +18,13 @@ LAYER = {
     "demo/accuracy": 6, "demo/compare": 7,
     "store": 2, "fit": 2,
     "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
-    "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
-    "tasks": 7, "records": 7,
+    "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5,
+    "engine/stages": 6, "engine": 6,
+    "tasks": 7, "records": 7, "explain": 7,
     "ui": 8,
-    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/verbs": 11, "cli/manage": 11,
-    "cli/app": 12, "cli": 9, "bench": 13,
-    "bench/pairs": 9, "bench/contestant": 12, "bench/fuzz": 13, "bench/__main__": 13, "__main__": 14, "": 0,
+    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/verbs": 11, "cli/seeing": 12, "cli/manage": 13,
+    "cli/app": 14, "cli": 9, "bench": 15,
+    "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/__main__": 15, "__main__": 16, "": 0,
 }  # fmt: skip
 
 # What a module may import of this package, where that is less than all layers below it.

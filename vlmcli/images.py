@@ -20,6 +20,9 @@ import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
@@ -62,8 +65,16 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
         SourceError: which names the source.
     """
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
-    try:
+    with _named(source):
         rgb = _pixels(file, source, frame)
+    return from_pixels(rgb.tobytes(), rgb.size, source)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Whatever a damaged file makes decoders raise is a SourceError that names it."""
+    try:
+        yield
     except SourceError:
         raise
     except UnidentifiedImageError:
@@ -75,7 +86,6 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
-    return from_pixels(rgb.tobytes(), rgb.size, source)
 
 
 def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
@@ -83,6 +93,55 @@ def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
     digest = hashlib.sha256(b"%dx%d\n" % size)
     digest.update(pixels)
     return Picture(digest.hexdigest(), size, source, lambda: pixels)
+
+
+def png(pixels: bytes, size: tuple[int, int], bound: int = 0) -> bytes:
+    """A PNG file of width * height * 3 bytes of RGB; scaled so that no side is longer than `bound`, if one is given."""
+    image = Image.frombytes("RGB", size, pixels)
+    if bound:
+        image.thumbnail((bound, bound), Image.Resampling.BICUBIC)
+    kept = io.BytesIO()
+    image.save(kept, "PNG")
+    return kept.getvalue()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a file says of its picture before it is decoded.
+
+    Attributes:
+        format: as Pillow calls it; PDF.
+        size: width and height as they are stored; None where that is known only after decoding.
+        mode: of its pixels, as Pillow calls it ("RGB", "CMYK", "P" …); empty for a PDF.
+        orientation: of EXIF, 1 to 8.
+        frames: or pages.
+        file_size: in bytes.
+    """
+
+    format: str
+    size: tuple[int, int] | None
+    mode: str
+    orientation: int
+    frames: int
+    file_size: int
+
+
+def facts(file: Path | bytes, source: str = "") -> Facts:
+    """Read what a file says of itself; its pixels are not decoded. Raises SourceError, which names the source."""
+    source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
+    with _named(source):
+        what = kind(file, source)
+        file_size = len(file) if isinstance(file, bytes) else file.stat().st_size
+        if what == "PDF":
+            return Facts("PDF", None, "", 1, pdf.count(file, source), file_size)
+        if what == "DICOM":
+            return Facts("DICOM", None, "", 1, 1, file_size)
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
+            turned = image.getexif().get(0x0112, 1)  # libheif has turned the pixels, and says 1
+            orientation = turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
+            count = getattr(image, "n_frames", 1)
+            return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
 
 
 def frames(path: Path, source: str = "") -> int:

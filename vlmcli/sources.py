@@ -52,12 +52,15 @@ class Source:
 
     def load(self) -> Picture:
         """Its pixels. Raises SourceError, which names it."""
-        from vlmcli import fetch, images  # not needed for a page of help
+        from vlmcli import images  # not needed for a page of help
 
-        found = self.file
-        if isinstance(found, Url):
-            found = fetch.get(found.address, found.allow_local)
-        return images.load(found, self.name, self.frame)
+        return images.load(self.fetched(), self.name, self.frame)
+
+    def fetched(self) -> Path | bytes:
+        """Its file, or the bytes of one that came from elsewhere."""
+        from vlmcli import fetch
+
+        return fetch.get(self.file.address, self.file.allow_local) if isinstance(self.file, Url) else self.file
 
 
 def find(words: Iterable[str], listed: Iterable[str] = (), allow_local: bool = False) -> Iterator[Source]:

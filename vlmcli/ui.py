@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -96,6 +97,11 @@ class Ui:
         """End the one answer's line."""
         self._write("\n")
         self._begun, self._held = False, ""
+
+    @property
+    def width(self) -> int:
+        """Columns of a terminal; 80 where stdout is none."""
+        return shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() else 80
 
     @property
     def streaming(self) -> bool:

@@ -260,7 +260,7 @@ def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
 def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
     from vlmcli import images
     from vlmcli.demo import compare
-    from vlmcli.engine import Engine
+    from vlmcli.engine import Engine, Observer
     from vlmcli.values import Message, ModelFiles, Request
 
     torch.manual_seed(3)
@@ -274,8 +274,13 @@ def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
         paths.append(tmp_path / f"{number}.png")
         scenes.draw(scenes.make(Random(number), size=size)).save(paths[-1])
     seen = {}
+
+    class Logits(Observer):
+        def picking(self, id, number, logits):
+            seen.setdefault(id, logits)
+
     files = ModelFiles("demo", tmp_path / "demo.gguf", tmp_path / "mmproj-demo.gguf")
-    engine = Engine(files, tap=lambda request, token, logits: seen.setdefault(request, logits.copy()))
+    engine = Engine(files, observer=Logits())
     try:
         asked = [Request((Message("user", (images.load(p), "What is this?")),), max_tokens=1) for p in paths]
         list(engine.run(asked))

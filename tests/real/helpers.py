@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmcli import images
-from vlmcli.engine import Engine
+from vlmcli.engine import Engine, Observer
 from vlmcli.values import Fit, Message, ModelFiles, Request
 
 HERE = Path(__file__).parent
@@ -29,9 +29,17 @@ def small_files(folder, name):
     return ModelFiles(name, folder / f"{name}.gguf", folder / f"mmproj-{name}.gguf")
 
 
+class Tap(Observer):
+    """Calls a function with (request id, number of the answer's token, logits) before each token is picked."""
+
+    def __init__(self, function):
+        self.picking = function
+
+
 @contextmanager
-def opened(files, tap=None, **fit):
+def opened(files, tap=None, observer=None, **fit):
     """An engine that is ready."""
-    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), tap) as engine:
+    observer = observer or (Tap(tap) if tap else None)
+    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer) as engine:
         engine.ready()
         yield engine

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from real.helpers import ask, noise, opened, small_files
+from real.helpers import Tap, ask, noise, opened, small_files
 from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import Engine, native
@@ -155,7 +155,7 @@ def test_a_cache_in_long_use_neither_hangs_nor_lies(small, name):
             (answer,) = engine.run([request])
             assert isinstance(answer, Answer), number
         tapped = {}
-        engine._tap = lambda id, step, logits: tapped.setdefault(step, logits)
+        engine._observer = Tap(lambda id, step, logits: tapped.setdefault(step, logits))
         engine.run([ask("what is this?", pictures[0], tokens=4)])
     fresh = {}
     with opened(small_files(small, name), tap=lambda id, step, logits: fresh.setdefault(step, logits)) as engine:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import manage, verbs
+from vlmcli.cli import manage, seeing, verbs
 from vlmcli.errors import Exit, VlmError
 from vlmcli.ui import Ui
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr):
+for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, seeing.explain):
     app.command(no_args_is_help=True)(verb)
 app.command()(manage.show)
 

@@ -23,7 +23,7 @@ from vlmcli.ui import Ui
 from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
 
 if TYPE_CHECKING:
-    from vlmcli.engine import Engine
+    from vlmcli.engine import Engine, Observer
 
 WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""
@@ -90,7 +90,7 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
 
 
 @contextmanager
-def opened(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Engine]:
+def opened(files: ModelFiles, settings: Settings, ui: Ui, observer: Observer | None = None) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards."""
     from vlmcli import fit, gguf
     from vlmcli.engine import Engine, native
@@ -101,7 +101,7 @@ def opened(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Engine]:
     chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
     log.info("%s", chosen.reason)
     native.on_abort(lambda text: _give_up(ui, files, text))
-    engine = Engine(files, chosen)
+    engine = Engine(files, chosen, observer)
     try:
         yield engine
     finally:

@@ -1,7 +1,8 @@
-"""The verbs about models."""
+"""The verbs about what there is: models and pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,34 +10,54 @@ import typer
 from vlmcli import gguf
 from vlmcli.cli import options
 from vlmcli.cli.asking import find_model
+from vlmcli.cli.naming import Named, named_pictures
+from vlmcli.cli.seeing import is_picture, show_pictures
+from vlmcli.errors import UsageError
 from vlmcli.settings import load as load_settings
 from vlmcli.ui import Ui
+from vlmcli.values import ModelFiles
 
 
 def show(
-    name: Annotated[str | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="MODEL|PICTURES", show_default=False)] = None,
+    preview: options.Preview = None,
+    model: options.Model = None,
     mmproj: options.Mmproj = None,
+    allow_local_urls: options.AllowLocalUrls = False,
 ) -> None:
-    """Say what a model is.
+    """Say what a model is, or what a picture is and what the model sees of it.
 
     vlm show demo
+
+    vlm show photo.jpg --preview seen.png
     """
-    files = find_model(load_settings({"model": name, "mmproj": mmproj}))
+    names = words or []
     with Ui() as ui:
-        if files.card.about:
-            ui.about(files.card.about)
+        if names and all(is_picture(name) for name in names):
+            files = find_model(load_settings({"model": model, "mmproj": mmproj}))
+            found, _ = named_pictures(Named(names, None, False, allow_local_urls))
+            show_pictures(ui, found, files, preview)
             return
-        model, projector = gguf.read(files.model), gguf.read(files.projector)
-        family = projector.metadata.get("clip.projector_type", "unnamed")
-        ui.about(
-            [
-                f"{files.name}: {model.name}, {_count(model.parameters)} parameters, "
-                f"{model.architecture}, context {model.number('context_length')}",
-                f"model {files.model} ({model.file_size >> 20} MiB)",
-                f"projector {files.projector} ({projector.file_size >> 20} MiB, "
-                f"{family}, {_count(projector.parameters)} parameters)",
-            ]
-        )
+        if len(names) > 1 or (names and model):
+            raise UsageError("models and pictures, or several models", "name one model, or pictures")
+        if preview:
+            raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
+        files = find_model(load_settings({"model": names[0] if names else model, "mmproj": mmproj}))
+        ui.about(_about(files))
+
+
+def _about(files: ModelFiles) -> Sequence[str]:
+    if files.card.about:
+        return files.card.about
+    model, projector = gguf.read(files.model), gguf.read(files.projector)
+    family = projector.metadata.get("clip.projector_type", "unnamed")
+    return [
+        f"{files.name}: {model.name}, {_count(model.parameters)} parameters, "
+        f"{model.architecture}, context {model.number('context_length')}",
+        f"model {files.model} ({model.file_size >> 20} MiB)",
+        f"projector {files.projector} ({projector.file_size >> 20} MiB, "
+        f"{family}, {_count(projector.parameters)} parameters)",
+    ]
 
 
 def _count(number: int) -> str:

@@ -55,6 +55,12 @@ class Layout(str, Enum):
 Length = Annotated[Size | None, typer.Option("--length", help="How much to say.")]
 Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="What to say most about.")]
 LayoutOption = Annotated[Layout, typer.Option("--layout", help="Bare lines, or headings, lists and tables.")]
+Html = Annotated[
+    str | None, typer.Option("--html", metavar="FILE", help="Write a page that shows it, with the pixels.")
+]
+Preview = Annotated[
+    str | None, typer.Option("--preview", metavar="FILE", help="Write the pixels that the model sees, as PNG.")
+]
 System = Annotated[
     str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
 ]

@@ -25,7 +25,7 @@ from vlmcli import images
 from vlmcli.demo import FILES, questions, scenes, wordings
 from vlmcli.demo.questions import DONT_KNOW, Item
 from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, UNSEEN_FAMILIES, Scene
-from vlmcli.engine import Engine
+from vlmcli.engine import Engine, Observer
 from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
 
 SEED = 20261124
@@ -151,21 +151,22 @@ def answers(engine: Engine, cases: Sequence[Case]) -> list[str]:
     return said
 
 
-class YesNo:
+class YesNo(Observer):
     """Watches each answer's first token: how likely was "Yes" against "No"?"""
 
     def __init__(self, files: ModelFiles) -> None:
-        self.engine = Engine(files, tap=self._see)
+        self.engine = Engine(files, observer=self)
         self._tokens: list[int] = []
         self._seen: dict[int, float] = {}
 
-    def _see(self, request: int, token: int, logits: Any) -> None:
-        if token:
+    def picking(self, id: int, number: int, logits: Any) -> None:
+        """Keeps what the first token says."""
+        if number:
             return
         if not self._tokens:
             self._tokens = [self.engine.model.tokenize(word, False)[0] for word in ("Yes", "No")]
-        yes, no = (float(logits[number]) for number in self._tokens)
-        self._seen[request] = 1 / (1 + math.exp(min(50.0, no - yes)))
+        yes, no = (float(logits[token]) for token in self._tokens)
+        self._seen[id] = 1 / (1 + math.exp(min(50.0, no - yes)))
 
     def likelihoods(self, cases: Sequence[Case]) -> list[tuple[float, bool]]:
         """(probability of "Yes", whether it was right) of the yes/no cases, which were the engine's first requests."""

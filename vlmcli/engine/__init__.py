@@ -3,6 +3,6 @@
 This package knows pixels, tokens, sequences and the KV cache. What a caption or a box means lives above it.
 """
 
-from vlmcli.engine.engine import Engine
+from vlmcli.engine.engine import Engine, Observer
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Observer"]

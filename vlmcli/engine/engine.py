@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vlmcli.engine import sampling
-from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text
+from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text, Watch
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream, loops
@@ -45,8 +45,28 @@ from vlmcli.values import (
 
 log = logging.getLogger("vlmcli.engine")
 
-Tap = Callable[[int, int, Float32], None]
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
+
+
+class Observer:
+    """Looks on while requests are answered: for explanations and tests. Called in the engine's thread; does nothing.
+
+    An engine that has one copies what it shows.
+
+    Attributes:
+        watches: whether it wants `encoded`, which is slower: the encoder is looked into node by node.
+    """
+
+    watches = False
+
+    def planned(self, id: int, plan: Plan) -> None:
+        """The request's prompt as rows."""
+
+    def encoded(self, id: int, segment: PictureSegment, watch: Watch, rows: Float32) -> None:
+        """A picture went through the encoder and the projector: float32 [rows, n_embd_inp]."""
+
+    def picking(self, id: int, number: int, logits: Float32) -> None:
+        """Token `number` of the answer is about to be picked from these: float32 [n_vocab]."""
 
 
 @dataclass
@@ -84,18 +104,17 @@ class Engine:
     cannot be loaded, `ready` raises and every request fails with the same ModelError.
     """
 
-    def __init__(self, files: ModelFiles, fit: Fit | None = None, tap: Tap | None = None) -> None:
+    def __init__(self, files: ModelFiles, fit: Fit | None = None, observer: Observer | None = None) -> None:
         """Open a model.
 
         Args:
             files: the weights, and what is known of them.
             fit: how to put them onto the machine; the default suits a small model.
-            tap: called in the engine's thread with (request id, answer token number, float32 [n_vocab] logits) before
-                each token is picked: for tests and explanations. It costs a copy of the logits.
+            observer: is shown what happens on the way.
         """
         self.files = files
         self.fit = fit or Fit()
-        self._tap = tap
+        self._observer = observer
         self._flag = AbortFlag()
         self._inbox: queue.SimpleQueue[_Submit | _Cancel | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
@@ -346,6 +365,8 @@ class Engine:
         )
         planned = plan(self.projector, prompt)
         self._check(planned, request)
+        if self._observer is not None:
+            self._observer.planned(id, planned)
         sampler = sampling.make(self.model, request.sampling)
         load, self._load_seconds = self._load_seconds, 0.0
         self._jobs[id] = _Job(
@@ -455,8 +476,9 @@ class Engine:
                 encoded = True
                 if not self._enter([ticket]):
                     return False
+                watch = Watch() if self._observer is not None and self._observer.watches else None
                 try:
-                    rows = job.pictures.encode(segment, self._on_layer(ticket, segment))
+                    rows = job.pictures.encode(segment, self._on_layer(ticket, segment), watch)
                 except Cancelled:
                     return False  # the inbox says who
                 except VlmError as error:
@@ -464,6 +486,8 @@ class Engine:
                     continue
                 finally:
                     self._leave()
+                if self._observer is not None and watch is not None:
+                    self._observer.encoded(ticket.id, segment, watch, rows)
             self._ready_rows[ticket.id] = (segment.key, rows)
             self._prepare_next(job, ticket, segment)
         return True
@@ -579,8 +603,8 @@ class Engine:
     def _pick(self, job: _Job, index: int) -> None:
         """Pick a token, show what is certain of the text, end the answer where it ends."""
         id = job.ticket.id
-        if self._tap is not None:
-            self._tap(id, job.answered, self._context.logits(index))
+        if self._observer is not None:
+            self._observer.picking(id, job.answered, self._context.logits(index))
         token = self._context.sample(job.sampler, index)
         if self.model.ends(token):
             self._finish(job, "stop")

@@ -150,7 +150,46 @@ def _bind(name: str, result: Any, *arguments: Any) -> Any:
     return function
 
 
-_get_name = _bind("ggml_get_name", ctypes.c_char_p, ctypes.c_void_p)
+_name_address = _bind("ggml_get_name", ctypes.c_void_p, ctypes.c_void_p)
+
+
+def _get_name(tensor: int) -> bytes:
+    """A tensor's name."""
+    return ctypes.string_at(_name_address(tensor))
+
+
+class _Tensor(ctypes.Structure):
+    """struct ggml_tensor, up to its name (ggml.h)."""
+
+    _fields_ = (
+        ("type", ctypes.c_int), ("buffer", ctypes.c_void_p), ("ne", ctypes.c_int64 * 4), ("nb", ctypes.c_size_t * 4),
+        ("op", ctypes.c_int), ("op_params", ctypes.c_int32 * 16), ("flags", ctypes.c_int32),
+        ("src", ctypes.c_void_p * 10), ("view_src", ctypes.c_void_p), ("view_offs", ctypes.c_size_t),
+        ("data", ctypes.c_void_p), ("name", ctypes.c_char * 64),
+    )  # fmt: skip
+
+
+def _tensor(address: int) -> _Tensor:
+    """The tensor at an address; NativeError where ggml's structure is not the one above."""
+    if _name_address(address) - address != _Tensor.name.offset:
+        raise NativeError("a tensor of this llama.cpp is not laid out as expected", _reinstall())
+    return _Tensor.from_address(address)
+
+
+def _floats(address: int) -> Float32 | None:
+    """A contiguous float32 tensor's numbers, a copy, in numpy's order of dimensions; None for any other tensor."""
+    tensor = _tensor(address)
+    shape = tuple(tensor.ne)[::-1]
+    if tensor.type != 0 or tensor.nb[0] != 4 or not tensor.buffer:
+        return None
+    copy = np.empty(shape, np.float32)
+    if _bind("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)(address) != copy.nbytes:
+        return None
+    get = _bind("ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+    get(address, copy.ctypes.data, 0, copy.nbytes)
+    return copy
+
+
 _AbortCallback = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 _abort_callback = _AbortCallback()
 
@@ -438,6 +477,46 @@ class Chunks(_Handle):
         return Chunk((), id, rows, positions, grid, bidirectional)
 
 
+class Watch:
+    """Looks into an encoder's graph while it runs (clip.cpp names the tensors).
+
+    Attributes:
+        only_inputs: end the graph before it computes anything.
+        inputs: one for each run of the graph (some families have several tiles in one chunk): the pixels, scaled and
+            normalised, float32 [3, height, width].
+        outputs: what each run's last layer gave: float32 [patches, width], a class token perhaps among them.
+    """
+
+    def __init__(self, only_inputs: bool = False) -> None:
+        self.only_inputs = only_inputs
+        self.inputs: list[Float32] = []
+        self.outputs: list[Float32] = []
+        self._begun = False
+
+    def takes(self, node: Any) -> bool:
+        """Whether this node, which comes next, is the first that reads a run's pixels; they are kept then."""
+        source = next((one for one in _tensor(node).src if one and b"inp_raw" in _get_name(one)), None)
+        if source is None or self._begun:
+            return False
+        pixels = _floats(source)
+        if pixels is None or pixels.shape[0] != 1 or pixels.shape[1] != 3:
+            return False
+        self.inputs.append(pixels[0])
+        self.outputs.append(np.zeros((0, 0), np.float32))
+        self._begun = True
+        return True
+
+    def computed(self, node: Any) -> bool:
+        """A node was computed: the one that reads the pixels, or a layer. Returns whether the graph shall go on."""
+        self._begun = False
+        if self.only_inputs:
+            return False
+        rows = _floats(node)
+        if rows is not None and self.outputs:
+            self.outputs[-1] = rows.reshape(-1, rows.shape[-1])
+        return True
+
+
 class Projector(_Handle):
     """The vision encoder and the projector that puts its output into the language model's space."""
 
@@ -446,6 +525,7 @@ class Projector(_Handle):
     ) -> None:
         self._layers = 0
         self._on_layer: Callable[[int], None] = lambda layer: None
+        self._watch: Watch | None = None
         self._flag = flag
         params = M.mtmd_context_params_default()
         params.use_gpu = use_gpu
@@ -485,8 +565,13 @@ class Projector(_Handle):
 
     def _on_node(self, tensor: Any, ask: bool, _: object) -> bool:
         """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on."""
+        watch = self._watch
         if ask:
+            if watch is not None and watch.takes(tensor):
+                return watch.only_inputs
             return bool(_get_name(tensor).startswith(b"layer_out"))
+        if watch is not None and not watch.computed(tensor):
+            return False
         self._layers += 1
         self._on_layer(self._layers)
         return not self._flag.is_set()
@@ -541,12 +626,26 @@ class Projector(_Handle):
         M.mtmd_bitmap_set_id(pointer, bitmap.id.encode())
         return pointer
 
-    def encode(self, chunks: Chunks, index: int, on_layer: Callable[[int], None]) -> Float32:
+    def look(self, chunks: Chunks, index: int) -> list[Float32]:
+        """What a picture chunk's encoder gets, without encoding it: as `Watch.inputs`."""
+        self._watch = watch = Watch(only_inputs=True)
+        try:
+            M.mtmd_encode_chunk(self.pointer, chunks.raw(index))
+        finally:
+            self._watch = None
+        return watch.inputs
+
+    def encode(
+        self, chunks: Chunks, index: int, on_layer: Callable[[int], None], watch: Watch | None = None
+    ) -> Float32:
         """Encode one picture chunk: float32 [rows, n_embd_inp], a copy. Raises Cancelled when the flag is set."""
         chunk = chunks.raw(index)
-        self._layers, self._on_layer = 0, on_layer
+        self._layers, self._on_layer, self._watch = 0, on_layer, watch
         _complaints.clear()
-        status = M.mtmd_encode_chunk(self.pointer, chunk)
+        try:
+            status = M.mtmd_encode_chunk(self.pointer, chunk)
+        finally:
+            self._watch = None
         if self._flag.is_set():  # then the status says 0 and the output is only part of the way
             raise Cancelled()
         if status:

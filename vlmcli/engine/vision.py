@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text
+from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text, Watch
 from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
 from vlmcli.engine.template import Part, TextPart
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
@@ -147,7 +147,7 @@ class Pictures:
         """The segment's rows if no encoding is needed."""
         return self._vision.known(segment.key)
 
-    def encode(self, segment: PictureSegment, on_layer: Callable[[int], None]) -> Float32:
+    def encode(self, segment: PictureSegment, on_layer: Callable[[int], None], watch: Watch | None = None) -> Float32:
         """The segment's rows through the encoder. Raises Cancelled, SourceError, RequestError, NativeError."""
         started = time.monotonic()
         self.prepare(segment)
@@ -170,7 +170,7 @@ class Pictures:
             raise NativeError(f"a picture gave {len(tiles)} tiles where more were planned")
         index = tiles[segment.tile]
         try:
-            rows = self._vision.projector.encode(chunks, index, on_layer)
+            rows = self._vision.projector.encode(chunks, index, on_layer, watch)
         finally:
             self.spent.encode += time.monotonic() - ready
         if not np.isfinite(rows).all():

@@ -1,0 +1,261 @@
+"""What is shown of a question's way, against what is known of it otherwise."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from real.helpers import ask, noise, opened, small_files
+from vlmcli import demo, explain, images
+from vlmcli.bench.pairs import SMALL
+from vlmcli.demo import batches
+from vlmcli.engine import stages
+from vlmcli.engine.stages import PictureRows
+from vlmcli.values import Answer
+
+FACTS = explain.ModelFacts("demo", "llama", 4, 192, 1088, "mlp", 6, 160, 16)
+
+
+def checkered(size):
+    """Black and white squares, 5 across."""
+    width, height = size
+    y, x = np.mgrid[:height, :width] * 5 // width
+    pixels = np.repeat(((x + y) % 2 * 255).astype(np.uint8)[..., None], 3, 2)
+    return images.from_pixels(pixels.tobytes(), size, "checkered.png")
+
+
+def vlm(*words):
+    """Run `vlm` from the project's root."""
+    command = [sys.executable, "-m", "vlmcli", *words]
+    root = Path(__file__).parent.parent.parent
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, stdin=subprocess.DEVNULL)
+
+
+def way(files, *pictures, question="what is this?"):
+    recorder = stages.Recorder(files)
+    with opened(files, observer=recorder) as engine:
+        (answer,) = engine.run([ask(question, *pictures, tokens=20)])
+        assert isinstance(answer, Answer), answer
+        return explain.Told(
+            question, pictures, 0.01, recorder.prompt(engine.model), recorder.answer_steps(engine.model), answer, FACTS
+        )
+
+
+def test_the_demo_model_gets_the_pixels_that_it_was_trained_on(scene):
+    image = Image.frombytes("RGB", scene.size, scene.pixels())
+    ((part,),) = stages.look(demo.FILES, [scene])
+    (tile,) = part.tiles
+    shown = np.frombuffer(tile.pixels, np.uint8).reshape(128, 128, 3)
+    difference = np.abs(shown.astype(int) - batches.view(image))
+    assert difference.max() <= 1  # of one rounding
+    assert (difference > 0).mean() < 0.01
+    assert (part.rows, part.width, tile.patches) == (64, 192, 0)
+
+
+def test_the_demo_models_way_is_complete(scene):
+    told = way(demo.FILES, scene)
+    before, picture, after = told.prompt
+    assert "".join(text for _, text in before.tokens) == "<|im_start|>user\n"
+    assert "".join(text for _, text in after.tokens).startswith("what is this?<|im_end|>")
+    (tile,) = picture.tiles
+    assert (tile.patches, tile.width, tile.norms.rows, tile.norms.columns) == (64, 160, 8, 8)
+    assert (picture.norms.rows, picture.norms.columns) == (8, 8)
+    assert "".join(step.likeliest[0][0] for step in told.steps[:-1]) == told.answer.text
+    assert all(0.5 < step.likeliest[0][1] <= 1 for step in told.steps)
+    assert all(abs(sum(p for _, p in step.likeliest)) <= 1 + 1e-9 for step in told.steps)
+
+
+def test_a_map_lies_over_the_picture_as_it_should():
+    """Half of the picture is black, half noise: the map must be of two halves, too, and turn with the picture."""
+    rng = np.random.default_rng(1)
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[:, 128:] = rng.integers(0, 256, (256, 128, 3))
+    for turned in (False, True):
+        shown = np.ascontiguousarray(pixels.transpose(1, 0, 2) if turned else pixels)
+        told = way(demo.FILES, images.from_pixels(shown.tobytes(), (256, 256), "halves"))
+        (tile,) = told.prompt[1].tiles
+        norms = np.array(tile.norms.values).reshape(8, 8)
+        norms = norms.T if turned else norms
+        within = norms[:, :4].std(axis=0).mean() + norms[:, 4:].std(axis=0).mean()
+        between = abs(norms[:, :3].mean() - norms[:, 5:].mean())
+        assert between > within, (turned, between, within)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_family_can_be_looked_into(small, name):
+    files = small_files(small, name)
+    pictures = [checkered((640, 480)), checkered((200, 600))]
+    told = way(files, *pictures)
+    assert sum(part.rows for part in told.prompt) == told.answer.usage.prompt_tokens
+    seen = [part for part in told.prompt if isinstance(part, PictureRows)]
+    assert sum(part.rows for part in seen) == told.answer.usage.picture_tokens
+    assert {part.picture for part in seen} == {0, 1}
+    for part in seen:
+        assert part.tiles
+        for tile in part.tiles:
+            assert len(tile.pixels) == tile.size[0] * tile.size[1] * 3
+            assert tile.patches > 0
+            values = np.frombuffer(tile.pixels, np.uint8)
+            assert values.std() > 50, "black and white went in"
+        if part.norms is not None:
+            assert part.norms.rows * part.norms.columns <= part.rows
+            assert min(part.norms.values) > 0
+    looked = list(stages.look(files, pictures))
+    assert [[(part.rows, part.width) for part in parts] for parts in looked] == [
+        [(part.rows, part.width) for part in seen if part.picture == number] for number in range(2)
+    ]
+    pixels = [[tile.pixels for part in parts for tile in part.tiles] for parts in looked]
+    assert pixels == [[t.pixels for part in seen if part.picture == n for t in part.tiles] for n in range(2)]
+
+
+def test_an_engine_that_is_watched_answers_the_same(small):
+    files = small_files(small, "qwen25vl")
+    with opened(files) as engine:
+        (calm,) = engine.run([ask("what is this?", noise(1), tokens=20)])
+    assert way(files, noise(1)).answer.text == calm.text
+
+
+# --- As lines and as a page ---
+
+
+class _Page(HTMLParser):
+    """Collects what a page refers to, and checks that its elements are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.texts = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        assert tag not in ("script", "link", "iframe")
+        if tag not in ("img", "meta", "rect"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag != "rect":
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def parsed(page):
+    found = _Page()
+    found.feed(page)
+    assert not found.open
+    return found
+
+
+def test_the_page_stands_alone_and_has_the_very_pixels(scene):
+    told = way(demo.FILES, scene)
+    page = parsed(explain.page(told))
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    shown = [
+        Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).convert("RGB").tobytes()
+        for source in page.sources
+    ]
+    assert scene.pixels() in shown
+    assert told.prompt[1].tiles[0].pixels in shown
+    text = " ".join(page.texts)
+    assert told.answer.text in text
+    assert "64 image tokens" in text
+    assert len(re.findall("<rect", explain.page(told))) == 2 * 64
+
+
+def test_what_somebody_wrote_stays_text_on_the_page(scene):
+    evil = "<script>alert('&')</script>"
+    picture = images.from_pixels(scene.pixels(), scene.size, '"><img src=x onerror=alert(1)>')
+    page = explain.page(way(demo.FILES, picture, question=evil))
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert evil in " ".join(parsed(page).texts)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_lines_fit_the_screen(scene, width):
+    told = way(demo.FILES, scene, question="what is this? " * 20)
+    found = explain.lines(told, width)
+    assert max(map(len, found)) <= width
+    text = "\n".join(found)
+    assert "encoder" in text
+    assert "64 × 160" in text
+    assert text.endswith(told.answer.text)
+
+
+# --- The commands ---
+
+
+def test_explain_shows_each_stage_and_writes_its_page(tmp_path):
+    page = tmp_path / "way.html"
+    done = vlm("explain", "-m", "demo", "docs/images/scene.png", "what is this?", "--html", str(page))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    names = [line.split()[0] for line in lines[:7]]
+    assert names == ["picture", "tiles", "encoder", "projector", "prefill", "model", "answer"]
+    assert lines[-1] == "A red circle and a blue square."
+    assert done.stderr.splitlines()[1:] == [f"vlm: {page}: the page is written"]
+    assert "cannot read photographs" in done.stderr.splitlines()[0]
+    parsed(page.read_text("utf-8"))
+    assert sorted(tmp_path.iterdir()) == [page]
+
+
+def test_show_says_what_a_picture_is_and_what_is_seen_of_it(tmp_path):
+    photo = tmp_path / "turned photo.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.effect_noise((400, 300), 60).convert("RGB").save(photo, exif=exif)
+    seen = tmp_path / "seen.png"
+    done = vlm("show", "-m", "demo", str(photo), "--preview", str(seen))
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    size = f"{photo.stat().st_size:,} bytes"
+    assert first == f"{photo}: JPEG, 400×300 RGB, {size}, EXIF orientation 6: turned by 90°"
+    assert second == "  upright, RGB: 300×400"
+    assert third == "  demo sees 64 image tokens, from 1 tile of 128×128 pixels"
+    ((part,),) = stages.look(demo.FILES, [images.load(photo)])
+    assert Image.open(seen).convert("RGB").tobytes() == part.tiles[0].pixels
+
+
+def test_a_preview_of_several_tiles_is_several_files(small, tmp_path):
+    files = small_files(small, "smolvlm")
+    noise_file = tmp_path / "noise.png"
+    Image.frombytes("RGB", (900, 300), noise(1, (900, 300)).pixels()).save(noise_file)
+    done = vlm(
+        "show", "-m", str(files.model), "--mmproj", str(files.projector), str(noise_file), "--preview",
+        str(tmp_path / "seen.png"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    tiles = [t for parts in stages.look(files, [images.load(noise_file)]) for part in parts for t in part.tiles]
+    assert len(tiles) > 1
+    for number, tile in enumerate(tiles, 1):
+        assert Image.open(tmp_path / f"seen-{number}.png").convert("RGB").tobytes() == tile.pixels
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["show", "missing.png"], 1, "missing.png: there is no such file"),
+        (["show", "docs/images/scene.png", "demo"], 2, "models and pictures"),
+        (["show", "demo", "--preview", "x.png"], 2, "there is no picture"),
+        (["show", "docs/images/scene.png", "--preview", "x.jpg"], 2, "it is written as PNG"),
+        (["show", "docs/images/scene.png", "docs/images/demo-scenes.jpg", "--preview", "x.png"], 2, "2 pictures"),
+        (["show", "docs/images/scene.png", "--preview", "/nowhere/x.png"], 2, "/nowhere/x.png: cannot be written"),
+        (["explain", "docs/images/scene.png", "what?", "--html", "/nowhere/x.html"], 2, "cannot be written there"),
+        (["explain", "docs/images/scene.png"], 2, "no question"),
+        (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "several questions"),
+        (["explain", "README.md", "what?"], 1, "README.md: not a picture"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(words, code, said):
+    done = vlm(words[0], "-m", "demo", *words[1:]) if "demo" not in words else vlm(*words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

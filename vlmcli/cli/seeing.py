@@ -1,0 +1,201 @@
+"""What a model sees: `vlm explain`, and `vlm show` of pictures."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmcli.cli import options
+from vlmcli.cli.asking import find_model, opened
+from vlmcli.cli.naming import Named, named_pictures, pictures_and_questions
+from vlmcli.cli.verbs import sampling_of, set_verbosity, settings_of
+from vlmcli.errors import UsageError, VlmError
+from vlmcli.settings import Settings
+from vlmcli.sources import SUFFIXES, Source, expand
+from vlmcli.tasks import Ask
+from vlmcli.ui import Ui
+from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
+
+if TYPE_CHECKING:
+    from vlmcli.engine.stages import PictureRows
+    from vlmcli.explain import ModelFacts, Told
+    from vlmcli.images import Facts
+
+_TURNED = {
+    2: "mirrored", 3: "upside down", 4: "mirrored, upside down", 5: "mirrored, turned by 90°", 6: "turned by 90°",
+    7: "mirrored, turned by 270°", 8: "turned by 270°",
+}  # fmt: skip
+
+
+def explain(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="PICTURES QUESTION", help="The last word is the question.", show_default=False),
+    ],
+    question: options.Question = None,
+    html: options.Html = None,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    chat_template: options.ChatTemplate = None,
+    system: options.System = "",
+    allow_local_urls: options.AllowLocalUrls = False,
+    max_tokens: options.MaxTokens = None,
+    ctx: options.Ctx = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show a question's way through the model: pixels, tiles, encoder, projector, tokens, probabilities, times.
+
+    vlm explain photo.jpg "what is this?"
+
+    vlm explain photo.jpg "what is this?" --html way.html
+    """
+    from vlmcli import explain as telling
+
+    set_verbosity(verbose)
+    names, asked = pictures_and_questions(words, question)
+    if len(asked) > 1:
+        raise UsageError("several questions", "explain one at a time")
+    settings = settings_of(model, mmproj, ctx, threads, gpu_layers)
+    sampling, limit = sampling_of(None, None, None, max_tokens)
+    with Ui() as ui:
+        found, context = named_pictures(Named(names, None, False, allow_local_urls))
+        files = find_model(settings, chat_template or "")
+        target = Path(expand(html)) if html else None
+        if target is not None:
+            _check_target(target)
+        if files.card.notice:
+            ui.say(files.card.notice)
+        told = _asked(ui, files, settings, Ask(asked[0], context, system, sampling, limit), found)
+        ui.about(telling.lines(told, ui.width))
+        if target is not None:
+            _write(target, telling.page(told).encode("utf-8", "replace"))
+            ui.say(f"{html}: the page is written")
+
+
+def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequence[Source]) -> Told:
+    """Ask, and keep what happens on the way."""
+    from vlmcli import explain as telling
+    from vlmcli.engine import stages
+
+    begun = time.monotonic()
+    pictures = [source.load() for source in found]
+    reading = time.monotonic() - begun
+    recorder = stages.Recorder(files)
+    with opened(files, settings, ui, recorder) as engine:
+        answer: Answer | None = None
+        for _, event in run(engine, [task.request(pictures)]):
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Done):
+                answer = event.answer
+            else:
+                ui.progress(event)
+        if answer is None:
+            raise VlmError("the engine ended without an answer", "please report this")
+        facts = _model_facts(files, engine.model.n_vocab)
+        prompt, steps = recorder.prompt(engine.model), recorder.answer_steps(engine.model)
+    return telling.Told(task.question, pictures, reading, prompt, steps, answer, facts)
+
+
+def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
+    from vlmcli import gguf
+    from vlmcli.engine.stages import Encoding
+    from vlmcli.explain import ModelFacts
+
+    header, encoding = gguf.read(files.model), Encoding(files)
+    return ModelFacts(
+        files.name, header.architecture, header.number("block_count"), header.number("embedding_length"), vocabulary,
+        encoding.family, encoding.layers, encoding.width, encoding.patch,
+    )  # fmt: skip
+
+
+# --- Pictures, before anything is asked ---
+
+
+def is_picture(word: str) -> bool:
+    """Whether `vlm show` is to take a word for a picture; else it names a model."""
+    if word == "-" or word.startswith(("data:", "file:")) or word[:8].lower().startswith(("http://", "https://")):
+        return True
+    path = Path(expand(word.rpartition("#")[0] if "#" in word else word))
+    try:
+        if path.is_dir():
+            return not any(path.glob("*.gguf"))
+        return path.suffix.lower() != ".gguf" if path.is_file() else path.suffix.lower() in SUFFIXES or "*" in word
+    except (OSError, ValueError):
+        return False
+
+
+def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles, preview: str | None) -> None:
+    """What each picture is, and what the model would see of it."""
+    from vlmcli import images
+    from vlmcli.engine import stages
+
+    target = Path(expand(preview)) if preview else None
+    if target is not None:
+        if len(found) > 1:
+            raise UsageError(f"--preview of {len(found)} pictures", "name one picture")
+        if target.suffix.lower() != ".png":
+            raise UsageError(f"--preview {preview}: it is written as PNG", "let its name end in .png")
+        _check_target(target)
+    loaded = []
+    for source in found:
+        data = source.fetched()
+        facts = images.facts(data, source.name)
+        loaded.append((source, facts, images.load(data, source.name, source.frame)))
+    seen = stages.look(files, [picture for _, _, picture in loaded])
+    for (source, facts, picture), parts in zip(loaded, seen, strict=True):
+        ui.about(_picture_lines(source, facts, picture, files, parts))
+        if target is not None:
+            tiles = [tile for part in parts for tile in part.tiles]
+            for number, tile in enumerate(tiles, 1):
+                place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")
+                _write(place, images.png(tile.pixels, tile.size))
+            several = f" ({len(tiles)} files, from {target.stem}-1.png on)" if len(tiles) > 1 else ""
+            ui.say(f"{preview}: the pixels are written{several}")
+
+
+def _picture_lines(
+    source: Source, facts: Facts, picture: Picture, files: ModelFiles, parts: Sequence[PictureRows]
+) -> list[str]:
+    stored = [facts.format]
+    if facts.size:
+        stored.append(f"{facts.size[0]}×{facts.size[1]} {facts.mode}")
+    if facts.frames > 1:
+        unit = "pages" if facts.format == "PDF" else "frames"
+        stored.append(f"{facts.frames} {unit}" + (f", this is {source.frame}" if source.frame else ""))
+    stored.append(f"{facts.file_size:,} bytes")
+    if facts.orientation > 1:
+        stored.append(f"EXIF orientation {facts.orientation}: {_TURNED[facts.orientation]}")
+    tiles = [tile for part in parts for tile in part.tiles]
+    tokens = sum(part.rows for part in parts)
+    sizes = ", ".join(dict.fromkeys(f"{tile.size[0]}×{tile.size[1]}" for tile in tiles))
+    count = f"{len(tiles)} tile{'s' * (len(tiles) != 1)}"
+    return [
+        f"{source.name}: {', '.join(stored)}",
+        f"  upright, RGB: {picture.size[0]}×{picture.size[1]}",
+        f"  {files.name} sees {tokens:,} image tokens, from {count} of {sizes} pixels",
+    ]
+
+
+def _check_target(path: Path) -> None:
+    """Before the work: that there is somewhere to write to."""
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: cannot be written there", "name a file in a folder that can be written to")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A file, put in place in one move."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise VlmError(f"{path}: cannot be written ({error.strerror})", "make room, or write elsewhere") from error
