@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 import subprocess
 import sys
@@ -35,7 +36,10 @@ def vlm(*words):
     """Run `vlm` from the project's root."""
     command = [sys.executable, "-m", "vlmcli", *words]
     root = Path(__file__).parent.parent.parent
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=root, stdin=subprocess.DEVNULL)
+    without = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")}
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=root, env=without, stdin=subprocess.DEVNULL, check=False
+    )
 
 
 def way(files, *pictures, question="what is this?"):
@@ -236,6 +240,14 @@ def test_a_preview_of_several_tiles_is_several_files(small, tmp_path):
     assert len(tiles) > 1
     for number, tile in enumerate(tiles, 1):
         assert Image.open(tmp_path / f"seen-{number}.png").convert("RGB").tobytes() == tile.pixels
+
+
+def test_show_needs_no_model_to_say_what_a_picture_is():
+    done = vlm("show", "docs/images/scene.png")
+    assert done.returncode == 0, done.stderr
+    size = f"{Path('docs/images/scene.png').stat().st_size:,}"
+    assert done.stdout == f"docs/images/scene.png: PNG, 640×480 RGB, {size} bytes\n  upright, RGB: 640×480\n"
+    assert done.stderr == "vlm: -m MODEL tells what that model sees of it\n"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def show(
     mmproj: options.Mmproj = None,
     allow_local_urls: options.AllowLocalUrls = False,
 ) -> None:
-    """Say what a model is, or what a picture is and what the model sees of it.
+    """Say what a model is, or a picture and what is seen of it.
 
     vlm show demo
 
@@ -34,7 +34,8 @@ def show(
     names = words or []
     with Ui() as ui:
         if names and all(is_picture(name) for name in names):
-            files = find_model(load_settings({"model": model, "mmproj": mmproj}))
+            settings = load_settings({"model": model, "mmproj": mmproj})
+            files = find_model(settings) if settings.model or preview else None
             found, _ = named_pictures(Named(names, None, False, allow_local_urls))
             show_pictures(ui, found, files, preview)
             return

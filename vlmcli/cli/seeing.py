@@ -50,7 +50,7 @@ def explain(
     gpu_layers: options.GpuLayers = None,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show a question's way through the model: pixels, tiles, encoder, projector, tokens, probabilities, times.
+    """Show a question's way through the model, stage by stage.
 
     vlm explain photo.jpg "what is this?"
 
@@ -132,8 +132,8 @@ def is_picture(word: str) -> bool:
         return False
 
 
-def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles, preview: str | None) -> None:
-    """What each picture is, and what the model would see of it."""
+def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None) -> None:
+    """What each picture is, and what the model, if there is one, would see of it."""
     from vlmcli import images
     from vlmcli.engine import stages
 
@@ -149,9 +149,12 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles, preview: s
         data = source.fetched()
         facts = images.facts(data, source.name)
         loaded.append((source, facts, images.load(data, source.name, source.frame)))
-    seen = stages.look(files, [picture for _, _, picture in loaded])
+    pictures = [picture for _, _, picture in loaded]
+    seen = stages.look(files, pictures) if files else iter([[] for _ in pictures])
     for (source, facts, picture), parts in zip(loaded, seen, strict=True):
-        ui.about(_picture_lines(source, facts, picture, files, parts))
+        ui.about(_picture_lines(source, facts, picture))
+        if files:
+            ui.about([_seen_line(files, parts)])
         if target is not None:
             tiles = [tile for part in parts for tile in part.tiles]
             for number, tile in enumerate(tiles, 1):
@@ -159,11 +162,11 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles, preview: s
                 _write(place, images.png(tile.pixels, tile.size))
             several = f" ({len(tiles)} files, from {target.stem}-1.png on)" if len(tiles) > 1 else ""
             ui.say(f"{preview}: the pixels are written{several}")
+    if not files:
+        ui.say("-m MODEL tells what that model sees of it")
 
 
-def _picture_lines(
-    source: Source, facts: Facts, picture: Picture, files: ModelFiles, parts: Sequence[PictureRows]
-) -> list[str]:
+def _picture_lines(source: Source, facts: Facts, picture: Picture) -> list[str]:
     stored = [facts.format]
     if facts.size:
         stored.append(f"{facts.size[0]}×{facts.size[1]} {facts.mode}")
@@ -173,15 +176,18 @@ def _picture_lines(
     stored.append(f"{facts.file_size:,} bytes")
     if facts.orientation > 1:
         stored.append(f"EXIF orientation {facts.orientation}: {_TURNED[facts.orientation]}")
+    return [
+        f"{source.name}: {', '.join(stored)}",
+        f"  upright, RGB: {picture.size[0]}×{picture.size[1]}",
+    ]
+
+
+def _seen_line(files: ModelFiles, parts: Sequence[PictureRows]) -> str:
     tiles = [tile for part in parts for tile in part.tiles]
     tokens = sum(part.rows for part in parts)
     sizes = ", ".join(dict.fromkeys(f"{tile.size[0]}×{tile.size[1]}" for tile in tiles))
     count = f"{len(tiles)} tile{'s' * (len(tiles) != 1)}"
-    return [
-        f"{source.name}: {', '.join(stored)}",
-        f"  upright, RGB: {picture.size[0]}×{picture.size[1]}",
-        f"  {files.name} sees {tokens:,} image tokens, from {count} of {sizes} pixels",
-    ]
+    return f"  {files.name} sees {tokens:,} image tokens, from {count} of {sizes} pixels"
 
 
 def _check_target(path: Path) -> None:

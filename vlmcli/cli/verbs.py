@@ -51,7 +51,7 @@ def ask(
     gpu_layers: options.GpuLayers = None,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Answer a question about a picture, about several together, or about each.
+    """Answer a question about one or several pictures.
 
     vlm ask photo.jpg "what is this?"
 
