@@ -111,8 +111,8 @@ def lines(told: Told, width: int = 80) -> list[str]:
     found = []
     for stage in stages(told):
         time = "" if stage.seconds is None else _time(stage.seconds)
-        first, *more = _wrapped(stage.what, max(20, width - 23))
-        found.append(f"{stage.name:<11}{first:<{max(20, width - 22)}}{time:>10}".rstrip())
+        first, *more = _wrapped(stage.what, max(16, width - 24))
+        found.append(f"{stage.name:<11}{first:<{max(17, width - 23)}}{time:>10}".rstrip())
         found += [f"{'':<11}{line}" for line in more]
     found += ["", "prompt"] + [f"  {line}" for line in _wrapped(_prompt(told.prompt), max(20, width - 4))]
     found += ["", "first tokens of the answer"]
