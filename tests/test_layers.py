@@ -12,7 +12,7 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 
 LAYER = {
     "errors": 0, "values": 0,
-    "settings": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
+    "settings": 1, "templates": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
@@ -21,7 +21,7 @@ LAYER = {
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5, "engine": 6,
     "tasks": 7, "records": 7,
     "ui": 8,
-    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/verbs": 11, "cli/manage": 11,
+    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11, "cli/manage": 11,
     "cli/app": 12, "cli": 9, "bench": 13,
     "bench/pairs": 9, "bench/contestant": 12, "bench/fuzz": 13, "bench/__main__": 13, "__main__": 14, "": 0,
 }  # fmt: skip
@@ -31,6 +31,7 @@ ALLOWED = {
     "errors": set(),
     "values": {"errors"},
     "settings": {"errors", "values"},
+    "templates": {"errors", "values"},
     "images": {"errors", "values", "pdf"},
     "pdf": {"errors"},
     "fetch": {"errors", ""},
@@ -61,6 +62,9 @@ ONE_FILE = {
     "pypdfium2": {"pdf", "bench/fuzz"},
     "numpy": {"images", "bench", "engine", "demo"},
     "jinja2": {"engine/template"},
+    "platformdirs": {"settings"},
+    "tomllib": {"templates"},
+    "tomli": {"templates"},
     "rich": {"ui"},
     "typer": {"cli"},
     "gguf": {"bench/pairs", "demo/export"},

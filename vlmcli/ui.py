@@ -81,6 +81,15 @@ class Ui:
         """A line of data."""
         self._write(text + "\n")
 
+    def rows(self, rows: Sequence[Sequence[str]]) -> None:
+        """Lines of data: fields after tabs, and on a terminal below one another."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            if self.stdout.isatty():
+                self.line("  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip())
+            else:
+                self.line("\t".join(row))
+
     def stream(self, event: Delta) -> None:
         """A piece of the one answer, as it comes, without the white space around the whole."""
         text = self._held + event.text

@@ -28,6 +28,14 @@ Question = Annotated[
     list[str] | None,
     typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
 ]
+Template = Annotated[
+    str | None,
+    typer.Option("-t", "--template", metavar="NAME", help="Ask what a template says; vlm templates lists them."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="Fill a slot of the template. Or NAME VALUE."),
+]
 Each = Annotated[bool, typer.Option("--each", help="Ask about each picture by itself.")]
 Together = Annotated[bool, typer.Option("--together", help="Ask about all pictures at once.")]
 FilesFrom = Annotated[
