@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "vlmcli"
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 LAYER = {
-    "errors": 0, "values": 0,
+    "errors": 0, "values": 0, "thinking": 0,
     "settings": 1, "templates": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
@@ -30,6 +30,7 @@ LAYER = {
 ALLOWED = {
     "errors": set(),
     "values": {"errors"},
+    "thinking": set(),
     "settings": {"errors", "values"},
     "templates": {"errors", "values"},
     "images": {"errors", "values", "pdf"},
@@ -50,7 +51,7 @@ ALLOWED = {
     "engine/sampling": {"errors", "values", "engine/native"},
     "engine/scheduler": {"errors", "values", "engine/plan"},
     "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
-    "tasks": {"errors", "values"},
+    "tasks": {"errors", "values", "thinking"},
     "records": {"errors", "values"},
     "ui": {"errors", "values"},
 }

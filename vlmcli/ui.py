@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from vlmcli.errors import PipeClosed, VlmError
-from vlmcli.values import Answer, Delta, Event, Progress, Started
+from vlmcli.values import Answer, Event, Progress, Started
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -90,9 +90,9 @@ class Ui:
             else:
                 self.line("\t".join(row))
 
-    def stream(self, event: Delta) -> None:
+    def stream(self, piece: str) -> None:
         """A piece of the one answer, as it comes, without the white space around the whole."""
-        text = self._held + event.text
+        text = self._held + piece
         if not self._begun:
             text = text.lstrip()
         shown = text.rstrip()
@@ -142,6 +142,13 @@ class Ui:
             text = f"{_STAGES[event.stage]} {event.done:4.0%}"
         else:
             return
+        self._tell(text)
+
+    def thinking(self) -> None:
+        """Show that the model thinks."""
+        self._tell("thinking")
+
+    def _tell(self, text: str) -> None:
         if self._live:
             self._show(text)
         elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:

@@ -84,6 +84,7 @@ MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
     int | None,

@@ -53,6 +53,7 @@ def ask(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -77,7 +78,7 @@ def ask(
         Named(what.names, files_from, null, allow_local_urls, each=each, together=together),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
-        json=json, stats=stats,
+        json=json, think=think, stats=stats,
     )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def caption(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -112,7 +114,7 @@ def caption(
         lambda card: [prompt("caption", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats,
     )  # fmt: skip
 
 
@@ -132,6 +134,7 @@ def describe(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -152,7 +155,7 @@ def describe(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats,
     )  # fmt: skip
 
 
@@ -171,6 +174,7 @@ def ocr(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -188,7 +192,7 @@ def ocr(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats, end_loops=True,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats, end_loops=True,
     )  # fmt: skip
 
 
