@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent / "vlmcli"
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 LAYER = {
-    "errors": 0, "values": 0, "thinking": 0,
+    "errors": 0, "values": 0, "thinking": 0, "markdown": 0,
     "settings": 1, "templates": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
@@ -31,6 +31,7 @@ ALLOWED = {
     "errors": set(),
     "values": {"errors"},
     "thinking": set(),
+    "markdown": set(),
     "settings": {"errors", "values"},
     "templates": {"errors", "values"},
     "images": {"errors", "values", "pdf"},
@@ -53,7 +54,7 @@ ALLOWED = {
     "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
     "tasks": {"errors", "values", "thinking"},
     "records": {"errors", "values"},
-    "ui": {"errors", "values"},
+    "ui": {"errors", "values", "markdown"},
 }
 
 ONE_FILE = {
@@ -67,6 +68,7 @@ ONE_FILE = {
     "tomllib": {"templates"},
     "tomli": {"templates"},
     "rich": {"ui"},
+    "markdown_it": {"ui"},
     "typer": {"cli"},
     "gguf": {"bench/pairs", "demo/export"},
     "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},

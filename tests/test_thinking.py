@@ -1,6 +1,10 @@
 """What a model thinks is told from what it answers: piece by piece, on stdout, in --json, and in a real prompt."""
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -144,6 +148,43 @@ def test_a_card_may_have_other_tags(capfd):
     files = ModelFiles("m", Path("m"), Path("p"), Card(think=("[THINK]", "[/THINK]"), unsure="No.", unsure_hint="hint"))
     assert answered(capfd, "[THINK]a[/THINK]No.", files=files) == ("No.\n", "vlm: hint\n")
     assert answered(capfd, "<think>a</think>No.", files=files).out == "<think>a</think>No.\n"
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from fakes import ScriptedRunner
+from vlmcli.cli.asking import Job, answer_all
+from vlmcli.sources import Source
+from vlmcli.tasks import Ask
+from vlmcli.ui import Ui
+from vlmcli.values import ModelFiles
+picture = Source(sys.argv[1], Path(sys.argv[1]))
+files = ModelFiles("m", Path("m"), Path("p"))
+with Ui(markdown=True) as ui:
+    answer_all(ui, ScriptedRunner([sys.argv[2]]), [Job(Ask("?"), (picture,))], files, json=False, stats=False)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_the_live_line_says_that_it_thinks_and_goes_before_the_answer():
+    import pty
+
+    parent, child = pty.openpty()
+    command = [sys.executable, "-c", SCRIPT, SCENE, THOUGHT]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent), "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=environment) as process:
+        os.close(child)
+        seen = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(parent, 4096):
+                seen += piece
+    os.close(parent)
+    assert process.returncode == 0
+    before, after = seen.rsplit(b"\x1b[?25h", 1)  # the cursor is shown again
+    assert b"thinking" in before
+    assert after.split(b"\x1b[2K", 1)[1] == b"A red circle.\r\n"
+    assert b"is it red" not in seen
 
 
 # ---------------------------------------------------------------------------------------------- in the prompt

@@ -56,13 +56,14 @@ def answer(
     json: bool,
     stats: bool,
     think: bool = False,
+    plain: bool = False,
     end_loops: bool = False,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
     Raises typer.Exit with the code of some or all failing.
     """
-    with Ui() as ui:
+    with Ui(markdown=not plain) as ui:
         files = None
         jobs = [Job(Ask(question), ()) for question in questions(Card())]
         try:
@@ -137,7 +138,7 @@ def answer_all(
     def stream(thought: str, text: str) -> None:
         """Show what is certain of the one answer."""
         if think:
-            ui.stream(thought)
+            ui.stream(thought, plain=True)
         elif thinking.inside:
             ui.thinking()
         ui.stream(text)

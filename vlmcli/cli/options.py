@@ -85,6 +85,7 @@ MaxTokens = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
+Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
     int | None,

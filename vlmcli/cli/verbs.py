@@ -54,6 +54,7 @@ def ask(
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
     think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -78,7 +79,7 @@ def ask(
         Named(what.names, files_from, null, allow_local_urls, each=each, together=together),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
-        json=json, think=think, stats=stats,
+        json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -97,6 +98,7 @@ def caption(
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
     think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -114,7 +116,7 @@ def caption(
         lambda card: [prompt("caption", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -135,6 +137,7 @@ def describe(
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
     think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -155,7 +158,7 @@ def describe(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -175,6 +178,7 @@ def ocr(
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
     think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -192,7 +196,8 @@ def ocr(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, stats=stats, end_loops=True,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
+        plain=plain or layout is options.Layout.PLAIN, stats=stats, end_loops=True,
     )  # fmt: skip
 
 
