@@ -113,6 +113,13 @@ def test_what_is_plain_comes_at_once():
     assert list(pieces.finish()) == [Piece("text", "square")]
 
 
+def test_scripts_without_spaces_and_endless_words_do_not_wait():
+    pieces = Pieces()
+    assert list(pieces.feed("这是")) == [Piece("text", "这是")]
+    assert list(pieces.feed("**猫**。")) == [Piece("marked", "**猫**。")]
+    assert list(Pieces().feed("a" * 81)) == [Piece("text", "a" * 81)]
+
+
 @pytest.mark.parametrize(
     "text", ["3.", "- ", "-5", "1984. A year.", "#1", "*", "| ", "+49 30", "```", "a | b", "_", "...", "3. "]
 )

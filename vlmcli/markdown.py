@@ -26,6 +26,9 @@ _MAYBE_BLOCK = re.compile(r"\||\s*(`{3}|~{3}|([-*+#>]|\d{1,3}[.)]|#{1,6})\s*\Z|[
 _MARK = re.compile(r"`|~~|\[|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)")
 _CODE_SPAN = re.compile(r"(`+)[^`]+\1")
 
+MAX_WORD = 80
+"""Letters without a space; more of them are no word to wait for."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -128,10 +131,10 @@ def _block(line: str) -> bool:
 
 def _border(text: str) -> int:
     """Where the last word begins, which may go on; scripts without spaces have a border after each letter."""
-    end = len(text)
-    while end and not text[end - 1].isspace() and ord(text[end - 1]) < 0x2E80:
-        end -= 1
-    return end
+    for end in range(len(text), max(0, len(text) - MAX_WORD), -1):
+        if text[end - 1].isspace() or ord(text[end - 1]) >= 0x2E80:
+            return end
+    return 0 if len(text) <= MAX_WORD else len(text)
 
 
 def _closed(words: str) -> bool:
