@@ -34,7 +34,7 @@ def test_a_session_in_the_docs_prints_what_it_shows(command, output):
 
 
 def test_every_verb_and_option_is_documented():
-    verbs = [command.callback.__name__ for command in app.registered_commands]
+    verbs = [command.name or command.callback.__name__ for command in app.registered_commands]
     assert [verb for verb in verbs if f"vlm {verb}" not in TEXT] == []
     source = (ROOT / "vlmcli" / "cli" / "options.py").read_text("utf-8")
     short = {"--question", "--model", "--system", "--option", "--verbose", "--null"}  # documented by their letters

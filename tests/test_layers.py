@@ -11,8 +11,8 @@ ROOT = Path(__file__).parent.parent / "vlmcli"
 MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
 
 LAYER = {
-    "errors": 0, "values": 0,
-    "settings": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
+    "errors": 0, "values": 0, "thinking": 0, "markdown": 0,
+    "settings": 1, "templates": 1, "pdf": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
@@ -22,7 +22,8 @@ LAYER = {
     "engine/stages": 6, "engine": 6,
     "tasks": 7, "records": 7, "explain": 7,
     "ui": 8,
-    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/verbs": 11, "cli/seeing": 12, "cli/manage": 13,
+    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
+    "cli/seeing": 12, "cli/manage": 13,
     "cli/app": 14, "cli": 9, "bench": 15,
     "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/__main__": 15, "__main__": 16, "": 0,
 }  # fmt: skip
@@ -31,7 +32,10 @@ LAYER = {
 ALLOWED = {
     "errors": set(),
     "values": {"errors"},
+    "thinking": set(),
+    "markdown": set(),
     "settings": {"errors", "values"},
+    "templates": {"errors", "values"},
     "images": {"errors", "values", "pdf"},
     "pdf": {"errors"},
     "fetch": {"errors", ""},
@@ -50,9 +54,9 @@ ALLOWED = {
     "engine/sampling": {"errors", "values", "engine/native"},
     "engine/scheduler": {"errors", "values", "engine/plan"},
     "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
-    "tasks": {"errors", "values"},
+    "tasks": {"errors", "values", "thinking"},
     "records": {"errors", "values"},
-    "ui": {"errors", "values"},
+    "ui": {"errors", "values", "markdown"},
 }
 
 ONE_FILE = {
@@ -62,7 +66,11 @@ ONE_FILE = {
     "pypdfium2": {"pdf", "bench/fuzz"},
     "numpy": {"images", "bench", "engine", "demo"},
     "jinja2": {"engine/template"},
+    "platformdirs": {"settings"},
+    "tomllib": {"templates"},
+    "tomli": {"templates"},
     "rich": {"ui"},
+    "markdown_it": {"ui"},
     "typer": {"cli"},
     "gguf": {"bench/pairs", "demo/export"},
     "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},

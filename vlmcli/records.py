@@ -40,8 +40,10 @@ def record(result: Result) -> dict[str, Any]:
         kind = type(result.error).__name__
         return head | {"error": {"type": kind, "message": result.error.message, "hint": result.error.hint}}
     assert result.answer is not None
+    thinking = {"thinking": result.thinking} if result.thinking else {}
     return head | {
         "answer": result.text,
+        **thinking,
         "finish_reason": result.answer.finish_reason,
         "usage": asdict(result.answer.usage),
         "timings": {name: round(value, 4) for name, value in asdict(result.answer.timings).items()},

@@ -1,5 +1,7 @@
 """What the user has decided, from flags, the environment and defaults: the only reader of os.environ.
 
+It also knows where the user's own files are.
+
 Settings stop at the command line; the engine gets plain values.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vlmcli.errors import UsageError
@@ -55,6 +58,13 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
             values[name] = value
             sources[name] = "--" + name.replace("_", "-")
     return Settings(**values, sources=sources)
+
+
+def config_folder() -> Path:
+    """Where the user's own files for `vlm` are, as the system has it; it may not be there."""
+    import platformdirs  # needed by few commands
+
+    return platformdirs.user_config_path("vlm", appauthor=False)
 
 
 def debugging(environment: Mapping[str, str] | None = None) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmcli.errors import VlmError
-from vlmcli.values import Answer, Message, Picture, Request, Result, Sampling
+from vlmcli.thinking import split
+from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
 
 PROMPTS = {
     "caption": "Describe this image in one sentence.",
@@ -37,6 +38,8 @@ class Ask:
     max_tokens: int = 512
     end_loops: bool = False
     """For transcripts, in which small models lose themselves."""
+    think: tuple[str, str] = THINK
+    """The model's tags around its thinking."""
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""
@@ -50,4 +53,5 @@ class Ask:
         """What came of it, for people and records."""
         if isinstance(outcome, VlmError):
             return Result(tuple(sources), self.question, model, error=outcome)
-        return Result(tuple(sources), self.question, model, text=outcome.text.strip(), answer=outcome)
+        thinking, text = split(outcome.text, self.think)
+        return Result(tuple(sources), self.question, model, text=text, answer=outcome, thinking=thinking)

@@ -1,4 +1,4 @@
-"""Everything a person or a pipe sees: the only printer, the only importer of rich.
+"""Everything a person or a pipe sees: the only printer, the only importer of rich and its reader of Markdown.
 
 stdout is data, stderr everything else. On a terminal stderr has one live line; otherwise it has no control codes and
 at most a line each five seconds. What comes from models and files can not move a terminal's cursor.
@@ -8,27 +8,40 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from vlmcli.errors import PipeClosed, VlmError
-from vlmcli.values import Answer, Delta, Event, Progress, Started
+from vlmcli.markdown import Piece, Pieces
+from vlmcli.values import Answer, Event, Progress, Started
 
 if TYPE_CHECKING:
+    from rich.markdown import Markdown
     from rich.status import Status
+    from rich.syntax import Syntax
 
 QUIET_SECONDS = 5.0
+_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_TAIL = re.compile(rf"(?: |{_CODES.pattern})+\Z")
 _STAGES = {"load": "loading the model", "encode": "looking at the picture", "prefill": "reading"}
 
 
 def _visible(text: str) -> str:
     """Control characters but tab and newline as U+FFFD."""
     return "".join("\ufffd" if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 else c for c in text)
+
+
+def _letters(text: str) -> Counter[str]:
+    """How often each letter and figure is in a text."""
+    return Counter(letter for letter in text if letter.isalnum())
 
 
 class _Closed(io.StringIO):
@@ -38,10 +51,105 @@ class _Closed(io.StringIO):
         raise OSError(errno.EBADF, "it is closed")
 
 
+class Rendered:
+    """Pieces of Markdown as a terminal shows them, without a line break at the end.
+
+    Blocks were told apart before, so only what is inside a line, and tables, are read as Markdown; HTML, escapes and
+    entities are not, because text would vanish.
+    """
+
+    def __init__(self, stdout: TextIO) -> None:
+        from markdown_it import MarkdownIt
+        from rich.console import Console
+        from rich.markdown import Markdown
+        from rich.syntax import Syntax
+        from rich.theme import Theme
+
+        styles = Theme({"markdown.code": "cyan", "markdown.link": "underline", "markdown.link_url": "none"})
+        self._console = Console(file=stdout, highlight=False, emoji=False, markup=False, theme=styles)
+        self._markdown, self._syntax = Markdown, Syntax
+        self._parser = MarkdownIt("zero").enable(["emphasis", "backticks", "link", "strikethrough", "table"])
+        unicode = self._console.encoding.lower().startswith("utf")
+        self._bullet, self._bar, self._dash = ("\u2022", "\u2502", "\u2500") if unicode else ("-", ">", "-")
+
+    @property
+    def _width(self) -> int:
+        """Columns of the terminal that stdout is; rich looks at stdin's first."""
+        with suppress(OSError, ValueError):
+            return os.get_terminal_size(self._console.file.fileno()).columns or self._console.width
+        return self._console.width
+
+    def __call__(self, piece: Piece) -> str:
+        """A piece's text with a terminal's codes; as it is, where a letter or figure would be lost."""
+        if piece.kind == "rule":
+            return self._dash * self._width
+        if piece.kind == "code":
+            return self._code(piece.text)
+        make = {"marked": self._marked, "heading": self._heading, "table": self._table}.get(piece.kind, self._item)
+        shown = make(piece.text)
+        return shown if _letters(_CODES.sub("", shown)) == _letters(piece.text) else piece.text
+
+    def _marked(self, text: str) -> str:
+        inner = text.strip()
+        before, after = text[: text.index(inner)], text[text.index(inner) + len(inner) :]
+        return before + self._inline(inner) + after
+
+    def _heading(self, text: str) -> str:
+        marks, _, title = text.strip().partition(" ")
+        return self._inline(re.sub(r"\s#+\Z", "", title.strip()), "bold underline" if len(marks) == 1 else "bold")
+
+    def _item(self, text: str) -> str:
+        """An item of a list, or a line of a quotation, wrapped behind its mark."""
+        found = re.match(r"(\s*)(>|[-*+]|\d+[.)])\s*", text)
+        assert found is not None
+        quoted = found[2] == ">"
+        mark = self._bar if quoted else found[2] if found[2][0].isdigit() else self._bullet
+        first = f"{found[1]}{mark} "
+        rest = first if quoted else " " * len(first)
+        lines = self._inline(text[found.end() :].rstrip(), width=self._width - len(first)).split("\n")
+        return "\n".join((rest if number else first) + line for number, line in enumerate(lines))
+
+    def _table(self, text: str) -> str:
+        tokens = self._parser.parse(text)
+        if not tokens or tokens[0].type != "table_open":
+            return text
+        return self._print(self._parsed(text), self._width)
+
+    def _code(self, text: str) -> str:
+        """Lines of code in their colours, four columns in."""
+        head, *lines = text.split("\n")
+        mark, indent = head.strip(), len(head) - len(head.lstrip())
+        if lines and not lines[-1].strip(" " + mark[0]):
+            lines.pop()
+        code = "\n".join(line[min(indent, len(line) - len(line.lstrip())) :] for line in lines)
+        language = mark.strip(mark[0]).split()
+        syntax = self._syntax(
+            code, language[0] if language else "text", theme="ansi_dark", word_wrap=True, background_color="default"
+        )
+        shown = self._print(syntax, self._width - 4)
+        return "\n".join(f"    {line}" if line else "" for line in shown.split("\n"))
+
+    def _inline(self, text: str, style: str = "none", width: int | None = None) -> str:
+        """The marks inside a line; without a width the terminal breaks it, so that it can be copied whole."""
+        return self._print(self._parsed(text, style), width)
+
+    def _parsed(self, text: str, style: str = "none") -> Markdown:
+        markdown = self._markdown("", style=style, hyperlinks=False)
+        markdown.parsed = self._parser.parse(text)
+        return markdown
+
+    def _print(self, what: Markdown | Syntax, width: int | None) -> str:
+        with self._console.capture() as captured:
+            self._console.print(what, width=max(8, width) if width else None, soft_wrap=width is None)
+        lines = [_TAIL.sub(lambda tail: "".join(_CODES.findall(tail[0])), one) for one in captured.get().split("\n")]
+        full = [number for number, line in enumerate(lines) if _CODES.sub("", line).strip()]
+        return "\n".join(lines[full[0] : full[-1] + 1]) if full else ""
+
+
 class Ui:
     """One command's output. Use it as a context manager, so that the live line always goes."""
 
-    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+    def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, *, markdown: bool = False) -> None:
         self.stdout: TextIO = stdout or sys.stdout or _Closed()  # Python has None for a stream that was closed
         self.stderr: TextIO = stderr or sys.stderr or _Closed()
         self._live = self.stderr.isatty()
@@ -49,6 +157,8 @@ class Ui:
         self._quiet_since = time.monotonic()
         self._begun = False
         self._held = ""
+        self._pieces = Pieces() if markdown and self.stdout.isatty() else None
+        self._rendered: Rendered | None = None
         if not self.stdout.isatty() and hasattr(self.stdout, "reconfigure"):
             self.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
 
@@ -56,18 +166,23 @@ class Ui:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._begun and self._pieces is not None:  # interrupted: what has come is shown
+            with suppress(VlmError):
+                self._render(self._pieces.finish())
         self._clear()
 
     # ------------------------------------------------------------------------------------------ stdout
 
     def _write(self, text: str) -> None:
+        self._put(self._showable(text) if self.stdout.isatty() else text)
+
+    def _showable(self, text: str) -> str:
+        """Text without what a terminal obeys or cannot write."""
+        encoding = self.stdout.encoding or "utf-8"
+        return _visible(text).encode(encoding, "replace").decode(encoding)
+
+    def _put(self, text: str) -> None:
         self._clear()
-        if self.stdout.isatty():
-            text = (
-                _visible(text)
-                .encode(self.stdout.encoding or "utf-8", "replace")
-                .decode(self.stdout.encoding or "utf-8")
-            )
         try:
             self.stdout.write(text)
             self.stdout.flush()
@@ -82,21 +197,48 @@ class Ui:
         """A line of data."""
         self._write(text + "\n")
 
-    def stream(self, event: Delta) -> None:
-        """A piece of the one answer, as it comes, without the white space around the whole."""
-        text = self._held + event.text
+    def rows(self, rows: Sequence[Sequence[str]]) -> None:
+        """Lines of data: fields after tabs, and on a terminal below one another."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            if self.stdout.isatty():
+                self.line("  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip())
+            else:
+                self.line("\t".join(row))
+
+    def stream(self, piece: str, *, plain: bool = False) -> None:
+        """A piece of the one answer, as it comes, without the white space around the whole.
+
+        On a terminal it is shown as Markdown, if that is wanted and the piece is not plain.
+        """
+        text = self._held + piece
         if not self._begun:
             text = text.lstrip()
         shown = text.rstrip()
         self._held = text[len(shown) :]
         if shown:
-            self._write(shown)
             self._begun = True
+            if self._pieces is None or plain:
+                self._write(shown)
+            else:
+                self._render(self._pieces.feed(shown))
 
     def end_stream(self) -> None:
         """End the one answer's line."""
+        if self._pieces is not None:
+            self._render(self._pieces.finish())
         self._write("\n")
         self._begun, self._held = False, ""
+
+    def _render(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces of Markdown; the library is loaded for the first one that needs it."""
+        for piece in pieces:
+            text = self._showable(piece.text)
+            if piece.kind != "text":
+                if self._rendered is None:
+                    self._rendered = Rendered(self.stdout)
+                text = self._rendered(Piece(piece.kind, text))
+            self._put(text)
 
     @property
     def width(self) -> int:
@@ -139,6 +281,13 @@ class Ui:
             text = f"{_STAGES[event.stage]} {event.done:4.0%}"
         else:
             return
+        self._tell(text)
+
+    def thinking(self) -> None:
+        """Show that the model thinks."""
+        self._tell("thinking")
+
+    def _tell(self, text: str) -> None:
         if self._live:
             self._show(text)
         elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:

@@ -16,6 +16,9 @@ from vlmcli.errors import VlmError
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "loop"]
 
+THINK = ("<think>", "</think>")
+"""What is around the thoughts of most models that think before they answer."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -135,7 +138,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a request."""
+    """What came back for a request; the text begins with what the model thought, in its tags, if it did."""
 
     text: str
     finish_reason: FinishReason
@@ -146,7 +149,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Result:
-    """One question, its pictures' sources, and what came of it: a text, or an error."""
+    """One question, its pictures' sources, and what came of it: a text, and what was thought before, or an error."""
 
     sources: tuple[str, ...]
     question: str
@@ -154,6 +157,7 @@ class Result:
     text: str = ""
     answer: Answer | None = None
     error: VlmError | None = None
+    thinking: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of an answer: whole characters, never a special token."""
+    """The next piece of an answer: whole characters, never a special token but the tags around thinking."""
 
     id: int
     text: str
@@ -261,6 +265,7 @@ class Card:
         chat_template: a Jinja template that replaces the file's own, or None.
         stop: strings that end an answer, for models that have no end-of-turn token.
         prompts: instead of those of `tasks.PROMPTS`, by their names.
+        think: the tags around what the model thinks before it answers.
     """
 
     about: tuple[str, ...] = ()
@@ -270,6 +275,7 @@ class Card:
     chat_template: str | None = None
     stop: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
+    think: tuple[str, str] = THINK
 
 
 @dataclass(frozen=True)

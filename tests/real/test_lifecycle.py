@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import Engine, native
 from vlmcli.errors import Cancelled, ModelError, RequestError
-from vlmcli.values import Answer, Delta, Done, Failed, Fit, ModelFiles, Progress, Started, run
+from vlmcli.values import Answer, Card, Delta, Done, Failed, Fit, ModelFiles, Progress, Sampling, Started, run
 
 AT_ONCE = 0.5  # seconds; this is a promise to users, so it is tested, though on a machine with one busy core
 
@@ -339,3 +340,19 @@ def test_a_picture_that_fails_when_it_is_read_fails_alone(demo_engine, scene):
     assert "usb/photo.jpg" in outcomes[0].message
     assert isinstance(outcomes[1], RequestError)
     assert outcomes[2].text == "The circle is red."
+
+
+def test_tags_that_are_special_tokens_are_written_out_for_thinking_only(small):
+    """Random weights, drawn as evenly as can be, write every special token sooner or later."""
+    files = small_files(small, "qwen2vl")
+    even = Sampling(temperature=100, top_k=0, top_p=1, min_p=0)
+    picture = noise(1)
+    texts = []
+    for card in (Card(), Card(think=("<img>", "</img>"))):
+        with opened(replace(files, card=card)) as engine:
+            requests = [ask("?", picture, tokens=400, sampling=replace(even, seed=n)) for n in range(20)]
+            texts.append([answer.text for answer in engine.run(requests)])
+    plain, tagged = ("".join(one) for one in texts)
+    assert "img>" not in plain
+    assert "<img>" in tagged
+    assert "<image>" not in tagged

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import manage, seeing, verbs
+from vlmcli.cli import asked, manage, seeing, verbs
 from vlmcli.errors import Exit, VlmError
 from vlmcli.ui import Ui
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, seeing.explain):
     app.command(no_args_is_help=True)(verb)
 app.command()(manage.show)
+app.command("templates")(asked.list_templates)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 
@@ -87,14 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _join_options(words: list[str]) -> list[str]:
-    """`-o KEY VALUE`, as in `llm`, becomes `-o KEY=VALUE`, which the parser knows."""
+    """`-o KEY VALUE`, as in `llm`, becomes `-o KEY=VALUE`, which the parser knows; so does `--param NAME VALUE`."""
     joined: list[str] = []
     while words:
         word = words.pop(0)
         joined.append(word)
         if word == "--":
             return joined + words
-        if word in ("-o", "--option") and len(words) >= 2 and "=" not in words[0]:
+        if word in ("-o", "--option", "--param") and len(words) >= 2 and "=" not in words[0]:
             joined.append(f"{words.pop(0)}={words.pop(0)}")
     return joined
 

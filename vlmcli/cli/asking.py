@@ -8,7 +8,7 @@ import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -19,8 +19,9 @@ from vlmcli.errors import Exit, ModelError, NativeError, SourceError, VlmError
 from vlmcli.settings import Settings, debugging
 from vlmcli.sources import Source, expand
 from vlmcli.tasks import Ask
+from vlmcli.thinking import Thinking
 from vlmcli.ui import Ui
-from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Runner, Sampling, run
+from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Result, Runner, Sampling, run
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
@@ -54,25 +55,27 @@ def answer(
     *,
     json: bool,
     stats: bool,
+    think: bool = False,
+    plain: bool = False,
     end_loops: bool = False,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
     Raises typer.Exit with the code of some or all failing.
     """
-    with Ui() as ui:
+    with Ui(markdown=not plain) as ui:
         files = None
         jobs = [Job(Ask(question), ()) for question in questions(Card())]
         try:
             found, context = named_pictures(named)
             files = find_model(settings, chat_template)
-            tasks = [Ask(q, context, system, *sampling, end_loops) for q in questions(files.card)]
+            tasks = [Ask(q, context, system, *sampling, end_loops, files.card.think) for q in questions(files.card)]
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
             if files.card.notice:
                 ui.say(files.card.notice)
             with opened(files, settings, ui) as engine:
-                failed = answer_all(ui, engine, jobs, files, json=json, stats=stats)
+                failed = answer_all(ui, engine, jobs, files, json=json, stats=stats, think=think)
         except (ModelError, SourceError) as error:
             for job in jobs if json else ():
                 name = files.name if files else settings.model
@@ -119,7 +122,7 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
 
 
 def answer_all(
-    ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool
+    ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool, think: bool = False
 ) -> Exit | None:
     """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
     several_groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
@@ -130,6 +133,15 @@ def answer_all(
     errors: list[VlmError] = []
     unsure = False
     shown = 0
+    thinking = Thinking(files.card.think)
+
+    def stream(thought: str, text: str) -> None:
+        """Show what is certain of the one answer."""
+        if think:
+            ui.stream(thought, plain=True)
+        elif thinking.inside:
+            ui.thinking()
+        ui.stream(text)
 
     def requests() -> Iterator[Request]:
         """Pictures are read when there is room for their request; one that cannot be read is an outcome."""
@@ -148,7 +160,7 @@ def answer_all(
                 submitted.append(number)
                 yield job.task.request(pictures)
 
-    def show(job: Job, outcome: Answer | VlmError) -> None:
+    def show(job: Job, outcome: Answer | VlmError) -> Result:
         result = job.task.result(job.names, outcome, files.name)
         if isinstance(outcome, VlmError):
             if ui.streaming:
@@ -161,38 +173,44 @@ def answer_all(
                 ui.error(outcome)
             errors.append(outcome)
         if json:
-            ui.line(records.json_line(result))
+            ui.line(records.json_line(result if think else replace(result, thinking="")))
         elif isinstance(outcome, Answer):
             if streaming:
+                stream(*thinking.finish())
                 ui.end_stream()
             else:
+                lined = replace(result, text=outcome.text.strip()) if think else result
                 fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
-                ui.line(records.line(result, fields))
+                ui.line(records.line(lined, fields))
         if isinstance(outcome, Answer):
             about = f"{' '.join(job.names)}: " if several_groups else ""
             if outcome.finish_reason == "loop":
                 ui.say(f"{about}the answer only repeated itself, and was ended")
+            only_thought = bool(outcome.text.strip()) and not result.text
             if outcome.finish_reason == "length":
                 count = outcome.usage.answer_tokens
                 tokens = "token" if count == 1 else "tokens"
-                ui.say(f"{about}the answer is cut off after {count} {tokens}; --max-tokens or --ctx gives it more")
+                what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
+                ui.say(f"{about}{what} after {count} {tokens}; --max-tokens or --ctx gives it more")
+            elif only_thought:
+                hint = "" if think else "; --think shows it"
+                ui.say(f"{about}the answer is empty: the model thought, and said nothing{hint}")
             if stats:
                 ui.stats(outcome)
+        return result
 
     def show_next() -> None:
         nonlocal shown, unsure
         while shown in outcomes:
             outcome = outcomes.pop(shown)
-            show(jobs[shown], outcome)
-            unsure |= (
-                bool(files.card.unsure) and isinstance(outcome, Answer) and outcome.text.strip() == files.card.unsure
-            )
+            result = show(jobs[shown], outcome)
+            unsure |= bool(files.card.unsure) and result.text == files.card.unsure
             shown += 1
 
     for number, event in run(runner, requests(), window=WINDOW):
         if isinstance(event, Delta):
             if streaming:
-                ui.stream(event)
+                stream(*thinking.feed(event.text))
         elif isinstance(event, Done | Failed):
             outcomes[submitted[number]] = event.answer if isinstance(event, Done) else event.error
             show_next()

@@ -36,6 +36,8 @@ def pictures_and_questions(
         asked = [question.strip() for question in questions]
         paths = list(words)
     else:
+        if not words:
+            raise UsageError("there is no question in the command", "put it last, or give it with -q")
         *paths, last = words
         if not paths and files_from is None:
             if _is_file(last):

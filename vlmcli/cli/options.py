@@ -28,6 +28,14 @@ Question = Annotated[
     list[str] | None,
     typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
 ]
+Template = Annotated[
+    str | None,
+    typer.Option("-t", "--template", metavar="NAME", help="Ask what a template says; vlm templates lists them."),
+]
+Param = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="Fill a slot of the template. Or NAME VALUE."),
+]
 Each = Annotated[bool, typer.Option("--each", help="Ask about each picture by itself.")]
 Together = Annotated[bool, typer.Option("--together", help="Ask about all pictures at once.")]
 FilesFrom = Annotated[
@@ -82,6 +90,8 @@ MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
+Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
     int | None,

@@ -11,12 +11,14 @@ from typing import Annotated
 import typer
 
 from vlmcli.cli import options
+from vlmcli.cli.asked import asked
 from vlmcli.cli.asking import answer
-from vlmcli.cli.naming import Named, pictures_and_questions
+from vlmcli.cli.naming import Named
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings
 from vlmcli.settings import load as load_settings
 from vlmcli.tasks import prompt
+from vlmcli.templates import WHOLE, Template
 from vlmcli.values import Sampling
 
 MAX_TOKENS = 512
@@ -27,10 +29,16 @@ log.addHandler(logging.NullHandler())
 
 def ask(
     words: Annotated[
-        list[str],
-        typer.Argument(metavar="PICTURES QUESTION", help="The last word is the question.", show_default=False),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="PICTURES QUESTION",
+            help="The last word is the question, where there is no -q or -t.",
+            show_default=False,
+        ),
+    ] = None,
     questions: options.Question = None,
+    template: options.Template = None,
+    param: options.Param = None,
     each: options.Each = False,
     together: options.Together = False,
     files_from: options.FilesFrom = None,
@@ -45,6 +53,8 @@ def ask(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -58,14 +68,18 @@ def ask(
     vlm ask -q "what is this?" -q "which colours?" before.jpg after.jpg
 
     vlm ask ~/Pictures "is there a cat? yes or no"
+
+    vlm ask -t alt-text photo.jpg
     """
     set_verbosity(verbose)
-    names, asked = pictures_and_questions(words, questions, files_from)
+    what = asked(words or (), questions, files_from, template, param)
+    each |= what.template is not None and what.template.each and not together
     answer(
-        lambda _: asked,
-        Named(names, files_from, null, allow_local_urls, each=each, together=together),
+        lambda _: what.questions,
+        Named(what.names, files_from, null, allow_local_urls, each=each, together=together),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+        system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
+        json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -83,6 +97,8 @@ def caption(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -100,7 +116,7 @@ def caption(
         lambda card: [prompt("caption", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -120,6 +136,8 @@ def describe(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -140,7 +158,7 @@ def describe(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
     )  # fmt: skip
 
 
@@ -159,6 +177,8 @@ def ocr(
     seed: options.Seed = None,
     max_tokens: options.MaxTokens = None,
     json: options.Json = False,
+    think: options.Think = False,
+    plain: options.Plain = False,
     stats: options.Stats = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -176,7 +196,8 @@ def ocr(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, stats=stats, end_loops=True,
+        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
+        plain=plain or layout is options.Layout.PLAIN, stats=stats, end_loops=True,
     )  # fmt: skip
 
 
@@ -196,12 +217,22 @@ def settings_of(
 
 
 def sampling_of(
-    pairs: Sequence[str] | None, temperature: float | None, seed: int | None, max_tokens: int | None
+    pairs: Sequence[str] | None,
+    temperature: float | None,
+    seed: int | None,
+    max_tokens: int | None,
+    template: Template | None = None,
 ) -> tuple[Sampling, int]:
-    """`-o` pairs and the long options as one Sampling, and the limit of tokens."""
-    kinds = {"max_tokens": int, "seed": int, "top_k": int}
+    """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest."""
+    kinds = dict.fromkeys(WHOLE, int)
     names = [field.name for field in fields(Sampling)] + ["max_tokens"]
     values: dict[str, float | int | None] = {}
+    if template is not None:
+        try:
+            _checked(dict(template.sampling))
+        except UsageError as error:
+            raise UsageError(f"{template.path}: {error.message}", error.hint) from None
+        values |= template.sampling
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if not equals or name not in names:
@@ -214,6 +245,11 @@ def sampling_of(
     values |= {
         k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
     }
+    return _checked(values)
+
+
+def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
+    """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range."""
     limit = int(values.pop("max_tokens", MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (

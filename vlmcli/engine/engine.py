@@ -23,7 +23,7 @@ from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, M
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream, loops
-from vlmcli.engine.template import ChatTemplate, begins_with, parts
+from vlmcli.engine.template import ChatTemplate, begins_with, opened, parts
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
 from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, RequestError, VlmError
 from vlmcli.values import (
@@ -374,7 +374,7 @@ class Engine:
             request,
             Pictures(self.vision, prompt),
             sampler,
-            TextStream((*request.stop, *self.files.card.stop)),
+            TextStream((*request.stop, *self.files.card.stop), opened(pieces, self.files.card.think[0])),
             load,
             usage=Usage(planned.picture_rows, planned.rows),
         )
@@ -610,7 +610,10 @@ class Engine:
             self._finish(job, "stop")
             return
         job.answered += 1
-        text = job.stream.feed(self.model.piece(token))
+        piece = self.model.piece(token)
+        if not piece and (name := self.model.text(token)) in self.files.card.think:
+            piece = name.encode()  # in some vocabularies the tags are special tokens
+        text = job.stream.feed(piece)
         if text:
             self._send(Delta(id, text))
         if job.stream.stopped:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 
 class TextStream:
-    """Feed it bytes, show what it returns; `text` is everything shown so far.
+    """Feed it bytes, show what it returns; `text` is everything shown so far, `begun` what comes before all bytes.
 
     Bytes that can not be UTF-8 become U+FFFD. The start of what may become a stop string is held back until it is
     known to be one or not.
     """
 
-    def __init__(self, stop: Sequence[str] = ()) -> None:
+    def __init__(self, stop: Sequence[str] = (), begun: str = "") -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._stop = tuple(one for one in stop if one)
-        self._held = ""
+        self._held = begun
         self.text = ""
         self.stopped = False
 

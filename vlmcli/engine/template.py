@@ -333,3 +333,9 @@ def _cut(text: str, vocabulary: Vocabulary) -> list[str]:
 def begins_with(pieces: Sequence[Piece], text: str) -> bool:
     """Whether the prompt's first piece is the template's and begins with this text."""
     return bool(text and pieces and isinstance(pieces[0], Plain) and pieces[0].text.startswith(text))
+
+
+def opened(pieces: Sequence[Piece], tag: str) -> str:
+    """The tag, where the template itself has written it at the prompt's end, so that the answer begins inside it."""
+    last = pieces[-1] if pieces else None
+    return tag if tag and isinstance(last, Plain) and last.text.rstrip().endswith(tag) else ""
