@@ -29,7 +29,7 @@ from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""Of Pillow's; its other readers start programs, or are old. HEIC and PDF have readers of their own."""
+"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
 MAX_BYTES = 1 << 30
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200
@@ -39,11 +39,15 @@ BOUND = 4096
 PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
 
+NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is no finding"}
+"""What a user of a kind of file must be told."""
+
 Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
 assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged tags; what cannot be read is an error anyway
+for library in ("PIL", "pydicom"):
+    warnings.filterwarnings("ignore", module=rf"{library}\.")  # of damaged tags; what cannot be read is an error anyway
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 log = logging.getLogger("vlmcli.images")
@@ -55,15 +59,16 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     Args:
         file: a regular file in a known format, whatever its name ends with; or its bytes.
         source: what the user called it, the path by default.
-        frame: of a GIF, TIFF, WebP, AVIF or HEIC, or the page of a PDF, from 1; 0 for the first one, and for a PDF the
-            only one.
+        frame: of a GIF, TIFF, WebP, AVIF, HEIC or DICOM, or the page of a PDF, from 1; 0 for the first one, and for a
+            PDF the only one.
 
     Raises:
         SourceError: which names the source.
     """
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
     try:
-        rgb = _pixels(file, source, frame)
+        what = kind(file, source)
+        rgb = _pixels(file, source, frame, what)
     except SourceError:
         raise
     except UnidentifiedImageError:
@@ -75,14 +80,14 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
-    return from_pixels(rgb.tobytes(), rgb.size, source)
+    return from_pixels(rgb.tobytes(), rgb.size, source, NOTICES.get(what, ""))
 
 
-def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
+def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notice: str = "") -> Picture:
     """A picture of pixels in memory: width * height * 3 bytes of RGB, rows from the top."""
     digest = hashlib.sha256(b"%dx%d\n" % size)
     digest.update(pixels)
-    return Picture(digest.hexdigest(), size, source, lambda: pixels)
+    return Picture(digest.hexdigest(), size, source, lambda: pixels, notice)
 
 
 def frames(path: Path, source: str = "") -> int:
@@ -104,11 +109,13 @@ def kind(file: Path | bytes, source: str) -> str:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
     if size > MAX_BYTES:
         raise SourceError(f"{source}: {size / 2**30:.1f} GiB are more than a picture has", "check what it is")
+    if head[128:132] == b"DICM":
+        return "DICOM"
     if b"%PDF-" in head:
         return "PDF"
     if head[4:8] == b"ftyp" and not _brands(head) & {b"avif", b"avis"}:
         return "HEIC"
-    return "DICOM" if head[128:132] == b"DICM" else ""
+    return ""
 
 
 def _head(path: Path, source: str) -> bytes:
@@ -142,14 +149,15 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def _pixels(file: Path | bytes, source: str, frame: int) -> Image.Image:
-    """The file's picture: upright, RGB."""
-    what = kind(file, source)
+def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Image:
+    """The picture of a file of that kind: upright, RGB."""
     if what == "PDF":
         size, pixels = pdf.page(file, source, frame, PAGE_DPI, BOUND)
         return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
-        raise SourceError(f"{source}: DICOM is not read here yet", "convert it to PNG")
+        from vlmcli import dicom
+
+        return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size))).convert("RGB")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
     with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
         _check_size(source, image.size)
