@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_formats import FIELDS, NOISE, cmyk, of, palette, pdf
+from test_formats import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf
 
 from vlmcli import images
 from vlmcli.errors import SourceError
@@ -59,13 +59,13 @@ def test_a_file_that_is_cut_off_is_never_taken_for_a_picture(tmp_path, name):
         refused(write(path, data[: len(data) * tenth // 10]))
 
 
-def png(width, height, data, depth=1, color=0):
+def png(width, height, data, depth=1, color=0, interlaced=0):
     """A PNG of that size, whatever its data is."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, interlaced)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -109,6 +109,75 @@ def linked_pdf(pages):
         f"3 0 obj {page} endobj\n"
         f"{forms}{last}99 0 obj <</Length 6>> stream\n/F Do \nendstream endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n"
     ).encode()
+
+
+def with_end(jpeg, share):
+    """A JPEG that is cut, and given an end marker."""
+    return jpeg[: int(len(jpeg) * share)] + b"\xff\xd9"
+
+
+LARGE = np.tile(NOISE, (4, 4, 1))
+JPEGS = {
+    "plain": (of(LARGE), {}), "gray": (Image.fromarray(LARGE[..., 0]), {}), "cmyk": (of(LARGE).convert("CMYK"), {}),
+    "full colour": (of(LARGE), {"subsampling": 0}), "restarts": (of(LARGE), {"restart_marker_blocks": 3}),
+    "own tables": (of(LARGE), {"optimize": True}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_a_jpeg_that_is_cut_before_its_end_marker_is_an_error(tmp_path, name):
+    image, how = JPEGS[name]
+    image.save(tmp_path / "a.jpg", **how)
+    data = (tmp_path / "a.jpg").read_bytes()
+    for share in (0.5, 0.7, 0.9, 0.95):
+        refused(write(tmp_path / "b.jpg", with_end(data, share)), "JPEG data is cut short")
+        with pytest.raises(SourceError, match="JPEG data is cut short"):
+            images.load(with_end(data, share))
+
+
+def test_a_progressive_jpeg_that_lacks_scans_is_an_error(tmp_path):
+    of(LARGE).save(tmp_path / "a.jpg", progressive=True, optimize=True)
+    data = (tmp_path / "a.jpg").read_bytes()
+    assert images.load(tmp_path / "a.jpg").size == (256, 192)
+    for share in (0.2, 0.4, 0.6):
+        refused(write(tmp_path / "b.jpg", with_end(data, share)), "JPEG data is cut short")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (8, 8), (17, 9), (200, 130), (3000, 5000)])
+@pytest.mark.parametrize("quality", [10, 75, 100])
+@pytest.mark.parametrize("how", [{}, {"restart_marker_blocks": 2}, {"progressive": True}, {"subsampling": 0}])
+def test_a_whole_jpeg_may_end_in_the_colour_of_one_that_is_cut(tmp_path, size, quality, how):
+    gray = Image.new("RGB", size, (128, 128, 128))
+    gray.paste((9, 99, 200), (0, 0, size[0] // 2, size[1] // 2))
+    gray.save(tmp_path / "a.jpg", quality=quality, **how)
+    with (tmp_path / "a.jpg").open("ab") as file:
+        file.write(b"what a camera leaves after the end")
+    assert max(images.load(tmp_path / "a.jpg").size) == min(max(size), images.BOUND)
+
+
+def scanlines(image, passes=((0, 0, 1, 1),)):
+    """A PNG's rows, without a filter, and pass by pass where it is interlaced."""
+    pixels = np.asarray(image)
+    parts = (pixels[top::down, left::across] for left, top, across, down in passes)
+    return b"".join(b"\0" + row.tobytes() for part in parts for row in part if row.size)
+
+
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize(("color", "pixels"), [(0, GRAY), (2, NOISE), (2, NOISE * 0), (2, NOISE[:3, :2])])
+def test_a_png_has_all_its_rows_or_is_an_error(tmp_path, color, pixels, interlaced):
+    height, width = pixels.shape[:2]
+    rows = scanlines(pixels, ADAM7) if interlaced else scanlines(pixels)
+    for missing in (0, 1, len(rows) // 3, len(rows)):
+        data = zlib.compress(rows[: len(rows) - missing])
+        path = write(tmp_path / "a.png", png(width, height, data, 8, color, interlaced))
+        if missing:
+            assert "cut short" in (said := refused(path)) or "truncated" in said
+        else:
+            found = np.frombuffer(images.load(path).pixels(), np.uint8).reshape(height, width, 3)
+            assert (found == pixels.reshape(height, width, -1)).all()
 
 
 BOMBS = {

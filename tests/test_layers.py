@@ -12,7 +12,7 @@ MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob
 
 LAYER = {
     "errors": 0, "values": 0,
-    "settings": 1, "pdf": 0, "dicom": 0, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
+    "settings": 1, "pdf": 0, "whole": 0, "dicom": 1, "images": 1, "fetch": 1, "sources": 2, "gguf": 1, "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
@@ -31,9 +31,10 @@ ALLOWED = {
     "errors": set(),
     "values": {"errors"},
     "settings": {"errors", "values"},
-    "images": {"errors", "values", "pdf", "dicom"},
+    "images": {"errors", "values", "pdf", "dicom", "whole"},
     "pdf": {"errors"},
-    "dicom": {"errors"},
+    "dicom": {"errors", "whole"},
+    "whole": {"errors"},
     "fetch": {"errors", ""},
     "sources": {"errors", "values", "images", "fetch"},
     "gguf": {"errors", "values"},
@@ -57,7 +58,7 @@ ALLOWED = {
 
 ONE_FILE = {
     "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
-    "PIL": {"images", "dicom", "bench/__main__", "bench/fuzz", "demo"},
+    "PIL": {"images", "dicom", "whole", "bench/__main__", "bench/fuzz", "demo"},
     "pillow_heif": {"images", "bench/fuzz"},
     "pypdfium2": {"pdf", "bench/fuzz"},
     "pydicom": {"dicom", "bench/fuzz"},

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from vlmcli import whole
 from vlmcli.errors import SourceError
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ def _stored(header: Dataset, file: _Careful, index: int, source: str) -> Array:
         with Image.open(io.BytesIO(coded), formats=("JPEG", "JPEG2000")) as image:
             if image.size != (options["columns"], options["rows"]):  # one says a little, the other may be a bomb
                 raise RuntimeError("it is of another size than the header says")
+            image.load()
+            whole.check(image, coded, source)
         decoded = decoder.as_array(encaps.encapsulate([coded]), index=0, decoding_plugin="pillow", **options)
     except (RuntimeError, OSError) as error:
         reason = str(error).rpartition("pillow: ")[2]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from vlmcli import pdf
+from vlmcli import pdf, whole
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
@@ -169,6 +169,8 @@ def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Ima
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
+        if frame <= 1:
+            whole.check(image, file, source)
         return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
 
 
