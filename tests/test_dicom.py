@@ -4,7 +4,6 @@ import io
 import struct
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from test_cli import vlm
 from test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
 from test_hostile import refused, write
 
+from limits import assert_refused, outcomes
 from vlmcli import dicom, images
 from vlmcli.errors import SourceError
 
@@ -298,23 +298,10 @@ HOSTILE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_header_is_an_error_soon(tmp_path, name):
-    data, says = HOSTILE[name]
-    path = write(tmp_path / "a.dcm", data)
-    code = (
-        "import resource, sys, time; from pathlib import Path; from vlmcli import images\n"
-        "from vlmcli.errors import SourceError\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
-        "try: images.load(Path(sys.argv[1])); print('a picture')\n"
-        "except SourceError as error: print(error.message)\n"
-    )
-    start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
-    assert time.monotonic() - start < 5
-    assert done.stdout.startswith(f"{path}: "), done.stderr
-    assert says in done.stdout
-    assert done.stderr == ""
+def test_a_hostile_header_is_an_error_soon(tmp_path):
+    words = [write(tmp_path / f"{number}.dcm", data) for number, (data, _) in enumerate(HOSTILE.values())]
+    for word, (_, says), outcome in zip(words, HOSTILE.values(), outcomes(words), strict=True):
+        assert_refused(outcome, word, says)
 
 
 def test_the_bound_of_time_holds(tmp_path, monkeypatch):
