@@ -210,6 +210,12 @@ def folder(path, *names):
     return path
 
 
+def flicker(width, height, frames):
+    """A GIF of many frames, each of which is a point."""
+    point = b"\x21\xf9\x04\x04\0\0\0\0," + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
+    return gif(width, height)[:19] + point * frames + b";"
+
+
 # name → (what makes it in a folder, what the error says)
 OTHERS = {
     "missing": (lambda at: at / "none.png", "no such file"),
@@ -236,6 +242,8 @@ OTHERS = {
     "PNG without data": (lambda at: write(at / "a.png", png(64, 48, b"", 8)), ""),
     "PNG of another checksum": (lambda at: write(at / "a.png", flipped(saved(at / "b.png", of(NOISE)), 60)), ""),
     "frame": (lambda at: Path(f"{write(at / 'a.gif', saved(at / 'b.gif', palette()))}#2"), "no number 2"),
+    "far frame": (lambda at: Path(f"{write(at / 'a.gif', flicker(6000, 6000, 999))}#900"), "not reached within"),
+    "last of millions": (lambda at: Path(f"{write(at / 'a.gif', flicker(9, 9, 1 << 20))}#999999"), "not reached"),
     "loop of links": (lambda at: link(at / "a.png"), ""),
     "FIFO": (lambda at: fifo(at / "a.png"), "not a regular file"),
     "link to a FIFO": (lambda at: link(at / "b.png", fifo(at / "a.png")), "not a regular file"),

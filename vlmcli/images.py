@@ -19,6 +19,7 @@ import hashlib
 import io
 import logging
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -36,6 +37,8 @@ MAX_RATIO = 200
 """Of the longer side to the shorter; encoders refuse or misread thinner strips."""
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
+SEEK_SECONDS = 3.0
+"""To get to a frame, whose place is known only by what is before it."""
 PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
 
@@ -183,11 +186,19 @@ def _heic(file: Path | io.BytesIO) -> Image.Image:
 
 
 def _seek(image: Image.Image, source: str, frame: int) -> None:
-    count = getattr(image, "n_frames", 1)
-    if frame > count:
-        have = "one picture" if count == 1 else f"{count} frames"
-        raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {count}")
-    image.seek(frame - 1)
+    """Go to a frame, one after the other: most formats must, and a small file may have millions."""
+    end = time.monotonic() + SEEK_SECONDS
+    for number in range(1, frame):
+        try:
+            image.seek(number)
+        except EOFError:
+            have = "one picture" if number == 1 else f"{number} frames"
+            raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {number}") from None
+        if time.monotonic() > end:
+            raise SourceError(
+                f"{source}: number {frame} is not reached within {SEEK_SECONDS:g} s",
+                "save the frame as a picture first",
+            )
 
 
 def _check_size(source: str, size: tuple[int, int]) -> None:
