@@ -1,6 +1,7 @@
 """What is no picture, or a dangerous one: an error that names it, soon, in bounded memory, never a traceback."""
 
 import gzip
+import io
 import os
 import struct
 import subprocess
@@ -77,6 +78,23 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def many_scans(width, height, scans):
+    """A progressive JPEG of that size, each of whose scans is another way over all of its blocks."""
+    data = jpeg(Image.new("L", (16, 16)), progressive=True)
+    frame, first = data.index(b"\xff\xc2"), data.index(b"\xff\xda")
+    sized = data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 : first]
+    plain = jpeg(Image.new("L", (16, 16)))
+    tables = plain[plain.index(b"\xff\xc4") : plain.index(b"\xff\xda")]
+    head = b"\xff\xda\0\x08\x01\x01\0"
+    return sized + tables + head + b"\0\0\0" + bytes(4) + (head + b"\x01\x3f\0") * scans + b"\xff\xd9"
+
+
+def jpeg(image, **how):
+    data = io.BytesIO()
+    image.save(data, "JPEG", **how)
+    return data.getvalue()
+
+
 def linked_pdf(pages):
     """A PDF whose one page is a form drawn ten times, of a form drawn ten times, and so on."""
     forms = "".join(
@@ -124,6 +142,17 @@ def test_a_progressive_jpeg_that_lacks_scans_is_an_error(tmp_path):
     assert images.load(tmp_path / "a.jpg").size == (256, 192)
     for share in (0.2, 0.4, 0.6):
         refused(write(tmp_path / "b.jpg", with_end(data, share)), "JPEG data is cut short")
+
+
+def test_the_later_pictures_of_an_mpo_file_are_looked_at_too(tmp_path):
+    path = tmp_path / "a.mpo"
+    of(LARGE).save(path, "MPO", save_all=True, append_images=[of(LARGE)])
+    data = path.read_bytes()
+    assert images.load(path, frame=2).size == (256, 192)
+    write(path, data[:-9999] + b"\xff\xd9" + bytes(9997))
+    assert images.load(path, frame=1).size == (256, 192)
+    with pytest.raises(SourceError, match="JPEG data is cut short"):
+        images.load(path, frame=2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 8), (17, 9), (200, 130), (700, 900)])
@@ -186,6 +215,8 @@ BOMBS = {
     "page.pdf": linked_pdf(0).replace(b"[0 0 99 99]", b"[0 0 9000000 9000000]"),
     "thin.pdf": linked_pdf(0).replace(b"[0 0 99 99]", b"[0 0 9999 1]"),
     "text.png": BIG_TEXT,
+    "scans.jpg": many_scans(9000, 9000, 50),
+    "many scans.jpg": many_scans(900, 900, 50_000),
 }
 
 

@@ -182,6 +182,7 @@ def _stored(header: Dataset, file: _Careful, index: int, source: str) -> Array:
         with Image.open(io.BytesIO(coded), formats=("JPEG", "JPEG2000")) as image:
             if image.size != (options["columns"], options["rows"]):  # one says a little, the other may be a bomb
                 raise RuntimeError("it is of another size than the header says")
+            whole.check_scans(image, coded, source)
             image.load()
             whole.check(image, coded, source)
         decoded = decoder.as_array(encaps.encapsulate([coded]), index=0, decoding_plugin="pillow", **options)

@@ -167,12 +167,13 @@ def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Ima
         if frame:
             _seek(image, source, frame)
             _check_size(source, image.size)
-        elif image.format in ("JPEG", "MPO"):
+        whole.check_scans(image, file, source)
+        if frame == 0 and image.format in ("JPEG", "MPO"):
             image.draft(None, (BOUND, BOUND))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
-        if frame <= 1:
+        if frame <= 1 or image.format == "MPO":
             whole.check(image, file, source)
         return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
 

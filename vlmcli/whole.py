@@ -1,4 +1,4 @@
-"""Whether a JPEG's or PNG's picture data is all there, where its decoder does not say.
+"""Whether a JPEG's or PNG's picture data is all there, where its decoder does not say, and no more than there must be.
 
 libjpeg takes an end marker at its word: it paints the rest of a baseline picture in the middle grey, and leaves a
 progressive one coarse. Pillow takes the end of a PNG's deflate stream at its word, and leaves the rest at zero. So a
@@ -22,6 +22,9 @@ from PIL import Image
 
 from vlmcli.errors import SourceError
 
+SCANS = 2_000_000_000
+"""Scans of a JPEG times its pixels: each scan is another way over all of them, if only two bytes long."""
+
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """In the coded data of a scan, where FF 00 and FF D0 to FF D7 are of the data."""
 _PIECE = 1 << 18
@@ -29,8 +32,23 @@ _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """Of each pass of an interlaced PNG: the first column and row, and the steps."""
 
 
+def check_scans(image: Image.Image, file: Path | bytes, source: str) -> None:
+    """Raise SourceError where a JPEG that is not yet decoded has more scans than a picture needs."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    scans = 0
+    with _bytes(file) as data:
+        for marker, _, start in _segments(data, getattr(image, "offset", 0)):
+            if marker == 0xDA:
+                if data[start] == len(image.getbands()) and not image.info.get("progressive"):
+                    return  # all in one
+                scans += 1
+                if scans * image.width * image.height > SCANS:
+                    raise SourceError(f"{source}: a JPEG of {scans} scans or more", "save it again, not progressive")
+
+
 def check(image: Image.Image, file: Path | bytes, source: str) -> None:
-    """Raise SourceError where the first picture of a file that has been decoded is cut short."""
+    """Raise SourceError where the picture that has been decoded is cut short."""
     kind = "JPEG" if image.format == "MPO" else image.format
     if kind == "JPEG" and (image.info.get("progressive") or _ends_in(image, {127, 128})):
         lacking = _lacks_scans if image.info.get("progressive") else _is_short
@@ -39,7 +57,7 @@ def check(image: Image.Image, file: Path | bytes, source: str) -> None:
     else:
         return
     with _bytes(file) as data:
-        if lacking(data):
+        if lacking(data, getattr(image, "offset", 0)):  # of a later picture of an MPO file
             raise SourceError(f"{source}: its {kind} data is cut short", "get the picture again")
 
 
@@ -62,31 +80,26 @@ def _bytes(file: Path | bytes) -> Iterator[Any]:
 # --- JPEG ---
 
 
-def _segments(data: Any) -> Iterator[tuple[int, int, int]]:
-    """(marker, where its contents begin, where they end) up to the image's end; a scan ends with its coded data."""
-    at = 2
-    while True:
-        found = _MARKER.search(data, at)
-        if not found or data[found.start() + 1] == 0xD9:
+def _segments(data: Any, at: int) -> Iterator[tuple[int, int, int]]:
+    """(marker, where it is, where its contents begin) of the image that begins there, up to the marker of its end."""
+    at += 2
+    while found := _MARKER.search(data, at):  # the coded data of a scan has none
+        marker, start = data[found.start() + 1], found.end() + 2
+        yield marker, found.start(), start
+        if marker == 0xD9:
             return
-        start = found.end() + 2
         at = found.end() + int.from_bytes(data[found.end() : start], "big")
-        marker = data[found.start() + 1]
-        if marker == 0xDA:
-            after = _MARKER.search(data, at)
-            at = after.start() if after else len(data)
-        yield marker, start, at
 
 
-def _is_short(data: Any) -> bool:
+def _is_short(data: Any, at: int) -> bool:
     """Whether a JPEG of one scan needs more data than it has.
 
     It is decoded again, at an eighth, with bytes that end nothing in the place of its end marker.
     """
-    scans = [end for marker, _, end in _segments(data) if marker == 0xDA]
-    if len(scans) != 1:
+    found = list(_segments(data, at))
+    if [marker for marker, _, _ in found[-2:]] != [0xDA, 0xD9] or sum(marker == 0xDA for marker, _, _ in found) > 1:
         return False
-    with Image.open(io.BytesIO(data[: scans[0]] + b"\x55" * 9), formats=("JPEG",)) as again:
+    with Image.open(io.BytesIO(data[at : found[-1][1]] + b"\x55" * 9), formats=("JPEG",)) as again:
         again.draft(None, (1, 1))
         try:
             again.load()
@@ -95,10 +108,10 @@ def _is_short(data: Any) -> bool:
     return False
 
 
-def _lacks_scans(data: Any) -> bool:
+def _lacks_scans(data: Any, at: int) -> bool:
     """Whether a progressive JPEG has not been told some coefficient to its last bit (ITU T.81, G.1.1.1)."""
     missing: set[tuple[int, int]] = set()
-    for marker, start, _ in _segments(data):
+    for marker, _, start in _segments(data, at):
         if marker == 0xC2:
             components = data[start + 6 : start + 6 + 3 * data[start + 5] : 3]
             missing = {(component, k) for component in components for k in range(64)}
@@ -114,9 +127,9 @@ def _lacks_scans(data: Any) -> bool:
 # --- PNG ---
 
 
-def _lacks_rows(data: Any) -> bool:
+def _lacks_rows(data: Any, at: int) -> bool:
     """Whether a PNG's deflate stream holds fewer bytes than its rows have."""
-    width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", data[16:29])
+    width, height, depth, color, *_, interlace = struct.unpack(">IIBBBBB", data[16:29])
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
     missing = 0
     for left, top, across, down in _ADAM7 if interlace else ((0, 0, 1, 1),):
