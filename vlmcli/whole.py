@@ -73,8 +73,14 @@ def _bytes(file: Path | bytes) -> Iterator[Any]:
     if isinstance(file, bytes):
         yield file
         return
-    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        yield mapped
+    with file.open("rb") as opened:
+        try:
+            mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError:  # not every file system can
+            yield opened.read()
+            return
+        with mapped:
+            yield mapped
 
 
 # --- JPEG ---
