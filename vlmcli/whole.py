@@ -100,12 +100,14 @@ def _segments(data: Any, at: int) -> Iterator[tuple[int, int, int]]:
 def _is_short(data: Any, at: int) -> bool:
     """Whether a JPEG of one scan needs more data than it has.
 
-    It is decoded again, at an eighth, with bytes that end nothing in the place of its end marker.
+    It is decoded again, at an eighth, with bytes that end nothing in the place of the marker after its scan.
     """
     found = list(_segments(data, at))
-    if [marker for marker, _, _ in found[-2:]] != [0xDA, 0xD9] or sum(marker == 0xDA for marker, _, _ in found) > 1:
+    scans = [number for number, (marker, _, _) in enumerate(found) if marker == 0xDA]
+    if len(scans) != 1:
         return False
-    with Image.open(io.BytesIO(data[at : found[-1][1]] + b"\x55" * 9), formats=("JPEG",)) as again:
+    end = found[scans[0] + 1][1] if scans[0] + 1 < len(found) else len(data)
+    with Image.open(io.BytesIO(data[at:end] + b"\x55" * 9), formats=("JPEG",)) as again:
         again.draft(None, (1, 1))
         try:
             again.load()
