@@ -11,10 +11,15 @@ from typing import ClassVar
 import pytest
 from test_cli import SCENE, vlm
 
+from limits import assert_refused, outcomes
 from vlmcli import fetch
 from vlmcli.errors import SourceError
 
 PICTURE = Path(SCENE).read_bytes()
+
+
+FAR = "http://far.invalid/to/"
+"""Of a server that only a proxy knows, and that leads to whatever address follows."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -34,7 +39,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         Handler.asked.append((self.path, dict(self.headers)))
         where = self.path.split("?")[0]
-        if where == "/picture.png":
+        if where.startswith(FAR):  # asked as a proxy is
+            self.answer(302, Location=f"http://{where.removeprefix(FAR)}/picture.png")
+        elif where == "/picture.png":
             self.answer(200, PICTURE)
         elif where == "/page":
             self.answer(200, b"<html>log in first</html>", Content_Type="text/html")
@@ -184,6 +191,35 @@ def test_odd_addresses_are_errors(url):
     with pytest.raises(SourceError) as caught:
         fetch.get(url)
     assert caught.value.hint
+
+
+LOCAL = ["127.0.0.1", "[::1]", "10.0.0.1", "192.168.1.1", "169.254.169.254", "[fd00::1]", "0.0.0.0"]
+
+
+@pytest.mark.parametrize("address", LOCAL)
+def test_a_redirect_to_a_private_address_is_refused(server, monkeypatch, address):
+    """From a server of the open network, for which a proxy stands here."""
+    monkeypatch.setenv("http_proxy", server)
+    Handler.asked.clear()
+    with pytest.raises(SourceError, match="address of this machine or network") as caught:
+        fetch.get(FAR + address, seconds=3)
+    assert caught.value.message.startswith(f"{FAR}{address}: ")
+    assert len(Handler.asked) == 1
+
+
+def test_hostile_answers_are_errors_in_little_time_and_memory(server):
+    far = [FAR + address for address in LOCAL]
+    for word, outcome in zip(far, outcomes(far, http_proxy=server), strict=True):
+        assert_refused(outcome, word, "address of this machine or network")
+    assert_refused(outcomes([f"{server}/picture.png"])[0], f"{server}/picture.png", "address of this machine")
+    said = {"endless": "more than 128 MiB came", "loop": "302", "huge": "more than a picture", "cut": "after 1000",
+            "file": "not allowed", "credentials": "leads to", "page": "not a picture", "zipped": "not a picture",
+            "404": "404", "500": "500"}  # fmt: skip
+    near = [f"{server}/{path}" for path in (*said, "picture.png")]
+    *bad, good = outcomes(near, local=True)
+    assert good.error == ""
+    for word, says, outcome in zip(near, said.values(), bad, strict=False):
+        assert_refused(outcome, word, says)
 
 
 def test_through_the_command(server):

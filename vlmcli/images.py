@@ -19,6 +19,7 @@ import hashlib
 import io
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,26 +28,32 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from vlmcli import pdf
+from vlmcli import pdf, whole
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""Of Pillow's; its other readers start programs, or are old. HEIC and PDF have readers of their own."""
+"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
 MAX_BYTES = 1 << 30
 MAX_PIXELS = 100_000_000
 MAX_RATIO = 200
 """Of the longer side to the shorter; encoders refuse or misread thinner strips."""
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
+SEEK_SECONDS = 3.0
+"""To get to a frame, whose place is known only by what is before it."""
 PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
+
+NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is no finding"}
+"""What a user of a kind of file must be told."""
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
 assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged tags; what cannot be read is an error anyway
+for library in ("PIL", "pydicom"):
+    warnings.filterwarnings("ignore", module=rf"{library}\.")  # of damaged tags; what cannot be read is an error anyway
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 log = logging.getLogger("vlmcli.images")
@@ -58,16 +65,17 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     Args:
         file: a regular file in a known format, whatever its name ends with; or its bytes.
         source: what the user called it, the path by default.
-        frame: of a GIF, TIFF, WebP, AVIF or HEIC, or the page of a PDF, from 1; 0 for the first one, and for a PDF the
-            only one.
+        frame: of a GIF, TIFF, WebP, AVIF, HEIC or DICOM, or the page of a PDF, from 1; 0 for the first one, and for a
+            PDF the only one.
 
     Raises:
         SourceError: which names the source.
     """
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
     with _named(source):
-        rgb = _pixels(file, source, frame)
-    return from_pixels(rgb.tobytes(), rgb.size, source)
+        what = kind(file, source)
+        rgb = _pixels(file, source, frame, what)
+    return from_pixels(rgb.tobytes(), rgb.size, source, NOTICES.get(what, ""))
 
 
 @contextmanager
@@ -88,11 +96,11 @@ def _named(source: str) -> Iterator[None]:
         raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
 
 
-def from_pixels(pixels: bytes, size: tuple[int, int], source: str) -> Picture:
+def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notice: str = "") -> Picture:
     """A picture of pixels in memory: width * height * 3 bytes of RGB, rows from the top."""
     digest = hashlib.sha256(b"%dx%d\n" % size)
     digest.update(pixels)
-    return Picture(digest.hexdigest(), size, source, lambda: pixels)
+    return Picture(digest.hexdigest(), size, source, lambda: pixels, notice)
 
 
 def png(pixels: bytes, size: tuple[int, int], bound: int = 0) -> bytes:
@@ -163,11 +171,13 @@ def kind(file: Path | bytes, source: str) -> str:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
     if size > MAX_BYTES:
         raise SourceError(f"{source}: {size / 2**30:.1f} GiB are more than a picture has", "check what it is")
+    if head[128:132] == b"DICM":
+        return "DICOM"
     if b"%PDF-" in head:
         return "PDF"
     if head[4:8] == b"ftyp" and not _brands(head) & {b"avif", b"avis"}:
         return "HEIC"
-    return "DICOM" if head[128:132] == b"DICM" else ""
+    return ""
 
 
 def _head(path: Path, source: str) -> bytes:
@@ -201,25 +211,29 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def _pixels(file: Path | bytes, source: str, frame: int) -> Image.Image:
-    """The file's picture: upright, RGB."""
-    what = kind(file, source)
+def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Image:
+    """The picture of a file of that kind: upright, RGB."""
     if what == "PDF":
         size, pixels = pdf.page(file, source, frame, PAGE_DPI, BOUND)
         return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
-        raise SourceError(f"{source}: DICOM is not read here yet", "convert it to PNG")
+        from vlmcli import dicom
+
+        return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size))).convert("RGB")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
     with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
         _check_size(source, image.size)
         if frame:
             _seek(image, source, frame)
             _check_size(source, image.size)
-        elif image.format in ("JPEG", "MPO"):
+        whole.check_scans(image, file, source)
+        if frame == 0 and image.format in ("JPEG", "MPO"):
             image.draft(None, (BOUND, BOUND))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
+        if frame <= 1 or image.format == "MPO":
+            whole.check(image, file, source)
         return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
 
 
@@ -232,11 +246,19 @@ def _heic(file: Path | io.BytesIO) -> Image.Image:
 
 
 def _seek(image: Image.Image, source: str, frame: int) -> None:
-    count = getattr(image, "n_frames", 1)
-    if frame > count:
-        have = "one picture" if count == 1 else f"{count} frames"
-        raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {count}")
-    image.seek(frame - 1)
+    """Go to a frame, one after the other: most formats must, and a small file may have millions."""
+    end = time.monotonic() + SEEK_SECONDS
+    for number in range(1, frame):
+        try:
+            image.seek(number)
+        except EOFError:
+            have = "one picture" if number == 1 else f"{number} frames"
+            raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {number}") from None
+        if time.monotonic() > end:
+            raise SourceError(
+                f"{source}: number {frame} is not reached within {SEEK_SECONDS:g} s",
+                "save the frame as a picture first",
+            )
 
 
 def _check_size(source: str, size: tuple[int, int]) -> None:

@@ -21,8 +21,9 @@ from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff", ".pdf")
-)
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff", ".pdf",
+     ".dcm", ".dicom")
+)  # fmt: skip
 """Of the files in a folder that are taken for pictures."""
 
 

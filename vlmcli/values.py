@@ -30,12 +30,14 @@ class Picture:
         size: width and height in pixels.
         source: where it came from, for messages and records.
         load: gives width * height * 3 bytes, rows from the top, RGB.
+        notice: what whoever asks about it must be told, if anything.
     """
 
     identity: str
     size: tuple[int, int]
     source: str = field(compare=False)
     load: Callable[[], bytes] = field(compare=False, repr=False)
+    notice: str = field(default="", compare=False)
 
     def pixels(self) -> bytes:
         """The pixels: uint8, height x width x 3, row-major."""

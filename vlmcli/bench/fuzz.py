@@ -8,6 +8,7 @@ exception, a crash, more than `--seconds`. The same seed damages the same way.
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import sys
 import tempfile
@@ -15,7 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MEMORY = 2 << 30
 """Address space of the child, in bytes; its libraries take a part of it."""
@@ -66,7 +70,40 @@ def pictures(folder: Path) -> list[tuple[str, bytes]]:
     found.append(("PDF", path.read_bytes()))
     scene.save(path, "PDF")
     found.append(("PDF", path.read_bytes()))
+    for packing in ("", "RLE", "JPEG", "JPEG2000"):
+        _dicom(path, scene.convert("L"), packing)
+        found.append(("DICOM", path.read_bytes()))
     return found
+
+
+def _dicom(path: Path, image: Image.Image, packing: str) -> None:
+    """A DICOM file of a picture, packed so, with a window, a rescale and a group of attributes for its frame."""
+    from pydicom import encaps, uid
+    from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+
+    syntaxes = {"JPEG": uid.JPEGBaseline8Bit, "JPEG2000": uid.JPEG2000Lossless}
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = syntaxes.get(packing, uid.ExplicitVRLittleEndian)
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = uid.SecondaryCaptureImageStorage, "1.2.3"
+    made = FileDataset("", {}, bytes(128), meta)
+    made.Rows, made.Columns, made.SamplesPerPixel = image.height, image.width, 1
+    made.PhotometricInterpretation, made.NumberOfFrames = "MONOCHROME1", 1
+    made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 8, 8, 7, 0
+    made.RescaleSlope, made.RescaleIntercept = 2, -100
+    window, group = Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = 100, 200
+    group.FrameVOILUTSequence = [window]
+    made.PerFrameFunctionalGroupsSequence = [group]
+    made.PixelData = image.tobytes()
+    if packing == "RLE":
+        made.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    elif packing:
+        packed = io.BytesIO()
+        image.save(packed, packing)
+        made.PixelData = encaps.encapsulate([packed.getvalue()])
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = bool(packing)
+    made.save_as(path, enforce_file_format=True)
 
 
 def damaged(rng: Random, data: bytes) -> bytes:

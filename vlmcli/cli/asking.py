@@ -131,6 +131,7 @@ def answer_all(
     outcomes: dict[int, Answer | VlmError] = {}
     submitted: list[int] = []
     errors: list[VlmError] = []
+    said: set[str] = set()
     unsure = False
     shown = 0
     thinking = Thinking(files.card.think)
@@ -152,6 +153,10 @@ def answer_all(
                 last = job.pictures
                 try:
                     pictures = [source.load() for source in job.pictures]
+                    for notice in dict.fromkeys(picture.notice for picture in pictures):
+                        if notice and notice not in said:
+                            ui.say(notice)
+                            said.add(notice)
                 except SourceError as error:
                     pictures = error
             if isinstance(pictures, SourceError):
