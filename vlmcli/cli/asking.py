@@ -125,107 +125,136 @@ def answer_all(
     ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool, think: bool = False
 ) -> Exit | None:
     """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
-    several_groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
-    streaming = len(jobs) == 1 and not several_groups and not json
-    several_questions = len({job.task.question for job in jobs}) > 1
-    outcomes: dict[int, Answer | VlmError] = {}
-    submitted: list[int] = []
-    errors: list[VlmError] = []
-    said: set[str] = set()
-    unsure = False
-    shown = 0
-    thinking = Thinking(files.card.think)
+    show = _Show(ui, jobs, files, json=json, stats=stats, think=think)
+    for number, event in run(runner, show.requests(), window=WINDOW):
+        if isinstance(event, Delta):
+            show.piece(event.text)
+        elif isinstance(event, Done | Failed):
+            show.ended(number, event.answer if isinstance(event, Done) else event.error)
+        else:
+            ui.progress(event)
+    return show.finish()
 
-    def stream(thought: str, text: str) -> None:
-        """Show what is certain of the one answer."""
-        if think:
-            ui.stream(thought, plain=True)
-        elif thinking.inside:
-            ui.thinking()
-        ui.stream(text)
 
-    def requests() -> Iterator[Request]:
+class _Show:
+    """The jobs of a command on their way: what is asked, and what is shown of it, in the jobs' order."""
+
+    def __init__(self, ui: Ui, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool, think: bool) -> None:
+        self._ui, self._jobs, self._files = ui, jobs, files
+        self._json, self._stats, self._think = json, stats, think
+        self._groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
+        self._questions = len({job.task.question for job in jobs}) > 1
+        self._streaming = len(jobs) == 1 and not self._groups and not json
+        self._thinking = Thinking(files.card.think)
+        self._submitted: list[int] = []  # jobs by the number of their request
+        self._outcomes: dict[int, Answer | VlmError] = {}  # of jobs that have ended and are not shown yet
+        self._shown = 0
+        self._errors: list[VlmError] = []
+        self._noticed: set[str] = set()
+        self._unsure = False
+
+    def requests(self) -> Iterator[Request]:
         """Pictures are read when there is room for their request; one that cannot be read is an outcome."""
         last: tuple[Source, ...] = ()
         pictures: list[Picture] | SourceError = []
-        for number, job in enumerate(jobs):
+        for number, job in enumerate(self._jobs):
             if job.pictures != last:
                 last = job.pictures
                 try:
                     pictures = [source.load() for source in job.pictures]
-                    for notice in dict.fromkeys(picture.notice for picture in pictures):
-                        if notice and notice not in said:
-                            ui.say(notice)
-                            said.add(notice)
                 except SourceError as error:
                     pictures = error
             if isinstance(pictures, SourceError):
-                outcomes[number] = pictures
-            else:
-                submitted.append(number)
-                yield job.task.request(pictures)
+                self._outcomes[number] = pictures
+                continue
+            for picture in pictures:
+                self._notice(picture)
+            self._submitted.append(number)
+            yield job.task.request(pictures)
 
-    def show(job: Job, outcome: Answer | VlmError) -> Result:
-        result = job.task.result(job.names, outcome, files.name)
-        if isinstance(outcome, VlmError):
-            if ui.streaming:
-                ui.end_stream()
-            if not errors or errors[-1] is not outcome:  # one picture that fails is one error, not one a question
-                if debugging():
-                    traceback.print_exception(outcome)
-                if several_questions and not isinstance(outcome, ModelError | SourceError):
-                    ui.say(f"{result.question}:")
-                ui.error(outcome)
-            errors.append(outcome)
-        if json:
-            ui.line(records.json_line(result if think else replace(result, thinking="")))
-        elif isinstance(outcome, Answer):
-            if streaming:
-                stream(*thinking.finish())
-                ui.end_stream()
-            else:
-                lined = replace(result, text=outcome.text.strip()) if think else result
-                fields = (" ".join(job.names), *((result.question,) if several_questions or not several_groups else ()))
-                ui.line(records.line(lined, fields))
-        if isinstance(outcome, Answer):
-            about = f"{' '.join(job.names)}: " if several_groups else ""
-            if outcome.finish_reason == "loop":
-                ui.say(f"{about}the answer only repeated itself, and was ended")
-            only_thought = bool(outcome.text.strip()) and not result.text
-            if outcome.finish_reason == "length":
-                count = outcome.usage.answer_tokens
-                tokens = "token" if count == 1 else "tokens"
-                what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
-                ui.say(f"{about}{what} after {count} {tokens}; --max-tokens or --ctx gives it more")
-            elif only_thought:
-                hint = "" if think else "; --think shows it"
-                ui.say(f"{about}the answer is empty: the model thought, and said nothing{hint}")
-            if stats:
-                ui.stats(outcome)
-        return result
+    def _notice(self, picture: Picture) -> None:
+        """What is to be said of its kind, once."""
+        if picture.notice and picture.notice not in self._noticed:
+            self._noticed.add(picture.notice)
+            self._ui.say(picture.notice)
 
-    def show_next() -> None:
-        nonlocal shown, unsure
-        while shown in outcomes:
-            outcome = outcomes.pop(shown)
-            result = show(jobs[shown], outcome)
-            unsure |= bool(files.card.unsure) and result.text == files.card.unsure
-            shown += 1
+    def piece(self, text: str) -> None:
+        """The next piece of an answer; shown at once if it is the only one."""
+        if self._streaming:
+            self._stream(*self._thinking.feed(text))
 
-    for number, event in run(runner, requests(), window=WINDOW):
-        if isinstance(event, Delta):
-            if streaming:
-                stream(*thinking.feed(event.text))
-        elif isinstance(event, Done | Failed):
-            outcomes[submitted[number]] = event.answer if isinstance(event, Done) else event.error
-            show_next()
-        else:
-            ui.progress(event)
-    show_next()
-    if unsure:
-        ui.say(files.card.unsure_hint)
-    if not errors:
-        return None
-    if len(errors) < len(jobs):
-        return Exit.SOME_FAILED
-    return next((error.exit_code for error in errors if isinstance(error, NativeError)), errors[0].exit_code)
+    def ended(self, request: int, outcome: Answer | VlmError) -> None:
+        """A request has ended: show it, and what waited for it."""
+        self._outcomes[self._submitted[request]] = outcome
+        self._show_next()
+
+    def finish(self) -> Exit | None:
+        """Show the rest. Returns an exit code when some failed."""
+        self._show_next()
+        if self._unsure:
+            self._ui.say(self._files.card.unsure_hint)
+        if not self._errors:
+            return None
+        if len(self._errors) < len(self._jobs):
+            return Exit.SOME_FAILED
+        native = (error.exit_code for error in self._errors if isinstance(error, NativeError))
+        return next(native, self._errors[0].exit_code)
+
+    def _stream(self, thought: str, text: str) -> None:
+        if self._think:
+            self._ui.stream(thought, plain=True)
+        elif self._thinking.inside:
+            self._ui.thinking()
+        self._ui.stream(text)
+
+    def _show_next(self) -> None:
+        while self._shown in self._outcomes:
+            job, outcome = self._jobs[self._shown], self._outcomes.pop(self._shown)
+            result = job.task.result(job.names, outcome, self._files.name)
+            if isinstance(outcome, VlmError):
+                self._show_error(result, outcome)
+            if self._json:
+                self._ui.line(records.json_line(result if self._think else replace(result, thinking="")))
+            elif isinstance(outcome, Answer):
+                self._show_answer(job, result, outcome)
+            if isinstance(outcome, Answer):
+                self._show_remarks(job, result, outcome)
+            self._unsure |= bool(self._files.card.unsure) and result.text == self._files.card.unsure
+            self._shown += 1
+
+    def _show_error(self, result: Result, error: VlmError) -> None:
+        if self._ui.streaming:
+            self._ui.end_stream()
+        if not self._errors or self._errors[-1] is not error:  # one picture that fails is one error, not one a question
+            if debugging():
+                traceback.print_exception(error)
+            if self._questions and not isinstance(error, ModelError | SourceError):
+                self._ui.say(f"{result.question}:")
+            self._ui.error(error)
+        self._errors.append(error)
+
+    def _show_answer(self, job: Job, result: Result, answer: Answer) -> None:
+        if self._streaming:
+            self._stream(*self._thinking.finish())
+            self._ui.end_stream()
+            return
+        lined = replace(result, text=answer.text.strip()) if self._think else result
+        question = (result.question,) if self._questions or not self._groups else ()
+        self._ui.line(records.line(lined, (" ".join(job.names), *question)))
+
+    def _show_remarks(self, job: Job, result: Result, answer: Answer) -> None:
+        """What a person should know of how the answer ended."""
+        about = f"{' '.join(job.names)}: " if self._groups else ""
+        if answer.finish_reason == "loop":
+            self._ui.say(f"{about}the answer only repeated itself, and was ended")
+        only_thought = bool(answer.text.strip()) and not result.text
+        if answer.finish_reason == "length":
+            count = answer.usage.answer_tokens
+            tokens = "token" if count == 1 else "tokens"
+            what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
+            self._ui.say(f"{about}{what} after {count} {tokens}; --max-tokens or --ctx gives it more")
+        elif only_thought:
+            hint = "" if self._think else "; --think shows it"
+            self._ui.say(f"{about}the answer is empty: the model thought, and said nothing{hint}")
+        if self._stats:
+            self._ui.stats(answer)

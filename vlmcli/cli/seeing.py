@@ -87,6 +87,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     begun = time.monotonic()
     pictures = [source.load() for source in found]
     reading = time.monotonic() - begun
+    _say_notices(ui, pictures)
     recorder = stages.Recorder(files)
     with opened(files, settings, ui, recorder) as engine:
         answer: Answer | None = None
@@ -102,6 +103,11 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
         facts = _model_facts(files, engine.model.n_vocab)
         prompt, steps = recorder.prompt(engine.model), recorder.answer_steps(engine.model)
     return telling.Told(task.question, pictures, reading, prompt, steps, answer, facts)
+
+
+def _say_notices(ui: Ui, pictures: Sequence[Picture]) -> None:
+    for notice in dict.fromkeys(picture.notice for picture in pictures if picture.notice):
+        ui.say(notice)
 
 
 def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
@@ -150,6 +156,7 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pre
         facts = images.facts(data, source.name)
         loaded.append((source, facts, images.load(data, source.name, source.frame)))
     pictures = [picture for _, _, picture in loaded]
+    _say_notices(ui, pictures)
     seen = stages.look(files, pictures) if files else iter([[] for _ in pictures])
     for (source, facts, picture), parts in zip(loaded, seen, strict=True):
         ui.about(_picture_lines(source, facts, picture))
