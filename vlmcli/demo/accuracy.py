@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vlmcli import images
 from vlmcli.demo import FILES, questions, scenes, wordings
 from vlmcli.demo.questions import DONT_KNOW, Item
-from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, UNSEEN_FAMILIES, Scene
+from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, SMALLEST_LETTER, UNSEEN_FAMILIES, Scene
 from vlmcli.engine import Engine, Observer
 from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
 
@@ -67,11 +67,21 @@ def fixed(folder: Path, count: int = 60) -> list[Case]:
     return cases
 
 
-def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Iterator[Case]:
-    """Questions about `count` scenes, `each` about each, and in proportion those about two pictures and the rest."""
+def held_out(
+    folder: Path, count: int, each: int = 8, seed: int = SEED, letters: float = SMALLEST_LETTER
+) -> Iterator[Case]:
+    """Questions about `count` scenes, `each` about each, and in proportion those about two pictures and the rest.
+
+    Args:
+        folder: for the pictures.
+        count: of scenes.
+        each: questions about one.
+        seed: decides all of it.
+        letters: least height of a capital in the model's view.
+    """
     for number in range(count):
         rng = Random(f"{seed} scene {number}")
-        scene = scenes.make(rng, size=(640, 480) if number % 2 == 0 else None)
+        scene = scenes.make(rng, size=(640, 480) if number % 2 == 0 else None, letters=letters)
         path = _saved(scene, folder / f"scene-{number}", number % 2 == 0)
         asked = 0
         for kind in rng.sample(questions.KINDS, len(questions.KINDS)):
@@ -82,7 +92,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
     for number in range(count // 4):
         rng = Random(f"{seed} pair {number}")
         size = (640, 480) if number % 2 == 0 else None
-        first, second = scenes.make(rng, size=size), scenes.make(rng, size=size)
+        first, second = (scenes.make(rng, size=size, letters=letters) for _ in range(2))
         paths = tuple(_saved(s, folder / f"pair-{number}-{i}", size is not None) for i, s in enumerate((first, second)))
         yield Case(questions.which(rng, first, second, True), paths, len(first.shapes))
         yield Case(questions.nth(rng, first, second, True), paths, len(first.shapes))
@@ -94,7 +104,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
         rng = Random(f"{seed} follow-up {number}")
         turns = None
         while turns is None:
-            scene = scenes.make(rng, size=(640, 480) if number % 2 == 0 else None)
+            scene = scenes.make(rng, size=(640, 480) if number % 2 == 0 else None, letters=letters)
             turns = questions.follow_up(rng, scene, True)
         path = _saved(scene, folder / f"follow-up-{number}", number % 2 == 0)
         yield Case(turns[1], (path,), len(scene.shapes), before=turns[0])
@@ -110,7 +120,7 @@ def held_out(folder: Path, count: int, each: int = 8, seed: int = SEED) -> Itera
             yield Case(item, (path,), -1, family=family)
     for number, question in enumerate(wordings.UNSEEN_OUTSIDE * 2):
         rng = Random(f"{seed} outside question {number}")
-        scene = scenes.make(rng)
+        scene = scenes.make(rng, letters=letters)
         path = _saved(scene, folder / f"asked-{number}", number % 2 == 0)
         yield Case(Item("outside question", question.format(i="image"), DONT_KNOW), (path,), len(scene.shapes))
         yield Case(Item("outside noun", questions.about_noun(rng, True), DONT_KNOW), (path,), len(scene.shapes))
@@ -403,6 +413,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", type=int, default=1000, help="scenes (default 1000); eight questions about each")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--letters", type=float, default=SMALLEST_LETTER, help="least height in the model's view")
     parser.add_argument("--model", type=Path, help="other files than the package's: the language model")
     parser.add_argument("--mmproj", type=Path, help="and its projector")
     parser.add_argument("--keep", type=Path, help="a folder for the pictures and answers.jsonl")
@@ -413,7 +424,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="vlm-demo-") as temporary:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        cases = list(held_out(folder, options.pictures, seed=options.seed))
+        cases = list(held_out(folder, options.pictures, seed=options.seed, letters=options.letters))
         watched = YesNo(files)
         try:
             said = answers(watched.engine, cases)

@@ -228,6 +228,7 @@ def make(
     size: tuple[int, int] | None = None,
     shapes: int | None = None,
     text: str | bool | None = None,
+    letters: float = SMALLEST_LETTER,
 ) -> Scene:
     """A scene of the model's world.
 
@@ -236,6 +237,7 @@ def make(
         size: of the picture; by default the longer side is 64 to 2,000 pixels, the sides 1:3 to 3:1.
         shapes: how many, 0 to 5. Fewer come where the picture is too narrow for them.
         text: a word to write, True for any, False for none.
+        letters: least height of a capital, in view units.
     """
     width, height = size or _size(rng)
     scene = Scene(width, height, "white", (255, 255, 255), seed=rng.getrandbits(32))
@@ -255,9 +257,10 @@ def make(
     texts: tuple[Text, ...] = ()
     if kind in ("text", "both"):
         word = text if isinstance(text, str) else some_text(rng)
-        while not isinstance(text, str) and not _has_room(word, w, h, scene.scale):
+        lowest = max(letters, 9.0 / scene.scale)  # readable in the picture itself, too
+        while not isinstance(text, str) and not _has_room(word, w, h, lowest):
             word = some_text(rng)
-        texts = (_place_text(rng, word, w, h, scene.scale, rgb, with_shapes=shapes > 0),)
+        texts = (_place_text(rng, word, w, h, lowest, rgb, with_shapes=shapes > 0),)
     placed = _place_shapes(rng, shapes, w, h, scene.scale, rgb, texts)
     gradient = (1.0, 1.0, False)
     if rng.random() < 0.35:
@@ -305,26 +308,21 @@ def some_text(rng: Random) -> str:
     return text if any(c in _UNMISTAKABLE for c in text) else some_text(rng)
 
 
-def _lowest(scale: float) -> float:
-    """Height of the smallest letters, in view units: readable in the picture itself, too."""
-    return max(SMALLEST_LETTER, 9.0 / scale)
-
-
-def _has_room(text: str, w: float, h: float, scale: float) -> bool:
+def _has_room(text: str, w: float, h: float, lowest: float) -> bool:
     """Whether a view of this size can show the text in some font."""
-    sizes = [(name, _lowest(scale) * 1.02 / _ink("H", name)) for name in FONTS]
+    sizes = [(name, lowest * 1.02 / _ink("H", name)) for name in FONTS]
     return any(
         _font(name, 100).getlength(text) / 100 * size <= 0.96 * w and _ink(text, name) * size <= 0.9 * h
         for name, size in sizes
     )
 
 
-def _place_text(rng: Random, text: str, w: float, h: float, scale: float, background: RGB, with_shapes: bool) -> Text:
+def _place_text(rng: Random, text: str, w: float, h: float, lowest: float, background: RGB, with_shapes: bool) -> Text:
     fonts = list(FONTS)
     rng.shuffle(fonts)
     for name in fonts:
         ink, length = _ink(text, name), _font(name, 100).getlength(text) / 100
-        smallest = _lowest(scale) * 1.02 / _ink("H", name)
+        smallest = lowest * 1.02 / _ink("H", name)
         largest = min(h * (0.34 if with_shapes else 0.75) / ink, w * 0.94 / length)
         if largest >= smallest:
             break
