@@ -345,7 +345,8 @@ def _relation(rng: Random, scene: Scene, held_out: bool) -> Item | None:
         return None
     one, other = rng.sample(alone, 2)
     width, height = scene.view
-    side = rng.choice(("left", "right", "above", "below"))
+    sides = ("left", "right", "above", "below")
+    side = rng.choice(sides if held_out else (*sides, "left", "right"))  # these are learnt more slowly
     lead = {
         "left": (other.x - one.x) / width,
         "right": (one.x - other.x) / width,
@@ -565,7 +566,7 @@ def _made_up(rng: Random) -> str:
 
 def outside(rng: Random, held_out: bool = False) -> Item:
     """A question with no answer in the model's world; right is `DONT_KNOW`."""
-    if rng.random() < 0.45:
+    if rng.random() < (0.45 if held_out else 0.55):
         question = about_noun(rng, held_out)
     elif held_out or rng.random() < 0.25:
         question = _said(rng, rng.choice(wordings.UNSEEN_OUTSIDE if held_out else wordings.OUTSIDE), held_out)
