@@ -8,10 +8,9 @@ import pytest
 from vlmcli.demo import accuracy
 
 WRONG: dict[int, str] = {
-    10: "of a triangle and a square the wrong one is at the bottom",
-    17: "XGGEE is read as XGEE",
-    34: "a cross is not seen right of a cross of another colour",
-    55: "a star is seen left of a circle, and is not",
+    13: "Tell me if the pink cross is right of the black cross. 'Yes.', said 'No.'",
+    34: "Is the yellow cross on the right of the red cross? 'Yes.', said 'No.'",
+    38: "Read what is in the image. '03971', said \"I don't know.\"",
 }
 
 
