@@ -23,7 +23,7 @@ LAYER = {
     "engine/stages": 6, "engine": 6,
     "tasks": 7, "records": 7, "explain": 7,
     "ui": 8,
-    "cli/options": 9, "cli/naming": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
+    "cli/options": 9, "cli/naming": 9, "cli/writing": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
     "cli/seeing": 12, "cli/manage": 13, "cli/app": 14, "cli": 9,
     "bench": 15, "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/photo": 15, "bench/__main__": 15,
     "__main__": 16, "": 0,

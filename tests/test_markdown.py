@@ -19,7 +19,7 @@ pty = pytest.importorskip("pty", reason="POSIX terminals")
 termios = pytest.importorskip("termios", reason="POSIX terminals")
 
 from vlmcli.markdown import Piece, Pieces  # noqa: E402
-from vlmcli.ui import Ui  # noqa: E402
+from vlmcli.ui import Rendered, Ui  # noqa: E402
 
 TEXT = """# A red circle
 
@@ -310,3 +310,14 @@ def test_the_library_is_loaded_for_marks_only(text, loaded):
 def test_piped_it_is_never_rendered():
     done = subprocess.run([sys.executable, "-c", LOADED, TEXT], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (TEXT + "\n", "False")
+
+
+@given(st.text(alphabet="a\n\r\x0b\x0c\x1b\x85 -*1.`|#>", max_size=40))
+def test_characters_a_terminal_obeys_lose_nothing_else(text):
+    pieces = Pieces()
+    shown = [*pieces.feed(text), *pieces.finish()]
+    assert "".join(piece.text for piece in shown) == text
+    rendered = Rendered(io.StringIO())
+    for piece in shown:
+        if piece.kind != "text":
+            rendered(Piece(piece.kind, re.sub(r"[\r\x0b\x0c\x1b\x85]", "\ufffd", piece.text)))

@@ -13,7 +13,7 @@ from test_cli import SCENE, VLM, vlm
 from test_formats import BLUE, GREEN, RED, pdf
 
 from vlmcli import sources
-from vlmcli.errors import SourceError
+from vlmcli.errors import SourceError, VlmError
 
 
 @pytest.fixture
@@ -209,3 +209,41 @@ def test_all_orientations_get_the_same_right_answer(tmp_path, kind):
         turned.save(tmp_path / f"{orientation}.{kind}", **how)
     done = vlm("ask", "-m", "demo", str(tmp_path), "what is on the left?")
     assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["A red circle."] * 8
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names that are not UTF-8")
+def test_a_file_address_means_its_frame_and_this_machine(tmp_path):
+    name = tmp_path / "a b\udcff.gif"
+    frames = [Image.new("RGB", (32, 32), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "plain.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "plain.gif").rename(name)
+    address = f"FILE://localhost{tmp_path}/a%20b%FF.gif"
+    assert [source.file for source in sources.find([address])] == [name]
+    (second,) = sources.find([f"{address}#2"])
+    assert (second.file, second.frame) == (name, 2)
+    blue = second.load().pixels()[:3]
+    assert blue[2] > 200 > 60 > blue[0]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("file://[", "file://[: not an address"),
+        ("file://elsewhere/a.png", "file://elsewhere/a.png: a file of another machine"),
+        ("", "the name of a picture is empty"),
+    ],
+)
+def test_a_word_that_means_no_picture_is_an_error(word, said):
+    with pytest.raises(VlmError) as caught:
+        list(sources.find([word]))
+    assert caught.value.message == said
+
+
+def test_a_data_address_may_be_wrapped_and_in_capitals():
+    data = base64.encodebytes(Path(SCENE).read_bytes()).decode()
+    (source,) = sources.find([f"DATA:image/png;BASE64,{data}"])
+    assert source.load().size == (640, 480)
+
+
+def test_a_list_may_begin_with_a_mark_of_its_encoding():
+    assert sources.split_list(b"\xef\xbb\xbfa.png\n", null=False) == ["a.png"]

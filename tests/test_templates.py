@@ -1,6 +1,7 @@
 """`vlm ask -t` and `vlm templates`: what is asked, what wins, and what is said of a file that is wrong."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -135,6 +136,8 @@ def test_a_list_of_pictures_needs_no_word(own, tmp_path):
         (GOOD + "defaults = 5", "defaults is not a table"),
         (GOOD + "[defaults]\nx = 5", "defaults.x is not a text"),
         (GOOD + '[defaults]\nx = "y"', "defaults.x fills no slot"),
+        (GOOD + '[defaults]\nquestion = "y"', "defaults.question is never used"),
+        (GOOD + "top_k = " + "9" * 5000, "not TOML"),
         ('description = "d"\nprompt = "costs $5"', "prompt has a $ that begins no slot's name"),
     ],
 )
@@ -176,3 +179,19 @@ def test_errors_say_what_and_what_to_do(own, words, says):
     assert (done.returncode, done.stdout) == (2, "")
     assert all(one in done.stderr for one in says), done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_a_template_that_is_no_file_is_not_waited_for(own):
+    own.folder.mkdir(parents=True)
+    os.mkfifo(own.folder / "fifo.toml")
+    done = own("templates")
+    assert done.returncode == 3
+    assert f"{own.folder / 'fifo.toml'}: not a regular file" in done.stderr
+    assert "alt-text" in done.stdout
+
+
+def test_a_template_may_begin_with_a_mark_of_its_encoding(own):
+    own.folder.mkdir(parents=True)
+    (own.folder / "mine.toml").write_text(GOOD, "utf-8-sig")
+    assert "mine" in own("templates").stdout

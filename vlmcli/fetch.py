@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from vlmcli import __version__
 from vlmcli.errors import SourceError
@@ -40,7 +40,7 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
     opener = urllib.request.build_opener(*handlers)
     opener.addheaders = [("User-Agent", f"vlm/{__version__}"), ("Accept", "image/*, application/pdf;q=0.9, */*;q=0.1")]
     try:
-        with guard, opener.open(url) as response:
+        with guard, opener.open(_escaped(url)) as response:
             data = _body(response, name, max_bytes)
             if guard.over:  # a connection that was ended looks like one that came to its end
                 raise TimeoutError
@@ -63,6 +63,13 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
             raise
         reason = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
         raise SourceError(f"{name}: cannot be fetched ({reason})", "check the address and the network") from None
+
+
+def _escaped(url: str) -> str:
+    """An address as it may be sent: spaces and letters outside ASCII in its path as %XX (RFC 3987, 3.1)."""
+    parts = urlsplit(url)
+    path, query = (quote(part, safe="%/:=&?~#+!$,;'@()*[]") for part in (parts.path, parts.query))
+    return parts._replace(path=path, query=query).geturl()
 
 
 def short(url: str) -> str:

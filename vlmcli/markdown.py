@@ -17,11 +17,11 @@ Kind = Literal["text", "marked", "heading", "item", "quote", "rule", "code", "ta
 _RULE = re.compile(r" {0,3}([-*_])(\s*\1){2,}\s*\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+\S")
 _QUOTE = re.compile(r" {0,3}>")
-_ITEM = re.compile(r"\s*([-*+]|\d{1,3}[.)])\s+\S")
+_ITEM = re.compile(r"[ \t]*([-*+]|\d{1,3}[.)])[ \t]+\S")
 _BLOCKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("rule", _RULE), ("heading", _HEADING), ("quote", _QUOTE), ("item", _ITEM),
 )  # fmt: skip
-_FENCE = re.compile(r"\s*(`{3,}[^`]*|~{3,}.*)\Z")
+_FENCE = re.compile(r"[ \t]*(`{3,}[^`]*|~{3,}.*)\Z")
 _MAYBE_BLOCK = re.compile(r"\||\s*(`{3}|~{3}|([-*+#>]|\d{1,3}[.)]|#{1,6})\s*\Z|[-*_\s]*\Z)")
 _MARK = re.compile(r"`|~~|\[|\*(?!\s)|(?<!\s)\*|(?<!\w)_|_(?!\w)")
 _CODE_SPAN = re.compile(r"(`+)[^`]+\1")

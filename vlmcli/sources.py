@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
-from vlmcli.errors import SourceError
+from vlmcli.errors import SourceError, UsageError
 from vlmcli.values import Picture
 
 SUFFIXES = frozenset(
@@ -97,12 +97,14 @@ def _word(word: str, allow_local: bool) -> Iterator[Source]:
     if _is_url(word):
         yield from _url(word, allow_local)
         return
-    if word.startswith("data:"):
+    if word[:5].lower() == "data:":
         yield Source(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
         return
-    if word.startswith("file:"):
-        yield from _file(word, Path(unquote(urlsplit(word).path)))
+    if word[:5].lower() == "file:":
+        yield from _file(word, _local_path(word))
         return
+    if not word:  # or an unset variable would be the current folder
+        raise UsageError("the name of a picture is empty", "check the command")
     path = Path(expand(word))
     if _is(path, "dir"):
         yield from _folder(word, path)
@@ -110,6 +112,18 @@ def _word(word: str, allow_local: bool) -> Iterator[Source]:
         yield from _glob(word)
     else:
         yield from _file(word, path)
+
+
+def _local_path(address: str) -> Path:
+    """The file of a file:// address (RFC 8089), with the frame behind it after a `#`."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise SourceError(f"{address}: not an address", "write file:///path") from None
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise SourceError(f"{address}: a file of another machine", "write file:///path, for one of this machine")
+    path = os.fsdecode(unquote_to_bytes(parts.path))
+    return Path(f"{path}#{parts.fragment}" if parts.fragment else path)
 
 
 def _is(path: Path, what: str) -> bool:
@@ -171,13 +185,15 @@ def _data(uri: str) -> bytes:
     try:
         if not comma:
             raise ValueError("no comma")
-        return base64.b64decode(unquote(body), validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+        if not head.lower().endswith(";base64"):
+            return unquote_to_bytes(body)
+        return base64.b64decode("".join(unquote(body).split()), validate=True)  # some tools wrap their lines
     except (ValueError, binascii.Error) as error:
         raise SourceError(f"{uri[:40]}…: not a data URI ({error})", "check how it was made") from None
 
 
 def split_list(data: bytes, null: bool) -> list[str]:
     """The names of a list: one a line, or before each NUL; bytes that are not UTF-8 are kept."""
-    text = os.fsdecode(data)
+    text = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))  # some editors put a mark before UTF-8
     names = text.split("\0") if null else [line.removesuffix("\r") for line in text.split("\n")]
     return [name for name in names if name]

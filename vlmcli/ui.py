@@ -101,7 +101,8 @@ class Rendered:
     def _item(self, text: str) -> str:
         """An item of a list, or a line of a quotation, wrapped behind its mark."""
         found = re.match(r"(\s*)(>|[-*+]|\d+[.)])\s*", text)
-        assert found is not None
+        if found is None:
+            return text
         quoted = found[2] == ">"
         mark = self._bar if quoted else found[2] if found[2][0].isdigit() else self._bullet
         first = f"{found[1]}{mark} "
@@ -200,7 +201,7 @@ class Ui:
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Lines of data: fields after tabs, and on a terminal below one another."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
+        for row in ([_visible(one) for one in row] for row in rows):
             if self.stdout.isatty():
                 self.line("  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip())
             else:

@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -42,6 +43,11 @@ def vlm(*words):
     )
 
 
+def looked(files, picture):
+    with stages.looking(files) as look:
+        return look(picture)
+
+
 def way(files, *pictures, question="what is this?"):
     recorder = stages.Recorder(files)
     with opened(files, observer=recorder) as engine:
@@ -54,7 +60,7 @@ def way(files, *pictures, question="what is this?"):
 
 def test_the_demo_model_gets_the_pixels_that_it_was_trained_on(scene):
     image = Image.frombytes("RGB", scene.size, scene.pixels())
-    ((part,),) = stages.look(demo.FILES, [scene])
+    (part,) = looked(demo.FILES, scene)
     (tile,) = part.tiles
     shown = np.frombuffer(tile.pixels, np.uint8).reshape(128, 128, 3)
     difference = np.abs(shown.astype(int) - batches.view(image))
@@ -111,11 +117,11 @@ def test_every_family_can_be_looked_into(small, name):
         if part.norms is not None:
             assert part.norms.rows * part.norms.columns <= part.rows
             assert min(part.norms.values) > 0
-    looked = list(stages.look(files, pictures))
-    assert [[(part.rows, part.width) for part in parts] for parts in looked] == [
+    found = [looked(files, picture) for picture in pictures]
+    assert [[(part.rows, part.width) for part in parts] for parts in found] == [
         [(part.rows, part.width) for part in seen if part.picture == number] for number in range(2)
     ]
-    pixels = [[tile.pixels for part in parts for tile in part.tiles] for parts in looked]
+    pixels = [[tile.pixels for part in parts for tile in part.tiles] for parts in found]
     assert pixels == [[t.pixels for part in seen if part.picture == n for t in part.tiles] for n in range(2)]
 
 
@@ -223,7 +229,7 @@ def test_show_says_what_a_picture_is_and_what_is_seen_of_it(tmp_path):
     assert first == f"{photo}: JPEG, 400×300 RGB, {size}, EXIF orientation 6: turned by 90°"
     assert second == "  upright, RGB: 300×400"
     assert third == "  demo sees 64 image tokens, from 1 tile of 128×128 pixels"
-    ((part,),) = stages.look(demo.FILES, [images.load(photo)])
+    (part,) = looked(demo.FILES, images.load(photo))
     assert Image.open(seen).convert("RGB").tobytes() == part.tiles[0].pixels
 
 
@@ -236,7 +242,7 @@ def test_a_preview_of_several_tiles_is_several_files(small, tmp_path):
         str(tmp_path / "seen.png"),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    tiles = [t for parts in stages.look(files, [images.load(noise_file)]) for part in parts for t in part.tiles]
+    tiles = [tile for part in looked(files, images.load(noise_file)) for tile in part.tiles]
     assert len(tiles) > 1
     for number, tile in enumerate(tiles, 1):
         assert Image.open(tmp_path / f"seen-{number}.png").convert("RGB").tobytes() == tile.pixels
@@ -254,11 +260,15 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
     ("words", "code", "said"),
     [
         (["show", "missing.png"], 1, "missing.png: there is no such file"),
-        (["show", "docs/images/scene.png", "demo"], 2, "models and pictures"),
+        (["show", "docs/images/scene.png", "demo"], 2, "demo: not a picture, and a model is shown by itself"),
         (["show", "demo", "--preview", "x.png"], 2, "there is no picture"),
         (["show", "docs/images/scene.png", "--preview", "x.jpg"], 2, "it is written as PNG"),
         (["show", "docs/images/scene.png", "docs/images/demo-scenes.jpg", "--preview", "x.png"], 2, "2 pictures"),
-        (["show", "docs/images/scene.png", "--preview", "/nowhere/x.png"], 2, "/nowhere/x.png: cannot be written"),
+        (
+            ["show", "docs/images/scene.png", "--preview", "/nowhere/x.png"],
+            2,
+            "/nowhere/x.png: cannot be written there",
+        ),
         (["explain", "docs/images/scene.png", "what?", "--html", "/nowhere/x.html"], 2, "cannot be written there"),
         (["explain", "docs/images/scene.png"], 2, "no question"),
         (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "several questions"),
@@ -271,3 +281,63 @@ def test_what_cannot_be_shown_is_said(words, code, said):
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+# --- Files that are written ---
+
+
+def test_a_file_is_written_through_a_link_and_keeps_its_permissions(tmp_path):
+    page = tmp_path / "real.html"
+    page.write_text("old")
+    page.chmod(0o600)
+    (tmp_path / "link.html").symlink_to(page)
+    done = vlm("explain", "-m", "demo", "docs/images/scene.png", "what?", "--html", str(tmp_path / "link.html"))
+    assert done.returncode == 0, done.stderr
+    assert page.read_text("utf-8").startswith("<!DOCTYPE html>")
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "link.html").is_symlink()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.html", "real.html"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_nothing_but_a_file_is_written_over(tmp_path):
+    fifo = tmp_path / "fifo.html"
+    os.mkfifo(fifo)
+    picture = tmp_path / "picture.png"
+    shutil.copy("docs/images/scene.png", picture)
+    before = picture.read_bytes()
+    for words in (
+        ("explain", "-m", "demo", str(picture), "what?", "--html", str(fifo)),
+        ("explain", "-m", "demo", str(picture), "what?", "--html", str(picture)),
+        ("show", "-m", "demo", str(picture), "--preview", str(picture)),
+        ("explain", "-m", "demo", str(picture), "what?", "--html", str(tmp_path / ("a" * 300))),
+    ):
+        done = vlm(*words)
+        assert done.returncode == 2, done.stderr
+        assert words[-1][:200] in done.stderr
+        assert "Traceback" not in done.stderr
+    assert fifo.is_fifo()
+    assert picture.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+    page = tmp_path / "page.html"
+    line = f'ulimit -f 8; "{sys.executable}" -m vlmcli explain -m demo docs/images/scene.png "what?" --html "{page}"'
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{page}: cannot be written (File too large)" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_picture_that_fails_leaves_the_others():
+    done = vlm("show", "-m", "demo", "missing.png", "docs/images/scene.png")
+    assert done.returncode == 3
+    assert "missing.png: there is no such file" in done.stderr
+    assert "docs/images/scene.png: PNG" in done.stdout
+
+
+def test_what_is_asked_about_one_by_one_is_explained_one_by_one():
+    done = vlm("explain", "-m", "demo", "docs/images", "what?")
+    assert done.returncode == 2
+    assert "pictures that are asked about one by one" in done.stderr

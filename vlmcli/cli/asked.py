@@ -11,11 +11,8 @@ from vlmcli import settings, templates
 from vlmcli.cli.naming import pictures_and_questions
 from vlmcli.errors import Exit, UsageError
 from vlmcli.records import escape
-from vlmcli.templates import Template
+from vlmcli.templates import QUESTION, Template
 from vlmcli.ui import Ui
-
-QUESTION = "question"
-"""The slot that the last word fills, or each -q."""
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,13 @@ def show(
             settings = load_settings({"model": model, "mmproj": mmproj})
             files = find_model(settings) if settings.model or preview else None
             found, _ = named_pictures(Named(names, None, False, allow_local_urls))
-            show_pictures(ui, found, files, preview)
+            code = show_pictures(ui, found, files, preview)
+            if code:
+                raise typer.Exit(int(code))
             return
         if len(names) > 1 or (names and model):
-            raise UsageError("models and pictures, or several models", "name one model, or pictures")
+            other = next(name for name in names if not is_picture(name))
+            raise UsageError(f"{other}: not a picture, and a model is shown by itself", "name pictures, or one model")
         if preview:
             raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
         files = find_model(load_settings({"model": names[0] if names else model, "mmproj": mmproj}))

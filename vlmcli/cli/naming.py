@@ -41,7 +41,7 @@ def pictures_and_questions(
         *paths, last = words
         if not paths and files_from is None:
             if _is_file(last):
-                raise UsageError(f"there is no question about {last}", f'ask one: vlm ask {last} "what is this?"')
+                raise UsageError(f"there is no question about {last}", f'put one behind it: {last} "what is this?"')
             raise UsageError(
                 "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
             )
@@ -82,6 +82,8 @@ def named_pictures(named: Named) -> tuple[list[Source], str]:
             found.append(sources.Source("-", piped))
     if files_from is not None:
         data = piped if files_from == "-" else _list_file(files_from)
+        if b"\0" in data and not named.null:
+            raise UsageError(f"{files_from}: its names end with NULs", "-0 reads such a list")
         listed = sources.split_list(data, named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: a list without names", "check how it was made")
@@ -113,9 +115,13 @@ def _text(data: bytes) -> str | None:
 
 def _list_file(name: str) -> bytes:
     try:
-        return Path(expand(name)).read_bytes()
+        with Path(expand(name)).open("rb") as file:
+            data = file.read(MAX_STDIN + 1)
     except OSError as error:
         raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
+    if len(data) > MAX_STDIN:
+        raise SourceError(f"{name}: a list of more than {MAX_STDIN >> 20} MiB", "check what it is")
+    return data
 
 
 def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +12,10 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.asking import find_model, opened
-from vlmcli.cli.naming import Named, named_pictures, pictures_and_questions
+from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
 from vlmcli.cli.verbs import sampling_of, set_verbosity, settings_of
-from vlmcli.errors import UsageError, VlmError
+from vlmcli.cli.writing import target_of, write
+from vlmcli.errors import Exit, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.sources import SUFFIXES, Source, expand
 from vlmcli.tasks import Ask
@@ -22,7 +23,7 @@ from vlmcli.ui import Ui
 from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 
 if TYPE_CHECKING:
-    from vlmcli.engine.stages import PictureRows
+    from vlmcli.engine.stages import PictureRows, Tile
     from vlmcli.explain import ModelFacts, Told
     from vlmcli.images import Facts
 
@@ -66,16 +67,17 @@ def explain(
     sampling, limit = sampling_of(None, None, None, max_tokens)
     with Ui() as ui:
         found, context = named_pictures(Named(names, None, False, allow_local_urls))
+        several = len(grouped(found, each=False, together=False))
+        if several > 1:
+            raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
         files = find_model(settings, chat_template or "")
-        target = Path(expand(html)) if html else None
-        if target is not None:
-            _check_target(target)
+        target = target_of(html, found) if html else None
         if files.card.notice:
             ui.say(files.card.notice)
         told = _asked(ui, files, settings, Ask(asked[0], context, system, sampling, limit), found)
         ui.about(telling.lines(told, ui.width))
         if target is not None:
-            _write(target, telling.page(told).encode("utf-8", "replace"))
+            write(target, telling.page(told).encode("utf-8", "replace"))
             ui.say(f"{html}: the page is written")
 
 
@@ -127,7 +129,7 @@ def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
 
 def is_picture(word: str) -> bool:
     """Whether `vlm show` is to take a word for a picture; else it names a model."""
-    if word == "-" or word.startswith(("data:", "file:")) or word[:8].lower().startswith(("http://", "https://")):
+    if word == "-" or word[:5].lower() in ("data:", "file:") or word[:8].lower().startswith(("http://", "https://")):
         return True
     path = Path(expand(word.rpartition("#")[0] if "#" in word else word))
     try:
@@ -138,39 +140,50 @@ def is_picture(word: str) -> bool:
         return False
 
 
-def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None) -> None:
-    """What each picture is, and what the model, if there is one, would see of it."""
+def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None) -> Exit:
+    """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
     from vlmcli import images
     from vlmcli.engine import stages
 
-    target = Path(expand(preview)) if preview else None
-    if target is not None:
+    if preview:
         if len(found) > 1:
             raise UsageError(f"--preview of {len(found)} pictures", "name one picture")
-        if target.suffix.lower() != ".png":
+        if Path(preview).suffix.lower() != ".png":
             raise UsageError(f"--preview {preview}: it is written as PNG", "let its name end in .png")
-        _check_target(target)
-    loaded = []
-    for source in found:
-        data = source.fetched()
-        facts = images.facts(data, source.name)
-        loaded.append((source, facts, images.load(data, source.name, source.frame)))
-    pictures = [picture for _, _, picture in loaded]
-    _say_notices(ui, pictures)
-    seen = stages.look(files, pictures) if files else iter([[] for _ in pictures])
-    for (source, facts, picture), parts in zip(loaded, seen, strict=True):
-        ui.about(_picture_lines(source, facts, picture))
-        if files:
-            ui.about([_seen_line(files, parts)])
-        if target is not None:
-            tiles = [tile for part in parts for tile in part.tiles]
-            for number, tile in enumerate(tiles, 1):
-                place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")
-                _write(place, images.png(tile.pixels, tile.size))
-            several = f" ({len(tiles)} files, from {target.stem}-1.png on)" if len(tiles) > 1 else ""
-            ui.say(f"{preview}: the pixels are written{several}")
+    target = target_of(preview, found) if preview else None
+    errors: list[SourceError] = []
+    with ExitStack() as stack:
+        look = stack.enter_context(stages.looking(files)) if files else None
+        for source in found:
+            try:
+                data = source.fetched()
+                picture = images.load(data, source.name, source.frame)
+                ui.about(_picture_lines(source, images.facts(data, source.name), picture))
+            except SourceError as error:
+                ui.error(error)
+                errors.append(error)
+                continue
+            _say_notices(ui, [picture])
+            parts = look(picture) if look else []
+            if files:
+                ui.about([_seen_line(files, parts)])
+            if target is not None:
+                _write_tiles(ui, target, [tile for part in parts for tile in part.tiles])
     if not files:
         ui.say("-m MODEL tells what that model sees of it")
+    if not errors:
+        return Exit.DONE
+    return Exit.SOME_FAILED if len(errors) < len(found) else errors[0].exit_code
+
+
+def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
+    from vlmcli import images
+
+    for number, tile in enumerate(tiles, 1):
+        place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")
+        write(place, images.png(tile.pixels, tile.size))
+    several = f" ({len(tiles)} files, from {target.stem}-1.png on)" if len(tiles) > 1 else ""
+    ui.say(f"{target}: the pixels are written{several}")
 
 
 def _picture_lines(source: Source, facts: Facts, picture: Picture) -> list[str]:
@@ -195,20 +208,3 @@ def _seen_line(files: ModelFiles, parts: Sequence[PictureRows]) -> str:
     sizes = ", ".join(dict.fromkeys(f"{tile.size[0]}×{tile.size[1]}" for tile in tiles))
     count = f"{len(tiles)} tile{'s' * (len(tiles) != 1)}"
     return f"  {files.name} sees {tokens:,} image tokens, from {count} of {sizes} pixels"
-
-
-def _check_target(path: Path) -> None:
-    """Before the work: that there is somewhere to write to."""
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{path}: cannot be written there", "name a file in a folder that can be written to")
-
-
-def _write(path: Path, data: bytes) -> None:
-    """A file, put in place in one move."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise VlmError(f"{path}: cannot be written ({error.strerror})", "make room, or write elsewhere") from error

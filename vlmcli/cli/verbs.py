@@ -254,12 +254,12 @@ def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (
         ("temperature", 0 <= sampling.temperature <= 100, "0 to 100"),
-        ("top_k", 0 <= sampling.top_k < 2**31, "0 or more"),
+        ("top_k", 0 <= sampling.top_k < 2**31, "0 to 2147483647"),
         ("top_p", 0 < sampling.top_p <= 1, "above 0, to 1"),
         ("min_p", 0 <= sampling.min_p <= 1, "0 to 1"),
         ("repeat_penalty", 0 < sampling.repeat_penalty <= 100, "above 0, to 100"),
         ("seed", sampling.seed is None or 0 <= sampling.seed < 2**32 - 1, "0 to 4294967294"),
-        ("max_tokens", 1 <= limit < 2**31, "1 or more"),
+        ("max_tokens", 1 <= limit < 2**31, "1 to 2147483647"),
     )
     for name, good, what in bounds:
         if not good:

@@ -2,12 +2,13 @@
 
     picture → encoder inputs (tiles) → encoder → projector → rows of the prompt → probabilities → answer
 
-`look` stops before the encoder computes anything; an `Engine` with a `Recorder` goes all the way.
+`looking` stops before the encoder computes anything; an `Engine` with a `Recorder` goes all the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,22 +213,26 @@ def _shown(model: Model, token: int) -> str:
     return model.piece(token).decode("utf-8", "replace")
 
 
-def look(files: ModelFiles, pictures: Sequence[Picture]) -> Iterator[list[PictureRows]]:
-    """What a model would see of each picture, in order: its tiles and image tokens. Nothing is encoded."""
+@contextmanager
+def looking(files: ModelFiles) -> Iterator[Callable[[Picture], list[PictureRows]]]:
+    """A function that says what a model would see of a picture: its tiles and image tokens. Nothing is encoded."""
     flag, encoding = AbortFlag(), Encoding(files)
     with (
         Model(files.model, 0, lambda _: None, flag) as model,
         Projector(files.projector, model, False, 1, lambda _: None, flag) as projector,
     ):
-        for picture in pictures:
+
+        def look(picture: Picture) -> list[PictureRows]:
             planned = plan(projector, Prompt((Place(0), TextPart("\n", False)), (picture,), False))
             segments = [one for one in planned.segments if isinstance(one, PictureSegment)]
             bitmap = Bitmap("0", picture.size, picture.pixels())
             with projector.chunks([bitmap, Text("\n", False)], False) as chunks:
-                yield [
+                return [
                     PictureRows(0, segment.rows, projector.n_embd, _tiles(projector, encoding, chunks, index))
                     for segment, index in zip(segments, _of_pictures(chunks), strict=True)
                 ]
+
+        yield look
 
 
 def _of_pictures(chunks: Chunks) -> list[int]:

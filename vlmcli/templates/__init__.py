@@ -24,6 +24,8 @@ else:
 
 SHIPPED = Path(__file__).parent
 SUFFIX = ".toml"
+QUESTION = "question"
+"""The slot that a command's last word fills, or each -q."""
 MAX_BYTES = 1 << 20
 WHOLE = ("max_tokens", "seed", "top_k")
 """Of the numbers, those that are counts."""
@@ -113,15 +115,17 @@ def find(name: str, own: Path) -> Template:
 
 def read(path: Path) -> Template:
     """A template's file. Raises UsageError, which names the file and the key."""
+    if path.exists() and not path.is_file():  # a FIFO would be waited for
+        raise _wrong(path, "not a regular file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise _wrong(path, "too large for a template")
-        values = tomllib.loads(data.decode())
+        values = tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: the template cannot be read ({error.strerror})", "check the path") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
         raise _wrong(path, f"not TOML ({error})") from error
     for key, value in values.items():
         _check(path, key, value)
@@ -141,6 +145,8 @@ def read(path: Path) -> Template:
     for key in ("prompt", "system"):
         if "" in _slots(values.get(key, "")):
             raise _wrong(path, f"{key} has a $ that begins no slot's name", "write $name, or $$ for a dollar")
+    if QUESTION in template.defaults:
+        raise _wrong(path, f"defaults.{QUESTION} is never used", "the command has the question; leave it out")
     for name in template.defaults:
         if name not in template.slots:
             raise _wrong(path, f"defaults.{name} fills no slot", f"write ${name} into the prompt, or leave it out")
