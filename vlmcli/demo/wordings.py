@@ -562,6 +562,7 @@ MORE: dict[str, tuple[str, ...]] = {
         "[What|Which] color [does|did] the {s} [have|show]?",
     ),
     "shape": (
+        "[Which|What] [one |]of [the|these|those|all the] [objects|figures|things|forms|items|elements|ones] is [||colored |the ]{c}[| one]?",
         f"[What|Which] {_THING} [is|is colored|is drawn in|is painted|has the color] {{c}}{_HERE}?",
         f"[What is|What's] the {{c}} {_THING}{_HERE}?",
         f"{_TELL} the {{c}} {_THING}{_HERE}.",
