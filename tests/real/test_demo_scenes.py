@@ -9,8 +9,6 @@ from vlmcli.demo import accuracy
 
 WRONG: dict[int, str] = {
     13: "Tell me if the pink cross is right of the black cross. 'Yes.', said 'No.'",
-    34: "Is the yellow cross on the right of the red cross? 'Yes.', said 'No.'",
-    38: "Read what is in the image. '03971', said \"I don't know.\"",
 }
 
 
