@@ -10,14 +10,13 @@ import errno
 import io
 import os
 import re
-import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 from vlmcli.errors import PipeClosed, VlmError
 from vlmcli.markdown import Piece, Pieces
@@ -37,6 +36,13 @@ _STAGES = {"load": "loading the model", "encode": "looking at the picture", "pre
 def _visible(text: str) -> str:
     """Control characters but tab and newline as U+FFFD."""
     return "".join("\ufffd" if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 else c for c in text)
+
+
+def _columns(stream: IO[str]) -> int:
+    """Of the terminal that a stream is; 0 where it is none. rich would look at stdin's first."""
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns
+    return 0
 
 
 def _letters(text: str) -> Counter[str]:
@@ -74,10 +80,7 @@ class Rendered:
 
     @property
     def _width(self) -> int:
-        """Columns of the terminal that stdout is; rich looks at stdin's first."""
-        with suppress(OSError, ValueError):
-            return os.get_terminal_size(self._console.file.fileno()).columns or self._console.width
-        return self._console.width
+        return _columns(self._console.file) or self._console.width
 
     def __call__(self, piece: Piece) -> str:
         """A piece's text with a terminal's codes; as it is, where a letter or figure would be lost."""
@@ -158,6 +161,7 @@ class Ui:
         self._quiet_since = time.monotonic()
         self._begun = False
         self._held = ""
+        self._noticed: set[str] = set()
         self._pieces = Pieces() if markdown and self.stdout.isatty() else None
         self._rendered: Rendered | None = None
         if not self.stdout.isatty() and hasattr(self.stdout, "reconfigure"):
@@ -244,7 +248,7 @@ class Ui:
     @property
     def width(self) -> int:
         """Columns of a terminal; 80 where stdout is none."""
-        return shutil.get_terminal_size((80, 24)).columns if self.stdout.isatty() else 80
+        return _columns(self.stdout) or 80
 
     @property
     def streaming(self) -> bool:
@@ -260,6 +264,12 @@ class Ui:
         with suppress(OSError):  # nobody is left to be told
             self.stderr.write(_visible(prefix + text) + "\n")
             self.stderr.flush()
+
+    def notice(self, text: str) -> None:
+        """A line for the person that is said once, however often there is a reason; nothing for no text."""
+        if text and text not in self._noticed:
+            self._noticed.add(text)
+            self.say(text)
 
     def help(self, text: str) -> None:
         """A page of help where a command was expected."""

@@ -125,7 +125,7 @@ def test_labels_say_which_shapes_a_name_fits(vocabulary):
 
 def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabulary):
     writer = batches.Writer(vocabulary)
-    arrays = [batches.joint(writer, vocabulary.pad, 1, step)[0] for step in range(8)]
+    arrays = [batches.joint(writer, vocabulary.pad, 1, step)[0] for step in range(12)]
     fitting, place, change, ids = (
         np.concatenate([step[name] for step in arrays]) for name in ("fitting", "place", "change", "ids")
     )

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import asked, manage, seeing, verbs
+from vlmcli.cli import manage, seeing, verbs
 from vlmcli.errors import Exit, VlmError
 from vlmcli.ui import Ui
 
@@ -25,7 +25,7 @@ app = typer.Typer(
 for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, seeing.explain):
     app.command(no_args_is_help=True)(verb)
 app.command()(manage.show)
-app.command("templates")(asked.list_templates)
+app.command("templates")(manage.list_templates)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 

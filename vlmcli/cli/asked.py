@@ -1,18 +1,14 @@
-"""What a command's words ask when a template is named; and the command that lists the templates."""
+"""What a command's words ask, with a template or without."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
-
 from vlmcli import settings, templates
 from vlmcli.cli.naming import pictures_and_questions
-from vlmcli.errors import Exit, UsageError
-from vlmcli.records import escape
+from vlmcli.errors import UsageError
 from vlmcli.templates import QUESTION, Template
-from vlmcli.ui import Ui
 
 
 @dataclass(frozen=True)
@@ -56,24 +52,3 @@ def _param(pair: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"--param {pair}: has no value", f"give it one: --param {pair} VALUE")
     return name, value.strip()
-
-
-def list_templates() -> None:
-    """List the templates that `vlm ask -t NAME` takes.
-
-    vlm templates
-    """
-    rows: list[tuple[str, ...]] = []
-    failed = False
-    with Ui() as ui:
-        for path in templates.names(settings.config_folder() / "templates").values():
-            try:
-                one = templates.read(path)
-                where = "shipped" if one.shipped else str(path)
-                rows.append((*map(escape, (one.name, where, one.description)),))
-            except UsageError as error:
-                ui.error(error)
-                failed = True
-        ui.rows(rows)
-    if failed:
-        raise typer.Exit(int(Exit.SOME_FAILED))

@@ -72,8 +72,7 @@ def answer(
             tasks = [Ask(q, context, system, *sampling, end_loops, files.card.think) for q in questions(files.card)]
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
-            if files.card.notice:
-                ui.say(files.card.notice)
+            ui.notice(files.card.notice)
             with opened(files, settings, ui) as engine:
                 failed = answer_all(ui, engine, jobs, files, json=json, stats=stats, think=think)
         except (ModelError, SourceError) as error:
@@ -150,7 +149,6 @@ class _Show:
         self._outcomes: dict[int, Answer | VlmError] = {}  # of jobs that have ended and are not shown yet
         self._shown = 0
         self._errors: list[VlmError] = []
-        self._noticed: set[str] = set()
         self._unsure = False
 
     def requests(self) -> Iterator[Request]:
@@ -168,15 +166,9 @@ class _Show:
                 self._outcomes[number] = pictures
                 continue
             for picture in pictures:
-                self._notice(picture)
+                self._ui.notice(picture.notice)
             self._submitted.append(number)
             yield job.task.request(pictures)
-
-    def _notice(self, picture: Picture) -> None:
-        """What is to be said of its kind, once."""
-        if picture.notice and picture.notice not in self._noticed:
-            self._noticed.add(picture.notice)
-            self._ui.say(picture.notice)
 
     def piece(self, text: str) -> None:
         """The next piece of an answer; shown at once if it is the only one."""

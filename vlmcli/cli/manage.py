@@ -1,4 +1,4 @@
-"""The verbs about what there is: models and pictures."""
+"""The verbs about what there is: models, pictures, templates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from vlmcli import gguf
+from vlmcli import gguf, settings, templates
 from vlmcli.cli import options
 from vlmcli.cli.asking import find_model
 from vlmcli.cli.naming import Named, named_pictures
 from vlmcli.cli.seeing import is_picture, show_pictures
-from vlmcli.errors import UsageError
-from vlmcli.settings import load as load_settings
+from vlmcli.errors import Exit, UsageError
+from vlmcli.records import escape
 from vlmcli.ui import Ui
 from vlmcli.values import ModelFiles
 
@@ -34,8 +34,8 @@ def show(
     names = words or []
     with Ui() as ui:
         if names and all(is_picture(name) for name in names):
-            settings = load_settings({"model": model, "mmproj": mmproj})
-            files = find_model(settings) if settings.model or preview else None
+            chosen = settings.load({"model": model, "mmproj": mmproj})
+            files = find_model(chosen) if chosen.model or preview else None
             found, _ = named_pictures(Named(names, None, False, allow_local_urls))
             code = show_pictures(ui, found, files, preview)
             if code:
@@ -46,7 +46,7 @@ def show(
             raise UsageError(f"{other}: not a picture, and a model is shown by itself", "name pictures, or one model")
         if preview:
             raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
-        files = find_model(load_settings({"model": names[0] if names else model, "mmproj": mmproj}))
+        files = find_model(settings.load({"model": names[0] if names else model, "mmproj": mmproj}))
         ui.about(_about(files))
 
 
@@ -66,3 +66,24 @@ def _about(files: ModelFiles) -> Sequence[str]:
 
 def _count(number: int) -> str:
     return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
+
+
+def list_templates() -> None:
+    """List the templates that `vlm ask -t NAME` takes.
+
+    vlm templates
+    """
+    rows: list[tuple[str, ...]] = []
+    failed = False
+    with Ui() as ui:
+        for path in templates.names(settings.config_folder() / "templates").values():
+            try:
+                one = templates.read(path)
+                where = "shipped" if one.shipped else str(path)
+                rows.append((*map(escape, (one.name, where, one.description)),))
+            except UsageError as error:
+                ui.error(error)
+                failed = True
+        ui.rows(rows)
+    if failed:
+        raise typer.Exit(int(Exit.SOME_FAILED))

@@ -12,10 +12,10 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.asking import find_model, opened
+from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
-from vlmcli.cli.verbs import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.writing import target_of, write
-from vlmcli.errors import Exit, SourceError, UsageError, VlmError
+from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.sources import SUFFIXES, Source, expand
 from vlmcli.tasks import Ask
@@ -72,8 +72,7 @@ def explain(
             raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
         files = find_model(settings, chat_template or "")
         target = target_of(html, found) if html else None
-        if files.card.notice:
-            ui.say(files.card.notice)
+        ui.notice(files.card.notice)
         told = _asked(ui, files, settings, Ask(asked[0], context, system, sampling, limit), found)
         ui.about(telling.lines(told, ui.width))
         if target is not None:
@@ -89,7 +88,8 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     begun = time.monotonic()
     pictures = [source.load() for source in found]
     reading = time.monotonic() - begun
-    _say_notices(ui, pictures)
+    for picture in pictures:
+        ui.notice(picture.notice)
     recorder = stages.Recorder(files)
     with opened(files, settings, ui, recorder) as engine:
         answer: Answer | None = None
@@ -105,11 +105,6 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
         facts = _model_facts(files, engine.model.n_vocab)
         prompt, steps = recorder.prompt(engine.model), recorder.answer_steps(engine.model)
     return telling.Told(task.question, pictures, reading, prompt, steps, answer, facts)
-
-
-def _say_notices(ui: Ui, pictures: Sequence[Picture]) -> None:
-    for notice in dict.fromkeys(picture.notice for picture in pictures if picture.notice):
-        ui.say(notice)
 
 
 def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
@@ -151,7 +146,7 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pre
         if Path(preview).suffix.lower() != ".png":
             raise UsageError(f"--preview {preview}: it is written as PNG", "let its name end in .png")
     target = target_of(preview, found) if preview else None
-    errors: list[SourceError] = []
+    errors: list[VlmError] = []
     with ExitStack() as stack:
         look = stack.enter_context(stages.looking(files)) if files else None
         for source in found:
@@ -159,12 +154,12 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pre
                 data = source.fetched()
                 picture = images.load(data, source.name, source.frame)
                 ui.about(_picture_lines(source, images.facts(data, source.name), picture))
-            except SourceError as error:
+                ui.notice(picture.notice)
+                parts = look(picture) if look else []
+            except (SourceError, RequestError) as error:  # not read, or not taken by the model
                 ui.error(error)
                 errors.append(error)
                 continue
-            _say_notices(ui, [picture])
-            parts = look(picture) if look else []
             if files:
                 ui.about([_seen_line(files, parts)])
             if target is not None:

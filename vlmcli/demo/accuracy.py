@@ -122,7 +122,8 @@ def held_out(
         rng = Random(f"{seed} outside question {number}")
         scene = scenes.make(rng, letters=letters)
         path = _saved(scene, folder / f"asked-{number}", number % 2 == 0)
-        yield Case(Item("outside question", question.format(i="image"), DONT_KNOW), (path,), len(scene.shapes))
+        kind = "outside question" if question in wordings.UNSEEN_FIRST else "outside later"
+        yield Case(Item(kind, question.format(i="image"), DONT_KNOW), (path,), len(scene.shapes))
         yield Case(Item("outside noun", questions.about_noun(rng, True), DONT_KNOW), (path,), len(scene.shapes))
 
 
@@ -236,9 +237,17 @@ _PLAIN = {
     "has text": "is there text", "exist": "is there …", "count": "count", "count of": "count of a colour or shape",
     "where": "where is …", "which": "two pictures", "nth": "two pictures", "differ": "two pictures",
     "outside picture": "“I don't know.” on other pictures", "outside question": "“I don't know.” on other questions",
-    "outside noun": "“I don't know.” on other questions", "middle": "in the middle", "smallest": "smallest",
+    "outside later": "“I don't know.” on other questions", "outside noun": "“I don't know.” on other questions",
+    "middle": "in the middle", "smallest": "smallest",
     "text color": "colour of the text", "detail": "describe in detail",
 }  # fmt: skip
+
+
+_PARTS = {
+    "outside question": "other questions: fifty that were looked at before",
+    "outside later": "other questions: fifty that were not", "outside noun": "other questions: about other things",
+}  # fmt: skip
+"""Rows of their own for parts of a row."""
 
 
 def is_right(item: Item, answer: str) -> bool:
@@ -321,6 +330,8 @@ def tally(cases: Sequence[Case], said: Sequence[str]) -> dict[str, Tally]:
             add("follow-up turns", right, case, answer)
         else:
             add(_PLAIN[item.kind], right, case, answer)
+            if item.kind in _PARTS:
+                add(_PARTS[item.kind], right, case, answer)
         if not item.kind.startswith("outside"):
             add("“I don't know.” on its own world (at most)", answer == DONT_KNOW, case, answer)
     return rows

@@ -429,7 +429,7 @@ OUTSIDE = (
 )  # fmt: skip
 """Questions it has no answer to, all trained on; the measure asks `UNSEEN_OUTSIDE` instead."""
 
-UNSEEN_OUTSIDE = (
+UNSEEN_FIRST = (
     "What is the capital of Spain?", "Write a story.", "Tell me a riddle.", "What is 7 times 8?",
     "Explain photosynthesis.", "Who drew this?", "In which city was this taken?", "On what day was this taken?",
     "Who is the photographer?", "Is it going to rain?", "Which phone was used?", "In what century was it made?",
@@ -442,6 +442,9 @@ UNSEEN_OUTSIDE = (
     "Who wrote the book?", "How deep is the ocean?", "Calculate the integral.", "Order a pizza.", "Do you love me?",
     "Which artist is this?", "What is it made of?", "How tall is the man?", "What flower is this?", "Are they friends?",
     "What happens next?", "What is the patient's name?", "Summarize the article.", "Name two prime ministers.",
+)  # fmt: skip
+
+UNSEEN_LATER = (
     "Which airport is this?", "What is the bus line?", "How many calories does this have?", "Who designed the dress?",
     "What instrument is she playing?", "Is the shop still open?", "When does the train leave?", "Which team is playing?",
     "What medicine should I take?", "Is the wound healing?", "How loud is it in the room?", "What perfume is that?",
@@ -455,7 +458,10 @@ UNSEEN_OUTSIDE = (
     "Which floor is this?", "What is the warranty?", "Is there parking nearby?", "What is the width of the table?",
     "Do they sell coffee?", "What religion is this?", "Pick a number.",
 )  # fmt: skip
-"""Never trained on. The second half was written after the first had been measured once, and with other words."""
+"""Written after those before had been measured once, and with other words."""
+
+UNSEEN_OUTSIDE = (*UNSEEN_FIRST, *UNSEEN_LATER)
+"""Never trained on."""
 
 SMALL_TALK = (
     (("Hello", "Hi", "Hey", "Hello!", "Hi there", "Good morning"), "Hello! Show me a picture and ask about it."),

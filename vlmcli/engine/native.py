@@ -151,6 +151,8 @@ def _bind(name: str, result: Any, *arguments: Any) -> Any:
 
 
 _name_address = _bind("ggml_get_name", ctypes.c_void_p, ctypes.c_void_p)
+_nbytes = _bind("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)
+_read = _bind("ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
 
 
 def _get_name(tensor: int) -> bytes:
@@ -183,10 +185,9 @@ def _floats(address: int) -> Float32 | None:
     if tensor.type != 0 or tensor.nb[0] != 4 or not tensor.buffer:
         return None
     copy = np.empty(shape, np.float32)
-    if _bind("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)(address) != copy.nbytes:
+    if _nbytes(address) != copy.nbytes:
         return None
-    get = _bind("ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
-    get(address, copy.ctypes.data, 0, copy.nbytes)
+    _read(address, copy.ctypes.data, 0, copy.nbytes)
     return copy
 
 
