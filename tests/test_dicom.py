@@ -307,3 +307,12 @@ def test_a_hostile_header_is_an_error_soon(tmp_path):
 def test_the_bound_of_time_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(dicom, "SECONDS", 0)
     assert "more in this DICOM" in refused(save(tmp_path / "a.dcm", GRAY))
+
+
+def test_show_says_that_it_is_dicom_and_the_notice_once(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        save(tmp_path / name, np.arange(64, dtype=np.uint8).reshape(8, 8))
+    done = vlm("show", str(tmp_path / "a.dcm"), str(tmp_path / "b.dcm"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": DICOM, ") == 2
+    assert done.stderr.count("not a medical device") == 1

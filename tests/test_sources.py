@@ -247,3 +247,19 @@ def test_a_data_address_may_be_wrapped_and_in_capitals():
 
 def test_a_list_may_begin_with_a_mark_of_its_encoding():
     assert sources.split_list(b"\xef\xbb\xbfa.png\n", null=False) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"), [(b"a.png\0b.png\0", "its names end with NULs"), (None, "a list of more than 256 MiB")]
+)
+def test_a_list_that_is_none_is_an_error(tmp_path, data, said):
+    name = tmp_path / "list"
+    if data is None:
+        with name.open("wb") as file:
+            file.truncate((256 << 20) + 1)
+    else:
+        name.write_bytes(data)
+    done = vlm("ask", "-m", "demo", "--files-from", str(name), "-q", "what?")
+    assert done.returncode in (1, 2)
+    assert f"{name}: {said}" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -195,3 +195,25 @@ def test_a_template_may_begin_with_a_mark_of_its_encoding(own):
     own.folder.mkdir(parents=True)
     (own.folder / "mine.toml").write_text(GOOD, "utf-8-sig")
     assert "mine" in own("templates").stdout
+
+
+def test_a_system_text_with_the_question_takes_one_question(own):
+    own.folder.mkdir(parents=True)
+    (own.folder / "mine.toml").write_text('description = "d"\nprompt = "$question"\nsystem = "Say $question"\n')
+    done = own("ask", "-m", "demo", "-t", "mine", SCENE, "-q", "what?", "-q", "where?")
+    assert done.returncode == 2
+    assert "the template mine tells the model each question beforehand" in done.stderr
+
+
+def test_a_template_of_a_megabyte_is_none(own):
+    own.folder.mkdir(parents=True)
+    (own.folder / "mine.toml").write_bytes(b"#" * ((1 << 20) + 1))
+    done = own("ask", "-m", "demo", "-t", "mine", SCENE)
+    assert done.returncode == 2
+    assert "too large for a template" in done.stderr
+
+
+def test_a_param_has_a_value(own):
+    done = own("ask", "-m", "demo", "-t", "translate", SCENE, "--param=language")
+    assert done.returncode == 2
+    assert "--param language: has no value" in done.stderr

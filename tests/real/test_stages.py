@@ -7,19 +7,23 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_formats import pdf
 
 from real.helpers import ask, noise, opened, small_files
 from vlmcli import demo, explain, images
 from vlmcli.bench.pairs import SMALL
 from vlmcli.demo import batches
 from vlmcli.engine import stages
+from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.stages import PictureRows
+from vlmcli.errors import RequestError
 from vlmcli.values import Answer
 
 FACTS = explain.ModelFacts("demo", "llama", 4, 192, 1088, "mlp", 6, 160, 16)
@@ -123,6 +127,58 @@ def test_every_family_can_be_looked_into(small, name):
     ]
     pixels = [[tile.pixels for part in parts for tile in part.tiles] for parts in found]
     assert pixels == [[t.pixels for part in seen if part.picture == n for t in part.tiles] for n in range(2)]
+
+
+def rows_of(count, width=4):
+    return np.arange(1, count * width + 1, dtype=np.float32).reshape(count, width)
+
+
+@pytest.mark.parametrize(
+    ("family", "rows", "shape"),
+    [("mlp", 64, (8, 8)), ("mlp", 16, (4, 4)), ("mlp", 4, (2, 2)), ("pixtral", 71, (8, 8)), ("mlp", 63, None),
+     ("resampler", 64, None)],
+)  # fmt: skip
+def test_rows_have_a_map_only_where_they_have_places(family, rows, shape):
+    encoding = stages.Encoding(demo.FILES)
+    encoding.family = family
+    segment = PictureSegment(0, 0, "key", rows, rows, None, False)
+    tile = stages.Tile((128, 128), b"")
+    found = encoding.rows_map(segment, rows_of(rows), [tile])
+    assert (found and (found.rows, found.columns)) == shape
+    assert encoding.rows_map(segment, rows_of(rows), [tile, tile]) is None, "of two tiles together"
+    if family == "pixtral":  # the row that ends a line is left out
+        assert found.values[8] == pytest.approx(np.linalg.norm(rows_of(rows)[9]))
+
+
+def test_rows_under_mrope_lie_where_it_counts_them():
+    y, x = np.mgrid[:2, :3].reshape(2, -1)
+    turned = [5, 4, 3, 2, 1, 0]
+    grid = np.stack([0 * y, y, x, 0 * y])[:, turned].astype(np.int32)
+    encoding = stages.Encoding(demo.FILES)
+    found = encoding.rows_map(PictureSegment(0, 0, "key", 6, 3, grid, False), rows_of(6)[turned], [])
+    assert (found.rows, found.columns) == (2, 3)
+    assert found.values == pytest.approx(np.linalg.norm(rows_of(6), axis=1))
+    assert encoding.rows_map(PictureSegment(0, 0, "key", 5, 3, grid[:, :5], False), rows_of(5), []) is None
+
+
+def test_rows_without_places_are_said_to_have_none(scene):
+    told = way(demo.FILES, scene)
+    bare = tuple(replace(part, norms=None) if isinstance(part, PictureRows) else part for part in told.prompt)
+    assert "they have no fixed places in the picture" in explain.page(replace(told, prompt=bare))
+
+
+def test_a_picture_that_a_model_cannot_take_is_named(small, tmp_path):
+    files = small_files(small, "smolvlm")
+    thin = tmp_path / "thin.png"
+    Image.new("RGB", (4000, 20)).save(thin)
+    with opened(files) as engine:
+        (outcome,) = engine.run([ask("?", images.load(thin), tokens=2)])
+    assert isinstance(outcome, RequestError)
+    assert outcome.message.startswith(f"{thin} (4000x20): the model cannot take this picture")
+    done = vlm("show", "-m", str(files.model), "--mmproj", str(files.projector), str(thin), "docs/images/scene.png")
+    assert done.returncode == 3
+    assert f"{thin} (4000x20): the model cannot take" in done.stderr
+    assert done.stdout.count("sees") == 1
 
 
 def test_an_engine_that_is_watched_answers_the_same(small):
@@ -248,6 +304,19 @@ def test_a_preview_of_several_tiles_is_several_files(small, tmp_path):
         assert Image.open(tmp_path / f"seen-{number}.png").convert("RGB").tobytes() == tile.pixels
 
 
+def test_show_knows_pages_frames_and_other_places(tmp_path):
+    pdf(tmp_path / "a.pdf", ((100, 50), (255, 0, 0)), ((100, 50), (0, 255, 0)))
+    frames = [Image.new("RGB", (30, 20), color) for color in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    data = base64.b64encode((tmp_path / "a.gif").read_bytes()).decode()
+    done = vlm("show", str(tmp_path / "a.pdf#2"), str(tmp_path / "a.gif#3"), f"data:image/gif;base64,{data}")
+    assert done.returncode == 0, done.stderr
+    page, _, frame, _, other, _ = done.stdout.splitlines()
+    assert page.startswith(f"{tmp_path}/a.pdf#2: PDF, 2 pages, this is 2, ")
+    assert frame.startswith(f"{tmp_path}/a.gif#3: GIF, 30×20 P, 3 frames, this is 3, ")
+    assert ": GIF, 30×20 P, 3 frames, " in other
+
+
 def test_show_needs_no_model_to_say_what_a_picture_is():
     done = vlm("show", "docs/images/scene.png")
     assert done.returncode == 0, done.stderr
@@ -273,6 +342,7 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
         (["explain", "docs/images/scene.png"], 2, "no question"),
         (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "several questions"),
         (["explain", "README.md", "what?"], 1, "README.md: not a picture"),
+        (["explain", "--ctx", "256", *["docs/images/scene.png"] * 5, "what?"], 1, "5 pictures and the question take"),
     ],
 )
 def test_what_cannot_be_shown_is_said(words, code, said):

@@ -15,10 +15,10 @@ import numpy as np
 
 from vlmcli import gguf
 from vlmcli.engine.engine import Observer
-from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Model, Projector, Text, Watch
+from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
 from vlmcli.engine.plan import PictureSegment, Plan
 from vlmcli.engine.template import Place, TextPart
-from vlmcli.engine.vision import Prompt, plan
+from vlmcli.engine.vision import Prompt, chunks_of
 from vlmcli.errors import NativeError
 from vlmcli.values import ModelFiles, Picture
 
@@ -215,7 +215,10 @@ def _shown(model: Model, token: int) -> str:
 
 @contextmanager
 def looking(files: ModelFiles) -> Iterator[Callable[[Picture], list[PictureRows]]]:
-    """A function that says what a model would see of a picture: its tiles and image tokens. Nothing is encoded."""
+    """A function that says what a model would see of a picture: its tiles and image tokens. Nothing is encoded.
+
+    It raises RequestError, which names the picture, where the model cannot take it.
+    """
     flag, encoding = AbortFlag(), Encoding(files)
     with (
         Model(files.model, 0, lambda _: None, flag) as model,
@@ -223,20 +226,15 @@ def looking(files: ModelFiles) -> Iterator[Callable[[Picture], list[PictureRows]
     ):
 
         def look(picture: Picture) -> list[PictureRows]:
-            planned = plan(projector, Prompt((Place(0), TextPart("\n", False)), (picture,), False))
-            segments = [one for one in planned.segments if isinstance(one, PictureSegment)]
-            bitmap = Bitmap("0", picture.size, picture.pixels())
-            with projector.chunks([bitmap, Text("\n", False)], False) as chunks:
+            prompt = Prompt((Place(0), TextPart("\n", False)), (picture,), False)
+            with chunks_of(projector, prompt, 0) as chunks:
                 return [
-                    PictureRows(0, segment.rows, projector.n_embd, _tiles(projector, encoding, chunks, index))
-                    for segment, index in zip(segments, _of_pictures(chunks), strict=True)
+                    PictureRows(0, chunk.rows, projector.n_embd, _tiles(projector, encoding, chunks, index))
+                    for index, chunk in enumerate(chunks.read())
+                    if chunk.id
                 ]
 
         yield look
-
-
-def _of_pictures(chunks: Chunks) -> list[int]:
-    return [index for index, id in enumerate(chunks.ids) if id]
 
 
 def _tiles(projector: Projector, encoding: Encoding, chunks: Chunks, index: int) -> tuple[Tile, ...]:

@@ -32,10 +32,11 @@ class Prompt:
     add_bos: bool
 
 
-def _chunks(projector: Projector, prompt: Prompt, real: int | None = None) -> Chunks:
+def chunks_of(projector: Projector, prompt: Prompt, real: int | None = None) -> Chunks:
     """Tokenise the whole prompt, with pixels for picture `real` only.
 
-    Always the whole: a few families' chunks depend on what stands before them.
+    Always the whole: a few families' chunks depend on what stands before them. Raises RequestError, which names that
+    picture, where the model cannot take it.
     """
     parts: list[Text | Bitmap] = []
     for part in prompt.parts:
@@ -45,7 +46,17 @@ def _chunks(projector: Projector, prompt: Prompt, real: int | None = None) -> Ch
             picture = prompt.pictures[part.picture]
             pixels = picture.pixels() if part.picture == real else None
             parts.append(Bitmap(f"{picture.identity}#{part.picture}", picture.size, pixels))
-    return projector.chunks(parts, prompt.add_bos)
+    try:
+        return projector.chunks(parts, prompt.add_bos)
+    except RequestError as error:
+        if real is None:
+            raise
+        raise _refused(prompt.pictures[real], error) from error
+
+
+def _refused(picture: Picture, error: RequestError) -> RequestError:
+    size = "x".join(map(str, picture.size))
+    return RequestError(f"{picture.source} ({size}): {error.message}", error.hint)
 
 
 def plan(projector: Projector, prompt: Prompt) -> Plan:
@@ -70,14 +81,13 @@ def plan(projector: Projector, prompt: Prompt) -> Plan:
 
 def _placeholders(projector: Projector, prompt: Prompt) -> Chunks:
     try:
-        return _chunks(projector, prompt)
+        return chunks_of(projector, prompt)
     except RequestError:
         for picture in prompt.pictures:  # which of them was it?
             try:
                 projector.chunks([Bitmap("probe#0", picture.size), Text("\n", False)], False).close()
             except RequestError as error:
-                size = "x".join(map(str, picture.size))
-                raise RequestError(f"{picture.source} ({size}): {error.message}", error.hint) from error
+                raise _refused(picture, error) from error
         raise
 
 
@@ -135,7 +145,7 @@ class Pictures:
     def prepare(self, segment: PictureSegment) -> None:
         """Begin to prepare the segment's picture in the pool, unless its rows are in memory."""
         if segment.picture not in self._prepared and self._vision.known(segment.key) is None:
-            work = self._vision.pool.submit(_chunks, self._vision.projector, self._prompt, segment.picture)
+            work = self._vision.pool.submit(chunks_of, self._vision.projector, self._prompt, segment.picture)
             self._prepared[segment.picture] = work
 
     def prepared(self, segment: PictureSegment) -> bool:
