@@ -633,6 +633,8 @@ MORE: dict[str, tuple[str, ...]] = {
         f"[{_TELL[1:-1]}|Describe] the [background|background color|color of the background][|| of the {{i}}| of this {{i}}].",
         "[On|Before|Against] [what|which] [background|color|ground] [are the shapes|is it drawn|is everything drawn|is it]?",
         "How is the background[| colored]?",
+        "How does the background look[|| here| in the {i}]?",
+        "What does the background look like[|| here| in the {i}]?",
         "What kind of background [is it|does it have|is there]?",
     ),
     "read": (
@@ -766,7 +768,8 @@ MORE_OUTSIDE = (
     "[What|How] [do|does] [the|this|these] [chart|graph|table|diagram|map|document|invoice|receipt|sign|letter|contract|numbers] [mean|say about us|show|prove|compare|end]?",
     "[What|Which] [{o}|{o}|{v}] [is|was] [this|that|it|shown|shown here|meant|in the {i}|the best|best]?",
     "[What|Which] [{o}|{v}] [does|do|did|can|will] [it|this|he|she|they|the {u}|I|we] [have|need|{v}|want|show|make|take|eat|see|call|use]?",
-    "What is [the|its|this|that|your|his|her|their] [{o}|{v}][|| called| like| for| about| here| worth]?",
+    "What is [its|this|that|your|his|her|their|the] [{o}|{v}] [called|for|about|worth|made of|doing]?",
+    "What is [its|your|his|her|their] [{o}|{v}]?",
     "[What|Who|Which] is the [{o}|{v}] of [the|this|that|a|my] [{u}|{o}][|| here| in the {i}]?",
     "[What is|Tell me|Give me] the {o}'s [{u}|{v}|age|job|weight|birthday|address|price].",
     "How [long|tall|old|heavy|rich|strong|huge|deep|wide|fast|small|large|{v}|{v}] [is|was] [the {o}|the {o}|the {o}|this|it]?",
