@@ -20,7 +20,8 @@ LAYER = {
     "store": 2, "fit": 2,
     "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5,
-    "engine/stages": 6, "engine": 6,
+    "engine/stages": 6, "engine": 6, "place": 7,
+    "worker": 0, "worker/wire": 1, "worker/runner": 2, "worker/child": 8,
     "tasks": 7, "records": 7, "explain": 7,
     "ui": 8,
     "cli/options": 9, "cli/naming": 9, "cli/writing": 9, "cli/flags": 9, "cli/asking": 10,
@@ -58,6 +59,8 @@ ALLOWED = {
     "engine/sampling": {"errors", "values", "engine/native"},
     "engine/scheduler": {"errors", "values", "engine/plan"},
     "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
+    "worker/wire": {"errors", "values"},
+    "worker/runner": {"errors", "values", "worker/wire"},  # whoever asks loads nothing native
     "tasks": {"errors", "values", "thinking"},
     "records": {"errors", "values"},
     "ui": {"errors", "values", "markdown"},

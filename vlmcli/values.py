@@ -88,6 +88,7 @@ class Request:
         max_tokens: of the answer.
         stop: strings that end the answer, and are not part of it.
         end_loops: end an answer that only repeats itself, with finish reason "loop".
+        stream: whether anybody reads its answer piece by piece; if not, there are no Deltas.
     """
 
     messages: tuple[Message, ...]
@@ -95,6 +96,7 @@ class Request:
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     end_loops: bool = False
+    stream: bool = True
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -317,6 +319,15 @@ class Machine:
     cores: int
     memory_free: int
     devices: tuple[Device, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user has decided of a model's place; zeros, and -1 layers, leave it open. The numbers are `Fit`'s."""
+
+    ctx: int = 0
+    threads: int = 0
+    gpu_layers: int = -1
 
 
 @dataclass(frozen=True)

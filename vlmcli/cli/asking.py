@@ -21,7 +21,21 @@ from vlmcli.sources import Source, expand
 from vlmcli.tasks import Ask
 from vlmcli.thinking import Thinking
 from vlmcli.ui import Ui
-from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Picture, Request, Result, Runner, Sampling, run
+from vlmcli.values import (
+    Answer,
+    Card,
+    Delta,
+    Done,
+    Failed,
+    ModelFiles,
+    Picture,
+    Request,
+    Result,
+    Runner,
+    Sampling,
+    Wanted,
+    run,
+)
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
@@ -57,10 +71,12 @@ def answer(
     stats: bool,
     think: bool = False,
     plain: bool = False,
+    worker: bool | None = None,
     end_loops: bool = False,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
+    One question is answered in this process, which starts sooner; several in a worker's, unless `worker` says which.
     Raises typer.Exit with the code of some or all failing.
     """
     with Ui(markdown=not plain) as ui:
@@ -73,8 +89,9 @@ def answer(
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
             ui.notice(files.card.notice)
-            with opened(files, settings, ui) as engine:
-                failed = answer_all(ui, engine, jobs, files, json=json, stats=stats, think=think)
+            contained = len(jobs) > 1 if worker is None else worker
+            with (working if contained else opened)(files, settings, ui) as runner:
+                failed = answer_all(ui, runner, jobs, files, json=json, stats=stats, think=think)
         except (ModelError, SourceError) as error:
             for job in jobs if json else ():
                 name = files.name if files else settings.model
@@ -92,15 +109,36 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
 
 
 @contextmanager
+def working(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Runner]:
+    """The same in a process of its own."""
+    from vlmcli.worker.runner import Worker
+
+    _interruptible()
+    worker = Worker(files, _wanted(settings))
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+def _wanted(settings: Settings) -> Wanted:
+    return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
+
+
+def _interruptible() -> None:
+    """From here on there is something to end in order when Ctrl-C comes."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
 def opened(files: ModelFiles, settings: Settings, ui: Ui, observer: Observer | None = None) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards."""
-    from vlmcli import fit, gguf
     from vlmcli.engine import Engine, native
+    from vlmcli.place import place
 
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # from here on there is something to end in order
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    machine = fit.this_machine(native.devices())
-    chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
+    _interruptible()
+    chosen = place(files, _wanted(settings))
     log.info("%s", chosen.reason)
     native.on_abort(lambda text: _give_up(ui, files, text))
     engine = Engine(files, chosen, observer)
@@ -168,7 +206,7 @@ class _Show:
             for picture in pictures:
                 self._ui.notice(picture.notice)
             self._submitted.append(number)
-            yield job.task.request(pictures)
+            yield replace(job.task.request(pictures), stream=self._streaming)
 
     def piece(self, text: str) -> None:
         """The next piece of an answer; shown at once if it is the only one."""
@@ -217,7 +255,9 @@ class _Show:
     def _show_error(self, result: Result, error: VlmError) -> None:
         if self._ui.streaming:
             self._ui.end_stream()
-        if not self._errors or self._errors[-1] is not error:  # one picture that fails is one error, not one a question
+        if not self._errors or str(self._errors[-1]) != str(
+            error
+        ):  # a picture that fails is one error, not one a question
             if debugging():
                 traceback.print_exception(error)
             if self._questions and not isinstance(error, ModelError | SourceError):

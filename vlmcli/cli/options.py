@@ -123,6 +123,14 @@ GpuLayers = Annotated[
         help="Layers on a GPU; default all.",
     ),
 ]
+Contained = Annotated[
+    bool | None,
+    typer.Option(
+        "--worker/--in-process",
+        help="llama.cpp in a process of its own, which may die, or in this one; default: of its own for several.",
+        show_default=False,
+    ),
+]
 Verbose = Annotated[
     int, typer.Option("-v", "--verbose", count=True, help="More on stderr; twice for llama.cpp's own log.")
 ]

@@ -47,6 +47,7 @@ def ask(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
     """Answer a question about one or several pictures.
@@ -68,6 +69,7 @@ def ask(
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
         json=json, think=think, plain=plain, stats=stats,
+        worker=worker,
     )  # fmt: skip
 
 
@@ -91,6 +93,7 @@ def caption(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
     """Say in one sentence what each picture shows.
@@ -105,6 +108,7 @@ def caption(
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
+        worker=worker,
     )  # fmt: skip
 
 
@@ -130,6 +134,7 @@ def describe(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
     """Describe each picture.
@@ -147,6 +152,7 @@ def describe(
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
+        worker=worker,
     )  # fmt: skip
 
 
@@ -171,6 +177,7 @@ def ocr(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
     """Write down the text in each picture.
@@ -185,5 +192,6 @@ def ocr(
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
-        plain=plain or layout is options.Layout.PLAIN, stats=stats, end_loops=True,
+        plain=plain or layout is options.Layout.PLAIN, stats=stats, worker=worker,
+        end_loops=True,
     )  # fmt: skip

@@ -19,7 +19,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from vlmcli.engine import sampling
-from vlmcli.engine.native import AbortFlag, Bitmap, Context, Decoded, Float32, Model, Projector, Sampler, Text, Watch
+from vlmcli.engine.native import (
+    AbortFlag,
+    Bitmap,
+    Context,
+    Decoded,
+    Float32,
+    Model,
+    Projector,
+    Sampler,
+    Text,
+    Watch,
+    fault,
+)
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream, loops
@@ -128,6 +140,8 @@ class Engine:
         self._jobs: dict[int, _Job] = {}
         self._ready_rows: dict[int, tuple[str, Float32]] = {}
         self._load_seconds = 0.0
+        self.pulse = 0
+        """Counts up whenever a native call begins, ends or reports: what stands still for long is stuck."""
         self._thread = threading.Thread(target=self._main, name="vlm-engine", daemon=True)
         self._thread.start()
 
@@ -246,6 +260,7 @@ class Engine:
         """Before a call into C for these requests: from here on a cancel of one aborts it. False if one has ended."""
         ids = frozenset(ticket.id for ticket in tickets)
         with self._lock:
+            self.pulse += 1
             if self._closing or not ids <= self._open:
                 return False
             self._busy = ids
@@ -255,6 +270,7 @@ class Engine:
     def _leave(self) -> bool:
         """After that call: whether it was aborted."""
         with self._lock:
+            self.pulse += 1
             self._busy = frozenset()
             return self._flag.is_set()
 
@@ -266,6 +282,7 @@ class Engine:
         def report(part: int) -> Callable[[float], None]:
             def on_progress(done: float) -> None:
                 nonlocal last
+                self.pulse += 1
                 total = shares[part] + done * (shares[1] if part == 0 else 1 - shares[1])
                 if total - last >= 0.01:
                     last = total
@@ -274,6 +291,7 @@ class Engine:
             return on_progress
 
         fit, files = self.fit, self.files
+        fault(["load"])
         self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
         self._template = ChatTemplate(
             files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos
@@ -446,6 +464,7 @@ class Engine:
         job = self._jobs[ticket.id]
         if not job.started:
             job.started = True
+            fault([picture.source for picture in job.request.pictures], self.model)
             job.usage = replace(job.usage, reused_tokens=ticket.row)
             self._send(Started(ticket.id))
         segment = next(
@@ -507,6 +526,7 @@ class Engine:
         before, layers = inputs.index(segment), self.files.encoder_layers
 
         def on_layer(layer: int) -> None:
+            self.pulse += 1
             if layers:
                 done = (before + min(1.0, layer / layers)) / len(inputs)
                 self._send(Progress(ticket.id, "encode", done))
@@ -614,7 +634,7 @@ class Engine:
         if not piece and (name := self.model.text(token)) in self.files.card.think:
             piece = name.encode()  # in some vocabularies the tags are special tokens
         text = job.stream.feed(piece)
-        if text:
+        if text and job.request.stream:
             self._send(Delta(id, text))
         if job.stream.stopped:
             self._finish(job, "stop")
@@ -627,7 +647,7 @@ class Engine:
 
     def _finish(self, job: _Job, reason: FinishReason) -> None:
         text = job.stream.finish()
-        if text:
+        if text and job.request.stream:
             self._send(Delta(job.ticket.id, text))
         spent = job.pictures.spent
         answer = Answer(

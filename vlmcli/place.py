@@ -1,0 +1,13 @@
+"""Where a model goes on this machine: its headers and the machine's devices, through `fit`."""
+
+from __future__ import annotations
+
+from vlmcli import fit, gguf
+from vlmcli.engine import native
+from vlmcli.values import Fit, ModelFiles, Wanted
+
+
+def place(files: ModelFiles, wanted: Wanted) -> Fit:
+    """How the model is put here."""
+    machine = fit.this_machine(native.devices())
+    return fit.fit(gguf.read(files.model), machine, wanted.ctx, wanted.threads, wanted.gpu_layers)

@@ -1,0 +1,552 @@
+"""The end that asks: a `values.Runner` whose engine may die without an answer being lost.
+
+One thread starts the process with the engine, reads what it writes, and starts another when it dies. A death is
+nobody's fault yet: whatever was under way is asked again, one request alone at a time, and a request under which the
+process dies alone is given up, with its pictures' names. The others never notice but for the time it takes.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
+from vlmcli.values import Delta, Done, Event, Failed, Fit, ModelFiles, Request, Wanted
+from vlmcli.worker import wire
+
+log = logging.getLogger("vlmcli.worker")
+
+WINDOW = 16
+"""Requests that are in the other process at once; so many are asked again after a death."""
+
+PATIENCE = 300.0
+"""Seconds in which something must move: a layer, a batch, a load."""
+
+GROWTH = 1 << 30
+"""Bytes that the other process may grow by, from when the model is loaded, before another takes its place."""
+
+CRASHES, KILLS = 2, 5
+"""A model under whose loading the process crashes, or is killed from outside, so many times cannot be loaded."""
+
+ALONE_KILLS = 3
+"""A request is given up when it crashes the process once alone; killed from outside, so many times: that may be
+somebody's hand, or the system's when memory is short."""
+
+BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds before another process is started, by how many have died since one last answered."""
+
+LEAVE_SECONDS = 1.0
+
+_BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.worker.child import main; main({shared})"
+_KILLS = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+_FAMILIAR = {
+    "SIGSEGV": "segmentation fault", "SIGABRT": "aborted", "SIGFPE": "division by zero",
+    "SIGILL": "illegal instruction", "SIGBUS": "bus error", "SIGKILL": "killed; perhaps memory ran out",
+}  # fmt: skip
+
+
+@dataclass
+class _Asked:
+    """A request that has not ended."""
+
+    request: Request
+    sent: bool = False
+    alone: bool = False  # it was under way when a process died
+    kills: int = 0  # deaths by a signal from outside while it was alone
+    text: str = ""  # of this try's answer so far
+    shown: str = ""  # what Deltas have been sent of
+
+
+@dataclass
+class _Process:
+    """A process with an engine, while it lives."""
+
+    popen: subprocess.Popen[bytes]
+    shared: wire.Shared | None
+    outgoing: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
+    words: deque[str] = field(default_factory=lambda: deque(maxlen=400))  # the last lines of its standard error
+    loaded: bool = False
+    resident: int = 0
+    first_resident: int = 0
+    heard: float = field(default_factory=time.monotonic)
+    stalled: bool = False
+    retiring: bool = False
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+class Worker:
+    """An engine in a child process that is started again when it dies. A `values.Runner`.
+
+    Opening returns at once. Pictures are read in this process. A model that cannot be loaded fails every request with
+    the same error, as `Engine` does; one whose loading kills the process does after two tries.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        wanted: Wanted | None = None,
+        fit: Fit | None = None,
+        patience: float = PATIENCE,
+        growth: int = GROWTH,
+    ) -> None:
+        """Open a model.
+
+        Args:
+            files: the weights, and what is known of them.
+            wanted: what is decided of its place on the machine; the rest is chosen there.
+            fit: the whole of its place, instead.
+            patience: seconds without a sign of life from a busy engine after which it is ended.
+            growth: bytes of growth after which the process is replaced, between requests.
+        """
+        self.files = files
+        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels())
+        self._patience, self._growth = patience, growth
+        self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._asked: dict[int, _Asked] = {}  # by id, in the order they came
+        self._next_id = 0
+        self._process: _Process | None = None
+        self._closing = threading.Event()
+        self._settled = threading.Event()  # loaded, or known that it cannot be
+        self._broken: VlmError | None = None
+        self._deaths = 0  # since something was last answered
+        self._load_crashes = self._load_kills = 0  # since the model was last loaded
+        self.restarts = 0
+        """How many processes have taken a dead or grown one's place."""
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
+        self._thread = threading.Thread(target=self._main, name="vlm-worker", daemon=True)
+        self._thread.start()
+
+    # ------------------------------------------------------------------------------------------ any thread
+
+    def ready(self) -> None:
+        """Wait until the model is loaded; raises what kept it from that."""
+        while not self._settled.wait(0.2):
+            pass
+        if self._broken is not None:
+            raise self._broken
+
+    @property
+    def pid(self) -> int | None:
+        """The process that has the engine now; None between two."""
+        process = self._process
+        return process.popen.pid if process else None
+
+    def submit(self, request: Request) -> int:
+        """Take a request; its events carry the id returned."""
+        sampling = request.sampling
+        if sampling.temperature > 0 and sampling.seed is None:  # asked again, it shall come out as before
+            request = replace(request, sampling=replace(sampling, seed=random.SystemRandom().randrange(2**32 - 1)))
+        with self._lock:
+            if self._closing.is_set():
+                raise self._broken or RequestError("the engine is closed")
+            id = self._next_id
+            self._next_id += 1
+            if self._broken is not None:
+                self._outbox.put(Failed(id, self._broken))
+                return id
+            self._asked[id] = _Asked(request)
+            self._dispatch()
+        return id
+
+    def cancel(self, id: int) -> None:
+        """End a request: `Failed(id, Cancelled())` is sent at once."""
+        with self._lock:
+            asked = self._asked.pop(id, None)
+            if asked is None:
+                return
+            self._outbox.put(Failed(id, Cancelled()))
+            if asked.sent and self._process is not None:
+                self._process.outgoing.put(wire.Cancel(id))
+            self._dispatch()
+
+    def events(self) -> Iterator[Event]:
+        """All events as they come; ends when the runner is closed."""
+        while True:
+            try:
+                event = self._outbox.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if event is None:
+                self._outbox.put(None)
+                return
+            yield event
+
+    def close(self) -> None:
+        """Fail what waits, end the process."""
+        with self._lock:
+            self._closing.set()
+            process = self._process
+        if process is not None:
+            _end(process)
+        self._thread.join()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------------------------------ with the lock held
+
+    def _dispatch(self) -> None:
+        """Send what may be sent now: one that is under suspicion alone, else as many as the window holds."""
+        process = self._process
+        if process is None or process.retiring:
+            return
+        under_way = sum(asked.sent for asked in self._asked.values())
+        suspects = any(asked.alone for asked in self._asked.values())
+        for id, asked in self._asked.items():
+            if under_way >= (1 if suspects else WINDOW):
+                return
+            if not asked.sent and asked.alone == suspects:
+                asked.sent, asked.text = True, ""
+                under_way += 1
+                if under_way == 1:
+                    process.heard = time.monotonic()
+                process.outgoing.put(wire.Submit(id, wire.without_pixels(asked.request)))
+
+    def _end_one(self, event: Done | Failed) -> None:
+        if self._asked.pop(event.id, None) is not None:
+            self._outbox.put(event)
+
+    def _break(self, error: VlmError) -> None:
+        """There will be no answers any more."""
+        self._broken = error
+        for id in list(self._asked):
+            self._end_one(Failed(id, error))
+        self._settled.set()
+
+    # ------------------------------------------------------------------------------------------ the worker's thread
+
+    def _main(self) -> None:
+        error: VlmError = Cancelled("the engine was closed")
+        try:
+            while not self._closing.is_set() and self._broken is None:
+                process = self._start()
+                if process is None:
+                    break
+                self._read(process)
+                self._buried(process)
+        except Exception as bug:  # whoever waits for an event must not wait for ever
+            log.exception("the worker's thread failed")
+            error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "please report this")
+        while self._broken is not None and not self._closing.wait(0.2):
+            pass
+        with self._lock:
+            self._closing.set()
+            self._break(self._broken or error)
+            process = self._process
+        if process is not None:
+            _end(process)
+        self._outbox.put(None)
+
+    def _start(self) -> _Process | None:
+        """Start a process, once the last one's death is long enough ago."""
+        if self._closing.wait(BACK_OFF[min(self._deaths, len(BACK_OFF) - 1)]):
+            return None
+        try:
+            process = _spawn()
+        except OSError as error:
+            with self._lock:
+                self._break(NativeError(f"no process for the engine can be started ({error})", "try --in-process"))
+            return None
+        process.outgoing.put(self._opening)
+        process.threads = [
+            threading.Thread(target=work, args=(process,), daemon=True) for work in (_write, _listen, self._watch)
+        ]
+        for thread in process.threads:
+            thread.start()
+        with self._lock:
+            self._process = process
+            closing = self._closing.is_set()
+            self._dispatch()
+        if closing:
+            _end(process)
+        return process
+
+    def _read(self, process: _Process) -> None:
+        """Take what the process writes until it is gone."""
+        source = process.popen.stdout
+        assert source is not None
+        while (message := wire.receive(source)) is not None:
+            process.heard = time.monotonic()
+            if isinstance(message, wire.Happened):
+                self._happened(process, message.event)
+            elif isinstance(message, wire.Need):
+                self._pool.submit(self._fetch, process, message)
+            elif isinstance(message, wire.Taken):
+                assert process.shared is not None
+                process.shared.taken()
+            elif isinstance(message, wire.Beat):
+                process.resident = message.resident
+            elif isinstance(message, wire.Record):
+                logger = logging.getLogger(message.name)
+                logger.log(message.level, "%s", message.text)
+            elif isinstance(message, wire.Loaded):
+                self._loaded(process, message.reason)
+            elif isinstance(message, wire.LoadFailed):
+                with self._lock:
+                    self._break(message.error)
+                process.outgoing.put(None)
+                return
+            self._replace_when_grown(process)
+
+    def _loaded(self, process: _Process, reason: str) -> None:
+        log.info("process %d: %s", process.popen.pid, reason)
+        process.first_resident = process.resident
+        with self._lock:
+            process.loaded = True
+            self._load_crashes = self._load_kills = 0
+            self._settled.set()
+
+    def _happened(self, process: _Process, event: Event) -> None:
+        with self._lock:
+            if event.id is None:
+                self._outbox.put(event)
+                return
+            asked = self._asked.get(event.id)
+            if asked is None or not asked.sent:  # cancelled, or of a process before this one
+                return
+            if isinstance(event, Delta):
+                self._stream(event, asked)
+            elif isinstance(event, Done | Failed):
+                if isinstance(event, Done):
+                    self._deaths = 0
+                    if not event.answer.text.startswith(asked.shown):
+                        self._changed(event.id)
+                        return
+                self._end_one(event)
+                self._dispatch()
+            else:
+                self._outbox.put(event)
+
+    def _stream(self, event: Delta, asked: _Asked) -> None:
+        """Pass on what is new of an answer: asked again, its beginning has been sent already."""
+        asked.text += event.text
+        if asked.text.startswith(asked.shown):
+            new, asked.shown = asked.text[len(asked.shown) :], asked.text
+            if new:
+                self._outbox.put(Delta(event.id, new))
+        elif not asked.shown.startswith(asked.text):
+            self._changed(event.id)
+
+    def _changed(self, id: int) -> None:
+        """What has been shown of an answer cannot be taken back, and asked again it went another way."""
+        names = _names(self._asked[id].request)
+        self._end_one(
+            Failed(id, NativeError(f"llama.cpp gave up in the middle of the answer about {names}", "ask again"))
+        )
+        if self._process is not None:
+            self._process.outgoing.put(wire.Cancel(id))
+        self._dispatch()
+
+    def _replace_when_grown(self, process: _Process) -> None:
+        """Let a process that has grown finish what it has, and take no more; then another is started."""
+        grown = process.resident - process.first_resident
+        if not process.retiring and not (process.loaded and grown > self._growth):
+            return
+        with self._lock:
+            process.retiring = True
+            done = not any(asked.sent for asked in self._asked.values())
+        if done:
+            log.info("process %d has grown by %d MiB, and is replaced", process.popen.pid, grown >> 20)
+            process.outgoing.put(None)
+
+    def _buried(self, process: _Process) -> None:
+        """A process is gone: find out why, and what it means for those that were under way."""
+        with suppress(subprocess.TimeoutExpired):
+            process.popen.wait(LEAVE_SECONDS)
+        _end(process)
+        code = process.popen.wait()
+        for thread in process.threads:
+            thread.join(LEAVE_SECONDS)  # its last words may be on their way
+        with self._lock:
+            self._process = None
+            if self._closing.is_set() or self._broken is not None:
+                return
+            self.restarts += 1
+            if process.retiring and code == 0:
+                return
+            reason = _reason(process, code, self._patience)
+            log.warning("process %d has died: %s", process.popen.pid, reason)
+            self._deaths += 1
+            killed = -code in _KILLS and not process.stalled
+            if process.loaded:
+                self._suspect(reason, killed)
+            else:
+                for asked in self._asked.values():
+                    asked.sent = False
+                self._load_kills += killed
+                self._load_crashes += not killed
+                if self._load_crashes >= CRASHES or self._load_kills >= KILLS:
+                    self._break(_model_error(self.files, reason))
+
+    def _suspect(self, reason: str, killed: bool) -> None:
+        """The requests that were under way are asked again alone; the one that was alone already is given up."""
+        for id, asked in list(self._asked.items()):
+            if not asked.sent:
+                continue
+            asked.sent = False
+            if asked.alone:
+                asked.kills += killed
+                if not killed or asked.kills >= ALONE_KILLS:
+                    names = _names(asked.request)
+                    error = NativeError(
+                        f"{names}: llama.cpp gave up on it each time ({reason})",
+                        "check that it opens elsewhere, or try it at another size; the other pictures are not touched",
+                    )
+                    self._end_one(Failed(id, error))
+            asked.alone = True
+
+    def _watch(self, process: _Process) -> None:
+        """End a process that is busy and gives no sign of life."""
+        while process.popen.poll() is None:
+            time.sleep(min(0.5, self._patience / 4))
+            with self._lock:
+                busy = not process.loaded or any(asked.sent for asked in self._asked.values())
+            if busy and time.monotonic() - process.heard > self._patience:
+                process.stalled = True
+                process.popen.kill()
+                return
+
+    def _fetch(self, process: _Process, need: wire.Need) -> None:
+        """Read a picture's pixels, and hand them over."""
+        with self._lock:
+            asked = self._asked.get(need.id)
+        if asked is None:
+            process.outgoing.put(wire.Pixels(need.need, error=Cancelled()))
+            return
+        picture = asked.request.pictures[need.number]
+        try:
+            data = picture.pixels()
+        except VlmError as error:
+            process.outgoing.put(wire.Pixels(need.need, error=error))
+            return
+        except Exception as error:  # `Picture.load` is whoever's
+            hint = "check that it opens elsewhere"
+            told = SourceError(f"{picture.source}: cannot be read ({error})", hint)
+            process.outgoing.put(wire.Pixels(need.need, error=told))
+            return
+        if process.shared is not None:
+            with suppress(OSError):  # no room there
+                offset = process.shared.put(data)
+                process.outgoing.put(wire.Pixels(need.need, len(data), offset))
+                return
+        process.outgoing.put(wire.Pixels(need.need, data=data))
+
+
+# ---------------------------------------------------------------------------------------------- the process
+
+
+def _spawn() -> _Process:
+    """A new Python with this one's modules; Ctrl-C does not reach it, and it ends when its input does."""
+    shared = None
+    if wire.Shared.is_possible():
+        with suppress(OSError):
+            shared = wire.Shared()
+    code = _BOOT.format(path=sys.path, shared=shared.fd if shared else -1)
+    command = [sys.executable, *(["-X", "utf8"] if sys.flags.utf8_mode else []), "-c", code]
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    mask = None
+    if hasattr(signal, "pthread_sigmask"):  # blocked until the child has decided to ignore it
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        popen = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            pass_fds=(shared.fd,) if shared else (), creationflags=flags,
+        )  # fmt: skip
+    except BaseException:
+        if shared:
+            shared.close()
+        raise
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return _Process(popen, shared)
+
+
+def _write(process: _Process) -> None:
+    """A process's own thread: send it its messages; None closes its input, and so ends it."""
+    sink = process.popen.stdin
+    assert sink is not None
+    writer = wire.Writer(sink)
+    try:
+        while (message := process.outgoing.get()) is not None:
+            writer.send(message)
+    except (OSError, ValueError):
+        pass  # it is gone, which the reader sees
+    finally:
+        with suppress(OSError):
+            sink.close()
+
+
+def _listen(process: _Process) -> None:
+    """A process's own thread: keep its last words."""
+    assert process.popen.stderr is not None
+    with suppress(OSError, ValueError):
+        for line in process.popen.stderr:
+            text = line.decode("utf-8", "replace").rstrip()
+            process.words.append(text)
+            log.debug("process %d: %s", process.popen.pid, text)
+
+
+def _end(process: _Process) -> None:
+    """End a process and free what this end has of it: its input is closed, and after a second it is killed."""
+    process.outgoing.put(None)
+    try:
+        process.popen.wait(LEAVE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.popen.kill()
+        process.popen.wait()
+    if process.shared is not None:
+        process.shared.close()
+
+
+def _reason(process: _Process, code: int, patience: float) -> str:
+    """Why a process has died, in a few words."""
+    if process.stalled:
+        return f"nothing moved for {patience:g} s"
+    words = list(process.words)
+    for line in reversed(words):
+        if line.startswith(wire.GAVE_UP):
+            return line.removeprefix(wire.GAVE_UP)[:300]
+    thrown = next((m[1] for line in words if (m := re.search(r"throwing an instance of '([^']+)'", line))), "")
+    if thrown:
+        what = next((line.split("what():", 1)[1].strip() for line in words if "what():" in line), "")
+        return f"{thrown}: {what}"[:300] if what else thrown
+    if code < 0:
+        with suppress(ValueError):
+            name = signal.Signals(-code).name
+            return _FAMILIAR.get(name, name)
+    return f"exit code {code}" + (f": {words[-1][:200]}" if words else "")
+
+
+def _names(request: Request) -> str:
+    return ", ".join(dict.fromkeys(picture.source for picture in request.pictures)) or "a question without pictures"
+
+
+def _model_error(files: ModelFiles, reason: str) -> NativeError:
+    return NativeError(
+        f"{files.model} with {files.projector}: llama.cpp gave up on loading them each time ({reason})",
+        "check that the two were published together, and download them again",
+    )
+
+
+def _levels() -> dict[str, int]:
+    return {name: logging.getLogger(name).getEffectiveLevel() for name in ("vlmcli", "vlmcli.llama")}
