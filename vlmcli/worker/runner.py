@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
 from vlmcli.values import Delta, Done, Event, Failed, Fit, ModelFiles, Request, Wanted
@@ -37,23 +38,25 @@ PATIENCE = 300.0
 GROWTH = 1 << 30
 """Bytes that the other process may grow by, from when the model is loaded, before another takes its place."""
 
-CRASHES, KILLS = 2, 5
-"""A model under whose loading the process crashes, or is killed from outside, so many times cannot be loaded."""
+FIRST_TRIES, TRIES = 2, 8
+"""A model under whose loading the process dies so many times cannot be loaded; the second number is for one that has
+been loaded before, and therefore can be."""
 
-ALONE_KILLS = 3
-"""A request is given up when it crashes the process once alone; killed from outside, so many times: that may be
-somebody's hand, or the system's when memory is short."""
+KILLS_ALONE = 5
+"""A request is given up when it crashes the process once alone; killed from outside, so many times: somebody's hand is
+not the picture's fault."""
 
-BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before another process is started, by how many have died since one last answered."""
 
 LEAVE_SECONDS = 1.0
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.worker.child import main; main({shared})"
 _KILLS = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
+_SIGKILL = getattr(signal, "SIGKILL", 0)
 _FAMILIAR = {
     "SIGSEGV": "segmentation fault", "SIGABRT": "aborted", "SIGFPE": "division by zero",
-    "SIGILL": "illegal instruction", "SIGBUS": "bus error", "SIGKILL": "killed; perhaps memory ran out",
+    "SIGILL": "illegal instruction", "SIGBUS": "bus error", "SIGKILL": "killed from outside",
 }  # fmt: skip
 
 
@@ -84,6 +87,7 @@ class _Process:
     stalled: bool = False
     retiring: bool = False
     threads: list[threading.Thread] = field(default_factory=list)
+    memory_kills: int = field(default_factory=lambda: _memory_kills())
 
 
 class Worker:
@@ -122,7 +126,8 @@ class Worker:
         self._settled = threading.Event()  # loaded, or known that it cannot be
         self._broken: VlmError | None = None
         self._deaths = 0  # since something was last answered
-        self._load_crashes = self._load_kills = 0  # since the model was last loaded
+        self._failed_loads = 0  # since the model was last loaded
+        self._was_loaded = False
         self.restarts = 0
         """How many processes have taken a dead or grown one's place."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
@@ -310,7 +315,7 @@ class Worker:
         process.first_resident = process.resident
         with self._lock:
             process.loaded = True
-            self._load_crashes = self._load_kills = 0
+            self._failed_loads, self._was_loaded = 0, True
             self._settled.set()
 
     def _happened(self, process: _Process, event: Event) -> None:
@@ -381,18 +386,18 @@ class Worker:
             self.restarts += 1
             if process.retiring and code == 0:
                 return
-            reason = _reason(process, code, self._patience)
+            short = -code == _SIGKILL and _memory_kills() > process.memory_kills
+            reason = "memory ran out" if short else _reason(process, code, self._patience)
             log.warning("process %d has died: %s", process.popen.pid, reason)
             self._deaths += 1
-            killed = -code in _KILLS and not process.stalled
+            killed = -code in _KILLS and not process.stalled and not short
             if process.loaded:
                 self._suspect(reason, killed)
             else:
                 for asked in self._asked.values():
                     asked.sent = False
-                self._load_kills += killed
-                self._load_crashes += not killed
-                if self._load_crashes >= CRASHES or self._load_kills >= KILLS:
+                self._failed_loads += 1
+                if self._failed_loads >= (TRIES if self._was_loaded else FIRST_TRIES):
                     self._break(_model_error(self.files, reason))
 
     def _suspect(self, reason: str, killed: bool) -> None:
@@ -403,7 +408,7 @@ class Worker:
             asked.sent = False
             if asked.alone:
                 asked.kills += killed
-                if not killed or asked.kills >= ALONE_KILLS:
+                if not killed or asked.kills >= KILLS_ALONE:
                     names = _names(asked.request)
                     error = NativeError(
                         f"{names}: llama.cpp gave up on it each time ({reason})",
@@ -535,6 +540,15 @@ def _reason(process: _Process, code: int, patience: float) -> str:
             name = signal.Signals(-code).name
             return _FAMILIAR.get(name, name)
     return f"exit code {code}" + (f": {words[-1][:200]}" if words else "")
+
+
+def _memory_kills() -> int:
+    """How many processes this system has killed because memory was short; 0 where it does not say."""
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text("ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def _names(request: Request) -> str:
