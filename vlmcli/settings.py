@@ -67,6 +67,13 @@ def config_folder() -> Path:
     return platformdirs.user_config_path("vlm", appauthor=False)
 
 
+def state_folder() -> Path:
+    """Where `vlm` keeps what it needs from one command to the next; it may not be there."""
+    import platformdirs
+
+    return platformdirs.user_state_path("vlm", appauthor=False)
+
+
 def debugging(environment: Mapping[str, str] | None = None) -> bool:
     """Whether VLM_DEBUG asks for tracebacks; never fails, so that it can be asked when something else has."""
     return _flag((os.environ if environment is None else environment).get(PREFIX + "DEBUG", ""))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ import typer
 
 from vlmcli import records
 from vlmcli.cli.naming import Named, grouped, named_pictures
+from vlmcli.cli.running import runner_of
 from vlmcli.errors import Exit, ModelError, NativeError, SourceError, VlmError
 from vlmcli.settings import Settings, debugging
 from vlmcli.sources import Source, expand
@@ -33,12 +31,11 @@ from vlmcli.values import (
     Result,
     Runner,
     Sampling,
-    Wanted,
     run,
 )
 
 if TYPE_CHECKING:
-    from vlmcli.engine import Engine, Observer
+    pass
 
 WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""
@@ -89,8 +86,7 @@ def answer(
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
             ui.notice(files.card.notice)
-            contained = len(jobs) > 1 if worker is None else worker
-            with (working if contained else opened)(files, settings, ui) as runner:
+            with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
                 failed = answer_all(ui, runner, jobs, files, json=json, stats=stats, think=think)
         except (ModelError, SourceError) as error:
             for job in jobs if json else ():
@@ -106,56 +102,6 @@ def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
     from vlmcli import demo, store
 
     return store.resolve(expand(settings.model), expand(settings.mmproj), expand(chat_template), demo.FILES)
-
-
-@contextmanager
-def working(files: ModelFiles, settings: Settings, ui: Ui) -> Iterator[Runner]:
-    """The same in a process of its own."""
-    from vlmcli.worker.runner import Worker
-
-    _interruptible()
-    worker = Worker(files, _wanted(settings))
-    try:
-        yield worker
-    finally:
-        worker.close()
-
-
-def _wanted(settings: Settings) -> Wanted:
-    return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
-
-
-def _interruptible() -> None:
-    """From here on there is something to end in order when Ctrl-C comes."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def opened(files: ModelFiles, settings: Settings, ui: Ui, observer: Observer | None = None) -> Iterator[Engine]:
-    """An engine that loads in the background, closed afterwards."""
-    from vlmcli.engine import Engine, native
-    from vlmcli.place import place
-
-    _interruptible()
-    chosen = place(files, _wanted(settings))
-    log.info("%s", chosen.reason)
-    native.on_abort(lambda text: _give_up(ui, files, text))
-    engine = Engine(files, chosen, observer)
-    try:
-        yield engine
-    finally:
-        engine.close()
-
-
-def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
-    """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
-    error = NativeError(
-        f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
-        "check that the two were published together, and that the picture opens elsewhere",
-    )
-    ui.error(error)
-    os._exit(error.exit_code)
 
 
 def answer_all(

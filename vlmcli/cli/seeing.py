@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.asking import find_model, opened
+from vlmcli.cli.asking import find_model
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
+from vlmcli.cli.running import opened
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
@@ -91,7 +92,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     for picture in pictures:
         ui.notice(picture.notice)
     recorder = stages.Recorder(files)
-    with opened(files, settings, ui, recorder) as engine:
+    with opened(ui, files, settings, [source.name for source in found], recorder) as engine:
         answer: Answer | None = None
         for _, event in run(engine, [task.request(pictures)]):
             if isinstance(event, Failed):

@@ -1,0 +1,121 @@
+"""What answers a command's requests: the engine in this process, or in one of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vlmcli import marks
+from vlmcli.errors import NativeError
+from vlmcli.settings import Settings, state_folder
+from vlmcli.ui import Ui
+from vlmcli.values import ModelFiles, Runner, Wanted
+
+if TYPE_CHECKING:
+    from vlmcli.engine import Engine, Observer
+
+log = logging.getLogger("vlmcli")
+
+
+def runner_of(
+    ui: Ui, files: ModelFiles, settings: Settings, asked: Sequence[Sequence[str]], worker: bool | None
+) -> AbstractContextManager[Runner]:
+    """The engine in this process for one question, which starts sooner, else in one of its own.
+
+    Args:
+        ui: for what has to be said.
+        files: the model.
+        settings: where it goes.
+        asked: the pictures' names of each request.
+        worker: whether it shall be in one of its own; None leaves it open.
+    """
+    died = _tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
+    if worker is None:
+        worker = len(asked) > 1 or died
+    if worker:
+        return working(files, settings)
+    return opened(ui, files, settings, [name for names in asked for name in names])
+
+
+def _marks() -> Path:
+    return state_folder() / "running"
+
+
+def _tell_of_death(ui: Ui, files: ModelFiles, lonely: bool) -> bool:
+    """Explain how the last command died, if it did; whether it had this model."""
+    death = marks.last_death(_marks())
+    if death is None:
+        return False
+    names = ", ".join(death.pictures) or "no picture"
+    ui.say(f"the last command died inside llama.cpp ({death.reason}): {names}, with {death.model}")
+    again = death.model == str(files.model)
+    if again and lonely:
+        ui.say("this one has llama.cpp in a process of its own, as --worker does")
+    return again
+
+
+@contextmanager
+def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
+    """The engine in a process of its own."""
+    from vlmcli.worker.runner import Worker
+
+    _interruptible()
+    worker = Worker(files, _wanted(settings))
+    try:
+        yield worker
+    finally:
+        worker.close()
+
+
+@contextmanager
+def opened(
+    ui: Ui, files: ModelFiles, settings: Settings, names: Sequence[str], observer: Observer | None = None
+) -> Iterator[Engine]:
+    """An engine that loads in the background, closed afterwards. Should it kill the process, the next command says so.
+
+    Args:
+        ui: for what has to be said.
+        files: the model.
+        settings: where it goes.
+        names: of the pictures it is asked about.
+        observer: as `Engine`'s.
+    """
+    from vlmcli.engine import Engine, native
+    from vlmcli.place import place
+
+    _interruptible()
+    chosen = place(files, _wanted(settings))
+    log.info("%s", chosen.reason)
+    with marks.marked(_marks(), files.model, names):
+        native.on_abort(lambda text: _give_up(ui, files, text))
+        engine = Engine(files, chosen, observer)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+def _wanted(settings: Settings) -> Wanted:
+    return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
+
+
+def _interruptible() -> None:
+    """From here on there is something to end in order when Ctrl-C comes."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
+    """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
+    error = NativeError(
+        f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
+        "check that the two were published together, and that the picture opens elsewhere",
+    )
+    ui.error(error)
+    marks.clear(_marks())
+    os._exit(error.exit_code)
