@@ -301,7 +301,9 @@ def _token(rng: random.Random, file: File) -> str:
     marked = [index for index, text in enumerate(value.value) if text[:1] in (b"<", b"[")]
     index = rng.choice(marked or range(len(value.value)))
     old = value.value[index]
-    value.value[index] = rng.choice([b"", b"x", b"\xff", b"\0", b"\n", old + b" ", b"x" * 5000, rng.choice(value.value)])
+    value.value[index] = rng.choice(
+        [b"", b"x", b"\xff", b"\0", b"\n", old + b" ", b"x" * 5000, rng.choice(value.value)]
+    )
     return f"{name.decode()}[{index}], {old!r}, is {value.value[index][:30]!r}"
 
 
