@@ -2,21 +2,18 @@
 
 llama.cpp ends the process on many a damaged file, and on some pairs that do not match: it takes shapes and types for
 granted (tools/mtmd/clip.cpp, models/*.cpp; src/llama-model.cpp). `check` refuses those before anything is loaded. What
-llama.cpp refuses by itself is left to it, and so is every projector that is not in the tables here.
-
-A projector's tensors are given as patterns: a dimension is a number, a name that stands for the same number wherever
-it comes, or a product of the two, in ggml's order.
+llama.cpp refuses by itself is left to it, and so is every projector that is not in `families`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
 
 from vlmcli import gguf
 from vlmcli.errors import ModelError
+from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
 from vlmcli.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
@@ -24,6 +21,7 @@ MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
 MAX_WIDTH = 1 << 16  # of a row inside an encoder; the widest has some thousands
 MAX_SIDE = 1 << 14  # pixels of a picture's side, before it is cut into tiles
 MAX_TILES = 1024
+MAX_WINDOW = 1 << 23  # positions; llama.cpp multiplies them by sequences in 32 bits
 MAX_ROWS = 1 << 17  # patches of a picture
 
 # The types llama.cpp insists on for what it reads of a projector (it aborts on others), by the end of the key.
@@ -36,110 +34,6 @@ KINDS = {
     "window_size": "u32", "image_min_pixels": "u32", "image_max_pixels": "u32", "preproc_min_tiles": "u32",
     "preproc_max_tiles": "u32",
 }  # fmt: skip
-
-Shape = tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
-class Family:
-    """What a projector type needs, and what it goes with.
-
-    Attributes:
-        architectures: of the language models it was made for; empty for many.
-        tokens: what libmtmd puts around a picture (mtmd.cpp, init_vision): without them it is another model's.
-        merge: the key of how many patches a side become one row, and the number without the key.
-        projector: its tensors. "width" is a patch's, "merged" that of the patches that become one row, "out" a row's.
-        places: how many position embeddings: "none", "all" (one for each patch and the class token) or "enough".
-        added: position embeddings are only added, and can be F16.
-        more: tensors every file of the type has beside those of every encoder.
-        turns: positions are rotations, which take a head in quarters.
-    """
-
-    architectures: frozenset[str]
-    tokens: tuple[str, ...]
-    projector: Mapping[str, Shape]
-    merge: tuple[str, int] = ("", 1)
-    places: str = "all"
-    added: bool = False
-    more: Mapping[str, Shape] = field(default_factory=dict)
-    turns: bool = False
-
-
-def _mlp(first: str, second: str, columns: str, biases: str = "") -> dict[str, Shape]:
-    """Two linear layers; `biases` is "?" where they may be missing."""
-    return {
-        f"{first}.weight": (columns, "hidden"), f"{first}.bias{biases}": ("hidden",),
-        f"{second}.weight": ("hidden", "out"), f"{second}.bias{biases}": ("out",),
-    }  # fmt: skip
-
-
-_PATCH = ("patch", "patch", 3, "width")
-_QWEN = frozenset({"qwen2vl"})
-_VISION = ("<|vision_start|>", "<|vision_end|>")
-_MERGED = {"mm.input_norm.weight?": ("merged",), "mm.input_norm.bias?": ("merged",)}
-_LLAMAS = frozenset({"llama", "granite", "mistral3", "smollm3", "qwen2", "qwen3"})
-
-FAMILIES: Mapping[str, Family] = {
-    "mlp": Family(frozenset(), (), _mlp("mm.0", "mm.2", "stacked"), places="enough"),
-    "qwen2vl_merger": Family(
-        _QWEN, _VISION, _mlp("mm.0", "mm.2", "merged"), ("spatial_merge_size", 2), "none",
-        more={"v.patch_embd.weight.1": _PATCH}, turns=True,
-    ),
-    "qwen2.5vl_merger": Family(
-        _QWEN, _VISION, _mlp("mm.0", "mm.2", "merged"), ("spatial_merge_size", 2), "none",
-        more={"v.patch_embd.weight.1": _PATCH}, turns=True,
-    ),
-    "qwen3vl_merger": Family(
-        frozenset({"qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe"}), _VISION, _mlp("mm.0", "mm.2", "merged"),
-        ("spatial_merge_size", 2), turns=True,
-        more={"v.patch_embd.weight.1": _PATCH, "v.patch_embd.bias": ("width",)},
-    ),
-    "gemma3": Family(
-        frozenset({"gemma3"}), ("<start_of_image>", "<end_of_image>"),
-        {"mm.input_projection.weight": ("out", "width"), "mm.soft_emb_norm.weight": ("width",)},
-        ("projector.scale_factor", 4), added=True,
-    ),
-    "idefics3": Family(
-        _LLAMAS, ("<fake_token_around_image>", "<global-img>"), {"mm.model.fc.weight": ("merged", "out")},
-        ("projector.scale_factor", 1), added=True,
-    ),
-    "pixtral": Family(
-        frozenset({"llama", "mistral3"}), ("[IMG_END]",),
-        {
-            **_mlp("mm.1", "mm.2", "width", "?"), "v.token_embd.img_break": ("out",),
-            "mm.input_norm.weight?": ("width",), "mm.patch_merger.weight?": ("merged", "width"),
-        },
-        ("spatial_merge_size", 1), "none", turns=True,
-    ),
-    "internvl": Family(
-        frozenset({"llama", "qwen2", "qwen3", "qwen3moe", "internlm2", "phi3", "gpt-oss"}), ("<img>", "</img>"),
-        {
-            "mm.model.mlp.0.weight": ("merged",), "mm.model.mlp.0.bias": ("merged",),
-            **_mlp("mm.model.mlp.1", "mm.model.mlp.3", "merged"),
-        },
-        ("projector.scale_factor", 1), added=True,
-    ),
-    "lfm2": Family(
-        frozenset({"lfm2", "lfm2moe"}), ("<|image_start|>", "<|image_end|>"),
-        {**_mlp("mm.1", "mm.2", "merged"), **_MERGED}, ("projector.scale_factor", 1),
-    ),
-}  # fmt: skip
-
-# Types whose encoder is the usual one, of which no more is held here than what llama.cpp takes for granted.
-USUAL = frozenset(
-    {
-        "ldp", "ldpv2", "resampler", "adapter", "phi4", "llama4", "kimivl", "kimik25", "paddleocr", "lightonocr",
-        "cogvlm", "janus_pro", "dots_ocr", "glm4v", "youtuvl", "hunyuanocr", "hunyuanvl", "nemotron_v2_vl",
-    }
-)  # fmt: skip
-
-# Files older than this naming have up for down: clip.cpp exchanges them where `down` takes rows of the encoder's width.
-_SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "idefics3"})
-
-# Architectures that count positions in more than one dimension: llama-model.cpp, llama_model_rope_type.
-TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr"})
-_ALL_TURNED = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe"})  # src/models/qwen3vl.cpp and so on
-_KNOWN = TURNING.union(*(family.architectures for family in FAMILIES.values()), {"gemma2", "phi2", "gemma"})
 
 
 def check(model: Header, projector: Header) -> None:
@@ -168,6 +62,10 @@ def projector_type(header: Header) -> str:
 
 def _bad(header: Header, what: str) -> ModelError:
     return ModelError(f"{header.path}: {what}, so llama.cpp cannot load it", "download it again, or get another copy")
+
+
+def _uncomputable(header: Header, tensor: Tensor) -> ModelError:
+    return _bad(header, f"tensor {tensor.name} is of ggml's type {tensor.kind}, which cannot be computed with")
 
 
 def _by(shape: tuple[int, ...]) -> str:
@@ -247,7 +145,7 @@ def _check_picture(header: Header) -> None:
         raise _bad(header, "clip.vision.image_grid_pinpoints are no sizes of pictures")
     for key in ("vision.preproc_image_size", "vision.n_wa_pattern", "vision.window_size"):
         if f"clip.{key}" in header.metadata:
-            _within(header, key, 0 if key.endswith("window_size") else 1, MAX_SIDE)
+            _within(header, key, 1 if key.endswith("image_size") else 0, MAX_SIDE)
     least = header.metadata.get("clip.vision.preproc_min_tiles", 1)
     most = header.metadata.get("clip.vision.preproc_max_tiles", 12)  # the default of the one family that has them
     if not 0 <= least <= most <= MAX_TILES:
@@ -258,7 +156,7 @@ def _check_type(header: Header, tensor: Tensor) -> None:
     """Refuse types that llama.cpp's operations lack, which is an assertion in the middle of a picture."""
     vector = tensor.name.endswith((".bias", "norm.weight", "ln.weight", "ln1.weight", "ln2.weight", "embd"))
     if tensor.kind in gguf.INTEGERS or (vector and tensor.kind not in (gguf.F32, gguf.F16)):
-        raise _bad(header, f"tensor {tensor.name} is of ggml's type {tensor.kind}, which cannot be computed with")
+        raise _uncomputable(header, tensor)
 
 
 class _Encoder:
@@ -281,7 +179,7 @@ class _Encoder:
         merge = self._merge()
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
-        self._all({"v.patch_embd.weight": _PATCH, "v.patch_embd.bias?": ("width",), **family.more})
+        self._all({"v.patch_embd.weight": PATCH, "v.patch_embd.bias?": ("width",), **family.more})
         self._all({"v.class_embd?": ("width",)} | _norm("v.pre_ln?") | _norm("v.post_ln?"))
         self._positions(merge)
         for layer in range(self._layers):
@@ -290,12 +188,14 @@ class _Encoder:
         self._all(self._projector())
         if self._kind == "qwen3vl_merger":
             self._deepstack()
+        if self._kind == "qwen2.5vl_merger":
+            self._windows()
         self._exact()
 
     def _projector(self) -> Mapping[str, Shape]:
         if self._kind == "mlp" and "mm.3.weight" in self._tensors:  # LLaVA with Yi: a norm after each layer
             return {
-                **_mlp("mm.0", "mm.3", "stacked"),
+                **mlp("mm.0", "mm.3", "stacked"),
                 "mm.1.weight": ("hidden",), "mm.1.bias": ("hidden",), "mm.4.weight": ("out",), "mm.4.bias": ("out",),
             }  # fmt: skip
         return self._family.projector
@@ -341,7 +241,7 @@ class _Encoder:
         shapes |= {at + "ls1.weight?": ("width",), at + "ls2.weight?": ("width",)}
         up, down = at + "ffn_up", at + "ffn_down"
         held = self._tensors.get(down + ".weight")
-        if self._kind in _SWAPPED and held is not None and held.shape[:1] == (self._sizes["width"],):
+        if self._kind in SWAPPED and held is not None and held.shape[:1] == (self._sizes["width"],):
             up, down = down, up
         self._sizes.pop("inner", None)
         shapes |= {up + ".weight": ("width", "inner"), up + ".bias?": ("inner",)}
@@ -369,6 +269,13 @@ class _Encoder:
                 self._sizes.pop("deep", None)
                 self._all({at + "norm.weight": four, at + "norm.bias": four, at + "fc1.weight": ("merged", "deep")})
                 self._all({at + "fc1.bias": ("deep",), at + "fc2.weight": ("deep", "out"), at + "fc2.bias": ("out",)})
+
+    def _windows(self) -> None:
+        """Every n-th layer looks at the whole picture, the others at windows; there must be such others."""
+        if self._header.metadata.get("clip.vision.n_wa_pattern") == 1:
+            raise _bad(self._header, "clip.vision.n_wa_pattern is 1, which leaves no layer with windows")
+        if _within(self._header, "vision.projection_dim", 1, MAX_WIDTH) != self._sizes["out"]:
+            raise _bad(self._header, f"clip.vision.projection_dim is not {self._sizes['out']}, its rows' numbers")
 
     def _exact(self) -> None:
         """Tensors that are joined with others, which have to be F32."""
@@ -401,9 +308,11 @@ class _Encoder:
                 if isinstance(wanted, str):
                     self._sizes.setdefault(wanted, size)
         expected = tuple(self._sizes.get(size, 0) if isinstance(size, str) else size for size in shape)
-        if tuple(found) != expected:
+        if tuple(found) != expected or 0 in found:
             wanted_shape = "x".join(str(size or "any") for size in expected)
             raise _bad(self._header, f"tensor {tensor.name} is {_by(tensor.shape)}, not {wanted_shape}")
+        if len(shape) == 1 and tensor.kind not in (gguf.F32, gguf.F16):
+            raise _uncomputable(self._header, tensor)
 
 
 def _norm(name: str) -> dict[str, Shape]:
@@ -426,6 +335,8 @@ def check_model(header: Header) -> None:
         value = header.metadata.get(f"{arch}.attention.{end}")
         if isinstance(value, float) and not 0 <= value < 1:
             raise _bad(header, f"{arch}.attention.{end} is {value}")
+    if header.number("attention.sliding_window") > MAX_WINDOW:
+        raise _bad(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
     _check_rotation(header)
     layers = header.number("block_count")
     if not 0 <= header.number("n_deepstack_layers") <= layers:
@@ -437,7 +348,7 @@ def check_model(header: Header) -> None:
 def _check_rotation(header: Header) -> None:
     """The numbers of a head that are rotated: an even part of it, in sections under M-RoPE."""
     arch = header.architecture
-    if arch not in _KNOWN:  # some rotate nothing
+    if arch not in KNOWN:  # some rotate nothing
         return
     heads = [heads for heads in header.numbers("attention.head_count") if heads > 0]
     width = header.number("attention.key_length") or (header.number("embedding_length") // heads[0] if heads else 0)
@@ -446,12 +357,13 @@ def _check_rotation(header: Header) -> None:
         return
     if isinstance(turned, int) and (not 0 < turned <= width or turned % 2):
         raise _bad(header, f"{arch}.rope.dimension_count is {turned}, where a head has {width} numbers")
-    if arch in _ALL_TURNED and isinstance(turned, int) and turned != width:
+    if arch in ALL_TURNED and isinstance(turned, int) and turned != width:
         raise _bad(header, f"{arch}.rope.dimension_count is {turned}, not {width}")
     sections = header.metadata.get(f"{arch}.rope.dimension_sections")
-    if arch not in TURNING or not isinstance(sections, list) or not all(isinstance(one, int) for one in sections):
+    if arch not in TURNING or sections is None:
         return
-    if any(one < 0 for one in sections) or sum(sections[:3]) == 0 or sum(sections) * 2 > width:
+    whole = isinstance(sections, list) and all(isinstance(one, int) and one >= 0 for one in sections)
+    if not whole or sum(sections[:3]) == 0 or sum(sections) * 2 > width:
         raise _bad(header, f"{arch}.rope.dimension_sections are {sections}")
 
 
@@ -462,7 +374,7 @@ def _check_word_type(header: Header, tensor: Tensor) -> None:
     matrix = name in ("token_embd.weight", "output.weight") or ".attn_" in name or ".ffn_" in name
     matrix = (matrix or ".shortconv." in name) and name.endswith(".weight")
     if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
-        raise _bad(header, f"tensor {name} is of ggml's type {tensor.kind}, which cannot be computed with")
+        raise _uncomputable(header, tensor)
     if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
         raise _bad(header, f"tensor {name} is of ggml's type {tensor.kind}, not F32")
 
@@ -476,7 +388,7 @@ def check_pair(model: Header, projector: Header) -> None:
     family = FAMILIES.get(kind)
     if family is None:
         return
-    others = _KNOWN - family.architectures if family.architectures else TURNING
+    others = KNOWN - family.architectures if family.architectures else TURNING
     if arch in others:
         raise _apart(model, projector, f"a projector of the {kind} family does not go with a {arch} model")
     rows, width = _out(projector, kind), _inp(model)
