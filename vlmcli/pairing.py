@@ -341,6 +341,9 @@ def check_model(header: Header) -> None:
     layers = header.number("block_count")
     if not 0 <= header.number("n_deepstack_layers") <= layers:
         raise _bad(header, f"{arch}.n_deepstack_layers is more than its {layers} layers")
+    vocabulary = header.entries.get(gguf.VOCABULARY)
+    if vocabulary is not None and vocabulary.repeated:
+        raise _bad(header, f"its vocabulary has the token {vocabulary.repeated[:40]!r} twice")
     for tensor in header.tensors:
         _check_word_type(header, tensor)
 
@@ -394,7 +397,7 @@ def check_pair(model: Header, projector: Header) -> None:
     rows, width = _out(projector, kind), _inp(model)
     if rows and width and rows != width:
         raise _apart(model, projector, f"its rows have {rows} numbers, where the model takes {width}")
-    missing = gguf.missing_texts(model, "tokenizer.ggml.tokens", family.tokens)
+    missing = gguf.missing_texts(model, gguf.VOCABULARY, family.tokens)
     if missing:
         raise _apart(model, projector, f"the model's vocabulary has no {missing[0]}, which {kind} puts by a picture")
 
