@@ -292,17 +292,25 @@ def test_ctrl_c_ends_it_at_once(slow, after):
 
 
 def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
-    """A projector whose matrix does not fit its encoder aborts the process inside ggml."""
+    """A projector whose matrix does not fit its encoder aborts the process inside ggml, were it not refused before."""
     import numpy as np
 
     make = pairs.Maker(tmp_path, np.random.default_rng(0).standard_normal)
     make.words("llava", pairs.Words(bpe="", specials=["<image>"]))
     tensors = make.mlp(64, 96, 64, 0.2, ("mm.0", "mm.2"))
     make.eyes("llava", pairs.Eyes("mlp", tensors=tensors), 64)
-    done = vlm("ask", "-m", str(tmp_path), SCENE, "what is this?")
+    question = ["ask", "-m", str(tmp_path), SCENE, "what is this?"]
+    unchecked = (
+        "import sys; from vlmcli import pairing; pairing.check = lambda model, projector: None;"
+        "from vlmcli.cli.app import main; sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", unchecked, *question], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 70)
     assert "llama.cpp gave up on" in done.stderr
     assert "llava.gguf" in done.stderr
+    done = vlm(*question)
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "mmproj-llava.gguf: tensor mm.0.weight is 96x64, not 64x64" in done.stderr
 
 
 def test_two_at_once():

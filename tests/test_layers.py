@@ -17,7 +17,7 @@ LAYER = {
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
-    "store": 2, "fit": 2, "marks": 0,
+    "families": 1, "pairing": 2, "store": 3, "fit": 2, "marks": 0,
     "engine/template": 3, "engine/plan": 3, "engine/native": 3, "engine/stream": 3,
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5,
     "engine/stages": 6, "engine": 6, "place": 7,
@@ -28,6 +28,7 @@ LAYER = {
     "cli/asked": 10, "cli/verbs": 11,
     "cli/seeing": 12, "cli/manage": 13, "cli/app": 14, "cli": 9,
     "bench": 15, "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/photo": 15, "bench/__main__": 15,
+    "bench/mutants": 10,
     "__main__": 16, "": 0,
 }  # fmt: skip
 
@@ -51,7 +52,9 @@ ALLOWED = {
     "demo/scenes": {"demo"},
     "demo/wordings": {"demo"},
     "demo/questions": {"demo", "demo/scenes", "demo/wordings"},
-    "store": {"errors", "values", "gguf"},
+    "families": set(),
+    "pairing": {"errors", "values", "gguf", "families"},
+    "store": {"errors", "values", "gguf", "pairing"},
     "fit": {"errors", "values", "gguf"},
     "engine/template": {"errors", "values"},
     "engine/plan": {"errors", "values"},

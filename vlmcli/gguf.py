@@ -1,14 +1,16 @@
 """A GGUF file's header: what it is, what its tensors are, and whether they are all there.
 
 Reads metadata and tensor infos, never weights. Every count and length in it is checked against the file before it is
-used: the file is a stranger's. Format: ggml, docs/gguf.md, versions 2 and 3.
+used: the file is a stranger's. What is refused here is what llama.cpp refuses too (ggml, src/gguf.cpp), which says less
+about it. Format: ggml, docs/gguf.md, versions 2 and 3.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite, prod
 from pathlib import Path
@@ -20,21 +22,34 @@ MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundr
 MAX_TENSORS = 100_000
 MAX_KEYS = 100_000
 MAX_TEXT = 8 << 20  # bytes of one string; chat templates reach some tens of thousands
+MAX_KEPT = 64 << 20  # bytes of all that is kept
+MAX_NAME = 63  # bytes of a tensor's name; ggml.h, GGML_MAX_NAME with its NUL
+MAX_DIMENSIONS = 4
+MAX_NUMBER = (1 << 63) - 1  # elements of a tensor
+MAX_VOCABULARY = 2_000_000
 KEEP_ITEMS = 512  # arrays longer than this are skipped, not kept: vocabularies, never layers
 
+VOCABULARY = "tokenizer.ggml.tokens"
 AGAIN = "download it again"
 
 # Scalar types by their number in the file; 8 is a string, 9 an array.
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_KINDS = {
+    0: "u8", 1: "i8", 2: "u16", 3: "i16", 4: "u32", 5: "i32", 6: "f32", 7: "bool", 8: "str", 10: "u64", 11: "i64",
+    12: "f64",
+}  # fmt: skip
 
-# ggml's tensor types: (elements in a block, bytes of a block); ggml.c, type_traits.
+F32, F16 = 0, 1  # ggml's tensor types by number; ggml.h, enum ggml_type
+INTEGERS = frozenset({24, 25, 26, 27, 28})  # the integers, and F64: no weights of any matrix
+
+# ggml's tensor types: (elements in a block, bytes of a block); ggml.c, type_traits. Numbers left out have no type now.
 _BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
     10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
     16: (256, 66), 17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82),
     23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2),
-    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36),
+    34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18),
 }  # fmt: skip
 
 
@@ -48,23 +63,41 @@ class Tensor:
     offset: int
 
     @property
-    def size(self) -> int | None:
-        """Bytes; None when the type is not known here."""
-        if self.kind not in _BLOCKS:
-            return None
+    def size(self) -> int:
+        """Bytes."""
         elements, size = _BLOCKS[self.kind]
         return prod(self.shape) // elements * size
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A metadata value's type and place.
+
+    Attributes:
+        kind: "u32", "f32", "bool", "str" and so on; an array's is its items' in brackets, "[f32]".
+        count: items of an array; else 1.
+        start: the file's byte where the value begins, an array's first item.
+        end: the byte after it.
+        repeated: a text that a vocabulary has twice.
+    """
+
+    kind: str
+    count: int
+    start: int
+    end: int
+    repeated: str = ""
+
+
+@dataclass(frozen=True)
 class Header:
-    """What a GGUF file says of itself. Long arrays are left out of `metadata`."""
+    """What a GGUF file says of itself. Long arrays are left out of `metadata`; `entries` has every key."""
 
     path: Path
     metadata: dict[str, Any]
     tensors: tuple[Tensor, ...]
     data: int
     file_size: int
+    entries: dict[str, Entry] = field(default_factory=dict)
 
     @property
     def architecture(self) -> str:
@@ -102,6 +135,7 @@ class _Reader:
         self.path = path
         self.data = data
         self.at = 0
+        self.kept = 0
 
     def broken(self, what: str) -> ModelError:
         return ModelError(f"{self.path}: not a whole GGUF file: {what}", AGAIN)
@@ -118,25 +152,44 @@ class _Reader:
         length = self.scalar("Q")
         if length > MAX_TEXT or self.at + length > len(self.data):
             raise self.broken(f"a string of {length} bytes")
+        self.keep(length)
         raw = self.data[self.at : self.at + length]
         self.at += length
         return raw.decode("utf-8", "replace")
 
+    def keep(self, size: int) -> None:
+        """Before bytes of the file become a value that is kept."""
+        self.kept += size
+        if self.kept > MAX_KEPT:
+            raise self.broken(f"a header of more than {MAX_KEPT >> 20} MiB")
+
     def value(self, kind: int) -> Any:
         if kind == _STRING:
             return self.text()
-        if kind == _ARRAY:
-            return self.array()
         if kind not in _SCALARS:
             raise self.broken(f"a value of unknown type {kind}")
         return self.scalar(_SCALARS[kind])
 
-    def array(self) -> list[Any] | None:
+    def entry(self, key: str) -> tuple[Entry, Any]:
+        """A key's value with its type before it; None for what is skipped."""
+        kind = self.scalar("I")
+        if kind != _ARRAY:
+            start = self.at
+            value = self.value(kind)
+            return Entry(_KINDS[kind], 1, start, self.at), value
         kind, count = self.scalar("I"), self.scalar("Q")
-        if kind == _ARRAY or (kind != _STRING and kind not in _SCALARS):
+        if kind not in _KINDS:
             raise self.broken(f"an array of type {kind}")
         if count > MAX_ITEMS:
             raise self.broken(f"an array of {count} values")
+        start, repeated = self.at, ""
+        if key == VOCABULARY and kind == _STRING:
+            repeated = self._twice(count)
+            self.at = start
+        values = self._items(kind, count)
+        return Entry(f"[{_KINDS[kind]}]", count, start, self.at, repeated), values
+
+    def _items(self, kind: int, count: int) -> list[Any] | None:
         if count <= KEEP_ITEMS:
             return [self.value(kind) for _ in range(count)]
         if kind == _STRING:
@@ -146,6 +199,25 @@ class _Reader:
         if self.at > len(self.data):
             raise self.broken("it ends inside its header")
         return None
+
+    def _twice(self, count: int) -> str:
+        """A text that comes twice among the next strings, as C sees them, to their NUL; empty ones are all different."""
+        if count > MAX_VOCABULARY:
+            raise self.broken(f"a vocabulary of {count} tokens")
+        unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
+        seen: set[bytes] = set()
+        for _ in range(count):
+            if at + 8 > len(data):
+                break
+            end = at + 8 + unpack(data, at)[0]
+            text = data[at + 8 : min(end, len(data))]
+            if b"\0" in text:
+                text = text.partition(b"\0")[0]
+            if text in seen and text:
+                return text.decode("utf-8", "replace")
+            seen.add(text)
+            at = end
+        return ""
 
     def _skip_texts(self, count: int) -> None:
         """Step over a vocabulary: hundreds of thousands of strings, so the loop is bare."""
@@ -201,33 +273,83 @@ def _read(reader: _Reader, size: int) -> Header:
     n_tensors, n_keys = reader.scalar("Q"), reader.scalar("Q")
     if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS:
         raise reader.broken(f"{n_tensors} tensors and {n_keys} keys")
-    metadata = {}
+    metadata: dict[str, Any] = {}
+    entries: dict[str, Entry] = {}
     for _ in range(n_keys):
         key = reader.text()
-        value = reader.value(reader.scalar("I"))
+        if not key or key in entries:
+            raise reader.broken(f"the key {key[:80]!r} twice" if key else "a key without a name")
+        reader.keep(200)  # what Python needs beside the text
+        entries[key], value = reader.entry(key)
         if value is not None:
             metadata[key] = value
-    tensors = []
-    for _ in range(n_tensors):
-        name = reader.text()
-        n_dims = reader.scalar("I")
-        if not 1 <= n_dims <= 4:
-            raise reader.broken(f"tensor {name!r} has {n_dims} dimensions")
-        shape = tuple(reader.scalar("Q") for _ in range(n_dims))
-        tensors.append(Tensor(name, shape, reader.scalar("I"), reader.scalar("Q")))
+    tensors = [_tensor(reader) for _ in range(n_tensors)]
+    twice = len(tensors) - len({tensor.name for tensor in tensors})
+    if twice:
+        raise reader.broken(f"{twice} of its tensors have another's name")
     alignment = metadata.get("general.alignment", 32)
-    if not isinstance(alignment, int) or alignment < 8 or alignment > 1 << 20 or alignment & (alignment - 1):
+    kind = entries["general.alignment"].kind if "general.alignment" in entries else "u32"
+    if kind != "u32" or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
         raise reader.broken(f"an alignment of {alignment}")
+    expected = 0
+    for tensor in tensors:  # one after the other, as ggml wants them, so they cannot overlap
+        if tensor.offset != expected:
+            raise reader.broken(f"tensor {tensor.name!r} is at {tensor.offset}, where {expected} is expected")
+        expected += -(-tensor.size // alignment) * alignment
     data = -(-reader.at // alignment) * alignment
-    return Header(reader.path, metadata, tuple(tensors), data, size)
+    return Header(reader.path, metadata, tuple(tensors), data, size, entries)
+
+
+def _tensor(reader: _Reader) -> Tensor:
+    name = reader.text()
+    if len(name.encode("utf-8", "replace")) > MAX_NAME:
+        raise reader.broken(f"a tensor's name of {len(name)} letters")
+    reader.keep(400)  # what Python needs for it
+    n_dims = reader.scalar("I")
+    if n_dims > MAX_DIMENSIONS:
+        raise reader.broken(f"tensor {name!r} has {n_dims} dimensions")
+    shape = tuple(reader.scalar("Q") for _ in range(n_dims))
+    if any(length > MAX_NUMBER for length in shape) or prod(shape) >= MAX_NUMBER:
+        raise reader.broken(f"tensor {name!r} has a shape of {'x'.join(map(str, shape))}")
+    kind, offset = reader.scalar("I"), reader.scalar("Q")
+    if kind not in _BLOCKS:
+        raise ModelError(
+            f"{reader.path}: tensor {name} is of type {kind}, which llama.cpp does not know",
+            "get another quantisation of the model",
+        )
+    elements, size = _BLOCKS[kind]
+    if (shape[0] if shape else 1) % elements:
+        raise reader.broken(f"tensor {name!r} has rows of {shape[0] if shape else 1}, no multiple of {elements}")
+    if prod(shape) // elements * size > MAX_NUMBER:
+        raise reader.broken(f"tensor {name!r} has a shape of {'x'.join(map(str, shape))}")
+    return Tensor(name, shape, kind, offset)
 
 
 def check_whole(header: Header) -> None:
     """Raise ModelError unless every tensor lies inside the file: llama.cpp loads a cut projector without a word."""
     for tensor in header.tensors:
-        size = tensor.size
-        if size is not None and header.data + tensor.offset + size > header.file_size:
-            missing = header.data + tensor.offset + size - header.file_size
+        missing = header.data + tensor.offset + tensor.size - header.file_size
+        if missing > 0:
             raise ModelError(
                 f"{header.path}: cut off: {missing} bytes or more are missing (tensor {tensor.name})", AGAIN
             )
+
+
+def missing_texts(header: Header, key: str, wanted: Iterable[str]) -> list[str]:
+    """Which of these are no items of an array of strings, such as a vocabulary; none when there is no such array.
+
+    Looks for their bytes with their lengths before them, as they stand in the file, and so does not read the others.
+    """
+    entry = header.entries.get(key)
+    if entry is None or entry.kind != "[str]" or entry.start == entry.end:
+        return []
+    try:
+        with header.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            raw = {text: text.encode() for text in wanted}
+            return [
+                text
+                for text, item in raw.items()
+                if data.find(struct.pack("<Q", len(item)) + item, entry.start, entry.end) < 0
+            ]
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{header.path}: cannot be read ({error})", "check its permissions") from error

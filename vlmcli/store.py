@@ -1,6 +1,6 @@
 """A model's name becomes its files: the demo, a GGUF file, or a folder that holds a pair.
 
-Every file is looked at before it is handed on: the right kind, and whole.
+Every file is looked at before it is handed on: the right kind, whole, and of one pair (`pairing`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from vlmcli import gguf
+from vlmcli import gguf, pairing
 from vlmcli.errors import ModelError
 from vlmcli.values import Card, ModelFiles
 
@@ -54,20 +54,11 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
         files = demo
     else:
         files = _from_path(name, mmproj)
-    headers = [gguf.read(files.model), gguf.read(files.projector)]
-    for header in headers:
-        gguf.check_whole(header)
-    if headers[0].is_projector:
-        raise ModelError(
-            f"{files.model}: a projector, not a language model", "give it as --mmproj, and the model as -m"
-        )
-    if not headers[1].is_projector:
-        raise ModelError(
-            f"{files.projector}: not a projector", "give the mmproj file that was published with the model"
-        )
+    projector = gguf.read(files.projector)
+    pairing.check(gguf.read(files.model), projector)
     if chat_template:
         files = replace(files, card=_with_template(files.card, chat_template))
-    return replace(files, encoder_layers=headers[1].number("vision.block_count"))
+    return replace(files, encoder_layers=projector.number("vision.block_count"))
 
 
 def _from_path(name: str, mmproj: str) -> ModelFiles:

@@ -160,7 +160,7 @@ def test_in_process_and_worker_say_the_same(scene, small):
     requests = [
         ask("what is this?", scene),
         Request((Message("system", ("be brief",)), Message("user", (scene, "what is left?"))), max_tokens=5),
-        Request((Message("user", (scene, "what is this?")), Message("assistant", (SCENE,)), Message("user", ("left?",)))),
+        Request((ask("what is this?", scene).messages[0], Message("assistant", (SCENE,)), Message("user", ("left?",)))),
         ask("which one has a circle?", scene, picture),
         ask("what is this?", scene, sampling=Sampling(temperature=1.5, seed=7)),
         ask("no picture"),

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vlmcli import gguf, pairing
 from vlmcli.engine import sampling
 from vlmcli.engine.native import (
     AbortFlag,
@@ -291,6 +292,7 @@ class Engine:
             return on_progress
 
         fit, files = self.fit, self.files
+        pairing.check(gguf.read(files.model), gguf.read(files.projector))  # before C, where a bad file ends the process
         fault(["load"])
         self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
         self._template = ChatTemplate(
