@@ -18,7 +18,7 @@ from vlmcli.errors import UsageError
 PREFIX = "VLM_"
 
 # The smallest and the largest value of each number; the command line's options have the same.
-BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000)}
+BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400)}
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Settings:
         ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
+        patience: seconds in which something must move in a process with an engine, else it is ended. VLM_PATIENCE.
         debug: show tracebacks. VLM_DEBUG.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+    patience: int = 300
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,7 +50,14 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name, default in (("model", ""), ("ctx", 0), ("threads", 0), ("gpu_layers", -1), ("debug", False)):
+    for name, default in (
+        ("model", ""),
+        ("ctx", 0),
+        ("threads", 0),
+        ("gpu_layers", -1),
+        ("patience", 300),
+        ("debug", False),
+    ):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
             values[name] = _parse(name, variable, text, type(default))

@@ -65,7 +65,7 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     from vlmcli.worker.runner import Worker
 
     _interruptible()
-    worker = Worker(files, _wanted(settings))
+    worker = Worker(files, _wanted(settings), patience=settings.patience)
     try:
         yield worker
     finally:

@@ -296,7 +296,7 @@ class Engine:
         fault(["load"])
         self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
         self._template = ChatTemplate(
-            files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos
+            files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos, str(files.model)
         )
         self.projector = stack.enter_context(
             Projector(files.projector, self.model, fit.projector_on_gpu, fit.threads, report(1), self._flag)

@@ -154,17 +154,14 @@ def _raise(message: str) -> None:
     raise jinja2.TemplateError(message)
 
 
-def _unusable(how: str) -> TemplateError:
-    return TemplateError(f"the model's chat template {how}", "name another: --chat-template")
-
-
 class ChatTemplate:
     """One model's chat template, compiled, and what it expects `content` to be."""
 
-    def __init__(self, source: str | None, bos: str = "", eos: str = "") -> None:
+    def __init__(self, source: str | None, bos: str = "", eos: str = "", owner: str = "the model") -> None:
+        self._owner = owner
         if not source:
             raise TemplateError(
-                "the model's file has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
+                f"{owner} has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
             )
         self.bos = bos
         sandbox = _Sandbox(
@@ -187,8 +184,11 @@ class ChatTemplate:
             with _time_limit(MAX_SECONDS):
                 self._template = sandbox.from_string(source)
         except Exception as error:  # a stranger's program: anything may come out of it
-            raise _unusable(f"is no Jinja template ({error})") from error
+            raise self._unusable(f"is no Jinja template ({error})") from error
         self._typed = self._wants_parts()
+
+    def _unusable(self, how: str) -> TemplateError:
+        return TemplateError(f"{self._owner}'s chat template {how}", "name another: --chat-template")
 
     def _wants_parts(self) -> bool:
         """Whether `content` must be a list of typed parts: a template shows it by losing a plain string."""
@@ -213,7 +213,7 @@ class ChatTemplate:
                         raise jinja2.exceptions.SecurityError(f"it writes more than {MAX_CHARACTERS} characters")
                     pieces.append(piece)
         except Exception as error:  # a stranger's program, again
-            raise _unusable(f"fails ({error})") from error
+            raise self._unusable(f"fails ({error})") from error
         return "".join(pieces)
 
     def render(self, messages: Sequence[Message]) -> list[Piece]:
@@ -249,9 +249,9 @@ class ChatTemplate:
             wrong = seen[index] != 1 if isinstance(one, Place) else seen[index] == 0
             if wrong:
                 what = "a picture" if isinstance(one, Place) else "a part of the question"
-                raise _unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
+                raise self._unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
         if max(seen, default=0) >= len(given):
-            raise _unusable("makes up a part of the question")
+            raise self._unusable("makes up a part of the question")
         pieces: list[Piece] = []
         for n, part in enumerate(split):
             if n % 2:

@@ -184,7 +184,8 @@ class Pictures:
         finally:
             self.spent.encode += time.monotonic() - ready
         if not np.isfinite(rows).all():
-            raise NativeError("the encoder gave rows that are not numbers", "download the projector again")
+            projector = self._vision.projector.path
+            raise NativeError(f"{projector}: the encoder gave rows that are not numbers", "download it again")
         if len(rows) != segment.rows:
             raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
         self._vision.encodes += 1
