@@ -201,7 +201,7 @@ class _Reader:
         return None
 
     def _twice(self, count: int) -> str:
-        """A text that comes twice among the next strings, as C sees them, to their NUL; empty ones are all different."""
+        """A text that comes twice among the next strings, to their NULs as in C; empty ones are all different."""
         if count > MAX_VOCABULARY:
             raise self.broken(f"a vocabulary of {count} tokens")
         unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at

@@ -7,6 +7,7 @@ llama.cpp refuses by itself is left to it, and so is every projector that is not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
@@ -370,12 +371,16 @@ def _check_rotation(header: Header) -> None:
         raise _bad(header, f"{arch}.rope.dimension_sections are {sections}")
 
 
+_MATRIX = re.compile(
+    r"(token_embd|output|blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)|shortconv\.(in|out)_proj))\.weight"
+)
+
+
 def _check_word_type(header: Header, tensor: Tensor) -> None:
     """As in a projector: what is multiplied or added number by number is F32 or F16, and no matrix is of integers."""
     name = tensor.name
     vector = name.endswith(("norm.weight", ".bias"))
-    matrix = name in ("token_embd.weight", "output.weight") or ".attn_" in name or ".ffn_" in name
-    matrix = (matrix or ".shortconv." in name) and name.endswith(".weight")
+    matrix = _MATRIX.fullmatch(name) is not None
     if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
         raise _uncomputable(header, tensor)
     if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
