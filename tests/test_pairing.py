@@ -261,6 +261,8 @@ EYES = [
     ("gemma3", retyped("v.position_embd.weight", 30), "cannot be added"),
 ]
 WORDS = [
+    ("llava", key("general.architecture", b"llada"), "does not write token by token"),
+    ("llava", also("llama.attention.causal", mutants.Value(7, 0)), "does not write token by token"),
     ("llava", key("llama.block_count", 0), "block_count is 0"),
     ("llava", key("llama.block_count", 513), "block_count is 513"),
     ("llava", key("llama.embedding_length", 0), "embedding_length is 0"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from vlmcli import gguf
 from vlmcli.errors import ModelError
-from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
+from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, NOT_CAUSAL, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
 from vlmcli.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
@@ -328,6 +328,10 @@ def _norm(name: str) -> dict[str, Shape]:
 def check_model(header: Header) -> None:
     """Raise ModelError where a language model's keys or types would end the process; llama.cpp checks its shapes."""
     arch = header.architecture
+    if arch in NOT_CAUSAL or header.metadata.get(f"{arch}.attention.causal") is False:
+        raise ModelError(
+            f"{header.path}: a {arch} model, which does not write token by token", "vlm cannot use this kind of model"
+        )
     for end, least, most in (("block_count", 1, MAX_LAYERS), ("embedding_length", 1, 1 << 20)):
         value = header.metadata.get(f"{arch}.{end}")
         if isinstance(value, int) and not least <= value <= most:
