@@ -270,6 +270,7 @@ WORDS = [
     ("lfm2vl", key("lfm2.rope.dimension_count", 7), "dimension_count is 7"),
     ("lfm2vl", key("lfm2.rope.dimension_count", 32), "dimension_count is 32, where a head has 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_count", 8), "dimension_count is 8, not 16"),
+    ("internvl", key("qwen2.rope.dimension_count", 8), "dimension_count is 8, not 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_sections", [0, 0, 0, 0]), "dimension_sections are"),
     ("qwen2vl", key("qwen2vl.rope.dimension_sections", [7, 7, 7, 7]), "dimension_sections are"),
     ("qwen2vl", key("qwen2vl.rope.dimension_sections", -1, 5), "dimension_sections are -1"),
@@ -306,11 +307,11 @@ def test_a_broken_language_model_is_named(spoilt, name, change, says):
 def test_a_token_may_be_there_once(spoilt, token, twice):
     def change(file):
         tokens = file.key("tokenizer.ggml.tokens").value
-        if b"yes" not in tokens:
-            tokens[tokens.index(b"<0x41>")] = b"yes"
-        tokens[tokens.index(b"<0x42>")] = tokens[tokens.index(b"<0x43>")] = token
-        if twice:
-            tokens[tokens.index(token)] = b"another"
+        pads = [index for index, text in enumerate(tokens) if text.startswith(b"<pad")]
+        tokens[pads[0]] = b"yes"
+        tokens[pads[1]] = token
+        if not twice:
+            tokens[pads[2]] = token
 
     files = spoilt("llava", "words", change)
     if not twice:
@@ -318,6 +319,33 @@ def test_a_token_may_be_there_once(spoilt, token, twice):
         return
     with pytest.raises(ModelError, match="has the token 'yes' twice"):
         check(files["words"], files["eyes"])
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"), [(b"<0xC3>", "no token <0xC3>"), (b"<0x5A>", "no token <0x5A>"), (b"<0x65>", "")]
+)
+def test_a_byte_may_not_be_missing_from_sentencepieces_vocabulary(spoilt, lost, says):
+    """But where the letter itself is a token (here e, 0x65), that does."""
+
+    def change(file):
+        tokens = file.key("tokenizer.ggml.tokens").value
+        tokens[tokens.index(lost)] = b"another"
+
+    files = spoilt("llava", "words", change)
+    if not says:
+        check(files["words"], files["eyes"])
+        return
+    with pytest.raises(ModelError, match=says):
+        check(files["words"], files["eyes"])
+
+
+def test_a_vocabulary_without_bytes_is_left_to_llama_cpp(spoilt):
+    def change(file):
+        tokens = file.key("tokenizer.ggml.tokens").value
+        tokens[:] = [b"no " + one if one.startswith(b"<0x") else one for one in tokens]
+
+    files = spoilt("llava", "words", change)
+    check(files["words"], files["eyes"])
 
 
 def exchanged(file):

@@ -346,11 +346,29 @@ def check_model(header: Header) -> None:
     layers = header.number("block_count")
     if not 0 <= header.number("n_deepstack_layers") <= layers:
         raise _bad(header, f"{arch}.n_deepstack_layers is more than its {layers} layers")
+    _check_vocabulary(header)
+    for tensor in header.tensors:
+        _check_word_type(header, tensor)
+
+
+def _check_vocabulary(header: Header) -> None:
+    """Every token once, and all 256 bytes if any, in SentencePiece's: llama-vocab.cpp throws on a byte it lacks."""
     vocabulary = header.entries.get(gguf.VOCABULARY)
     if vocabulary is not None and vocabulary.repeated:
         raise _bad(header, f"its vocabulary has the token {vocabulary.repeated[:40]!r} twice")
-    for tensor in header.tensors:
-        _check_word_type(header, tensor)
+    bytes_of = [f"<0x{byte:02X}>" for byte in range(256)]
+    if header.metadata.get("tokenizer.ggml.model") != "llama" or len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2:
+        return
+    missing = _lacks(header, bytes_of)
+    letters = {f"<0x{byte:02X}>": chr(byte) for byte in range(1, 128)}  # which do as well
+    lost = _lacks(header, [letters[one] for one in missing if one in letters])
+    for one in missing:
+        if letters.get(one, "") in ("", *lost):
+            raise _bad(header, f"its vocabulary has no token {one}")
+
+
+def _lacks(header: Header, texts: list[str]) -> list[str]:
+    return gguf.missing_texts(header, gguf.VOCABULARY, texts)
 
 
 def _check_rotation(header: Header) -> None:
