@@ -33,7 +33,9 @@ KINDS = {
     "attention.head_count": "u32", "attention.layer_norm_epsilon": "f32", "image_mean": "[f32]", "image_std": "[f32]",
     "projector.scale_factor": "u32", "spatial_merge_size": "u32", "preproc_image_size": "u32", "n_wa_pattern": "u32",
     "window_size": "u32", "image_min_pixels": "u32", "image_max_pixels": "u32", "preproc_min_tiles": "u32",
-    "preproc_max_tiles": "u32",
+    "preproc_max_tiles": "u32", "attention.head_count_kv": "u32", "attention.head_dim": "u32",
+    "minicpmv_version": "i32", "minicpmv_query_num": "u32", "expert_used_count": "u32", "projector.query_side": "u32",
+    "projector.window_side": "u32", "sam.block_count": "u32", "sam.embedding_length": "u32", "sam.head_count": "u32",
 }  # fmt: skip
 
 
@@ -177,6 +179,8 @@ class _Encoder:
         heads = _within(header, "vision.attention.head_count", 1, width)
         if width % heads or (family.turns and width // heads % 4):
             raise _bad(header, f"{heads} heads cannot share a width of {width}")
+        if header.metadata.get("clip.vision.attention.head_dim", 0) not in (0, width // heads):
+            raise _bad(header, f"clip.vision.attention.head_dim is not {width // heads}, a head's share of the width")
         merge = self._merge()
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
@@ -340,6 +344,9 @@ def check_model(header: Header) -> None:
         value = header.metadata.get(f"{arch}.attention.{end}")
         if isinstance(value, float) and not 0 <= value < 1:
             raise _bad(header, f"{arch}.attention.{end} is {value}")
+    for end in ("head_count", "head_count_kv", "key_length", "value_length"):
+        if any(not 0 <= value <= MAX_WIDTH for value in header.numbers(f"attention.{end}")):
+            raise _bad(header, f"{arch}.attention.{end} is not 0 to {MAX_WIDTH}")
     if header.number("attention.sliding_window") > MAX_WINDOW:
         raise _bad(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
     _check_rotation(header)
