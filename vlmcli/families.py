@@ -113,5 +113,14 @@ SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "ide
 
 # Architectures that count positions in more than one dimension: llama-model.cpp, llama_model_rope_type.
 TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr"})
-ALL_TURNED = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe"})  # src/models/qwen3vl.cpp and so on
+# That rotate whole heads, and assert it: src/models/qwen2.cpp and so on.
+ALL_TURNED = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen2", "qwen3", "qwen3moe", "internlm2"})
 KNOWN = TURNING.union(*(family.architectures for family in FAMILIES.values()), {"gemma2", "phi2", "gemma"})
+
+# Language models that do not write one token after the other: encoders, and those that write by diffusion.
+NOT_CAUSAL = frozenset(
+    {
+        "bert", "nomic-bert", "nomic-bert-moe", "neo-bert", "modern-bert", "eurobert", "jina-bert-v2", "jina-bert-v3",
+        "gemma-embedding", "t5encoder", "wavtokenizer-dec", "dream", "llada", "llada-moe", "rnd1",
+    }
+)  # fmt: skip

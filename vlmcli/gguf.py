@@ -26,7 +26,6 @@ MAX_KEPT = 64 << 20  # bytes of all that is kept
 MAX_NAME = 63  # bytes of a tensor's name; ggml.h, GGML_MAX_NAME with its NUL
 MAX_DIMENSIONS = 4
 MAX_NUMBER = (1 << 63) - 1  # elements of a tensor
-MAX_VOCABULARY = 2_000_000
 KEEP_ITEMS = 512  # arrays longer than this are skipped, not kept: vocabularies, never layers
 
 VOCABULARY = "tokenizer.ggml.tokens"
@@ -78,14 +77,12 @@ class Entry:
         count: items of an array; else 1.
         start: the file's byte where the value begins, an array's first item.
         end: the byte after it.
-        repeated: a text that a vocabulary has twice.
     """
 
     kind: str
     count: int
     start: int
     end: int
-    repeated: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,7 +167,7 @@ class _Reader:
             raise self.broken(f"a value of unknown type {kind}")
         return self.scalar(_SCALARS[kind])
 
-    def entry(self, key: str) -> tuple[Entry, Any]:
+    def entry(self) -> tuple[Entry, Any]:
         """A key's value with its type before it; None for what is skipped."""
         kind = self.scalar("I")
         if kind != _ARRAY:
@@ -182,12 +179,9 @@ class _Reader:
             raise self.broken(f"an array of type {kind}")
         if count > MAX_ITEMS:
             raise self.broken(f"an array of {count} values")
-        start, repeated = self.at, ""
-        if key == VOCABULARY and kind == _STRING:
-            repeated = self._twice(count)
-            self.at = start
+        start = self.at
         values = self._items(kind, count)
-        return Entry(f"[{_KINDS[kind]}]", count, start, self.at, repeated), values
+        return Entry(f"[{_KINDS[kind]}]", count, start, self.at), values
 
     def _items(self, kind: int, count: int) -> list[Any] | None:
         if count <= KEEP_ITEMS:
@@ -199,25 +193,6 @@ class _Reader:
         if self.at > len(self.data):
             raise self.broken("it ends inside its header")
         return None
-
-    def _twice(self, count: int) -> str:
-        """A text that comes twice among the next strings, as C sees them, to their NUL; no empty one."""
-        if count > MAX_VOCABULARY:
-            raise self.broken(f"a vocabulary of {count} tokens")
-        unpack, data, at = struct.Struct("<Q").unpack_from, self.data, self.at
-        seen: set[bytes] = set()
-        for _ in range(count):
-            if at + 8 > len(data):
-                break
-            end = at + 8 + unpack(data, at)[0]
-            text = data[at + 8 : min(end, len(data))]
-            if b"\0" in text:
-                text = text.partition(b"\0")[0]
-            if text in seen and text:
-                return text.decode("utf-8", "replace")
-            seen.add(text)
-            at = end
-        return ""
 
     def _skip_texts(self, count: int) -> None:
         """Step over a vocabulary: hundreds of thousands of strings, so the loop is bare."""
@@ -280,7 +255,7 @@ def _read(reader: _Reader, size: int) -> Header:
         if not key or key in entries:
             raise reader.broken(f"the key {key[:80]!r} twice" if key else "a key without a name")
         reader.keep(200)  # what Python needs beside the text
-        entries[key], value = reader.entry(key)
+        entries[key], value = reader.entry()
         if value is not None:
             metadata[key] = value
     tensors = [_tensor(reader) for _ in range(n_tensors)]

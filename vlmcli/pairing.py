@@ -7,13 +7,14 @@ llama.cpp refuses by itself is left to it, and so is every projector that is not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
 from vlmcli import gguf
 from vlmcli.errors import ModelError
-from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
+from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, NOT_CAUSAL, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
 from vlmcli.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
@@ -32,7 +33,9 @@ KINDS = {
     "attention.head_count": "u32", "attention.layer_norm_epsilon": "f32", "image_mean": "[f32]", "image_std": "[f32]",
     "projector.scale_factor": "u32", "spatial_merge_size": "u32", "preproc_image_size": "u32", "n_wa_pattern": "u32",
     "window_size": "u32", "image_min_pixels": "u32", "image_max_pixels": "u32", "preproc_min_tiles": "u32",
-    "preproc_max_tiles": "u32",
+    "preproc_max_tiles": "u32", "attention.head_count_kv": "u32", "attention.head_dim": "u32",
+    "minicpmv_version": "i32", "minicpmv_query_num": "u32", "expert_used_count": "u32", "projector.query_side": "u32",
+    "projector.window_side": "u32", "sam.block_count": "u32", "sam.embedding_length": "u32", "sam.head_count": "u32",
 }  # fmt: skip
 
 
@@ -176,6 +179,8 @@ class _Encoder:
         heads = _within(header, "vision.attention.head_count", 1, width)
         if width % heads or (family.turns and width // heads % 4):
             raise _bad(header, f"{heads} heads cannot share a width of {width}")
+        if header.metadata.get("clip.vision.attention.head_dim", 0) not in (0, width // heads):
+            raise _bad(header, f"clip.vision.attention.head_dim is not {width // heads}, a head's share of the width")
         merge = self._merge()
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
@@ -327,6 +332,10 @@ def _norm(name: str) -> dict[str, Shape]:
 def check_model(header: Header) -> None:
     """Raise ModelError where a language model's keys or types would end the process; llama.cpp checks its shapes."""
     arch = header.architecture
+    if arch in NOT_CAUSAL or header.metadata.get(f"{arch}.attention.causal") is False:
+        raise ModelError(
+            f"{header.path}: a {arch} model, which does not write token by token", "vlm cannot use this kind of model"
+        )
     for end, least, most in (("block_count", 1, MAX_LAYERS), ("embedding_length", 1, 1 << 20)):
         value = header.metadata.get(f"{arch}.{end}")
         if isinstance(value, int) and not least <= value <= most:
@@ -335,17 +344,35 @@ def check_model(header: Header) -> None:
         value = header.metadata.get(f"{arch}.attention.{end}")
         if isinstance(value, float) and not 0 <= value < 1:
             raise _bad(header, f"{arch}.attention.{end} is {value}")
+    for end in ("head_count", "head_count_kv", "key_length", "value_length"):
+        if any(not 0 <= value <= MAX_WIDTH for value in header.numbers(f"attention.{end}")):
+            raise _bad(header, f"{arch}.attention.{end} is not 0 to {MAX_WIDTH}")
     if header.number("attention.sliding_window") > MAX_WINDOW:
         raise _bad(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
     _check_rotation(header)
     layers = header.number("block_count")
     if not 0 <= header.number("n_deepstack_layers") <= layers:
         raise _bad(header, f"{arch}.n_deepstack_layers is more than its {layers} layers")
-    vocabulary = header.entries.get(gguf.VOCABULARY)
-    if vocabulary is not None and vocabulary.repeated:
-        raise _bad(header, f"its vocabulary has the token {vocabulary.repeated[:40]!r} twice")
+    _check_vocabulary(header)
     for tensor in header.tensors:
         _check_word_type(header, tensor)
+
+
+def _check_vocabulary(header: Header) -> None:
+    """All 256 bytes if any, in SentencePiece's: llama-vocab.cpp throws on a byte it lacks."""
+    bytes_of = [f"<0x{byte:02X}>" for byte in range(256)]
+    if header.metadata.get("tokenizer.ggml.model") != "llama" or len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2:
+        return
+    missing = _lacks(header, bytes_of)
+    letters = {f"<0x{byte:02X}>": chr(byte) for byte in range(1, 128)}  # which do as well
+    lost = _lacks(header, [letters[one] for one in missing if one in letters])
+    for one in missing:
+        if letters.get(one, "") in ("", *lost):
+            raise _bad(header, f"its vocabulary has no token {one}")
+
+
+def _lacks(header: Header, texts: list[str]) -> list[str]:
+    return gguf.missing_texts(header, gguf.VOCABULARY, texts)
 
 
 def _check_rotation(header: Header) -> None:
@@ -370,12 +397,16 @@ def _check_rotation(header: Header) -> None:
         raise _bad(header, f"{arch}.rope.dimension_sections are {sections}")
 
 
+_MATRIX = re.compile(
+    r"(token_embd|output|blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)|shortconv\.(in|out)_proj))\.weight"
+)
+
+
 def _check_word_type(header: Header, tensor: Tensor) -> None:
     """As in a projector: what is multiplied or added number by number is F32 or F16, and no matrix is of integers."""
     name = tensor.name
     vector = name.endswith(("norm.weight", ".bias"))
-    matrix = name in ("token_embd.weight", "output.weight") or ".attn_" in name or ".ffn_" in name
-    matrix = (matrix or ".shortconv." in name) and name.endswith(".weight")
+    matrix = _MATRIX.fullmatch(name) is not None
     if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
         raise _uncomputable(header, tensor)
     if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
