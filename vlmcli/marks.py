@@ -107,9 +107,13 @@ def _lock(file: IO[str]) -> bool:
 
 def _death(text: str) -> Death | None:
     first, _, rest = text.partition("\n")
-    said = json.loads(first)
+    try:
+        said = json.loads(first)
+        model, pictures = str(said["model"]), tuple(map(str, said["pictures"]))
+    except (ValueError, KeyError, TypeError):
+        return None  # it had not begun
     fatal = re.search(r"Fatal Python error: (.*)", rest)
     if rest and not fatal:
         return None  # it was told to end
     reason = fatal[1].strip().lower() if fatal else KILLED
-    return Death(str(said["model"]), tuple(map(str, said["pictures"])), reason)
+    return Death(model, pictures, reason)

@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=this_machine().cores)
     parser.add_argument("--layers", type=int, default=12, help="of the language model that is made for this")
     parser.add_argument("--keep", type=Path, help="a folder for the pair, to use it again")
+    parser.add_argument("--digits", type=int, default=2, help="of a ratio, behind the point")
     parser.add_argument("--only", nargs="*", help="names of contestants")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vlm-bench-") as temporary:
@@ -84,6 +85,7 @@ def _run(folder: Path, job: Job, names: list[str], rounds: int) -> dict[str, lis
 
 def _report(rounds: dict[str, list[dict[str, Any]]], names: list[str], options: argparse.Namespace) -> None:
     write = sys.stdout.write
+    base = BASE if BASE in names else names[0]
     write(f"{options.threads} threads, {options.tokens} tokens an answer, {options.rounds} rounds, medians\n")
     many = f"{options.pictures} pictures"
     write(f"{'':18}{'cold, s':>10}{'ratio':>8}{many + ', s':>16}{'ratio':>8}  tokens\n")
@@ -95,14 +97,14 @@ def _report(rounds: dict[str, list[dict[str, Any]]], names: list[str], options: 
                 columns += f"{'—':>{width}}{'—':>8}"
                 continue
             columns += f"{median(seconds):{width}.2f}"
-            if BASE in rounds:
-                pairwise = [one[key] / base[key] for one, base in zip(rounds[name], rounds[BASE], strict=True)]
-                columns += f"{median(pairwise):8.2f}"
-            else:
-                columns += f"{'':>8}"
+            if None in [one[key] for one in rounds[base]]:
+                columns += f"{'—':>8}"
+                continue
+            pairwise = [one[key] / other[key] for one, other in zip(rounds[name], rounds[base], strict=True)]
+            columns += f"{median(pairwise):8.{options.digits}f}"
         tokens = {sum(one["tokens"]) for one in rounds[name] if one["tokens"]}
         write(f"{columns}  {', '.join(map(str, sorted(tokens))) or '—'}\n")
-    write(f"ratios: to {BASE}, round by round\n")
+    write(f"ratios: to {base}, round by round\n")
 
 
 if __name__ == "__main__":

@@ -17,9 +17,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlmcli.values import Runner
 
 QUESTION = "what is this?"
 
@@ -48,24 +51,41 @@ class Times:
 def vlm(job: Job) -> Times:
     """This project's engine."""
     started = time.perf_counter()
-    from vlmcli import images
     from vlmcli.engine import Engine
-    from vlmcli.tasks import Ask
-    from vlmcli.values import Answer, Fit, ModelFiles
+    from vlmcli.values import Fit, ModelFiles
 
     files = ModelFiles("bench", Path(job.model), Path(job.projector))
-    task = Ask(QUESTION, max_tokens=job.tokens)
     with Engine(files, Fit(n_ctx=job.ctx, threads=job.threads)) as engine:
+        return _ask(engine, job, started)
 
-        def ask(paths: Sequence[str]) -> list[int]:
-            answers = engine.run(task.request([images.load(Path(path))]) for path in paths)
-            return [answer.usage.answer_tokens for answer in answers if isinstance(answer, Answer)]
 
-        tokens = ask(job.pictures[:1])
-        cold = time.perf_counter() - started
-        started = time.perf_counter()
-        tokens += ask(job.pictures[1:])
-        return Times(cold, time.perf_counter() - started, tokens)
+def worker(job: Job) -> Times:
+    """The same in a process of its own."""
+    started = time.perf_counter()
+    from vlmcli.values import Fit, ModelFiles
+    from vlmcli.worker.runner import Worker
+
+    files = ModelFiles("bench", Path(job.model), Path(job.projector))
+    with Worker(files, fit=Fit(n_ctx=job.ctx, threads=job.threads)) as runner:
+        return _ask(runner, job, started)
+
+
+def _ask(runner: Runner, job: Job, started: float) -> Times:
+    from vlmcli import images
+    from vlmcli.tasks import Ask
+    from vlmcli.values import Done, run
+
+    task = Ask(QUESTION, max_tokens=job.tokens)
+
+    def ask(paths: Sequence[str]) -> list[int]:
+        requests = (replace(task.request([images.load(Path(path))]), stream=False) for path in paths)
+        return [event.answer.usage.answer_tokens for _, event in run(runner, requests) if isinstance(event, Done)]
+
+    tokens = ask(job.pictures[:1])
+    cold = time.perf_counter() - started
+    started = time.perf_counter()
+    tokens += ask(job.pictures[1:])
+    return Times(cold, time.perf_counter() - started, tokens)
 
 
 def handler(job: Job) -> Times:
@@ -173,6 +193,7 @@ def _data_url(path: str) -> str:
 
 CONTESTANTS: dict[str, Callable[[Job], Times]] = {
     "vlm": vlm,
+    "vlm --worker": worker,
     "MTMDChatHandler": handler,
     "llama-mtmd-cli": mtmd_cli,
     "llama-server": server,
