@@ -312,11 +312,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a model has to fit: `cores` are the physical cores this process may use."""
+    """What a model has to fit: `cores` are the physical cores this process may use; memory in bytes, 0 when unknown."""
 
     cores: int
     memory_free: int
     devices: tuple[Device, ...] = ()
+    memory_total: int = 0
 
 
 @dataclass(frozen=True)

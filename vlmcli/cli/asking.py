@@ -100,7 +100,9 @@ def opened(files: ModelFiles, settings: Settings, ui: Ui, observer: Observer | N
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # from here on there is something to end in order
         signal.signal(signal.SIGINT, signal.default_int_handler)
     machine = fit.this_machine(native.devices())
-    chosen = fit.fit(gguf.read(files.model), machine, settings.ctx, settings.threads, settings.gpu_layers)
+    model, projector = gguf.read(files.model), gguf.read(files.projector)
+    chosen = fit.fit(model, machine, settings.ctx, settings.threads, settings.gpu_layers, projector)
+    fit.check_memory(model, projector, machine, chosen)
     log.info("%s", chosen.reason)
     native.on_abort(lambda text: _give_up(ui, files, text))
     engine = Engine(files, chosen, observer)
