@@ -88,6 +88,7 @@ class Request:
         max_tokens: of the answer.
         stop: strings that end the answer, and are not part of it.
         end_loops: end an answer that only repeats itself, with finish reason "loop".
+        grammar: GBNF, whose rule `root` the whole answer follows (llama.cpp, grammars/README.md); empty for any answer.
     """
 
     messages: tuple[Message, ...]
@@ -95,6 +96,7 @@ class Request:
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
     end_loops: bool = False
+    grammar: str = ""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

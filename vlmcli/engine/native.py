@@ -44,6 +44,8 @@ SIZES = {  # sizeof, from gcc on the headers of that release
     "mtmd_input_text": 24,
     "mtmd_input_part": 16,
     "mtmd_decoder_pos": 16,
+    "llama_token_data": 12,
+    "llama_token_data_array": 32,
 }
 
 Int32 = npt.NDArray[np.int32]
@@ -351,7 +353,7 @@ class Model(_Handle):
 
     def piece(self, token: int) -> bytes:
         """A token's bytes, perhaps not whole characters; empty for a special one."""
-        self._check(token)
+        self.check(token)
         size = 64
         while True:
             text = ctypes.create_string_buffer(size)
@@ -378,21 +380,22 @@ class Model(_Handle):
 
     def ends(self, token: int) -> bool:
         """Whether the token ends an answer."""
-        self._check(token)
+        self.check(token)
         return bool(L.llama_vocab_is_eog(self._vocab, token))
 
     def is_special(self, token: int) -> bool:
         """Whether the token is control, unknown or an end: nothing that may come out of a user's text."""
-        self._check(token)
+        self.check(token)
         attributes = L.llama_vocab_get_attr(self._vocab, token)
         return bool(attributes & (L.LLAMA_TOKEN_ATTR_CONTROL | L.LLAMA_TOKEN_ATTR_UNKNOWN)) or self.ends(token)
 
     def is_added(self, token: int) -> bool:
         """Whether the token was added to the vocabulary by hand; such are found in any text."""
-        self._check(token)
+        self.check(token)
         return bool(L.llama_vocab_get_attr(self._vocab, token) & L.LLAMA_TOKEN_ATTR_USER_DEFINED)
 
-    def _check(self, token: int) -> None:
+    def check(self, token: int) -> None:
+        """Raise NativeError unless the id is a token's."""
         if not 0 <= token < self.n_vocab:  # C throws here
             raise NativeError(f"{token} is no token of {self.path.name}")
 
@@ -780,6 +783,26 @@ class Context(_Handle):
         self._check_output(index)
         return int(L.llama_sampler_sample(sampler.pointer, self.pointer, index))  # also accepts it
 
+    def pick(self, sampler: Sampler, index: int, allowed: npt.NDArray[np.bool_] | None = None) -> int:
+        """Pick a token after row `index` of the last decode, of those `allowed`; the sampler has to `accept` one then.
+
+        bool [n_vocab], at least one true.
+        """
+        self._check_output(index)
+        logits = np.ctypeslib.as_array(L.llama_get_logits_ith(self.pointer, index), shape=(self._model.n_vocab,))
+        ids = np.arange(self._model.n_vocab) if allowed is None else np.flatnonzero(allowed)
+        if not ids.size or ids[-1] >= self._model.n_vocab:
+            raise NativeError("there is no token to pick from")
+        tokens = np.zeros(ids.size, _TOKEN)
+        tokens["id"], tokens["logit"] = ids, logits[ids]
+        array = L.llama_token_data_array()
+        array.data = tokens.ctypes.data_as(ctypes.POINTER(L.llama_token_data))
+        array.size, array.selected, array.sorted = ids.size, -1, False
+        L.llama_sampler_apply(sampler.pointer, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise NativeError("no sampler picked a token")
+        return int(array.data[array.selected].id)
+
     def _check_output(self, index: int) -> None:
         if index not in self._outputs:  # C aborts here
             raise NativeError(f"row {index} of the last decode has no logits")
@@ -816,6 +839,9 @@ class Context(_Handle):
 # ---------------------------------------------------------------------------------------------- sampling
 
 
+_TOKEN = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
+
+
 class Sampler(_Handle):
     """A chain of llama.cpp's samplers. It only grows: `add_*` in order, a picking one (`greedy` or `dist`) last."""
 
@@ -827,6 +853,11 @@ class Sampler(_Handle):
         if not sampler:
             raise NativeError("llama.cpp refused a sampler")
         L.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it now
+
+    def accept(self, token: int) -> None:
+        """A token that `Context.pick` gave is the answer's next; `Context.sample` does this itself."""
+        self._model.check(token)
+        L.llama_sampler_accept(self.pointer, token)
 
     def add_penalties(self, last: int, repeat: float) -> None:
         """Divide the logits of the last tokens picked by `repeat`."""
