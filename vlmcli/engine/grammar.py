@@ -402,8 +402,9 @@ class Pieces:
             pieces: each token's bytes; none for a token that writes nothing.
             ends: the tokens that end an answer.
         """
-        self.pieces = pieces
         last = frozenset(ends)
+        pieces = [b"" if piece[:1] == b"\0" else piece for piece in pieces]  # as in llama.cpp; no answer has NULs
+        self.pieces = pieces
         self.ends = np.array(sorted(last), np.intp)
         texts = []
         self.odd = []  # parts of characters
