@@ -781,6 +781,8 @@ class Context(_Handle):
     def sample(self, sampler: Sampler, index: int) -> int:
         """Pick the token after row `index` of the last decode."""
         self._check_output(index)
+        if not sampler.picks:  # C aborts here
+            raise NativeError("no sampler picks a token")
         return int(L.llama_sampler_sample(sampler.pointer, self.pointer, index))  # also accepts it
 
     def pick(self, sampler: Sampler, index: int, allowed: npt.NDArray[np.bool_] | None = None) -> int:
@@ -848,6 +850,8 @@ class Sampler(_Handle):
     def __init__(self, model: Model) -> None:
         super().__init__(L.llama_sampler_chain_init(L.llama_sampler_chain_default_params()), L.llama_sampler_free)
         self._model = model
+        self.picks = False
+        """Whether there is one that picks."""
 
     def _add(self, sampler: Any) -> None:
         if not sampler:
@@ -882,7 +886,9 @@ class Sampler(_Handle):
     def add_greedy(self) -> None:
         """Pick the likeliest."""
         self._add(L.llama_sampler_init_greedy())
+        self.picks = True
 
     def add_dist(self, seed: int | None) -> None:
         """Draw one; without a seed, a different one each time."""
         self._add(L.llama_sampler_init_dist(L.LLAMA_DEFAULT_SEED if seed is None else seed))
+        self.picks = True
