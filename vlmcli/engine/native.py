@@ -48,6 +48,8 @@ SIZES = {  # sizeof, from gcc on the headers of that release
     "llama_token_data_array": 32,
 }
 
+MAX_CTX = 1 << 22  # cells
+
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 OnProgress = Callable[[float], None]
@@ -131,7 +133,7 @@ def _on_log(level: int, text: bytes | None, _: object) -> None:
 
 def _complaint() -> str:
     """What llama.cpp said last when it failed, in one line."""
-    said = [line.split(": ", 1)[-1].strip() for line in list(_complaints)]
+    said = [" ".join(line.split(": ", 1)[-1].split()) for line in list(_complaints)]
     _complaints.clear()
     return "; ".join(dict.fromkeys(said))[:300]
 
@@ -620,11 +622,15 @@ class Projector(_Handle):
     def _bitmap(bitmap: Bitmap) -> Any:
         width, height = bitmap.size
         if min(width, height) < 1 or width * height > 100_000_000:  # libmtmd computes sizes in int
-            raise RequestError(f"a picture of {width}x{height} pixels is outside what can be encoded")
+            raise RequestError(
+                f"a picture of {width}x{height} pixels is outside what can be encoded", "try it at another size"
+            )
         data = None
         if bitmap.pixels is not None:
             if len(bitmap.pixels) != width * height * 3:  # C would read past the end
-                raise RequestError(f"{len(bitmap.pixels)} bytes are not {width}x{height} RGB pixels")
+                raise RequestError(
+                    f"{len(bitmap.pixels)} bytes are not {width}x{height} RGB pixels", "read the picture again"
+                )
             data = ctypes.cast(ctypes.c_char_p(bitmap.pixels), ctypes.POINTER(ctypes.c_uint8))
         pointer = M.mtmd_bitmap_init(width, height, data)
         M.mtmd_bitmap_set_id(pointer, bitmap.id.encode())
@@ -678,6 +684,8 @@ class Context(_Handle):
     """
 
     def __init__(self, model: Model, n_ctx: int, n_batch: int, n_seq: int, threads: int, flag: AbortFlag) -> None:
+        if not 0 < n_ctx <= MAX_CTX:  # C would try for minutes, and take all memory on the way
+            raise ModelError(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
         params = L.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
