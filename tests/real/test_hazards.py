@@ -147,6 +147,7 @@ def an_observer_that_fails(**hooks):
 
 # ------------------------------------------------------------------------------------------ the cases
 
+HIDDEN = 'root ::= b root "x" | "y"\nb ::= c\nc ::= "" | "z"'
 ROUND = "\u2581<__media__><|im_end|>\n<|im_start|>assistant\nNo.<|im_end|>"
 
 
@@ -165,18 +166,26 @@ CASES = {
     # pictures
     "bitmap 0x0: status 2": Case(about(lambda: picture((0, 0), lambda: b"")), "outside what can be encoded"),
     "a side of 0: status 2": Case(about(lambda: picture((64, 0), lambda: b"")), "outside what can be encoded"),
-    "pixels shorter than w*h*3: SIGSEGV": Case(about(lambda: picture((100, 100), lambda: b"ab" * 99)), "are not 100x100"),
+    "pixels shorter than w*h*3: SIGSEGV": Case(
+        about(lambda: picture((100, 100), lambda: b"ab" * 99)), "are not 100x100"
+    ),
     "60000x60000: int overflow, 9 tokens": Case(about(lambda: picture((60_000, 60_000), lambda: b"")), "60000x60000"),
     **{
-        f"20000:1 on {name}: status 2": Case(about(lambda: noise(1, (20_000, 1))), "cannot take this picture", model=name)
-        for name in ("smolvlm", "pixtral", "lfm2vl")
+        f"20000:1 on {name}: status 2": Case(about(lambda: noise(1, (20_000, 1))), says, kind, name)
+        for name, says, kind in (
+            ("smolvlm", "cannot take this picture", "RequestError"),
+            ("pixtral", "and the context has 4096", "ContextFull"),
+            ("lfm2vl", "cannot take this picture", "RequestError"),
+        )
     },
     "20000:1 elsewhere: accepted": Case(about(lambda: noise(1, (20_000, 1)))),
     "a picture that cannot be read when it is needed": Case(
         about(lambda: picture((9, 9), lambda: (_ for _ in ()).throw(OSError("gone")))), "odd.png", "SourceError"
     ),
     # text
-    "no picture, one marker too few: status 2": Case(lambda engine, scene: one(engine, ask(QUESTION)), "no picture", "NoPicture"),
+    "no picture, one marker too few: status 2": Case(
+        lambda engine, scene: one(engine, ask(QUESTION)), "no picture", "NoPicture"
+    ),
     "<__media__> in a text, one marker too many: status 2": Case(text("<__media__> " + QUESTION)),
     "special tokens in a text: they count": Case(text(ROUND)),
     "no messages": Case(lambda engine, scene: one(engine, Request(())), "no picture", "NoPicture"),
@@ -250,12 +259,14 @@ CASES = {
             ("no root", "NULL", 'x ::= "a"', "no rule named root"),
             ("an error", "NULL, and text on stderr", "root ::= (", ") should be"),
             ("left recursion", "NULL", 'root ::= root "a"', "begins with itself"),
-            ("hidden left recursion", "hangs", 'root ::= b root "x" | "y"\nb ::= c\nc ::= "" | "z"', "begins with itself"),
+            ("hidden left recursion", "hangs", HIDDEN, "begins with itself"),
             ("deep groups", "SIGSEGV", "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000, "groups inside each other"),
         )
     },
     # contexts
-    "n_ctx huge: NULL": Case(a_model_that_is_not_loaded(n_ctx=1 << 30), "no context of 1073741824 cells", "ModelError"),
+    "n_ctx huge: two minutes and all memory, then NULL": Case(
+        a_model_that_is_not_loaded(n_ctx=1 << 30), "no context of 1073741824", "ModelError"
+    ),
     "n_seq_max > 256: NULL": Case(a_model_that_is_not_loaded(n_parallel=400), "no context of", "ModelError"),
     # Python under C
     "an exception in a callback: printed, ignored": Case(an_observer_that_fails(), "ZeroDivisionError", "NativeError"),
@@ -269,26 +280,30 @@ def known(model):
     return ask(QUESTION, noise(7), tokens=8)
 
 
-def child(name, folder):
-    """Run a case here: one line of JSON with what came of it and of the next question."""
-    case = CASES[name]
-    files = demo.FILES if case.model == "demo" else small_files(Path(folder), case.model)
+def child(folder, model, *names):
+    """Run cases of a model here, one after the other: for each a line of JSON, what came of it and of the next one."""
+    files = demo.FILES if model == "demo" else small_files(Path(folder), model)
     expected = RIGHT
-    if case.model != "demo":
+    if model != "demo":
         with opened(files) as engine:
-            expected = one(engine, known(case.model)).text
-    with opened(files, **(case.fit or {})) as engine:
-        try:
-            outcome = case.run(engine, images.load(SCENE))
-        except VlmError as error:
-            outcome = error
-        after = one(engine, known(case.model))
-    found = {"kind": type(outcome).__name__, "right": after.text == expected, "said": str(after)}
-    if isinstance(outcome, VlmError):
-        found |= {"message": outcome.message, "hint": outcome.hint}
-    elif isinstance(outcome, Answer):
-        found |= {"rows": outcome.usage.picture_tokens, "text": outcome.text}
-    print("\n" + json.dumps(found))
+            expected = one(engine, known(model)).text
+    with opened(files, **(CASES[names[0]].fit or {})) as engine:
+        for name in names:
+            try:
+                outcome = CASES[name].run(engine, images.load(SCENE))
+            except VlmError as error:
+                outcome = error
+            after = one(engine, known(model))
+            found = {
+                "kind": type(outcome).__name__,
+                "right": getattr(after, "text", "") == expected,
+                "next": str(after),
+            }
+            if isinstance(outcome, VlmError):
+                found |= {"message": outcome.message, "hint": outcome.hint}
+            elif isinstance(outcome, Answer):
+                found |= {"rows": outcome.usage.picture_tokens}
+            print("\n" + json.dumps([name, found]), flush=True)
 
 
 @pytest.fixture(scope="module")
@@ -296,20 +311,38 @@ def pairs_folder(tmp_path_factory):
     return small(tmp_path_factory.mktemp("pairs"))
 
 
+@pytest.fixture(scope="module")
+def outcomes(pairs_folder):
+    """What came of every case: in one child for each model, in another one from a case on that ends it."""
+    code = f"import sys; sys.path.insert(0, {str(HERE.parent)!r}); from real.test_hazards import child; "
+    found = {}
+    for model in dict.fromkeys(case.model for case in CASES.values()):
+        todo = [name for name, case in CASES.items() if case.model == model]
+        todo.sort(key=lambda name: str(CASES[name].fit))
+        while todo:
+            same = [name for name in todo if CASES[name].fit == CASES[todo[0]].fit]
+            done = subprocess.run(
+                [sys.executable, "-c", code + "child(*sys.argv[1:])", str(pairs_folder), model, *same],
+                capture_output=True, text=True, timeout=300, check=False,
+            )  # fmt: skip
+            found |= dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
+            ended = next((name for name in same if name not in found), None)
+            if ended is not None:
+                found[ended] = {"gone": f"the process is gone ({done.returncode}): {done.stderr[-2000:]}"}
+            todo = [name for name in todo if name not in found]
+    return found
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_hazard(name, pairs_folder):
-    code = f"import sys; sys.path.insert(0, {str(HERE.parent)!r}); from real.test_hazards import child; child(*sys.argv[1:])"
-    done = subprocess.run(
-        [sys.executable, "-c", code, name, str(pairs_folder)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, f"the process is gone ({done.returncode}): {done.stderr[-2000:]}"
-    found, case = json.loads(done.stdout.splitlines()[-1]), CASES[name]
-    assert found["right"], f"the next question got {found['said']}"
+def test_hazard(name, outcomes):
+    found, case = outcomes[name], CASES[name]
+    assert "gone" not in found, found["gone"]
+    assert found["right"], f"the next question got {found['next']}"
     if case.says:
         assert found["kind"] == case.kind, found
         assert case.says in found["message"], found
         assert "\n" not in found["message"]
-        assert found["hint"] or case.kind == "NativeError" or "encoded" in case.says or "are not" in case.says, found
+        assert found["hint"] or case.kind == "NativeError", found
     else:
         assert found["kind"] == "Answer", found
         assert found["rows"] > 0, found
@@ -415,7 +448,16 @@ FILES = {
     "a model as its own projector": bytes_of("mmproj-x.gguf", lambda data: demo.FILES.model.read_bytes()),
 }
 
-OPEN = ()
+OPEN = (
+    "projector without patch_embd: SIGSEGV",
+    "projector without attn_q: SIGSEGV",
+    "projector without mm.2: throws",
+    "projector with a shape that is wrong: abort",
+    "projector with attention of a shape that is wrong: abort",
+    "projector with n_head 0: abort",
+    "qwen2vl's projector on a model without M-RoPE: accepted",
+    "a projector without M-RoPE on qwen2vl: accepted",
+)
 """Names in FILES that are not refused yet; the test fails when one of them is."""
 
 
@@ -488,7 +530,7 @@ def test_sequences_share_one_stream_so_that_a_part_may_be_copied(demo_engine):
 def test_a_projector_too_large_for_a_gpu_is_not_put_there():
     """It aborts or segfaults."""
     headers = gguf.read(demo.FILES.model), gguf.read(demo.FILES.projector)
-    for free, on_gpu in ((300 << 20, False), (8 << 30, True)):
+    for free, on_gpu in ((256 << 20, False), (8 << 30, True)):
         machine = Machine(2, 8 << 30, (Device("CUDA0", "a GPU", "gpu", free, 8 << 30),), 8 << 30)
         assert fit.fit(headers[0], machine, projector=headers[1]).projector_on_gpu == on_gpu
 
