@@ -58,7 +58,9 @@ def test_after_a_death_the_next_command_names_what_kills(state):
 
 def test_a_death_with_another_model_changes_nothing(state):
     (state / "running").mkdir(parents=True)
-    (state / "running" / "1.txt").write_text('{"model": "other.gguf", "pictures": ["a.png"]}\nFatal Python error: Bus\n')
+    (state / "running" / "1.txt").write_text(
+        '{"model": "other.gguf", "pictures": ["a.png"]}\nFatal Python error: Bus\n'
+    )
     code, out, err = ask(fault="segfault scene.png")
     assert code == -signal.SIGSEGV  # in process, as ever
     assert "vlm: the last command died inside llama.cpp (bus): a.png, with other.gguf" in err
@@ -109,7 +111,13 @@ def test_where_nothing_can_be_written_nothing_is_said(tmp_path, monkeypatch):
 
 
 def test_rubbish_is_removed(tmp_path):
-    for name, text in (("1", ""), ("2", "x"), ("3", "[]"), ("4", '{"model": 1}'), ("5", '{"pictures": 3, "model": ""}')):
+    for name, text in (
+        ("1", ""),
+        ("2", "x"),
+        ("3", "[]"),
+        ("4", '{"model": 1}'),
+        ("5", '{"pictures": 3, "model": ""}'),
+    ):
         (tmp_path / f"{name}.txt").write_text(text)
     assert marks.last_death(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

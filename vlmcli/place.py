@@ -8,6 +8,9 @@ from vlmcli.values import Fit, ModelFiles, Wanted
 
 
 def place(files: ModelFiles, wanted: Wanted) -> Fit:
-    """How the model is put here."""
+    """How the model is put here. Raises ModelError when it cannot fit, with what would."""
     machine = fit.this_machine(native.devices())
-    return fit.fit(gguf.read(files.model), machine, wanted.ctx, wanted.threads, wanted.gpu_layers)
+    model, projector = gguf.read(files.model), gguf.read(files.projector)
+    chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector)
+    fit.check_memory(model, projector, machine, chosen)
+    return chosen

@@ -89,6 +89,7 @@ class Request:
         stop: strings that end the answer, and are not part of it.
         end_loops: end an answer that only repeats itself, with finish reason "loop".
         stream: whether anybody reads its answer piece by piece; if not, there are no Deltas.
+        grammar: GBNF, whose rule `root` the whole answer follows (llama.cpp, grammars/README.md); empty for any answer.
     """
 
     messages: tuple[Message, ...]
@@ -97,6 +98,7 @@ class Request:
     stop: tuple[str, ...] = ()
     end_loops: bool = False
     stream: bool = True
+    grammar: str = ""
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -314,11 +316,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a model has to fit: `cores` are the physical cores this process may use."""
+    """What a model has to fit: `cores` are the physical cores this process may use; memory in bytes, 0 when unknown."""
 
     cores: int
     memory_free: int
     devices: tuple[Device, ...] = ()
+    memory_total: int = 0
 
 
 @dataclass(frozen=True)

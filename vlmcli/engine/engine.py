@@ -20,6 +20,7 @@ import numpy as np
 
 from vlmcli import gguf, pairing
 from vlmcli.engine import sampling
+from vlmcli.engine.grammar import Follower, Grammars, Pieces
 from vlmcli.engine.native import (
     AbortFlag,
     Bitmap,
@@ -92,6 +93,7 @@ class _Job:
     sampler: Sampler
     stream: TextStream
     load: float
+    grammar: Follower | None = None
     prefill: float = 0.0
     generate: float = 0.0
     answered: int = 0
@@ -298,6 +300,7 @@ class Engine:
         self._template = ChatTemplate(
             files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos, str(files.model)
         )
+        self._grammars = Grammars(self._pieces)
         self.projector = stack.enter_context(
             Projector(files.projector, self.model, fit.projector_on_gpu, fit.threads, report(1), self._flag)
         )
@@ -315,6 +318,10 @@ class Engine:
             raise Cancelled("the model's loading was cancelled")
         self._send(Progress(None, "load", 1.0))
         self._load_seconds = time.monotonic() - started
+
+    def _pieces(self) -> Pieces:
+        tokens = range(self.model.n_vocab)
+        return Pieces([self.model.piece(token) for token in tokens], filter(self.model.ends, tokens))
 
     def _bidirectional_rows(self) -> int:
         """The most rows one picture takes in a model that must decode it in one batch; 0 in others."""
@@ -387,6 +394,7 @@ class Engine:
         self._check(planned, request)
         if self._observer is not None:
             self._observer.planned(id, planned)
+        grammar = self._grammars.follower(request.grammar) if request.grammar else None
         sampler = sampling.make(self.model, request.sampling)
         load, self._load_seconds = self._load_seconds, 0.0
         self._jobs[id] = _Job(
@@ -396,6 +404,7 @@ class Engine:
             sampler,
             TextStream((*request.stop, *self.files.card.stop), opened(pieces, self.files.card.think[0])),
             load,
+            grammar,
             usage=Usage(planned.picture_rows, planned.rows),
         )
 
@@ -627,7 +636,7 @@ class Engine:
         id = job.ticket.id
         if self._observer is not None:
             self._observer.picking(id, job.answered, self._context.logits(index))
-        token = self._context.sample(job.sampler, index)
+        token = self._next(job, index)
         if self.model.ends(token):
             self._finish(job, "stop")
             return
@@ -638,7 +647,7 @@ class Engine:
         text = job.stream.feed(piece)
         if text and job.request.stream:
             self._send(Delta(id, text))
-        if job.stream.stopped:
+        if job.stream.stopped or (job.grammar is not None and job.grammar.ended):
             self._finish(job, "stop")
         elif job.answered >= job.request.max_tokens or job.ticket.full:
             self._finish(job, "length")
@@ -646,6 +655,22 @@ class Engine:
             self._finish(job, "loop")
         else:
             self._scheduler.picked(job.ticket, token)
+
+    def _next(self, job: _Job, index: int) -> int:
+        """The answer's next token. Where a grammar does not allow what comes first, one of those it allows.
+
+        llama.cpp's order (common/sampling.cpp): the mask of a whole vocabulary is made only where it is needed.
+        """
+        if job.grammar is None:
+            free: int = self._context.sample(job.sampler, index)
+            return free
+        token: int = self._context.pick(job.sampler, index)
+        if not job.grammar.allows(token):
+            token = self._context.pick(job.sampler, index, job.grammar.mask())
+        job.sampler.accept(token)
+        if not self.model.ends(token):
+            job.grammar.take(token)
+        return token
 
     def _finish(self, job: _Job, reason: FinishReason) -> None:
         text = job.stream.finish()

@@ -44,7 +44,11 @@ SIZES = {  # sizeof, from gcc on the headers of that release
     "mtmd_input_text": 24,
     "mtmd_input_part": 16,
     "mtmd_decoder_pos": 16,
+    "llama_token_data": 12,
+    "llama_token_data_array": 32,
 }
+
+MAX_CTX = 1 << 22  # cells
 
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
@@ -129,7 +133,7 @@ def _on_log(level: int, text: bytes | None, _: object) -> None:
 
 def _complaint() -> str:
     """What llama.cpp said last when it failed, in one line."""
-    said = [line.split(": ", 1)[-1].strip() for line in list(_complaints)]
+    said = [" ".join(line.split(": ", 1)[-1].split()) for line in list(_complaints)]
     _complaints.clear()
     return "; ".join(dict.fromkeys(said))[:300]
 
@@ -389,7 +393,7 @@ class Model(_Handle):
 
     def piece(self, token: int) -> bytes:
         """A token's bytes, perhaps not whole characters; empty for a special one."""
-        self._check(token)
+        self.check(token)
         size = 64
         while True:
             text = ctypes.create_string_buffer(size)
@@ -416,21 +420,22 @@ class Model(_Handle):
 
     def ends(self, token: int) -> bool:
         """Whether the token ends an answer."""
-        self._check(token)
+        self.check(token)
         return bool(L.llama_vocab_is_eog(self._vocab, token))
 
     def is_special(self, token: int) -> bool:
         """Whether the token is control, unknown or an end: nothing that may come out of a user's text."""
-        self._check(token)
+        self.check(token)
         attributes = L.llama_vocab_get_attr(self._vocab, token)
         return bool(attributes & (L.LLAMA_TOKEN_ATTR_CONTROL | L.LLAMA_TOKEN_ATTR_UNKNOWN)) or self.ends(token)
 
     def is_added(self, token: int) -> bool:
         """Whether the token was added to the vocabulary by hand; such are found in any text."""
-        self._check(token)
+        self.check(token)
         return bool(L.llama_vocab_get_attr(self._vocab, token) & L.LLAMA_TOKEN_ATTR_USER_DEFINED)
 
-    def _check(self, token: int) -> None:
+    def check(self, token: int) -> None:
+        """Raise NativeError unless the id is a token's."""
         if not 0 <= token < self.n_vocab:  # C throws here
             raise NativeError(f"{token} is no token of {self.path.name}")
 
@@ -655,11 +660,15 @@ class Projector(_Handle):
     def _bitmap(bitmap: Bitmap) -> Any:
         width, height = bitmap.size
         if min(width, height) < 1 or width * height > 100_000_000:  # libmtmd computes sizes in int
-            raise RequestError(f"a picture of {width}x{height} pixels is outside what can be encoded")
+            raise RequestError(
+                f"a picture of {width}x{height} pixels is outside what can be encoded", "try it at another size"
+            )
         data = None
         if bitmap.pixels is not None:
             if len(bitmap.pixels) != width * height * 3:  # C would read past the end
-                raise RequestError(f"{len(bitmap.pixels)} bytes are not {width}x{height} RGB pixels")
+                raise RequestError(
+                    f"{len(bitmap.pixels)} bytes are not {width}x{height} RGB pixels", "read the picture again"
+                )
             data = ctypes.cast(ctypes.c_char_p(bitmap.pixels), ctypes.POINTER(ctypes.c_uint8))
         pointer = M.mtmd_bitmap_init(width, height, data)
         M.mtmd_bitmap_set_id(pointer, bitmap.id.encode())
@@ -713,6 +722,8 @@ class Context(_Handle):
     """
 
     def __init__(self, model: Model, n_ctx: int, n_batch: int, n_seq: int, threads: int, flag: AbortFlag) -> None:
+        if not 0 < n_ctx <= MAX_CTX:  # C would try for minutes, and take all memory on the way
+            raise ModelError(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
         params = L.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
@@ -816,7 +827,29 @@ class Context(_Handle):
     def sample(self, sampler: Sampler, index: int) -> int:
         """Pick the token after row `index` of the last decode."""
         self._check_output(index)
+        if not sampler.picks:  # C aborts here
+            raise NativeError("no sampler picks a token")
         return int(L.llama_sampler_sample(sampler.pointer, self.pointer, index))  # also accepts it
+
+    def pick(self, sampler: Sampler, index: int, allowed: npt.NDArray[np.bool_] | None = None) -> int:
+        """Pick a token after row `index` of the last decode, of those `allowed`; the sampler has to `accept` one then.
+
+        bool [n_vocab], at least one true.
+        """
+        self._check_output(index)
+        logits = np.ctypeslib.as_array(L.llama_get_logits_ith(self.pointer, index), shape=(self._model.n_vocab,))
+        ids = np.arange(self._model.n_vocab) if allowed is None else np.flatnonzero(allowed)
+        if not ids.size or ids[-1] >= self._model.n_vocab:
+            raise NativeError("there is no token to pick from")
+        tokens = np.zeros(ids.size, _TOKEN)
+        tokens["id"], tokens["logit"] = ids, logits[ids]
+        array = L.llama_token_data_array()
+        array.data = tokens.ctypes.data_as(ctypes.POINTER(L.llama_token_data))
+        array.size, array.selected, array.sorted = ids.size, -1, False
+        L.llama_sampler_apply(sampler.pointer, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise NativeError("no sampler picked a token")
+        return int(array.data[array.selected].id)
 
     def _check_output(self, index: int) -> None:
         if index not in self._outputs:  # C aborts here
@@ -854,17 +887,27 @@ class Context(_Handle):
 # ---------------------------------------------------------------------------------------------- sampling
 
 
+_TOKEN = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
+
+
 class Sampler(_Handle):
     """A chain of llama.cpp's samplers. It only grows: `add_*` in order, a picking one (`greedy` or `dist`) last."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(L.llama_sampler_chain_init(L.llama_sampler_chain_default_params()), L.llama_sampler_free)
         self._model = model
+        self.picks = False
+        """Whether there is one that picks."""
 
     def _add(self, sampler: Any) -> None:
         if not sampler:
             raise NativeError("llama.cpp refused a sampler")
         L.llama_sampler_chain_add(self.pointer, sampler)  # the chain owns it now
+
+    def accept(self, token: int) -> None:
+        """A token that `Context.pick` gave is the answer's next; `Context.sample` does this itself."""
+        self._model.check(token)
+        L.llama_sampler_accept(self.pointer, token)
 
     def add_penalties(self, last: int, repeat: float) -> None:
         """Divide the logits of the last tokens picked by `repeat`."""
@@ -889,7 +932,9 @@ class Sampler(_Handle):
     def add_greedy(self) -> None:
         """Pick the likeliest."""
         self._add(L.llama_sampler_init_greedy())
+        self.picks = True
 
     def add_dist(self, seed: int | None) -> None:
         """Draw one; without a seed, a different one each time."""
         self._add(L.llama_sampler_init_dist(L.LLAMA_DEFAULT_SEED if seed is None else seed))
+        self.picks = True
