@@ -61,7 +61,7 @@ def test_a_death_with_another_model_changes_nothing(state):
     (state / "running" / "1.txt").write_text(
         '{"model": "other.gguf", "pictures": ["a.png"]}\nFatal Python error: Bus\n'
     )
-    code, out, err = ask(fault="segfault scene.png")
+    code, _, err = ask(fault="segfault scene.png")
     assert code == -signal.SIGSEGV  # in process, as ever
     assert "vlm: the last command died inside llama.cpp (bus): a.png, with other.gguf" in err
 

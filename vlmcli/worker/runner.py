@@ -86,7 +86,8 @@ class _Process:
     heard: float = field(default_factory=time.monotonic)
     stalled: bool = False
     retiring: bool = False
-    threads: list[threading.Thread] = field(default_factory=list)
+    listener: threading.Thread | None = None
+    gone: threading.Event = field(default_factory=threading.Event)
     memory_kills: int = field(default_factory=lambda: _memory_kills())
 
 
@@ -270,11 +271,10 @@ class Worker:
                 self._break(NativeError(f"no process for the engine can be started ({error})", "try --in-process"))
             return None
         process.outgoing.put(self._opening)
-        process.threads = [
-            threading.Thread(target=work, args=(process,), daemon=True) for work in (_write, _listen, self._watch)
-        ]
-        for thread in process.threads:
-            thread.start()
+        process.listener = threading.Thread(target=_listen, args=(process,), daemon=True)
+        process.listener.start()
+        for work in (_write, self._watch):
+            threading.Thread(target=work, args=(process,), daemon=True).start()
         with self._lock:
             self._process = process
             closing = self._closing.is_set()
@@ -377,8 +377,8 @@ class Worker:
             process.popen.wait(LEAVE_SECONDS)
         _end(process)
         code = process.popen.wait()
-        for thread in process.threads:
-            thread.join(LEAVE_SECONDS)  # its last words may be on their way
+        if process.listener is not None:
+            process.listener.join(LEAVE_SECONDS)  # its last words may be on their way
         with self._lock:
             self._process = None
             if self._closing.is_set() or self._broken is not None:
@@ -419,8 +419,7 @@ class Worker:
 
     def _watch(self, process: _Process) -> None:
         """End a process that is busy and gives no sign of life."""
-        while process.popen.poll() is None:
-            time.sleep(min(0.5, self._patience / 4))
+        while not process.gone.wait(min(0.5, self._patience / 4)):
             with self._lock:
                 busy = not process.loaded or any(asked.sent for asked in self._asked.values())
             if busy and time.monotonic() - process.heard > self._patience:
@@ -519,6 +518,7 @@ def _end(process: _Process) -> None:
     except subprocess.TimeoutExpired:
         process.popen.kill()
         process.popen.wait()
+    process.gone.set()
     if process.shared is not None:
         process.shared.close()
 

@@ -187,6 +187,7 @@ class Shared:
             with tempfile.TemporaryFile() as file:
                 self.fd = os.dup(file.fileno())
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # nobody may write to a number that is another file's by now
         self._end = 0
         self._in_use = 0
 
@@ -201,7 +202,8 @@ class Shared:
             offset, self._end = self._end, self._end + len(data)
             self._in_use += 1
         try:
-            _write_all(self.fd, data, offset)
+            with self._writing:
+                _write_all(self.fd, data, offset)
         except OSError:
             self.taken()
             raise
@@ -213,14 +215,15 @@ class Shared:
             self._in_use -= 1
             if not self._in_use:
                 self._end = 0
-                with suppress(OSError):
+                with self._writing, suppress(OSError):
                     os.ftruncate(self.fd, 0)
 
     def close(self) -> None:
         """Free it; the other end's copy of the descriptor may live on."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with self._writing:
+            fd, self.fd = self.fd, -1
+            if fd >= 0:
+                os.close(fd)
 
 
 def _write_all(fd: int, data: bytes, offset: int) -> None:
