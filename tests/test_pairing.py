@@ -272,6 +272,9 @@ WORDS = [
     ("lfm2vl", key("lfm2.rope.dimension_count", 7), "dimension_count is 7"),
     ("lfm2vl", key("lfm2.rope.dimension_count", 32), "dimension_count is 32, where a head has 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_count", 8), "dimension_count is 8, not 16"),
+    ("llava", also("llama.nextn_predict_layers", mutants.Value(4, 7)), "nextn_predict_layers is more"),
+    ("llava", also("llama.expert_count", mutants.Value(4, 8)), "8 experts, 0 of them used"),
+    ("llava", also("llama.expert_used_count", mutants.Value(4, 8)), "0 experts, 8 of them used"),
     ("internvl", key("qwen2.attention.head_count_kv", 2 + (1 << 30)), "head_count_kv is not 0 to"),
     ("internvl", key("qwen2.rope.dimension_count", 8), "dimension_count is 8, not 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_sections", [0, 0, 0, 0]), "dimension_sections are"),
@@ -339,6 +342,28 @@ def test_a_byte_may_not_be_missing_from_sentencepieces_vocabulary(spoilt, lost, 
         check(files["words"], files["eyes"])
         return
     with pytest.raises(ModelError, match=says):
+        check(files["words"], files["eyes"])
+
+
+@pytest.mark.parametrize(
+    ("counts", "right"),
+    [
+        ((8, 2, 0, 0), True), ((128, 8, 1, 0), True), ((256, 8, 8, 4), True), ((1025, 1, 0, 0), False),
+        ((8, 9, 0, 0), False), ((8, 2, 3, 1), False), ((8, 2, 2, 2), False), ((8, 2, 2, 0), False), ((0, 0, 2, 1), False),
+    ],
+)  # fmt: skip
+def test_a_mixture_of_experts_has_counts_that_go_together(spoilt, counts, right):
+    ends = ("expert_count", "expert_used_count", "expert_group_count", "expert_group_used_count")
+
+    def change(file):
+        for end, count in zip(ends, counts, strict=True):
+            also("llama." + end, mutants.Value(4, count))(file)
+
+    files = spoilt("llava", "words", change)
+    if right:
+        check(files["words"], files["eyes"])
+        return
+    with pytest.raises(ModelError, match="experts"):
         check(files["words"], files["eyes"])
 
 

@@ -19,6 +19,7 @@ from vlmcli.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
 MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
+MAX_EXPERTS = 1024  # llama-hparams.h, LLAMA_MAX_EXPERTS
 MAX_WIDTH = 1 << 16  # of a row inside an encoder; the widest has some thousands
 MAX_SIDE = 1 << 14  # pixels of a picture's side, before it is cut into tiles
 MAX_TILES = 1024
@@ -350,9 +351,11 @@ def check_model(header: Header) -> None:
     if header.number("attention.sliding_window") > MAX_WINDOW:
         raise _bad(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
     _check_rotation(header)
+    _check_experts(header)
     layers = header.number("block_count")
-    if not 0 <= header.number("n_deepstack_layers") <= layers:
-        raise _bad(header, f"{arch}.n_deepstack_layers is more than its {layers} layers")
+    for end in ("n_deepstack_layers", "nextn_predict_layers"):
+        if not 0 <= header.number(end) <= layers:
+            raise _bad(header, f"{arch}.{end} is more than its {layers} layers")
     _check_vocabulary(header)
     for tensor in header.tensors:
         _check_word_type(header, tensor)
@@ -398,6 +401,15 @@ def _check_rotation(header: Header) -> None:
     whole = isinstance(sections, list) and all(isinstance(one, int) and one >= 0 for one in sections)
     if not whole or sum(sections[:3]) == 0 or sum(sections) * 2 > width:
         raise _bad(header, f"{arch}.rope.dimension_sections are {sections}")
+
+
+def _check_experts(header: Header) -> None:
+    """The counts of a mixture of experts, as llama-model.cpp asserts them."""
+    experts, used = header.number("expert_count"), header.number("expert_used_count")
+    groups, groups_used = header.number("expert_group_count"), header.number("expert_group_used_count")
+    right = 0 < used <= experts <= MAX_EXPERTS if experts else used == 0 and groups == 0
+    if not right or (groups > 1 and (experts % groups or not 0 < groups_used < groups)):
+        raise _bad(header, f"it has {experts} experts, {used} of them used, in {groups} groups, {groups_used} used")
 
 
 _MATRIX = re.compile(
