@@ -65,7 +65,7 @@ def projector_type(header: Header) -> str:
 
 
 def _bad(header: Header, what: str) -> ModelError:
-    return ModelError(f"{header.path}: {what}, so llama.cpp cannot load it", "download it again, or get another copy")
+    return ModelError(f"{header.path}: {what}, so it cannot be used", "download it again, or get another copy")
 
 
 def _uncomputable(header: Header, tensor: Tensor) -> ModelError:
