@@ -218,6 +218,8 @@ EYES = [
     ("llava", key(V + "attention.head_count", 3), "3 heads cannot share"),
     ("qwen3vl", key(V + "attention.head_count", 32), "32 heads cannot share"),
     ("llava", also(V + "attention.head_dim", mutants.Value(4, 7)), "head_dim is not 16"),
+    ("internvl", also(V + "attention.head_count_kv", mutants.Value(4, 2)), "head_count_kv is not 4"),
+    ("internvl", also(V + "preproc_min_tiles", mutants.Value(4, 7)), "cut into 7 to 0 tiles"),
     ("llava", also("clip.minicpmv_version", mutants.Value(4, 3)), "minicpmv_version is of type u32, not i32"),
     ("llava", key(V + "patch_size", 7), "patch_embd.weight is 14x14x3x64, not 7x7x3x64"),
     ("llava", key(V + "patch_size", 0), "patch_size is 0"),
@@ -375,6 +377,16 @@ def test_a_vocabulary_without_bytes_is_left_to_llama_cpp(spoilt):
 
     files = spoilt("llava", "words", change)
     check(files["words"], files["eyes"])
+
+
+def test_a_strangers_names_do_not_reach_the_terminal(spoilt):
+    def change(file):
+        file.weight("v.blk.1.ffn_up.bias").name = b"v.blk.1.ffn\x1b[31m.bias"
+
+    files = spoilt("llava", "eyes", change)
+    with pytest.raises(ModelError) as caught:
+        check(files["words"], files["eyes"])
+    assert "ffn?[31m.bias" in caught.value.message
 
 
 def exchanged(file):

@@ -65,6 +65,7 @@ def projector_type(header: Header) -> str:
 
 
 def _bad(header: Header, what: str) -> ModelError:
+    what = gguf.shown(what)
     return ModelError(f"{header.path}: {what}, so it cannot be used", "download it again, or get another copy")
 
 
@@ -150,9 +151,12 @@ def _check_picture(header: Header) -> None:
     for key in ("vision.preproc_image_size", "vision.n_wa_pattern", "vision.window_size"):
         if f"clip.{key}" in header.metadata:
             _within(header, key, 1 if key.endswith("image_size") else 0, MAX_SIDE)
-    least = header.metadata.get("clip.vision.preproc_min_tiles", 1)
-    most = header.metadata.get("clip.vision.preproc_max_tiles", 12)  # the default of the one family that has them
-    if not 0 <= least <= most <= MAX_TILES:
+    least, most = (header.metadata.get(f"clip.vision.preproc_{end}_tiles") for end in ("min", "max"))
+    if least is None:
+        least, most = 1, 1 if most is None else most
+    elif most is None:
+        most = 0
+    if not 1 <= least <= most <= MAX_TILES:
         raise _bad(header, f"a picture would be cut into {least} to {most} tiles")
 
 
@@ -180,8 +184,9 @@ class _Encoder:
         heads = _within(header, "vision.attention.head_count", 1, width)
         if width % heads or (family.turns and width // heads % 4):
             raise _bad(header, f"{heads} heads cannot share a width of {width}")
-        if header.metadata.get("clip.vision.attention.head_dim", 0) not in (0, width // heads):
-            raise _bad(header, f"clip.vision.attention.head_dim is not {width // heads}, a head's share of the width")
+        for end, right in (("head_dim", (0, width // heads)), ("head_count_kv", (heads,))):
+            if header.metadata.get(f"clip.vision.attention.{end}", right[0]) not in right:
+                raise _bad(header, f"clip.vision.attention.{end} is not {right[-1]}")
         merge = self._merge()
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
@@ -449,6 +454,7 @@ def check_pair(model: Header, projector: Header) -> None:
 
 
 def _apart(model: Header, projector: Header, why: str) -> ModelError:
+    why = gguf.shown(why)
     return ModelError(f"{projector.path}: not the projector of {model.path} ({why})", OWN_PROJECTOR)
 
 
