@@ -220,6 +220,7 @@ EYES = [
     ("llava", also(V + "attention.head_dim", mutants.Value(4, 7)), "head_dim is not 16"),
     ("internvl", also(V + "attention.head_count_kv", mutants.Value(4, 2)), "head_count_kv is not 4"),
     ("internvl", also(V + "preproc_min_tiles", mutants.Value(4, 7)), "cut into 7 to 0 tiles"),
+    ("pixtral", also(V + "spatial_merge_size", mutants.Value(4, 2)), "spatial_merge_size of 2 do not go together"),
     ("llava", also("clip.minicpmv_version", mutants.Value(4, 3)), "minicpmv_version is of type u32, not i32"),
     ("llava", key(V + "patch_size", 7), "patch_embd.weight is 14x14x3x64, not 7x7x3x64"),
     ("llava", key(V + "patch_size", 0), "patch_size is 0"),

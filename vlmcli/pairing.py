@@ -188,6 +188,10 @@ class _Encoder:
             if header.metadata.get(f"clip.vision.attention.{end}", right[0]) not in right:
                 raise _bad(header, f"clip.vision.attention.{end} is not {right[-1]}")
         merge = self._merge()
+        if self._kind == "pixtral" and (merge > 1) != ("mm.patch_merger.weight" in self._tensors):
+            raise _bad(
+                header, f"mm.patch_merger.weight and a clip.vision.spatial_merge_size of {merge} do not go together"
+            )
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
         self._all({"v.patch_embd.weight": PATCH, "v.patch_embd.bias?": ("width",), **family.more})
