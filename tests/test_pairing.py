@@ -218,6 +218,9 @@ EYES = [
     ("llava", key(V + "attention.head_count", 3), "3 heads cannot share"),
     ("qwen3vl", key(V + "attention.head_count", 32), "32 heads cannot share"),
     ("llava", also(V + "attention.head_dim", mutants.Value(4, 7)), "head_dim is not 16"),
+    ("internvl", also(V + "attention.head_count_kv", mutants.Value(4, 2)), "head_count_kv is not 4"),
+    ("internvl", also(V + "preproc_min_tiles", mutants.Value(4, 7)), "cut into 7 to 0 tiles"),
+    ("pixtral", also(V + "spatial_merge_size", mutants.Value(4, 2)), "spatial_merge_size of 2 do not go together"),
     ("llava", also("clip.minicpmv_version", mutants.Value(4, 3)), "minicpmv_version is of type u32, not i32"),
     ("llava", key(V + "patch_size", 7), "patch_embd.weight is 14x14x3x64, not 7x7x3x64"),
     ("llava", key(V + "patch_size", 0), "patch_size is 0"),
@@ -272,6 +275,9 @@ WORDS = [
     ("lfm2vl", key("lfm2.rope.dimension_count", 7), "dimension_count is 7"),
     ("lfm2vl", key("lfm2.rope.dimension_count", 32), "dimension_count is 32, where a head has 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_count", 8), "dimension_count is 8, not 16"),
+    ("llava", also("llama.nextn_predict_layers", mutants.Value(4, 7)), "nextn_predict_layers is more"),
+    ("llava", also("llama.expert_count", mutants.Value(4, 8)), "8 experts, 0 of them used"),
+    ("llava", also("llama.expert_used_count", mutants.Value(4, 8)), "0 experts, 8 of them used"),
     ("internvl", key("qwen2.attention.head_count_kv", 2 + (1 << 30)), "head_count_kv is not 0 to"),
     ("internvl", key("qwen2.rope.dimension_count", 8), "dimension_count is 8, not 16"),
     ("qwen3vl", key("qwen3vl.rope.dimension_sections", [0, 0, 0, 0]), "dimension_sections are"),
@@ -324,6 +330,29 @@ def test_a_byte_may_not_be_missing_from_sentencepieces_vocabulary(spoilt, lost, 
         check(files["words"], files["eyes"])
 
 
+@pytest.mark.parametrize(
+    ("counts", "right"),
+    [
+        ((8, 2, 0, 0), True), ((128, 8, 1, 0), True), ((256, 8, 8, 4), True), ((1025, 1, 0, 0), False),
+        ((8, 9, 0, 0), False), ((8, 2, 3, 1), False), ((8, 2, 2, 2), False), ((8, 2, 2, 0), False),
+        ((0, 0, 2, 1), False),
+    ],
+)  # fmt: skip
+def test_a_mixture_of_experts_has_counts_that_go_together(spoilt, counts, right):
+    ends = ("expert_count", "expert_used_count", "expert_group_count", "expert_group_used_count")
+
+    def change(file):
+        for end, count in zip(ends, counts, strict=True):
+            also("llama." + end, mutants.Value(4, count))(file)
+
+    files = spoilt("llava", "words", change)
+    if right:
+        check(files["words"], files["eyes"])
+        return
+    with pytest.raises(ModelError, match="experts"):
+        check(files["words"], files["eyes"])
+
+
 def test_a_vocabulary_without_bytes_is_left_to_llama_cpp(spoilt):
     def change(file):
         tokens = file.key("tokenizer.ggml.tokens").value
@@ -331,6 +360,16 @@ def test_a_vocabulary_without_bytes_is_left_to_llama_cpp(spoilt):
 
     files = spoilt("llava", "words", change)
     check(files["words"], files["eyes"])
+
+
+def test_a_strangers_names_do_not_reach_the_terminal(spoilt):
+    def change(file):
+        file.weight("v.blk.1.ffn_up.bias").name = b"v.blk.1.ffn\x1b[31m.bias"
+
+    files = spoilt("llava", "eyes", change)
+    with pytest.raises(ModelError) as caught:
+        check(files["words"], files["eyes"])
+    assert "ffn?[31m.bias" in caught.value.message
 
 
 def exchanged(file):

@@ -289,7 +289,7 @@ def _tensor(reader: _Reader) -> Tensor:
     kind, offset = reader.scalar("I"), reader.scalar("Q")
     if kind not in _BLOCKS:
         raise ModelError(
-            f"{reader.path}: tensor {name} is of type {kind}, which llama.cpp does not know",
+            f"{reader.path}: tensor {shown(name)} is of type {kind}, which llama.cpp does not know",
             "get another quantisation of the model",
         )
     elements, size = _BLOCKS[kind]
@@ -300,13 +300,18 @@ def _tensor(reader: _Reader) -> Tensor:
     return Tensor(name, shape, kind, offset)
 
 
+def shown(text: str) -> str:
+    """A stranger's text for a message: no control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def check_whole(header: Header) -> None:
     """Raise ModelError unless every tensor lies inside the file: llama.cpp loads a cut projector without a word."""
     for tensor in header.tensors:
         missing = header.data + tensor.offset + tensor.size - header.file_size
         if missing > 0:
             raise ModelError(
-                f"{header.path}: cut off: {missing} bytes or more are missing (tensor {tensor.name})", AGAIN
+                f"{header.path}: cut off: {missing} bytes or more are missing (tensor {shown(tensor.name)})", AGAIN
             )
 
 

@@ -19,6 +19,7 @@ from vlmcli.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
 MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
+MAX_EXPERTS = 1024  # llama-hparams.h, LLAMA_MAX_EXPERTS
 MAX_WIDTH = 1 << 16  # of a row inside an encoder; the widest has some thousands
 MAX_SIDE = 1 << 14  # pixels of a picture's side, before it is cut into tiles
 MAX_TILES = 1024
@@ -64,7 +65,8 @@ def projector_type(header: Header) -> str:
 
 
 def _bad(header: Header, what: str) -> ModelError:
-    return ModelError(f"{header.path}: {what}, so llama.cpp cannot load it", "download it again, or get another copy")
+    what = gguf.shown(what)
+    return ModelError(f"{header.path}: {what}, so it cannot be used", "download it again, or get another copy")
 
 
 def _uncomputable(header: Header, tensor: Tensor) -> ModelError:
@@ -149,9 +151,12 @@ def _check_picture(header: Header) -> None:
     for key in ("vision.preproc_image_size", "vision.n_wa_pattern", "vision.window_size"):
         if f"clip.{key}" in header.metadata:
             _within(header, key, 1 if key.endswith("image_size") else 0, MAX_SIDE)
-    least = header.metadata.get("clip.vision.preproc_min_tiles", 1)
-    most = header.metadata.get("clip.vision.preproc_max_tiles", 12)  # the default of the one family that has them
-    if not 0 <= least <= most <= MAX_TILES:
+    least, most = (header.metadata.get(f"clip.vision.preproc_{end}_tiles") for end in ("min", "max"))
+    if least is None:
+        least, most = 1, 1 if most is None else most
+    elif most is None:
+        most = 0
+    if not 1 <= least <= most <= MAX_TILES:
         raise _bad(header, f"a picture would be cut into {least} to {most} tiles")
 
 
@@ -179,9 +184,14 @@ class _Encoder:
         heads = _within(header, "vision.attention.head_count", 1, width)
         if width % heads or (family.turns and width // heads % 4):
             raise _bad(header, f"{heads} heads cannot share a width of {width}")
-        if header.metadata.get("clip.vision.attention.head_dim", 0) not in (0, width // heads):
-            raise _bad(header, f"clip.vision.attention.head_dim is not {width // heads}, a head's share of the width")
+        for end, right in (("head_dim", (0, width // heads)), ("head_count_kv", (heads,))):
+            if header.metadata.get(f"clip.vision.attention.{end}", right[0]) not in right:
+                raise _bad(header, f"clip.vision.attention.{end} is not {right[-1]}")
         merge = self._merge()
+        if self._kind == "pixtral" and (merge > 1) != ("mm.patch_merger.weight" in self._tensors):
+            raise _bad(
+                header, f"mm.patch_merger.weight and a clip.vision.spatial_merge_size of {merge} do not go together"
+            )
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
         self._all({"v.patch_embd.weight": PATCH, "v.patch_embd.bias?": ("width",), **family.more})
@@ -350,9 +360,11 @@ def check_model(header: Header) -> None:
     if header.number("attention.sliding_window") > MAX_WINDOW:
         raise _bad(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
     _check_rotation(header)
+    _check_experts(header)
     layers = header.number("block_count")
-    if not 0 <= header.number("n_deepstack_layers") <= layers:
-        raise _bad(header, f"{arch}.n_deepstack_layers is more than its {layers} layers")
+    for end in ("n_deepstack_layers", "nextn_predict_layers"):
+        if not 0 <= header.number(end) <= layers:
+            raise _bad(header, f"{arch}.{end} is more than its {layers} layers")
     _check_vocabulary(header)
     for tensor in header.tensors:
         _check_word_type(header, tensor)
@@ -397,6 +409,15 @@ def _check_rotation(header: Header) -> None:
         raise _bad(header, f"{arch}.rope.dimension_sections are {sections}")
 
 
+def _check_experts(header: Header) -> None:
+    """The counts of a mixture of experts, as llama-model.cpp asserts them."""
+    experts, used = header.number("expert_count"), header.number("expert_used_count")
+    groups, groups_used = header.number("expert_group_count"), header.number("expert_group_used_count")
+    right = 0 < used <= experts <= MAX_EXPERTS if experts else used == 0 and groups == 0
+    if not right or (groups > 1 and (experts % groups or not 0 < groups_used < groups)):
+        raise _bad(header, f"it has {experts} experts, {used} of them used, in {groups} groups, {groups_used} used")
+
+
 _MATRIX = re.compile(
     r"(token_embd|output|blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)|shortconv\.(in|out)_proj))\.weight"
 )
@@ -434,6 +455,7 @@ def check_pair(model: Header, projector: Header) -> None:
 
 
 def _apart(model: Header, projector: Header, why: str) -> ModelError:
+    why = gguf.shown(why)
     return ModelError(f"{projector.path}: not the projector of {model.path} ({why})", OWN_PROJECTOR)
 
 
