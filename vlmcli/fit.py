@@ -85,7 +85,7 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
       needs more for a larger one.
     - 32 MiB for the process.
 
-    Measured against what llama.cpp's log says on seven small pairs and one of 508 MB: the cache is right to the byte,
+    Measured against what llama.cpp's log says on six pairs, one of them of 508 MB: the cache is right to the byte,
     computing within 8 % for the language model and 10 % for the encoder. Against a process's growth on Linux: 678 MiB
     for 681 (that pair, 8192 cells), 1574 for 1524 (65,536 cells), 297 for 215 (the demo, 65,536 cells: most of the
     mask is never touched when the context is not filled). Rows of pictures that an engine remembers are not counted.
