@@ -83,13 +83,12 @@ def test_to_be_ended_is_no_death(state, number):
         time.sleep(0.02)
     time.sleep(1.0)
     process.send_signal(number)
-    if number == signal.SIGINT:  # llama.cpp hangs, and is waited for
-        time.sleep(0.5)
-        process.kill()
-        process.communicate(timeout=20)
-        return
+    if number == signal.SIGINT:  # asks llama.cpp to end, which here it does not; the second does not ask
+        time.sleep(1.0)
+        assert process.poll() is None
+        process.send_signal(number)
     process.communicate(timeout=20)
-    assert process.returncode == -number
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
     assert len(ask()[2]) == NOTICE
 
 
