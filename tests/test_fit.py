@@ -264,3 +264,9 @@ def test_a_context_that_cannot_be_is_refused_before_it_is_tried(record):
 def test_what_the_demo_takes_is_little():
     model, projector = gguf.read(demo.FILES.model), gguf.read(demo.FILES.projector)
     assert fit.needs(model, projector, Fit(n_ctx=4096)).total < 100 << 20
+
+
+def test_a_model_whose_embeddings_have_no_dimensions_is_somebody_elses_to_refuse():
+    header = big()
+    odd = replace(header, tensors=(Tensor("token_embd.weight", (), 1, 0), *header.tensors[1:]))
+    assert fit.needs(odd, eyes(), Fit()).compute < fit.needs(header, eyes(), Fit()).compute

@@ -11,6 +11,7 @@ import pytest
 
 from vlmcli import demo, marks
 
+VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = Path(__file__).parent.parent / "docs" / "images" / "scene.png"
 SAYS = "A red circle and a blue square.\n"
 NOTICE = 1  # lines on stderr: the demo's
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
 def vlm(*words, fault="", **more):
-    command = [sys.executable, "-m", "vlmcli", *map(str, words)]
+    command = [VLM, *map(str, words)]
     env = os.environ | {"VLM_FAULT": fault}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **more)
 

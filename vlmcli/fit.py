@@ -93,7 +93,8 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
     rows, cells = fit.n_batch, max(256, -(-fit.n_ctx // 256) * 256)
     width, hidden = model.number("embedding_length"), model.number("feed_forward_length")
     masks = 2 if model.number("attention.sliding_window") else 1
-    vocabulary = max((tensor.shape[-1] for tensor in model.tensors if tensor.name == "token_embd.weight"), default=0)
+    embeddings = (tensor.shape for tensor in model.tensors if tensor.name == "token_embd.weight")
+    vocabulary = max((shape[-1] for shape in embeddings if shape), default=0)
     cache = cells * cell_bytes(model)
     words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + fit.n_parallel * vocabulary * 4
     eyes = _encoder_compute(projector)

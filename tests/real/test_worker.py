@@ -25,6 +25,7 @@ from vlmcli.worker.runner import Worker
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 FIT = Fit(n_ctx=4096, threads=2)
+VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = "A red circle and a blue square."
 
 
@@ -314,7 +315,7 @@ def _until_ended(runner, id):
 
 def vlm(*words, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "vlmcli", *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [VLM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | options.pop("env", {}), **options,
     )  # fmt: skip
 

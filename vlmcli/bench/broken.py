@@ -57,6 +57,11 @@ class Outcome:
         return f"{self.resident >> 20} MiB in memory" if self.resident > memory else ""
 
     @property
+    def reason(self) -> str:
+        """Why llama.cpp gave up, as the error says it."""
+        return self.said.partition("each time (")[2].partition("\n")[0].removesuffix(")")
+
+    @property
     def kind(self) -> str:
         """Answered, refused before llama.cpp saw it, by llama.cpp, in the middle of a request, or contained."""
         if self.code == 0:
@@ -165,7 +170,7 @@ def main() -> int:
             if wrong := one.wrong(options.seconds, options.memory << 20):
                 bad.append(f"mutant {one.number} ({one.name}: {one.how}): {wrong}: {one.said[-300:]!r}")
             elif one.kind == "llama.cpp gave up":
-                died[f"{one.said.rpartition('(')[2].partition(')')[0]} ({one.number}, {one.name}: {one.how})"] += 1
+                died[f"{one.reason} ({one.number}: {one.how})"] += 1
             if sum(counts.values()) % 1000 == 0:
                 sys.stderr.write(f"{sum(counts.values())} mutants, {time.monotonic() - start:.0f} s\n")
 

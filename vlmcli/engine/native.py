@@ -16,6 +16,7 @@ import importlib.machinery
 import importlib.util
 import logging
 import os
+import re
 import sys
 import types
 from collections import deque
@@ -205,7 +206,11 @@ def on_abort(handler: Callable[[str], object]) -> None:
     The process is lost then: a handler that returns is followed by abort().
     """
     global _abort_callback
-    _abort_callback = _AbortCallback(lambda text: handler((text or b"").decode("utf-8", "replace")) and None)
+
+    def failed(text: bytes | None) -> None:
+        handler(re.sub(r"^\S*[/\\]", "", (text or b"").decode("utf-8", "replace")))  # without where it was compiled
+
+    _abort_callback = _AbortCallback(failed)
     _bind("ggml_set_abort_callback", ctypes.c_void_p, _AbortCallback)(_abort_callback)
 
 
@@ -652,7 +657,8 @@ class Projector(_Handle):
         if status:
             chunks.close()
             raise RequestError(
-                f"the model cannot take this picture ({_complaint() or status})", "try it at another size"
+                f"{self.path.name}: the model cannot take this picture ({_complaint() or status})",
+                "try it at another size",
             )
         return chunks
 
