@@ -231,6 +231,26 @@ def test_a_picture_that_cannot_be_read_fails_alone(scene):
         assert worker.restarts == 0
 
 
+def test_a_process_whose_reader_fails_ends_at_once(scene):
+    """Its other threads may wait for what nobody reads any more: an orderly end would wait for them."""
+    reading, go = threading.Event(), threading.Event()
+
+    def load():
+        reading.set()
+        go.wait(20)
+        return scene.pixels()
+
+    with Worker(demo.FILES, fit=FIT) as worker:
+        id = worker.submit(ask("what is this?", Picture(scene.identity, scene.size, "scene.png", load)))
+        assert reading.wait(20)
+        worker._process.outgoing.put(wire.Pixels(999))
+        assert until(lambda: worker.restarts == 1)
+        go.set()
+        done = next(event for event in worker.events() if isinstance(event, Done | Failed))
+    assert isinstance(done, Done), done
+    assert (done.id, done.answer.text.strip()) == (id, SCENE)
+
+
 def test_an_answer_that_is_cut_in_its_middle_streams_on(small):
     """The process is killed while an answer streams: it is asked again, and its beginning is not shown twice."""
     files, request = small_files(small, "llava"), ask("what is this?", noise(1), tokens=300)
