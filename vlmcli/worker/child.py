@@ -206,9 +206,4 @@ def resident() -> int:
                 return int(line.split()[1]) << 10
     except (OSError, ValueError):
         pass
-    with suppress(ImportError):
-        import resource
-
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the most it ever was, files and all
-        return most if sys.platform == "darwin" else most << 10
-    return 0
+    return 0  # what getrusage says elsewhere counts the weights' file, page by page as it is first used
