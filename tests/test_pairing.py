@@ -11,7 +11,7 @@ from vlmcli import demo, gguf, pairing, store
 from vlmcli.bench import mutants, pairs
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError
-from vlmcli.values import ModelFiles
+from vlmcli.values import Answer, Fit, Message, ModelFiles, Picture, Request
 
 SCENE = str(Path(__file__).parent.parent / "docs" / "images" / "scene.png")
 
@@ -128,18 +128,32 @@ def test_the_two_exchanged_are_told_apart():
     ("name", "token"),
     [
         ("qwen2vl", "<|vision_start|>"), ("qwen3vl", "<|vision_end|>"), ("gemma3", "<start_of_image>"),
-        ("smolvlm", "<global-img>"), ("pixtral", "[IMG_END]"), ("internvl", "</img>"), ("lfm2vl", "<|image_start|>"),
+        ("smolvlm", "<fake_token_around_image>"), ("pixtral", "[IMG_END]"), ("internvl", "</img>"),
+        ("lfm2vl", "<|image_start|>"),
     ],
 )  # fmt: skip
 def test_a_vocabulary_without_the_familys_tokens_is_another_models(spoilt, name, token):
-    def rename(file):
-        tokens = file.key("tokenizer.ggml.tokens").value
-        tokens[tokens.index(token.encode())] = token.encode()[:-1] + b"~"
-
-    files = spoilt(name, "words", rename)
+    files = spoilt(name, "words", lambda file: without(file, token.encode()))
     with pytest.raises(ModelError) as caught:
         check(files["words"], files["eyes"])
     assert f"has no {token}" in caught.value.message
+
+
+def test_a_vocabulary_without_a_token_for_the_overview_gets_its_letters(spoilt):
+    """SmolVLM-Instruct and Idefics3-8B are such; libmtmd gives a token of -1 there."""
+    files = spoilt("smolvlm", "words", lambda file: without(file, b"<global-img>"))
+    check(files["words"], files["eyes"])
+    with Engine(ModelFiles("first", files["words"], files["eyes"]), Fit(n_ctx=2048, threads=1)) as engine:
+        engine.ready()
+        picture = Picture("a" * 64, (80, 60), "a.png", lambda: bytes(80 * 60 * 3))
+        (answer,) = engine.run([Request((Message("user", (picture, "what?")),), max_tokens=3)])
+        assert isinstance(answer, Answer), answer
+        assert b"".join(map(engine.model.piece, engine.projector.whole([-1]))) == b"<global-img>"
+
+
+def without(file, token):
+    tokens = file.key("tokenizer.ggml.tokens").value
+    tokens[tokens.index(token)] = token[:-1] + b"~"
 
 
 def test_an_unknown_family_or_architecture_is_left_to_llama_cpp(spoilt):

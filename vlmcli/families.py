@@ -75,7 +75,7 @@ FAMILIES: Mapping[str, Family] = {
         ("projector.scale_factor", 4), added=True,
     ),
     "idefics3": Family(
-        _LLAMAS, ("<fake_token_around_image>", "<global-img>"), {"mm.model.fc.weight": ("merged", "out")},
+        _LLAMAS, ("<fake_token_around_image>",), {"mm.model.fc.weight": ("merged", "out")},
         ("projector.scale_factor", 1), added=True,
     ),
     "pixtral": Family(

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
 from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Picture, Request, Sampling, run
-from vlmcli.worker import wire
+from vlmcli.worker import runner, wire
 from vlmcli.worker.runner import Worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -231,6 +232,76 @@ def test_a_picture_that_cannot_be_read_fails_alone(scene):
         assert "there is no such file" in found[1].message
         assert found[2].message.startswith("odd.png: ")
         assert worker.restarts == 0
+
+
+def blocked(scene):
+    """The scene, whose pixels are not read before the second event is set; the first says that somebody wants them."""
+    wanted, go = threading.Event(), threading.Event()
+
+    def load():
+        wanted.set()
+        go.wait(20)
+        return scene.pixels()
+
+    return Picture(scene.identity, scene.size, "scene.png", load), wanted, go
+
+
+def last_of(worker):
+    return next(event for event in worker.events() if isinstance(event, Done | Failed))
+
+
+def test_a_process_whose_reader_fails_ends_at_once(scene):
+    """Its other threads may wait for what nobody reads any more: an orderly end would wait for them."""
+    picture, wanted, go = blocked(scene)
+    with Worker(demo.FILES, fit=FIT) as worker:
+        worker.submit(ask("what is this?", picture))
+        assert wanted.wait(20)
+        worker._process.outgoing.put(wire.Pixels(999))
+        assert until(lambda: worker.restarts == 1)
+        go.set()
+        done = last_of(worker)
+    assert isinstance(done, Done), done
+    assert done.answer.text.strip() == SCENE
+
+
+def test_what_a_grown_process_had_is_asked_again_should_it_go_too_early(scene):
+    picture, wanted, go = blocked(scene)
+    with Worker(demo.FILES, fit=FIT) as worker:
+        worker.submit(ask("what is this?", picture))
+        assert wanted.wait(20)
+        worker._process.retiring = True
+        worker._process.outgoing.put(None)  # it ends with exit code 0
+        assert until(lambda: worker.restarts == 1)
+        go.set()
+        done = last_of(worker)
+    assert isinstance(done, Done), done
+
+
+def test_a_command_that_was_stopped_is_no_process_that_hangs(monkeypatch):
+    """Ctrl-Z stops both: what passes until they go on is not held against the engine."""
+    now, killed = 1000.0, []
+    steps = iter([0.5, 0.5, 900.0, *[0.5] * 30])
+
+    class Gone:
+        def wait(self, seconds):
+            nonlocal now
+            step = next(steps, None)
+            now += step or 0
+            return step is None
+
+    monkeypatch.setattr(runner, "time", SimpleNamespace(monotonic=lambda: now))
+    process = runner._Process(SimpleNamespace(kill=lambda: killed.append(now)), None, gone=Gone(), heard=now)
+    Worker._watch(SimpleNamespace(_patience=10.0, _lock=threading.Lock(), _asked={}), process)
+    assert killed == [1911.5]
+
+
+def test_what_a_process_takes_once_for_its_first_picture_is_no_growth(scene, monkeypatch, tmp_path):
+    monkeypatch.setenv("VLM_FAULT", f"leak leak.png {tmp_path / 'mark'}")
+    with Worker(demo.FILES, fit=FIT, growth=48 << 20) as worker:
+        for _ in range(3):
+            assert texts(outcomes(worker, [ask("what is this?", named(scene, "leak.png"))])) == [SCENE]
+        assert worker.restarts == 0
+    assert (tmp_path / "mark").exists()
 
 
 def test_an_answer_that_is_cut_in_its_middle_streams_on(small):

@@ -6,7 +6,6 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -33,9 +32,6 @@ from vlmcli.values import (
     Sampling,
     run,
 )
-
-if TYPE_CHECKING:
-    pass
 
 WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""

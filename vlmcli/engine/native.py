@@ -51,6 +51,10 @@ SIZES = {  # sizeof, from gcc on the headers of that release
 
 MAX_CTX = 1 << 22  # cells
 
+OVERVIEW = "<global-img>"
+"""What Idefics3 puts before the whole picture: letters like others for SmolVLM-Instruct and Idefics3-8B, but libmtmd
+takes it for a token of every vocabulary (llama.cpp, issue 27190)."""
+
 Int32 = npt.NDArray[np.int32]
 Float32 = npt.NDArray[np.float32]
 OnProgress = Callable[[float], None]
@@ -514,7 +518,7 @@ class Chunks(_Handle):
         if M.mtmd_input_chunk_get_type(chunk) == M.MTMD_INPUT_CHUNK_TYPE_TEXT:
             count = ctypes.c_size_t()
             tokens = M.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
-            return Chunk(tuple(tokens[: count.value]), "", rows, positions, None, False)
+            return Chunk(self._projector.whole(tokens[: count.value]), "", rows, positions, None, False)
         grid = None
         if self._projector.mrope:
             places = (M.mtmd_decoder_pos * rows)()
@@ -598,6 +602,8 @@ class Projector(_Handle):
             )
         super().__init__(pointer, M.mtmd_free)
         self.path = path
+        known, letters = (model.tokenize(text, True) for text in ("<fake_token_around_image>", OVERVIEW))
+        self._overview = letters if len(known) == 1 else [L.LLAMA_TOKEN_NULL]  # another family lacks another token
         self.n_embd: int = model.n_embd_inp
         self.mrope = bool(M.mtmd_decode_use_mrope(pointer))
         wrong = None
@@ -611,6 +617,10 @@ class Projector(_Handle):
                 f"{path}: not a projector for {model.path.name}: {wrong}",
                 "use the mmproj file that was published with this model",
             )
+
+    def whole(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """The tokens, with those of its letters where libmtmd has put -1 for `OVERVIEW`."""
+        return tuple(one for token in tokens for one in (self._overview if token == L.LLAMA_TOKEN_NULL else [token]))
 
     def _on_node(self, tensor: Any, ask: bool, _: object) -> bool:
         """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on."""

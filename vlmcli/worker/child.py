@@ -43,8 +43,20 @@ def main(shared: int = -1) -> None:
     writer = wire.Writer(sink)
     opening = wire.receive(source)
     if isinstance(opening, wire.Open):
-        _Child(writer, opening, shared).serve(lambda: wire.receive(source))
+        child = _Child(writer, opening, shared)
+        _or_exit(lambda: child.serve(lambda: wire.receive(source)))
     os._exit(0)
+
+
+def _or_exit(work: Callable[[], None]) -> None:
+    """Without one of its threads this process is of no use, and an orderly end would wait for the others."""
+    try:
+        work()
+    except BrokenPipeError:  # the other end has gone
+        os._exit(0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
 
 
 def _no_core() -> None:
@@ -78,7 +90,7 @@ class _Child:
             os._exit(1)
         self._engine = Engine(opening.files, fit)
         for work in (lambda: self._load(fit.reason), self._events, self._beat):
-            threading.Thread(target=self._or_exit, args=(work,), daemon=True).start()
+            threading.Thread(target=_or_exit, args=(work,), daemon=True).start()
 
     def serve(self, receive: Callable[[], object]) -> None:
         """Read messages until there are no more."""
@@ -92,16 +104,6 @@ class _Child:
                     self._engine.cancel(id)
             elif isinstance(message, wire.Pixels):
                 self._pixels(message)
-
-    def _or_exit(self, work: Callable[[], None]) -> None:
-        """Without one of its threads this process is of no use."""
-        try:
-            work()
-        except OSError:  # the other end has gone
-            os._exit(0)
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
 
     def _send(self, message: wire.Received) -> None:
         self._writer.send(message)
@@ -204,9 +206,4 @@ def resident() -> int:
                 return int(line.split()[1]) << 10
     except (OSError, ValueError):
         pass
-    with suppress(ImportError):
-        import resource
-
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # the most it ever was, files and all
-        return most if sys.platform == "darwin" else most << 10
-    return 0
+    return 0  # what getrusage says elsewhere counts the weights' file, page by page as it is first used

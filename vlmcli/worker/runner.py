@@ -36,7 +36,7 @@ PATIENCE = 300.0
 """Seconds in which something must move: a layer, a batch, a load."""
 
 GROWTH = 1 << 30
-"""Bytes that the other process may grow by, from when the model is loaded, before another takes its place."""
+"""Bytes that the other process may grow by, from its first answer on, before another takes its place."""
 
 FIRST_TRIES, TRIES = 2, 8
 """A model under whose loading the process dies so many times cannot be loaded; the second number is for one that has
@@ -50,6 +50,9 @@ BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before another process is started, by how many have died since one last answered."""
 
 LEAVE_SECONDS = 1.0
+
+STOPPED_SECONDS = 5.0
+"""A watch that comes so much too late was not late: this process was stopped, and its children with it."""
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.worker.child import main; main({shared})"
 _KILLS = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
@@ -82,7 +85,8 @@ class _Process:
     words: deque[str] = field(default_factory=lambda: deque(maxlen=400))  # the last lines of its standard error
     loaded: bool = False
     resident: int = 0
-    first_resident: int = 0
+    answered: bool = False
+    first_resident: int = 0  # after its first answer: for its first picture it takes what it then keeps
     heard: float = field(default_factory=time.monotonic)
     stalled: bool = False
     retiring: bool = False
@@ -298,6 +302,8 @@ class Worker:
                 process.shared.taken()
             elif isinstance(message, wire.Beat):
                 process.resident = message.resident
+                if process.answered and not process.first_resident:
+                    process.first_resident = message.resident
             elif isinstance(message, wire.Record):
                 logger = logging.getLogger(message.name)
                 logger.log(message.level, "%s", message.text)
@@ -312,7 +318,6 @@ class Worker:
 
     def _loaded(self, process: _Process, reason: str) -> None:
         log.info("process %d: %s", process.popen.pid, reason)
-        process.first_resident = process.resident
         with self._lock:
             process.loaded = True
             self._failed_loads, self._was_loaded = 0, True
@@ -330,7 +335,7 @@ class Worker:
                 self._stream(event, asked)
             elif isinstance(event, Done | Failed):
                 if isinstance(event, Done):
-                    self._deaths = 0
+                    self._deaths, process.answered = 0, True
                     if not event.answer.text.startswith(asked.shown):
                         self._changed(event.id)
                         return
@@ -361,8 +366,8 @@ class Worker:
 
     def _replace_when_grown(self, process: _Process) -> None:
         """Let a process that has grown finish what it has, and take no more; then another is started."""
-        grown = process.resident - process.first_resident
-        if not process.retiring and not (process.loaded and grown > self._growth):
+        grown = process.resident - process.first_resident if process.first_resident else 0
+        if not process.retiring and grown <= self._growth:
             return
         with self._lock:
             process.retiring = True
@@ -384,7 +389,7 @@ class Worker:
             if self._closing.is_set() or self._broken is not None:
                 return
             self.restarts += 1
-            if process.retiring and code == 0:
+            if process.retiring and code == 0 and not any(asked.sent for asked in self._asked.values()):
                 return
             short = -code == _SIGKILL and _memory_kills() > process.memory_kills
             reason = "memory ran out" if short else _reason(process, code, self._patience)
@@ -418,11 +423,16 @@ class Worker:
             asked.alone = True
 
     def _watch(self, process: _Process) -> None:
-        """End a process that is busy and gives no sign of life."""
-        while not process.gone.wait(min(0.5, self._patience / 4)):
+        """End a process that is busy and gives no sign of life; not when both were stopped (Ctrl-Z), and go on."""
+        pause, last = min(0.5, self._patience / 4), time.monotonic()
+        while not process.gone.wait(pause):
+            now = time.monotonic()
+            if now - last > pause + STOPPED_SECONDS:
+                process.heard = now
+            last = now
             with self._lock:
                 busy = not process.loaded or any(asked.sent for asked in self._asked.values())
-            if busy and time.monotonic() - process.heard > self._patience:
+            if busy and now - process.heard > self._patience:
                 process.stalled = True
                 process.popen.kill()
                 return
