@@ -34,7 +34,7 @@ def runner_of(
         asked: the pictures' names of each request.
         worker: whether it shall be in one of its own; None leaves it open.
     """
-    died = _tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
+    died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
     if worker:
@@ -46,7 +46,7 @@ def _marks() -> Path:
     return state_folder() / "running"
 
 
-def _tell_of_death(ui: Ui, files: ModelFiles, lonely: bool) -> bool:
+def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
     """Explain how the last command died, if it did; whether it had this model."""
     death = marks.last_death(_marks())
     if death is None:

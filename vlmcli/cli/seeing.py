@@ -14,7 +14,7 @@ from vlmcli.cli import options
 from vlmcli.cli.asking import find_model
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
-from vlmcli.cli.running import opened
+from vlmcli.cli.running import opened, tell_of_death
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
@@ -92,6 +92,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     for picture in pictures:
         ui.notice(picture.notice)
     recorder = stages.Recorder(files)
+    tell_of_death(ui, files)
     with opened(ui, files, settings, [source.name for source in found], recorder) as engine:
         answer: Answer | None = None
         for _, event in run(engine, [task.request(pictures)]):

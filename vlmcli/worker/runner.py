@@ -92,7 +92,7 @@ class _Process:
     retiring: bool = False
     listener: threading.Thread | None = None
     gone: threading.Event = field(default_factory=threading.Event)
-    memory_kills: int = field(default_factory=lambda: _memory_kills())
+    ended: bool = False  # killed by this end
 
 
 class Worker:
@@ -133,6 +133,7 @@ class Worker:
         self._deaths = 0  # since something was last answered
         self._failed_loads = 0  # since the model was last loaded
         self._was_loaded = False
+        self._memory_kills = _memory_kills()
         self.restarts = 0
         """How many processes have taken a dead or grown one's place."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
@@ -391,11 +392,12 @@ class Worker:
             self.restarts += 1
             if process.retiring and code == 0 and not any(asked.sent for asked in self._asked.values()):
                 return
-            short = -code == _SIGKILL and _memory_kills() > process.memory_kills
+            memory_kills, self._memory_kills = self._memory_kills, _memory_kills()
+            short = -code == _SIGKILL and self._memory_kills > memory_kills
             reason = "memory ran out" if short else _reason(process, code, self._patience)
             log.warning("process %d has died: %s", process.popen.pid, reason)
             self._deaths += 1
-            killed = -code in _KILLS and not process.stalled and not short
+            killed = -code in _KILLS and not (process.stalled or process.ended or short)
             if process.loaded:
                 self._suspect(reason, killed)
             else:
@@ -526,6 +528,7 @@ def _end(process: _Process) -> None:
     try:
         process.popen.wait(LEAVE_SECONDS)
     except subprocess.TimeoutExpired:
+        process.ended = True
         process.popen.kill()
         process.popen.wait()
     process.gone.set()
@@ -537,6 +540,8 @@ def _reason(process: _Process, code: int, patience: float) -> str:
     """Why a process has died, in a few words."""
     if process.stalled:
         return f"nothing moved for {patience:g} s"
+    if process.ended:
+        return "it sent what is no message"
     words = list(process.words)
     for line in reversed(words):
         if line.startswith(wire.GAVE_UP):
