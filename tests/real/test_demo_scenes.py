@@ -8,7 +8,6 @@ import pytest
 from vlmcli.demo import accuracy
 
 WRONG: dict[int, str] = {
-    13: "Tell me if the pink cross is right of the black cross. 'Yes.', said 'No.'",
 }
 
 
