@@ -7,8 +7,7 @@ import pytest
 
 from vlmcli.demo import accuracy
 
-WRONG: dict[int, str] = {
-}
+WRONG: dict[int, str] = {}
 
 
 @pytest.fixture(scope="module")

@@ -419,7 +419,7 @@ class Worker:
                     names = _names(asked.request)
                     error = NativeError(
                         f"{names}: llama.cpp gave up on it each time ({reason})",
-                        "check that it opens elsewhere, or try it at another size; the other pictures are not touched",
+                        "check that it opens elsewhere, or try it at another size",
                     )
                     self._end_one(Failed(id, error))
             asked.alone = True
