@@ -118,8 +118,13 @@ def lines(told: Told, width: int = 80) -> list[str]:
     found += ["", "first tokens of the answer"]
     for step in told.steps:
         (token, chance), *others = step.likeliest
-        rest = "  ".join(f"{_quoted(text)} {_percent(p)}" for text, p in others[:3] if p >= WORTH_SHOWING)
-        found.append(f"  {_quoted(token):<16}{_percent(chance):>7}   {rest}".rstrip())
+        line = f"  {_quoted(token):<16}{_percent(chance):>7} "
+        for text, p in others[:3]:
+            other = f"  {_quoted(text)} {_percent(p)}"
+            if p < WORTH_SHOWING or len(line) + len(other) > width:  # the likeliest come first
+                break
+            line += other
+        found.append(line.rstrip())
     return [*found, "", told.answer.text.strip()]
 
 

@@ -51,7 +51,7 @@ def test_a_grammar_that_is_met_changes_nothing(demo_engine, scene):
 
 
 def test_what_is_left_open_the_model_fills_in(demo_engine, scene):
-    answer = one(demo_engine, QUESTION, scene, grammar='root ::= "It is a red " [a-z]+ " and" [a-z ]+ "."')
+    answer = one(demo_engine, QUESTION, scene, grammar='root ::= "It is a red " [a-z]+ " and a " [a-z]+ " square."')
     assert answer.text == "It is a red circle and a blue square."
     boxes = one(demo_engine, "List the shapes as JSON.", scene, tokens=300, grammar=JSON)
     assert boxes.finish_reason == "stop"
