@@ -45,6 +45,17 @@ def test_several_questions_make_lines():
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("where", ["--in-process", "--worker"])
+def test_an_error_of_a_question_is_said_of_each_and_of_a_picture_once(tmp_path, where):
+    long = ["what is left? " * 2000, "what is right? " * 2000]  # the same message for both
+    done = vlm("ask", "-m", "demo", SCENE, "-q", long[0], "-q", long[1], where)
+    assert done.stderr.count("and the context has 4096") == 2
+    path = tmp_path / "cut.png"
+    path.write_bytes(Path(SCENE).read_bytes()[:200])
+    done = vlm("ask", "-m", "demo", path, "-q", "what is left?", "-q", "what is right?", where)
+    assert done.stderr.count("cut.png: ") == 1
+
+
 def test_several_pictures_are_asked_about_together(tmp_path):
     other = tmp_path / "empty.png"
     Image.new("RGB", (320, 240), (255, 255, 255)).save(other)

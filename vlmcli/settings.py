@@ -50,17 +50,11 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for name, default in (
-        ("model", ""),
-        ("ctx", 0),
-        ("threads", 0),
-        ("gpu_layers", -1),
-        ("patience", 300),
-        ("debug", False),
-    ):
+    defaults = Settings()
+    for name in ("model", "ctx", "threads", "gpu_layers", "patience", "debug"):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
-            values[name] = _parse(name, variable, text, type(default))
+            values[name] = _parse(name, variable, text, type(getattr(defaults, name)))
             sources[name] = variable
     for name, value in (flags or {}).items():
         if value is not None:

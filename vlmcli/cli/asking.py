@@ -197,12 +197,12 @@ class _Show:
     def _show_error(self, result: Result, error: VlmError) -> None:
         if self._ui.streaming:
             self._ui.end_stream()
-        if not self._errors or str(self._errors[-1]) != str(
-            error
-        ):  # a picture that fails is one error, not one a question
+        whole = isinstance(error, ModelError | SourceError)  # a picture's or a model's, not one a question
+        last = self._errors[-1] if self._errors else None
+        if last is not error and not (whole and str(last) == str(error)):  # from a worker they come as copies
             if debugging():
                 traceback.print_exception(error)
-            if self._questions and not isinstance(error, ModelError | SourceError):
+            if self._questions and not whole:
                 self._ui.say(f"{result.question}:")
             self._ui.error(error)
         self._errors.append(error)

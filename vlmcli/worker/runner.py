@@ -255,8 +255,8 @@ class Worker:
         except Exception as bug:  # whoever waits for an event must not wait for ever
             log.exception("the worker's thread failed")
             error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "please report this")
-        while self._broken is not None and not self._closing.wait(0.2):
-            pass
+        if self._broken is not None:
+            self._closing.wait()
         with self._lock:
             self._closing.set()
             self._break(self._broken or error)
