@@ -22,7 +22,7 @@ CTX = 8192  # cells, unless the model was trained for fewer or memory is short
 CTX_FLOOR = 2048
 KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
-PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary; measured: 20 to 28 MiB
+PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
 
 GIB = 1 << 30
@@ -85,10 +85,8 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
       needs more for a larger one.
     - 32 MiB for the process.
 
-    Measured against what llama.cpp's log says on six pairs, one of them of 508 MB: the cache is right to the byte,
-    computing within 8 % for the language model and 10 % for the encoder. Against a process's growth on Linux: 678 MiB
-    for 681 (that pair, 8192 cells), 1574 for 1524 (65,536 cells), 297 for 215 (the demo, 65,536 cells: most of the
-    mask is never touched when the context is not filled). Rows of pictures that an engine remembers are not counted.
+    An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
+    own log say how near it is. Rows of pictures that an engine remembers are not counted.
     """
     rows, cells = fit.n_batch, max(256, -(-fit.n_ctx // 256) * 256)
     width, hidden = model.number("embedding_length"), model.number("feed_forward_length")

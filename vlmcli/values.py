@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from vlmcli.errors import VlmError
@@ -223,6 +224,19 @@ class Runner(Protocol):
 
     def close(self) -> None:
         """End everything and free it; may be called twice."""
+
+
+def events_of(outbox: SimpleQueue[Event | None]) -> Iterator[Event]:
+    """What a runner's threads put there, as it comes; None ends it, for every iterator there will be."""
+    while True:
+        try:
+            event = outbox.get(timeout=0.2)  # an untimed wait hides Ctrl-C on Windows
+        except Empty:
+            continue
+        if event is None:
+            outbox.put(None)
+            return
+        yield event
 
 
 def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[tuple[int, Event]]:

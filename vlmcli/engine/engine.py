@@ -54,6 +54,7 @@ from vlmcli.values import (
     Started,
     Timings,
     Usage,
+    events_of,
     run,
 )
 
@@ -181,15 +182,7 @@ class Engine:
 
     def events(self) -> Iterator[Event]:
         """All events as they come; ends when the engine is closed."""
-        while True:
-            try:
-                event = self._outbox.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if event is None:
-                self._outbox.put(None)  # for the next iterator
-                return
-            yield event
+        return events_of(self._outbox)
 
     def close(self) -> None:
         """Abort what runs, fail what waits, free everything."""

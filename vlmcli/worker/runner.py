@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
-from vlmcli.values import Delta, Done, Event, Failed, Fit, ModelFiles, Request, Wanted
+from vlmcli.values import Delta, Done, Event, Failed, Fit, ModelFiles, Request, Wanted, events_of
 from vlmcli.worker import wire
 
 log = logging.getLogger("vlmcli.worker")
@@ -185,15 +185,7 @@ class Worker:
 
     def events(self) -> Iterator[Event]:
         """All events as they come; ends when the runner is closed."""
-        while True:
-            try:
-                event = self._outbox.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if event is None:
-                self._outbox.put(None)
-                return
-            yield event
+        return events_of(self._outbox)
 
     def close(self) -> None:
         """Fail what waits, end the process."""
