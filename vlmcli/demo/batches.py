@@ -241,13 +241,13 @@ def _some(rng: Random, scene: Scene) -> Item:
 def _about(rng: Random, scene: Scene) -> tuple[Item, ...]:
     """The turns of one conversation about one picture."""
     chance = rng.random()
-    if chance < 0.09:
+    if chance < 0.12:
         return (questions.outside(rng),)
-    if chance < 0.2:
+    if chance < 0.23:
         turns = questions.follow_up(rng, scene)
         if turns:
             return turns
-    if chance < 0.26:
+    if chance < 0.29:
         return _some(rng, scene), _some(rng, scene)
     return (_some(rng, scene),)
 

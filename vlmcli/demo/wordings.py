@@ -779,5 +779,12 @@ MORE_OUTSIDE = (
     "[Can|Should|May|Could|Does|Do|Did] [I|we|you|they|he|she|the {o}] {v} [it|this|that|here|the {u}|{p}]?",
     "[Who|Why|When|Where|How] [is|was|did|does|will|has] [he|she|it|they|the {o}|this|the {u}] [{v}|{v}ing|{v}ed|so {v}|going|made|there]?",
     "[{v}|Please {v}|Now {v}|Help me {v}|Try to {v}] [the {o}|it|this|a {u}|some {p}|me|the {i}].",
+    "[Who|What] [sits|lies|sleeps|hangs|waits|walks|was|has been] [next to|close to|beside|near|by] [the {o}|the {u}|her {o}|that {u}][|| here| now]?",
+    "[How|Just how|And how] [big|huge|tiny|fat|thick|sharp|soft|big] [are|were] [the {p}|his {p}|{p}|these {p}|real {p}]?",
+    "[What|Which] [{o}|{u}|{v}|{o}] is [this|that][|| here| now| supposed to be]?",
+    "What [did|does|will|should] [she|they|it|the {o}|somebody] [answer|shout|whisper|ask|mean|think|hear|dream|{v}]?",
+    "[What is|How much is|Work out] [half|a third|a quarter|two percent|5 percent|10 percent|30 percent] of [6|12|20|40|90|200|the {o}|the {p}]?",
+    "[What is|What was|How high is] the [cost|price|worth|rent|fee|tax] of [the {o}|this {o}|one {o}|two {p}|the {u}]?",
+    "What [{o}|{v}] is [it|he|she]?",
 )  # fmt: skip
 """Patterns of questions it has no answer to, for training only."""
