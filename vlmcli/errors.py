@@ -4,7 +4,8 @@
     ├── UsageError           2  400   the command line or the request is not of a form that can be served
     ├── SourceError          1  400   a picture cannot be read; names it
     ├── ModelError           1  503   a model is missing, broken or does not fit its projector; names it
-    │   └── TemplateError    1  503   its chat template cannot be rendered
+    │   ├── TemplateError    1  503   its chat template cannot be rendered
+    │   └── HubError         1  503   it cannot be had from where it is published
     ├── RequestError         1  400   the engine cannot answer this request
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   └── NoPicture        1  400   there would be no picture rows in the prompt
@@ -70,6 +71,10 @@ class ModelError(VlmError):
 
 class TemplateError(ModelError):
     """A model's chat template is absent or cannot be rendered."""
+
+
+class HubError(ModelError):
+    """A model cannot be had from where it is published: the Hub, the network, the disk it goes to."""
 
 
 class RequestError(VlmError):
