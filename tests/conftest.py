@@ -10,9 +10,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`, in real/ t
 
 @pytest.fixture(autouse=True, scope="session")
 def own_state(tmp_path_factory):
-    """What a command leaves for the next one is not the user's."""
+    """What a command leaves for the next one is not the user's, and no model of the user's is asked."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        for name in ("STATE", "CONFIG"):
+            patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
+        patch.delenv("VLM_MODEL", raising=False)
         yield
 
 

@@ -42,6 +42,45 @@ def test_flags_before_environment_before_defaults():
     assert not settings.debugging({})
 
 
+def test_the_file_goes_before_the_defaults_only(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('model = "a.gguf"\nmmproj = "b.gguf"\nctx = 1024\n')
+    loaded = settings.load({}, {"VLM_CTX": "512"}, file)
+    assert (loaded.model, loaded.mmproj, loaded.ctx) == ("a.gguf", "b.gguf", 512)
+    assert loaded.sources == {"model": str(file), "mmproj": str(file), "ctx": "VLM_CTX"}
+    for flags, environment in (({"model": "demo"}, {}), ({}, {"VLM_MODEL": "demo"})):
+        other = settings.load(flags, environment, file)
+        assert (other.model, other.mmproj) == ("demo", "")  # the projector was the other model's
+    assert settings.load({"mmproj": "c.gguf"}, {}, file).mmproj == "c.gguf"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("model = 1", "model is not a text"), ("ctx = true", "ctx is not a whole number"), ("ctx = 5", "out of range"),
+     ("modle = 'x'", "modle is no setting"), ("model = ", "not TOML"), ("\xff\xfe", "")],
+)  # fmt: skip
+def test_a_wrong_file_of_settings_is_named(tmp_path, text, said):
+    file = tmp_path / "settings.toml"
+    file.write_text(text, "latin-1")
+    with pytest.raises(UsageError, match=said) as caught:
+        settings.load({}, {}, file)
+    assert str(file) in caught.value.message
+
+
+def test_the_default_is_written_beside_the_other_lines(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    file = settings.remember_model('folder with "quotes" and \u00e9')
+    assert settings.load({}, {}).model == 'folder with "quotes" and \u00e9'
+    file.write_text("# mine\nctx = 1024\n" + file.read_text("utf-8"), "utf-8")
+    settings.remember_model("x.gguf", "y.gguf")
+    loaded = settings.load({}, {})
+    assert (loaded.model, loaded.mmproj, loaded.ctx) == ("x.gguf", "y.gguf", 1024)
+    settings.remember_model("")
+    assert (settings.load({}, {}).model, settings.load({}, {}).mmproj) == ("", "")
+    assert "# mine" in file.read_text("utf-8")
+    assert [path.name for path in file.parent.iterdir()] == ["settings.toml"]
+
+
 def test_a_line_is_one_line_and_can_be_read_back():
     result = Result(("a\tb.png",), "q", "demo", text="one\ntwo\\n\r", answer=ANSWER)
     assert records.line(result, ("a\tb.png", "q")) == "a\\tb.png\tq\tone\\ntwo\\\\n\\r"

@@ -6,6 +6,7 @@
     ├── ModelError           1  503   a model is missing, broken or does not fit its projector; names it
     │   ├── TemplateError    1  503   its chat template cannot be rendered
     │   └── HubError         1  503   it cannot be had from where it is published
+    │       └── NotHere      1  503   it is known, and not on this machine yet
     ├── RequestError         1  400   the engine cannot answer this request
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   └── NoPicture        1  400   there would be no picture rows in the prompt
@@ -75,6 +76,10 @@ class TemplateError(ModelError):
 
 class HubError(ModelError):
     """A model cannot be had from where it is published: the Hub, the network, the disk it goes to."""
+
+
+class NotHere(HubError):
+    """A model is known by its name, and not on this machine yet."""
 
 
 class RequestError(VlmError):

@@ -1,4 +1,4 @@
-"""What the user has decided, from flags, the environment and defaults: the only reader of os.environ.
+"""What the user has decided, from flags, the environment, a file and defaults: the only reader of os.environ.
 
 It also knows where the user's own files are.
 
@@ -7,8 +7,12 @@ Settings stop at the command line; the engine gets plain values.
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,18 +24,24 @@ PREFIX = "VLM_"
 # The smallest and the largest value of each number; the command line's options have the same.
 BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400)}
 
+# What the user's file of settings may have, beside what comes on the command line only.
+_FILE_KINDS: Mapping[str, type] = {
+    "model": str, "mmproj": str, "ctx": int, "threads": int, "gpu_layers": int, "patience": int,
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Settings:
     """Every setting there is, with its default; `sources` says where the others came from.
 
     Attributes:
-        model: what `-m` takes; the variable VLM_MODEL.
+        model: what `-m` takes; the variable VLM_MODEL, and what `vlm default` writes into the file.
         mmproj: the projector's file, when it is not beside the model's.
         ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
         patience: seconds in which something must move in a process with an engine, else it is ended. VLM_PATIENCE.
+        yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
 
@@ -41,16 +51,22 @@ class Settings:
     threads: int = 0
     gpu_layers: int = -1
     patience: int = 300
+    yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings: flags that are not None go before the environment, that before the defaults."""
+def load(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> Settings:
+    """Settings: flags that are not None go before the environment, that before the file, that before the defaults."""
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     defaults = Settings()
+    for name, value in _from_file(file or settings_file()).items():
+        values[name] = value
+        sources[name] = str(file or settings_file())
     for name in ("model", "ctx", "threads", "gpu_layers", "patience", "debug"):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
@@ -60,7 +76,69 @@ def load(flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] 
         if value is not None:
             values[name] = value
             sources[name] = "--" + name.replace("_", "-")
+    if sources.get("mmproj") != sources.get("model") and sources.get("mmproj") != "--mmproj":
+        values.pop("mmproj", None)  # the file's belongs to the file's model
     return Settings(**values, sources=sources)
+
+
+def settings_file() -> Path:
+    """The user's own file of settings; it may not be there."""
+    return config_folder() / "settings.toml"
+
+
+def remember_model(name: str, mmproj: str = "") -> Path:
+    """Write the default model into the settings file, whole or not at all; an empty name takes it out.
+
+    The other lines of the file stay as they are. Returns the file. Raises UsageError when it cannot be written, or is
+    no file of settings.
+    """
+    path = settings_file()
+    _from_file(path)
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
+        lines = [line for line in lines if not re.match(r"\s*(model|mmproj|\"model\"|\"mmproj\")\s*=", line)]
+        new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _named(name, mmproj)]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text("".join(f"{line}\n" for line in (*new, *lines)), "utf-8")
+        part.replace(path)
+    except (OSError, ValueError) as error:
+        with suppress(OSError):
+            part.unlink()
+        reason = getattr(error, "strerror", None) or "a name that is not UTF-8"
+        raise UsageError(f"{path}: the default cannot be written ({reason})", "VLM_MODEL sets one, too") from error
+    return path
+
+
+def _named(name: str, mmproj: str) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in (("model", name), ("mmproj", mmproj)) if value]
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """What the user's file says. Raises UsageError, which names the file and the key."""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "mend or remove it") from error
+    if sys.version_info >= (3, 11):  # here, because most commands find no file
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
+    for name, value in values.items():
+        if name not in _FILE_KINDS:
+            raise UsageError(f"{path}: {name[:60]} is no setting", f"use {', '.join(_FILE_KINDS)}")
+        if type(value) is not _FILE_KINDS[name]:
+            kind = {str: "a text", int: "a whole number"}[_FILE_KINDS[name]]
+            raise UsageError(f"{path}: {name} is not {kind}", "mend it, or take it out")
+        if isinstance(value, int):
+            _check_bounds(f"{path}: {name} = {value}", name, value)
+    return values
 
 
 def config_folder() -> Path:
@@ -91,11 +169,15 @@ def _parse(name: str, variable: str, text: str, kind: type) -> Any:
         return _flag(text)
     if kind is str:
         return text
-    low, high = BOUNDS[name]
     try:
         number = int(text)
     except ValueError:
         raise UsageError(f"{variable}={text}: not a whole number", f"unset {variable} or give it one") from None
-    if not low <= number <= high:
-        raise UsageError(f"{variable}={text}: out of range", f"give it {low} to {high}, or unset it")
+    _check_bounds(f"{variable}={text}", name, number)
     return number
+
+
+def _check_bounds(where: str, name: str, number: int) -> None:
+    low, high = BOUNDS[name]
+    if not low <= number <= high:
+        raise UsageError(f"{where}: out of range", f"give it {low} to {high}, or take it out")

@@ -24,6 +24,7 @@ from vlmcli.values import Answer, Event, Progress, Started
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
+    from rich.progress import Progress as Bar
     from rich.status import Status
     from rich.syntax import Syntax
 
@@ -150,6 +151,74 @@ class Rendered:
         return "\n".join(lines[full[0] : full[-1] + 1]) if full else ""
 
 
+class Transfer:
+    """How far something of a known size has come: a bar on a terminal, else a line each five seconds.
+
+    Use it as a context manager. Speed and the time left are those of this run.
+    """
+
+    def __init__(self, ui: Ui, what: str, total: int, *, quiet: bool = False) -> None:
+        self._ui, self._what, self._total, self._quiet = ui, what, total, quiet
+        self._bar: Bar | None = None
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> Transfer:
+        if not self._quiet and self._ui.stderr.isatty():
+            from rich import progress
+            from rich.console import Console
+
+            columns = (
+                progress.TextColumn("{task.description}", markup=False),
+                progress.BarColumn(),
+                progress.TaskProgressColumn(),
+                progress.DownloadColumn(binary_units=False),
+                progress.TransferSpeedColumn(),
+                progress.TimeRemainingColumn(compact=True),
+            )
+            console = Console(file=self._ui.stderr, highlight=False)
+            self._bar = progress.Progress(*columns, console=console, transient=True)
+            self._task = self._bar.add_task(_visible(self._what), total=max(1, self._total))
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def at(self, done: int) -> None:
+        """So many bytes are there."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began = done, now
+            if self._bar is not None:  # what was there before is no speed
+                self._bar.reset(self._task, completed=done, total=max(1, self._total))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+        elif not self._quiet and now - self._said >= QUIET_SECONDS:
+            self._said = now
+            speed = (done - self._first) / max(1e-3, now - self._began)
+            left = f", {_duration((self._total - done) / speed)} left" if speed > 0 else ""
+            share = done / max(1, self._total)
+            self._ui.say(f"{self._what}: {share:.0%} of {size(self._total)}, {size(int(speed))}/s{left}")
+
+
+def size(count: int) -> str:
+    """Bytes in words, as shops and file managers count them: 1 GB is 10^9."""
+    if count >= 999_500_000:
+        return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
+    if count >= 1_000_000:
+        return f"{count / 1e6:.0f} MB" if count >= 10e6 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e3:.0f} kB" if count >= 1_000 else f"{count} bytes"
+
+
+def _duration(seconds: float) -> str:
+    """Seconds in words, to two figures or so."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
 class Ui:
     """One command's output. Use it as a context manager, so that the live line always goes."""
 
@@ -270,6 +339,21 @@ class Ui:
         if text and text not in self._noticed:
             self._noticed.add(text)
             self.say(text)
+
+    def confirmed(self, question: str) -> bool | None:
+        """Whether the person says yes; None where nobody can be asked."""
+        if not (sys.stdin and sys.stdin.isatty() and self.stderr.isatty()):
+            return None
+        self._clear()
+        with suppress(OSError):
+            self.stderr.write(_visible(f"{question} [y/N] "))
+            self.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def transfer(self, what: str, total: int, *, quiet: bool = False) -> Transfer:
+        """Show how many of `total` bytes have come."""
+        self._clear()
+        return Transfer(self, what, total, quiet=quiet)
 
     def help(self, text: str) -> None:
         """A page of help where a command was expected."""
