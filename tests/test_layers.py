@@ -17,7 +17,7 @@ LAYER = {
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
     "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
     "demo/accuracy": 6, "demo/compare": 7,
-    "families": 1, "pairing": 2, "repository": 1, "store": 3, "fit": 2, "marks": 0,
+    "families": 1, "pairing": 2, "repository": 1, "amounts": 0, "hub": 2, "download": 3, "store": 3, "fit": 2, "marks": 0,
     "engine/template": 3, "engine/plan": 3, "engine/grammar": 3, "engine/native": 3, "engine/stream": 3,
     "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5,
     "engine/stages": 6, "engine": 6, "place": 7,
@@ -56,6 +56,9 @@ ALLOWED = {
     "families": set(),
     "pairing": {"errors", "values", "gguf", "families"},
     "repository": {"errors"},
+    "amounts": set(),
+    "hub": {"errors", "repository", ""},
+    "download": {"errors", "repository", "hub", "amounts"},
     "store": {"errors", "values", "gguf", "pairing"},
     "fit": {"errors", "values", "gguf"},
     "engine/template": {"errors", "values"},
@@ -70,7 +73,7 @@ ALLOWED = {
     "worker/runner": {"errors", "values", "worker/wire"},  # whoever asks loads nothing native
     "tasks": {"errors", "values", "thinking"},
     "records": {"errors", "values"},
-    "ui": {"errors", "values", "markdown"},
+    "ui": {"errors", "values", "markdown", "amounts"},
 }
 
 ONE_FILE = {
@@ -87,6 +90,9 @@ ONE_FILE = {
     "rich": {"ui"},
     "markdown_it": {"ui"},
     "typer": {"cli"},
+    "huggingface_hub": {"hub", "download"},
+    "httpx2": {"hub"},
+    "filelock": {"download"},
     "gguf": {"bench/pairs", "demo/export"},
     "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},
     "tokenizers": {"demo/tokenizer"},

@@ -52,6 +52,15 @@ _BLOCKS = {
 }  # fmt: skip
 
 
+# llama.h, enum llama_ftype: what `general.file_type` calls a whole file.
+_FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K", 11: "Q3_K_S", 12: "Q3_K_M",
+    13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S", 17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS",
+    21: "Q2_K_S", 22: "IQ3_XS", 23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S",
+    29: "IQ2_M", 30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A tensor's place: dimensions in ggml's order, type by number, bytes from the start of the data."""
@@ -115,6 +124,12 @@ class Header:
     def parameters(self) -> int:
         """Numbers in all tensors of this file."""
         return sum(prod(tensor.shape) for tensor in self.tensors)
+
+    @property
+    def quantisation(self) -> str:
+        """How its weights are written down, by llama.cpp's name; empty where the file does not say."""
+        kind = self.metadata.get("general.file_type")
+        return _FILE_TYPES.get(kind, "") if isinstance(kind, int) else ""
 
     def number(self, key: str, default: int = 0) -> int:
         """A metadata number of the architecture, `{arch}.{key}`; of an array, the largest."""

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from vlmcli import fit, gguf
 from vlmcli.engine import native
-from vlmcli.values import Fit, ModelFiles, Wanted
+from vlmcli.values import Fit, Machine, ModelFiles, Wanted
 
 
 def place(files: ModelFiles, wanted: Wanted) -> Fit:
     """How the model is put here. Raises ModelError when it cannot fit, with what would."""
-    machine = fit.this_machine(native.devices())
+    machine = this_machine()
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector)
     fit.check_memory(model, projector, machine, chosen)
     return chosen
+
+
+def this_machine() -> Machine:
+    """What this process may use, with the devices that llama.cpp sees."""
+    return fit.this_machine(native.devices())
+
+
+def prefers_bf16() -> bool:
+    """Whether a projector in bfloat16 is the best here: no GPU, and a CPU that multiplies it, in a build that does."""
+    gpu = any(device.kind in ("gpu", "igpu") for device in native.devices())
+    return not gpu and "AVX512_BF16 = 1" in native.versions()["features"]

@@ -6,6 +6,7 @@ The object, one a line with `--json`, is described in docs/json.md.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -51,6 +52,11 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def json_line(result: Result) -> str:
-    """The object on one line; undecodable bytes of a path as escaped lone surrogates, as Python writes them."""
-    text = json.dumps(record(result), ensure_ascii=False)
+    """The record on one line."""
+    return object_line(record(result))
+
+
+def object_line(value: Mapping[str, Any]) -> str:
+    """An object on one line; undecodable bytes of a path as escaped lone surrogates, as Python writes them."""
+    text = json.dumps(value, ensure_ascii=False)
     return "".join(f"\\u{ord(letter):04x}" if 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in text)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, TextIO
 
+from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
 from vlmcli.markdown import Piece, Pieces
 from vlmcli.values import Answer, Event, Progress, Started
@@ -198,25 +199,9 @@ class Transfer:
         elif not self._quiet and now - self._said >= QUIET_SECONDS:
             self._said = now
             speed = (done - self._first) / max(1e-3, now - self._began)
-            left = f", {_duration((self._total - done) / speed)} left" if speed > 0 else ""
+            left = f", {duration((self._total - done) / speed)} left" if speed > 0 else ""
             share = done / max(1, self._total)
             self._ui.say(f"{self._what}: {share:.0%} of {size(self._total)}, {size(int(speed))}/s{left}")
-
-
-def size(count: int) -> str:
-    """Bytes in words, as shops and file managers count them: 1 GB is 10^9."""
-    if count >= 999_500_000:
-        return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
-    if count >= 1_000_000:
-        return f"{count / 1e6:.0f} MB" if count >= 10e6 else f"{count / 1e6:.1f} MB"
-    return f"{count / 1e3:.0f} kB" if count >= 1_000 else f"{count} bytes"
-
-
-def _duration(seconds: float) -> str:
-    """Seconds in words, to two figures or so."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 class Ui:
@@ -272,11 +257,12 @@ class Ui:
         self._write(text + "\n")
 
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
-        """Lines of data: fields after tabs, and on a terminal below one another."""
+        """Lines of data: fields after tabs, and on a terminal below one another, the last cut where the line ends."""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in ([_visible(one) for one in row] for row in rows):
             if self.stdout.isatty():
-                self.line("  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip())
+                line = "  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip()
+                self.line(line if len(line) <= self.width else line[: self.width - 1] + "\u2026")
             else:
                 self.line("\t".join(row))
 
@@ -340,9 +326,14 @@ class Ui:
             self._noticed.add(text)
             self.say(text)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person reads stderr and can answer."""
+        return sys.stdin is not None and sys.stdin.isatty() and self.stderr.isatty()
+
     def confirmed(self, question: str) -> bool | None:
         """Whether the person says yes; None where nobody can be asked."""
-        if not (sys.stdin and sys.stdin.isatty() and self.stderr.isatty()):
+        if not self.can_ask:
             return None
         self._clear()
         with suppress(OSError):

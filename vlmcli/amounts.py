@@ -1,0 +1,19 @@
+"""Amounts in words: bytes and seconds."""
+
+from __future__ import annotations
+
+
+def size(count: int) -> str:
+    """Bytes in words, as shops and file managers count them: 1 GB is 10^9."""
+    if count >= 999_500_000:
+        return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
+    if count >= 1_000_000:
+        return f"{count / 1e6:.0f} MB" if count >= 10e6 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e3:.0f} kB" if count >= 1_000 else f"{count} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, to two figures or so."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
