@@ -5,7 +5,24 @@ Values and judgement only: `hub` asks for the listing, `download` brings the fil
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from vlmcli.errors import HubError
+
+# A quantisation's name in a file's: "Q4_K_M", "IQ4_NL", "UD-Q4_K_XL", "i1-Q4_K_M", "bf16", "MXFP4".
+_QUANT = re.compile(
+    r"(?:(?<=[-._/])|^)((?:(?:UD|i1)-)?(?:I?Q\d(?:_[A-Z0-9]+)*|TQ\d_\d|MXFP4(?:_MOE)?|BF16|FP?16|FP?32))(?=[-._/]|$)",
+    re.I,
+)
+_PART = re.compile(r"-(\d{5})-of-(\d{5})$")
+# What is beside models and is none. Source: llama.cpp, common/download.cpp.
+_SIDECAR = re.compile(r"imatrix|(?:^|[-._/])(?:mtp|eagle3|dflash|dspark|draft)(?:[-._]|$)", re.I)
+_PROJECTOR = re.compile(r"mmproj", re.I)
+_VISION = re.compile(r"(?:^|[-._/])(?:vision|projector|clip)(?:[-._]|$)", re.I)  # where nothing is called mmproj
+_PRECISIONS = ("F16", "FP16", "Q8_0", "BF16", "F32")
+_USUAL = ("Q4_K_M", "Q8_0")
 
 
 @dataclass(frozen=True)
@@ -65,3 +82,200 @@ class Choice:
     def size(self) -> int:
         """Bytes of all of them."""
         return sum(file.size for file in self.files)
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name has the form of "owner/repository[:quant]", or is a repository's address."""
+    return parse(name) != ("", "")
+
+
+def parse(name: str) -> tuple[str, str]:
+    """The "owner/repository" and the quantisation of a name; both empty where it is none.
+
+    Source of the letters a name may have: huggingface_hub, utils/_validators.py.
+    """
+    bare = re.sub(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/", "", name)
+    if bare != name:
+        bare = re.sub(r"^([^/]+/[^/?#:]+)[/?#].*$", r"\1", bare)  # a page inside the repository
+    found = re.fullmatch(r"([\w.-]{1,96}/[\w.-]{1,96})(?::([\w.-]{1,96}))?", bare, re.ASCII)
+    if found is None or re.search(r"(?:^|/)[.-]|--|\.\.|[.-](?:/|$)|\.git$", found[1]):
+        return "", ""
+    return found[1], found[2] or ""
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A language model in a listing.
+
+    Attributes:
+        files: it, or its parts in order.
+        base: its name without folder, part and quantisation, in lower case.
+        quant: its quantisation as written.
+        missing: numbers of parts that the listing lacks.
+    """
+
+    files: tuple[RemoteFile, ...]
+    base: str
+    quant: str
+    missing: tuple[int, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Of the first file."""
+        return self.files[0].path
+
+
+def choose(
+    repository: Repository, quant: str = "", projector: str = "", *, bf16: bool = False, preferred: str = ""
+) -> Choice:
+    """The pair that is wanted of a repository.
+
+    The language model: of the quantisation that was asked for, else the preferred one, else Q4_K_M, else Q8_0, else the
+    first. The projector: of the deepest folder they share, whose name has the model's, then by precision.
+
+    Args:
+        repository: its listing.
+        quant: a quantisation that must be there, or the name of one of several models, or a file's (without ".gguf").
+        projector: a precision, or a part of the name, that the projector's must have.
+        bf16: whether a projector in bfloat16 is the best.
+        preferred: a quantisation to take where it is there.
+
+    Raises HubError, with the choices, when there is no pair or it is not clear which.
+    """
+    models = _models(repository.files)
+    if not models:
+        raise HubError(
+            f"{repository.name}: there is no language model in GGUF in it", "look for a repository with GGUF files"
+        )
+    eyes = _projectors(repository.files)
+    if not eyes:
+        raise HubError(
+            f"{repository.name}: there is no projector (mmproj) in it: a model for text alone, or half of a pair",
+            "look for a repository with a file that has mmproj in its name",
+        )
+    model = _model(repository.name, models, quant, preferred)
+    if model.missing:
+        raise HubError(
+            f"{repository.name}: {model.path} is in parts, and part {model.missing[0]} is not there",
+            "take another quantisation",
+        )
+    return Choice(model.files, _projector(repository.name, eyes, model, projector, bf16=bf16), model.quant)
+
+
+def pairs(repository: Repository) -> tuple[Choice, ...]:
+    """Every language model of a listing that is whole, with the projector it would get."""
+    eyes = _projectors(repository.files)
+    whole = [model for model in _models(repository.files) if not model.missing]
+    if not eyes:
+        return ()
+    return tuple(Choice(one.files, _projector(repository.name, eyes, one, "", bf16=False), one.quant) for one in whole)
+
+
+def _ggufs(files: Iterable[RemoteFile]) -> list[RemoteFile]:
+    return [file for file in files if file.path.lower().endswith(".gguf")]
+
+
+def _projectors(files: Sequence[RemoteFile]) -> list[RemoteFile]:
+    found = [file for file in _ggufs(files) if _PROJECTOR.search(file.path)]
+    return found or [file for file in _ggufs(files) if _VISION.search(_stem(file.path))]
+
+
+def _models(files: Sequence[RemoteFile]) -> list[_Model]:
+    """All language models, in parts or whole, in the listing's order."""
+    eyes = set(_projectors(files))
+    groups: dict[str, list[tuple[int, int, RemoteFile]]] = {}
+    for file in _ggufs(files):
+        if file in eyes or _SIDECAR.search(file.path.rpartition("/")[2]):
+            continue
+        stem = file.path[: -len(".gguf")]
+        part = _PART.search(stem)
+        number, count = (int(part[1]), int(part[2])) if part else (1, 1)
+        groups.setdefault(_PART.sub("", stem) + (f" of {count}" if part else ""), []).append((number, count, file))
+    found = []
+    for group in groups.values():
+        numbers, count = {number for number, _, _ in group}, group[0][1]
+        whole = _PART.sub("", group[0][2].path[: -len(".gguf")])
+        tags = [match[1] for match in _QUANT.finditer(whole)]
+        base = _QUANT.sub("", whole.rpartition("/")[2]).strip("-._").lower()
+        missing = tuple(sorted(set(range(1, count + 1)) - numbers))
+        found.append(
+            _Model(
+                tuple(file for _, _, file in sorted(group, key=lambda one: one[0])),
+                base,
+                tags[-1] if tags else "",
+                missing,
+            )
+        )
+    return found
+
+
+def _model(name: str, models: Sequence[_Model], quant: str, preferred: str) -> _Model:
+    """The one that is wanted of the language models."""
+    wanted = [one for one in models if _is(one, quant)] if quant else list(models)
+    if not wanted:
+        raise HubError(
+            f"{name}: there is no {quant} in it", f"there are {_names(_tags(models))}; name one after a colon"
+        )
+    whole = [one for one in wanted if not one.missing] or wanted
+    bases = list(dict.fromkeys(one.base for one in whole))
+    if len(bases) > 1:
+        raise HubError(
+            f"{name}: there are {len(bases)} language models in it ({_names(bases)})",
+            f"name one: {name}:{_shortest(whole)}",
+        )
+    for usual in (preferred, *_USUAL):
+        same = [one for one in whole if usual and _is(one, usual)]
+        if same:
+            return same[0]
+    return whole[0]
+
+
+def _is(model: _Model, asked: str) -> bool:
+    """Whether a quantisation's name, a model's or a file's means this model."""
+    asked = asked.lower().removesuffix(".gguf")
+    return asked in (model.quant.lower(), model.quant.lower().rpartition("-")[2], model.base, _stem(model.path).lower())
+
+
+def _shortest(models: Sequence[_Model]) -> str:
+    return _stem(min(models, key=lambda one: len(one.path)).path)
+
+
+def _tags(models: Sequence[_Model]) -> list[str]:
+    return list(dict.fromkeys(one.quant or one.base for one in models))
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _projector(name: str, eyes: Sequence[RemoteFile], model: _Model, asked: str, *, bf16: bool) -> RemoteFile:
+    """The one that is wanted of the projectors."""
+    fitting = [one for one in eyes if asked.lower() in one.path.lower()]
+    if not fitting:
+        raise HubError(
+            f"{name}: no projector has {asked} in its name", f"there are {_names([one.path for one in eyes])}"
+        )
+    order = ("BF16", *(one for one in _PRECISIONS if one != "BF16")) if bf16 else _PRECISIONS
+
+    def worth(one: RemoteFile) -> tuple[int, int, int, str]:
+        tags = [match[1].upper() for match in _QUANT.finditer(one.path[: -len(".gguf")])]
+        precision = order.index(tags[-1]) if tags and tags[-1] in order else len(order)
+        return -_shared(one.path, model.path), -int(_about(one) == model.base), precision, one.path
+
+    return min(fitting, key=worth)
+
+
+def _about(projector: RemoteFile) -> str:
+    """The model's name in a projector's, in lower case; empty where there is none ("mmproj-model-f16")."""
+    bare = _PROJECTOR.sub("", _QUANT.sub("", _stem(projector.path)))
+    return re.sub(r"[-._]{2,}", "-", bare).strip("-._").lower()
+
+
+def _shared(first: str, second: str) -> int:
+    """How many folders two paths have in common; -1 where the first is in a folder that the second is not in."""
+    one, other = (path.split("/")[:-1] for path in (first, second))
+    return len(one) if one == other[: len(one)] else -1
+
+
+def _stem(path: str) -> str:
+    return _PART.sub("", path.rpartition("/")[2][: -len(".gguf")])
