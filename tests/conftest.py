@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vlmcli.bench import pairs
+
 sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`, in real/ too
 
 
@@ -24,3 +26,9 @@ def state(tmp_path, monkeypatch):
     """A folder of a test's own for that."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state" / "vlm"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The folder of the nine small pairs, seed 0."""
+    return pairs.small(tmp_path_factory.mktemp("small"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import demo, fit, gguf
+from vlmcli import cost, demo, fit, gguf, shapes
 from vlmcli.errors import ModelError
 from vlmcli.gguf import Header, Tensor
 from vlmcli.values import Device, Fit, Machine
@@ -55,7 +55,8 @@ def test_the_parts_of_the_sum():
     assert memory.gpu == 0
     assert memory.total == memory.weights + memory.projector + memory.cache + memory.compute
     words = 512 * 4 * 3 * (14336 + 4096) + 8192 * (512 * 2 + 16) + 8 * 32_000 * 4
-    assert memory.compute == words + 576 * 4 * (4096 + 3 * 1024) + fit.PROCESS
+    pixels = 336 * 336 * 3
+    assert memory.compute == words + 576 * 4 * (4096 + 3 * 1024) + pixels * (4 + 1) + fit.PROCESS
     assert fit.needs(big(window=1024), eyes(), CPU).compute - memory.compute == 8192 * (512 * 2 + 16)
     assert fit.needs(big(), eyes(n_wa_pattern=8), CPU).compute - memory.compute == 576 * 576 * 6
     assert fit.needs(big(), eyes(), replace(CPU, n_ctx=16_384)).cache == 2 * GIB
@@ -111,6 +112,37 @@ def test_it_is_refused_exactly_where_it_does_not_fit(total, share):
             fit.check_memory(big(), eyes(), machine, replace(CPU, n_ctx=1024))
 
 
+def test_weights_that_llama_cpp_copies_count_twice_and_may_leave_their_file():
+    model = shapes.headers("internvl3-8b")[0]
+    plain, twice = (replace(CPU, repacked=kinds) for kinds in (frozenset(), frozenset({shapes.Q4_K})))
+    copied = fit.needs(model, eyes(), twice).repacked
+    embeddings = next(tensor for tensor in model.tensors if tensor.name == "token_embd.weight")
+    assert embeddings.kind == shapes.Q4_K
+    assert copied == sum(one.size for one in model.tensors if one.kind == shapes.Q4_K) - embeddings.size
+    assert fit.needs(model, eyes(), twice).total == fit.needs(model, eyes(), plain).total + copied
+    assert fit.needs(model, eyes(), replace(twice, n_gpu_layers=-1)).repacked == 0
+    assert 0.4 < fit.needs(model, eyes(), replace(twice, n_gpu_layers=15)).repacked / copied < 0.5
+    needed = fit.needs(model, eyes(), twice)
+    machine = Machine(4, 0, (), needed.total - copied, frozenset({shapes.Q4_K}))
+    assert not fit.missing(needed, machine)
+    assert "and this machine has" in fit.missing(needed, replace(machine, memory_total=machine.memory_total - 1))
+
+
+@pytest.mark.parametrize("name", shapes.SHAPES)
+def test_a_model_of_a_real_shape_has_a_place_and_a_reason(name):
+    """On a laptop of 16 GB, and on one with a GPU of 8."""
+    model, projector = shapes.headers(name)
+    for devices in ((), (gpu(8 * GIB),)):
+        chosen = fit.fit(model, Machine(8, 12 * GIB, devices, 16 * GIB), projector=projector)
+        needed = fit.needs(model, projector, chosen)
+        assert chosen.n_batch >= cost.bidirectional_rows(projector)
+        assert chosen.n_ctx >= fit.CTX_FLOOR
+        assert chosen.reason.startswith(f"context {chosen.n_ctx}")
+        assert needed.total > model.file_size * 0.9
+        if chosen.projector_on_gpu:
+            assert needed.gpu_projector > projector.file_size * 0.9
+
+
 def test_the_words_of_the_three_refusals():
     def said(machine, chosen=CPU):
         with pytest.raises(ModelError) as caught:
@@ -118,7 +150,7 @@ def test_the_words_of_the_three_refusals():
         return caught.value
 
     whole = said(Machine(4, 7 * GIB, (), int(7.8 * GIB)))
-    assert whole.message.startswith("big.gguf with mmproj-big.gguf needs about 10.6 GiB (weights 8.5 GiB, ")
+    assert whole.message.startswith("big.gguf with mmproj-big.gguf needs about 10.7 GiB (weights 8.5 GiB, ")
     assert whole.message.endswith("and this machine has 7.8 GiB")
     busy = said(Machine(4, int(1.8 * GIB), (), 32 * GIB))
     assert "beside its weights" in busy.message

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vlmcli import cost
 from vlmcli.errors import ModelError
 from vlmcli.gguf import Header
 from vlmcli.values import Device, Fit, Machine
@@ -47,6 +48,7 @@ class Memory:
         projector: the vision encoder's and the projector's, which are read into memory.
         cache: the KV cache.
         compute: what is between the layers while they run, and the process around them.
+        repacked: a second copy of weights, in the order in which this CPU multiplies them fastest.
         gpu: how much of the sum is on GPUs.
         gpu_projector: how much of that is the encoder's, weights and compute.
     """
@@ -57,17 +59,19 @@ class Memory:
     compute: int
     gpu: int = 0
     gpu_projector: int = 0
+    repacked: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return self.weights + self.projector + self.cache + self.compute
+        return self.weights + self.projector + self.cache + self.compute + self.repacked
 
     def __str__(self) -> str:
         parts = {
-            "weights": self.weights, "projector": self.projector, "KV cache": self.cache, "computing": self.compute,
+            "weights": self.weights, "repacked": self.repacked, "projector": self.projector, "KV cache": self.cache,
+            "computing": self.compute,
         }  # fmt: skip
-        return ", ".join(f"{name} {_amount(size)}" for name, size in parts.items())
+        return ", ".join(f"{name} {_amount(size)}" for name, size in parts.items() if size)
 
 
 def needs(model: Header, projector: Header, fit: Fit) -> Memory:
@@ -78,11 +82,12 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
       The state of recurrent layers is left out: it is small and does not grow.
     - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, the attention mask of n_batch x
       n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell beside it, and n_parallel rows of logits.
-    - compute, of the encoder: of a picture of the header's image size, the larger of patches x (feed-forward + 3 width)
-      floats, and the pixels in F32 with their patches in F16; 6 bytes for each pair of patches where some layers see
-      windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as it is wherever there is a kernel for
-      it; without, there would be 4 bytes x heads for each pair of patches. A family that takes pictures of any size
-      needs more for a larger one.
+    - repacked: matrices on the CPU of the types in `fit.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
+    - compute, of the encoder: for a picture of the header's image size, the larger of patches x (feed-forward + 3
+      width) floats, and the patches in F16; the pixels of all tiles it is cut to, in F32 and in bytes; 6 bytes for each
+      pair of patches where some layers see windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as
+      it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches. A
+      family that takes pictures of any size needs more for a larger one.
     - 32 MiB for the process.
 
     An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
@@ -102,7 +107,21 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
         share = 1.0 if fit.n_gpu_layers < 0 else min(1.0, fit.n_gpu_layers / (model.number("block_count") + 1))
         gpu = _offloaded(model, fit.n_gpu_layers) + int(cache * share) + words
     gpu_projector = eye_weights + eyes if fit.projector_on_gpu else 0
-    return Memory(whole, eye_weights, cache, words + eyes + PROCESS, gpu + gpu_projector, gpu_projector)
+    repacked = _repacked(model, fit)
+    return Memory(whole, eye_weights, cache, words + eyes + PROCESS, gpu + gpu_projector, gpu_projector, repacked)
+
+
+def _repacked(header: Header, fit: Fit) -> int:
+    """Bytes of weights that are kept a second time; none of layers that are on a GPU."""
+    on_cpu = 0 if fit.n_gpu_layers < 0 else header.number("block_count") - fit.n_gpu_layers
+    size = 0
+    for tensor in header.tensors:
+        layer = re.match(r"blk\.(\d+)\.", tensor.name)
+        here = int(layer[1]) < on_cpu if layer else fit.n_gpu_layers == 0 and tensor.name == "output.weight"
+        matrix = len(tensor.shape) == 2 and tensor.shape[1] % 8 == 0
+        if here and matrix and tensor.kind in fit.repacked:
+            size += tensor.size
+    return size
 
 
 def _weights(header: Header) -> int:
@@ -132,10 +151,12 @@ def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
     side, patch = projector.number("vision.image_size"), max(1, projector.number("vision.patch_size"))
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
-    patches = (side // patch) ** 2
-    stages = (patches * 4 * (hidden + 3 * width), side * side * 3 * (4 + 2))
+    tiles = cost.tiles(projector, side, side) or [(side, side)]
+    largest = max(across * down for across, down in tiles)
+    patches = largest // patch**2
+    stages = (patches * 4 * (hidden + 3 * width), largest * 3 * 2)
     window = patches * patches * 6 if projector.number("vision.n_wa_pattern") else 0
-    return max(stages) + window
+    return max(stages) + window + sum(across * down for across, down in tiles) * 3 * (4 + 1)
 
 
 def fit(
@@ -169,9 +190,11 @@ def fit(
     chosen = Fit(
         n_ctx=n_ctx,
         n_parallel=N_PARALLEL,
+        n_batch=max(Fit.n_batch, cost.bidirectional_rows(projector) if projector else 0),
         n_gpu_layers=gpu_layers if gpus else 0,
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
         threads=n_threads,
+        repacked=machine.repacked,
     )
     if chosen.projector_on_gpu and projector is not None and gpus[0].memory_free:
         needed = needs(header, projector, chosen)
@@ -191,23 +214,23 @@ def check_memory(model: Header, projector: Header, machine: Machine, chosen: Fit
     The weights are mapped from their file, so that they count against all memory there is; what the process writes
     has to be free now. What is on a GPU counts against the free memory of all GPUs.
     """
-    missing = _missing(needs(model, projector, chosen), machine)
-    if not missing:
+    wanting = missing(needs(model, projector, chosen), machine)
+    if not wanting:
         return
 
     def fits(other: Fit) -> bool:
-        return not _missing(needs(model, projector, other), machine)
+        return not missing(needs(model, projector, other), machine)
 
-    raise ModelError(f"{model.path.name} with {projector.path.name} {missing}", _instead(model, machine, chosen, fits))
+    raise ModelError(f"{model.path.name} with {projector.path.name} {wanting}", _instead(model, machine, chosen, fits))
 
 
-def _missing(needed: Memory, machine: Machine) -> str:
+def missing(needed: Memory, machine: Machine) -> str:
     """What is wrong with so much memory on this machine; empty when nothing is."""
     gpus = [device.memory_free for device in _gpus(machine)]
     if needed.gpu and all(gpus) and needed.gpu > sum(gpus):
         return f"needs about {_amount(needed.gpu)} on the GPU, where {_amount(sum(gpus))} are free"
     here = needed.total - needed.gpu
-    if machine.memory_total and here > machine.memory_total:
+    if machine.memory_total and here - needed.repacked > machine.memory_total:  # what is repacked is not read again
         where = "" if not needed.gpu else f", {_amount(needed.gpu)} of them on the GPU"
         return (
             f"needs about {_amount(needed.total)} ({needed}){where}, "
@@ -254,10 +277,15 @@ def _amount(size: int) -> str:
     return f"{size / GIB:.1f} GiB" if size >= 0.95 * GIB else f"{size / (1 << 20):.0f} MiB"
 
 
-def this_machine(devices: Sequence[Device] = ()) -> Machine:
-    """What this process may use."""
+def this_machine(devices: Sequence[Device] = (), repacked: frozenset[int] = frozenset()) -> Machine:
+    """What this process may use.
+
+    Args:
+        devices: that llama.cpp sees.
+        repacked: types of tensors that it keeps a second time.
+    """
     free, total = memory()
-    return Machine(_cores(), free, tuple(devices), total)
+    return Machine(_cores(), free, tuple(devices), total, repacked)
 
 
 def _cores() -> int:

@@ -18,10 +18,17 @@ def place(files: ModelFiles, wanted: Wanted) -> Fit:
 
 def this_machine() -> Machine:
     """What this process may use, with the devices that llama.cpp sees."""
-    return fit.this_machine(native.devices())
+    return fit.this_machine(native.devices(), native.repacked_types())
 
 
 def prefers_bf16() -> bool:
     """Whether a projector in bfloat16 is the best here: no GPU, and a CPU that multiplies it, in a build that does."""
     gpu = any(device.kind in ("gpu", "igpu") for device in native.devices())
-    return not gpu and "AVX512_BF16 = 1" in native.versions()["features"]
+    return not gpu and "AVX512_BF16" in native.versions()["features"]
+
+
+def description() -> str:
+    """What this machine's speed depends on, in a line that changes where the speed would."""
+    machine, versions = this_machine(), native.versions()
+    devices = ", ".join(f"{device.name} {device.description}" for device in machine.devices)
+    return f"llama.cpp {versions['llama.cpp']}, {versions['features']}, {machine.cores} threads, {devices}"

@@ -1,50 +1,79 @@
-"""A model's name becomes its files: the demo, a GGUF file, or a folder that holds a pair.
+"""A model's name becomes its files: the demo, what has been downloaded, a GGUF file, or a folder that holds a pair.
 
-Every file is looked at before it is handed on: the right kind, whole, and of one pair (`pairing`).
+Every file is looked at before it is handed on: the right kind, whole, and of one pair (`pairing`). Nothing here uses
+the network.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli import gguf, pairing
-from vlmcli.errors import ModelError
+from vlmcli import catalogue, gguf, hub, pairing, repository
+from vlmcli.catalogue import Entry
+from vlmcli.chat_templates import CHAT_TEMPLATES
+from vlmcli.errors import HubError, ModelError, NotHere
+from vlmcli.repository import Choice, Repository
 from vlmcli.values import Card, ModelFiles
-
-# For models whose files carry no chat template: LLaVA 1.5 and its kin were trained on Vicuna's turns, which end at
-# the next role's name. Source: LMSYS FastChat, conversation.py, "vicuna_v1.1".
-CHAT_TEMPLATES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "vicuna": (
-        "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }} "
-        "{% elif m.role == 'user' %}USER: {{ m.content }} "
-        "{% else %}ASSISTANT: {{ m.content }}</s>{% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}ASSISTANT:{% endif %}",
-        ("USER:", "ASSISTANT:"),
-    ),
-    "chatml": (
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-        (),
-    ),
-}
 
 MAX_TEMPLATE = 1 << 20  # bytes
 
-NO_MODEL = (
-    "try the one in the package, -m demo; or give a folder, or a .gguf file with --mmproj; VLM_MODEL sets a default"
-)
+NO_MODEL = "vlm models says what suits this machine, and vlm ls what is here; -m demo needs nothing"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a name that is no path leads to on the Hub.
+
+    Attributes:
+        name: as the user may write it: a name of the catalogue, or "owner/repository", with ":quant" where one is asked
+            for.
+        repository: "owner/repository".
+        quant: the quantisation that was asked for; empty for the usual one.
+        entry: the catalogue's row about the repository, if there is one.
+    """
+
+    name: str
+    repository: str
+    quant: str
+    entry: Entry | None
+
+
+def published(name: str) -> Published | None:
+    """Where a name leads, if it is one of the catalogue or a repository's."""
+    known, _, quant = name.partition(":")
+    entry = catalogue.find(known)
+    if entry is not None:
+        return Published(f"{entry.name}:{quant}" if quant else entry.name, entry.repository, quant, entry)
+    if Path(name).suffix == ".gguf" or not repository.is_repository(name):
+        return None
+    found, quant = repository.parse(name)
+    return Published(f"{found}:{quant}" if quant else found, found, quant, catalogue.of_repository(found))
+
+
+def choice_of(listing: Repository, wanted: Published, projector: str = "", bf16: bool = False) -> Choice:
+    """The pair of a repository, or of what is here of it. Raises HubError.
+
+    The catalogue's quantisation is taken where it is there; one that the user has asked for must be.
+    """
+    preferred = wanted.entry.quant if wanted.entry else ""
+    return repository.choose(listing, wanted.quant, projector, bf16=bf16, preferred=preferred)
 
 
 def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFiles | None = None) -> ModelFiles:
     """The files a name stands for. Raises ModelError, which says what was looked for and where.
 
     Args:
-        name: "demo", a .gguf file, or a folder with one language model and one projector.
+        name: "demo", a name of the catalogue, "owner/repository[:quant]", a .gguf file, or a folder with one language
+            model and one projector. Names win over paths: "./smolvlm" is a path.
         mmproj: the projector's file; else the only one beside the model.
         chat_template: a name in CHAT_TEMPLATES, or a file with a Jinja template, to use instead of the model's own.
         demo: the files behind the name "demo".
+
+    Raises NotHere for what is known and has to be downloaded first.
     """
     if not name:
         raise ModelError("no model is named", NO_MODEL)
@@ -53,7 +82,7 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
             raise ModelError(f"{name}: the model in the package has a projector of its own", "leave --mmproj out")
         files = demo
     else:
-        files = _from_path(name, mmproj)
+        files = _from_hub(name, mmproj) or _from_path(name, mmproj)
     projector = gguf.read(files.projector)
     pairing.check(gguf.read(files.model), projector)
     if chat_template:
@@ -61,17 +90,41 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
     return replace(files, encoder_layers=projector.number("vision.block_count"))
 
 
+def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
+    """What has been downloaded under this name; None when it is no name of a repository, or a path that is there."""
+    wanted = published(name)
+    if wanted is None or (not catalogue.find(name.partition(":")[0]) and _is_there(Path(name))):
+        return None
+    own = Path(mmproj) if mmproj and (_is_there(Path(mmproj)) or Path(mmproj).suffix == ".gguf") else None
+    for snapshot in hub.cached(wanted.repository):
+        try:
+            choice = choice_of(snapshot.listing, wanted, "" if own else mmproj)
+        except HubError:
+            if not wanted.quant and not mmproj and len(repository.pairs(snapshot.listing)) > 1:
+                raise  # which of them?
+            continue  # only half of it is here
+        card = catalogue.card(wanted.entry) if wanted.entry else Card()
+        model, projector = snapshot.path(choice.model[0]), snapshot.path(choice.projector)
+        return ModelFiles(wanted.name, model, own or projector, card)
+    raise NotHere(f"{wanted.name}: not on this machine yet", f"vlm pull {wanted.name}")
+
+
 def _from_path(name: str, mmproj: str) -> ModelFiles:
     path = Path(name)
-    try:
-        folder, there = path.is_dir(), path.exists()
-    except (OSError, ValueError):  # too long to be a name, or with a NUL in it
-        folder = there = False
-    if folder:
+    if _is_there(path) and path.is_dir():
         return _from_folder(name, path, mmproj)
-    if there or path.suffix == ".gguf":
+    if _is_there(path) or path.suffix == ".gguf":
         return _from_file(name, path, mmproj)
-    raise ModelError(f"{name[:200]}: there is no such model, file or folder", NO_MODEL)
+    close = catalogue.closest(name)
+    hint = f"{' or '.join(close)}? {NO_MODEL}" if close else NO_MODEL
+    raise ModelError(f"{name[:200]}: there is no such model, file or folder", hint)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long to be a name, or with a NUL in it
+        return False
 
 
 def _from_file(name: str, path: Path, mmproj: str) -> ModelFiles:
@@ -121,3 +174,109 @@ def _with_template(card: Card, chat_template: str) -> Card:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         names = " or ".join(CHAT_TEMPLATES)
         raise ModelError(f"{chat_template}: no such chat template ({reason})", f"use {names}, or a file") from error
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A pair that is here.
+
+    Attributes:
+        name: what `-m` takes.
+        quant: of the language model.
+        size: bytes of all its files.
+        files: on this machine: the language model's, in parts as it may be, and the projector's last.
+        licence: as far as it is known.
+        repository: "owner/repository"; empty for the model in the package.
+        commit: of the snapshot it is in; empty there, too.
+    """
+
+    name: str
+    quant: str
+    size: int
+    files: tuple[Path, ...]
+    licence: str = ""
+    repository: str = ""
+    commit: str = ""
+
+
+def listed(demo: ModelFiles | None = None) -> tuple[Listed, ...]:
+    """Every pair in the Hub's cache, whoever brought it, by name; the demo first."""
+    found: dict[str, Listed] = {}
+    for snapshot in hub.snapshots():
+        listing = snapshot.listing
+        entry = catalogue.of_repository(listing.name)
+        pairs = repository.pairs(listing)
+        usual = _usual(listing, entry)
+        for choice in pairs:
+            base = entry.name if entry else listing.name
+            name = base if choice == usual else f"{base}:{choice.quant}"
+            paths = tuple(snapshot.path(file) for file in choice.files)
+            licence = entry.licence if entry else ""
+            one = Listed(name, choice.quant, choice.size, paths, licence, listing.name, listing.commit)
+            found.setdefault(name, one)  # the newest snapshot comes first
+    rows = [found[name] for name in sorted(found)]
+    if demo is not None:
+        files = (demo.model, demo.projector)
+        quant = gguf.read(demo.model).quantisation
+        rows.insert(0, Listed(demo.name, quant, sum(path.stat().st_size for path in files), files, "MIT"))
+    return tuple(rows)
+
+
+def _usual(listing: Repository, entry: Entry | None) -> Choice | None:
+    """The pair that the name without a quantisation stands for."""
+    try:
+        return choice_of(listing, Published("", listing.name, "", entry))
+    except HubError:
+        return None
+
+
+def find_listed(name: str) -> Listed:
+    """The one pair in the cache that a name stands for. Raises ModelError, which lists what there is."""
+    rows = listed()
+    wanted = published(name)
+    same = [row for row in rows if row.name == (wanted.name if wanted else name)]
+    if same:
+        return same[0]
+    among = [row for row in rows if wanted and row.repository == wanted.repository] or rows
+    names = ", ".join(row.name for row in among[:6]) + (", …" if len(among) > 6 else "")
+    raise ModelError(f"{name[:200]}: not in the cache", f"there are: {names}" if among else "vlm pull brings a model")
+
+
+def remove(one: Listed) -> int:
+    """Take a pair out of the cache. Files that another pair there needs stay. Returns the bytes that became free."""
+    others = {path for row in listed() if row != one for path in row.files}
+    return hub.remove(one.repository, [path for path in one.files if path not in others])
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a file was found to be.
+
+    Attributes:
+        ok: whether it is what it should be, as far as anything is known.
+        what: in words.
+    """
+
+    ok: bool
+    what: str
+
+
+def verify(path: Path, progress: Callable[[int], None]) -> Verified:
+    """Read a file of the cache again, and compare it with the hash it was published with, which is its name there.
+
+    Args:
+        path: a file in a snapshot, or any GGUF file.
+        progress: told how many bytes have been read.
+    """
+    published = path.resolve().name
+    if not re.fullmatch(r"[0-9a-f]{64}", published):
+        gguf.check_whole(gguf.read(path))
+        return Verified(True, "whole; its hash is not known")
+    hashed, done = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hashed.update(block)
+            done += len(block)
+            progress(done)
+    same = hashed.hexdigest() == published
+    return Verified(same, "as published" if same else "not what was published")

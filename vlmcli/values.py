@@ -286,6 +286,7 @@ class Card:
         stop: strings that end an answer, for models that have no end-of-turn token.
         prompts: instead of those of `tasks.PROMPTS`, by their names.
         think: the tags around what the model thinks before it answers.
+        licence: by its short name; empty where it is not known.
     """
 
     about: tuple[str, ...] = ()
@@ -296,6 +297,7 @@ class Card:
     stop: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     think: tuple[str, str] = THINK
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -330,12 +332,21 @@ class Device:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a model has to fit: `cores` are the physical cores this process may use; memory in bytes, 0 when unknown."""
+    """What a model has to fit.
+
+    Attributes:
+        cores: physical ones that this process may use.
+        memory_free: bytes, 0 when unknown.
+        devices: as llama.cpp sees them.
+        memory_total: bytes, 0 when unknown.
+        repacked: types of tensors, by ggml's number, of which llama.cpp keeps a second copy in its CPU's order.
+    """
 
     cores: int
     memory_free: int
     devices: tuple[Device, ...] = ()
     memory_total: int = 0
+    repacked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -359,6 +370,7 @@ class Fit:
         projector_on_gpu: whether encoder and projector use a GPU if there is one.
         threads: CPU threads for both.
         reason: the choice in words.
+        repacked: the machine's.
     """
 
     n_ctx: int = 8192
@@ -368,3 +380,4 @@ class Fit:
     projector_on_gpu: bool = True
     threads: int = 4
     reason: str = ""
+    repacked: frozenset[int] = frozenset()

@@ -9,12 +9,6 @@ from vlmcli.values import ModelFiles
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory):
-    """The folder of the nine small pairs, seed 0."""
-    return pairs.small(tmp_path_factory.mktemp("small"))
-
-
-@pytest.fixture(scope="session")
 def real_pair(tmp_path_factory):
     """A pair of a real size; its encoder takes about a second a picture here."""
     folder = pairs.real(tmp_path_factory.mktemp("real"), layers=4)

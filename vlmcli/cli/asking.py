@@ -11,10 +11,11 @@ import typer
 
 from vlmcli import records
 from vlmcli.cli.naming import Named, grouped, named_pictures
+from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.errors import Exit, ModelError, NativeError, SourceError, VlmError
 from vlmcli.settings import Settings, debugging
-from vlmcli.sources import Source, expand
+from vlmcli.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.thinking import Thinking
 from vlmcli.ui import Ui
@@ -77,7 +78,7 @@ def answer(
         jobs = [Job(Ask(question), ()) for question in questions(Card())]
         try:
             found, context = named_pictures(named)
-            files = find_model(settings, chat_template)
+            files = find_model(ui, settings, chat_template)
             tasks = [Ask(q, context, system, *sampling, end_loops, files.card.think) for q in questions(files.card)]
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
@@ -91,13 +92,6 @@ def answer(
             raise
     if failed is not None:
         raise typer.Exit(int(failed))
-
-
-def find_model(settings: Settings, chat_template: str = "") -> ModelFiles:
-    """The files of the model the user has named."""
-    from vlmcli import demo, store
-
-    return store.resolve(expand(settings.model), expand(settings.mmproj), expand(chat_template), demo.FILES)
 
 
 def answer_all(

@@ -27,10 +27,12 @@ def set_verbosity(level: int) -> None:
 
 
 def settings_of(
-    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None
+    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None, yes: bool
 ) -> Settings:
     """The settings with a command's flags."""
-    return load({"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers})
+    return load(
+        {"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers, "yes": yes or None}
+    )
 
 
 def sampling_of(

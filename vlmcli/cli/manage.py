@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmcli import gguf, settings, templates
+from vlmcli import settings, templates
+from vlmcli.amounts import duration, size
 from vlmcli.cli import options
-from vlmcli.cli.asking import find_model
 from vlmcli.cli.naming import Named, named_pictures
+from vlmcli.cli.pulling import find_model, speed_here
 from vlmcli.cli.seeing import is_picture, show_pictures
-from vlmcli.errors import Exit, UsageError
-from vlmcli.records import escape
+from vlmcli.errors import Exit, ModelError, UsageError
+from vlmcli.records import escape, object_line
+from vlmcli.sources import expand
 from vlmcli.ui import Ui
-from vlmcli.values import ModelFiles
+
+if TYPE_CHECKING:
+    from vlmcli.recommend import Advice
+    from vlmcli.store import Listed
 
 
 def show(
@@ -24,6 +29,7 @@ def show(
     model: options.Model = None,
     mmproj: options.Mmproj = None,
     allow_local_urls: options.AllowLocalUrls = False,
+    json: options.Json = False,
 ) -> None:
     """Say what a model is, or a picture and what is seen of it.
 
@@ -34,8 +40,10 @@ def show(
     names = words or []
     with Ui() as ui:
         if names and all(is_picture(name) for name in names):
+            if json:
+                raise UsageError("--json is of models, and these are pictures", "leave it out")
             chosen = settings.load({"model": model, "mmproj": mmproj})
-            files = find_model(chosen) if chosen.model or preview else None
+            files = find_model(ui, chosen, offer=False) if model or preview else None
             found, _ = named_pictures(Named(names, None, False, allow_local_urls))
             code = show_pictures(ui, found, files, preview)
             if code:
@@ -46,26 +54,207 @@ def show(
             raise UsageError(f"{other}: not a picture, and a model is shown by itself", "name pictures, or one model")
         if preview:
             raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
-        files = find_model(settings.load({"model": names[0] if names else model, "mmproj": mmproj}))
-        ui.about(_about(files))
+        chosen = settings.load({"model": names[0] if names else model, "mmproj": mmproj})
+        files = find_model(ui, chosen, offer=False)
+        from vlmcli import about
+
+        facts = about.facts(files)
+        if json:
+            ui.line(object_line(about.record(facts)))
+        else:
+            ui.about(about.lines(facts))
 
 
-def _about(files: ModelFiles) -> Sequence[str]:
-    if files.card.about:
-        return files.card.about
-    model, projector = gguf.read(files.model), gguf.read(files.projector)
-    family = projector.metadata.get("clip.projector_type", "unnamed")
-    return [
-        f"{files.name}: {model.name}, {_count(model.parameters)} parameters, "
-        f"{model.architecture}, context {model.number('context_length')}",
-        f"model {files.model} ({model.file_size >> 20} MiB)",
-        f"projector {files.projector} ({projector.file_size >> 20} MiB, "
-        f"{family}, {_count(projector.parameters)} parameters)",
-    ]
+def ls(json: options.Json = False) -> None:
+    """List the models that are here, and what other programs have brought that can be used.
+
+    vlm ls
+    """
+    from vlmcli import demo, store
+
+    default = settings.load().model
+    with Ui() as ui:
+        rows = store.listed(demo.FILES)
+        if json:
+            for one in rows:
+                ui.line(object_line(_record(one) | {"default": one.name == default}))
+            return
+        ui.rows(
+            [
+                ("NAME", "SIZE", "QUANTISATION", "LICENCE", ""),
+                *((one.name, size(one.size), one.quant, one.licence, _note(one, default)) for one in rows),
+            ]
+        )
 
 
-def _count(number: int) -> str:
-    return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"
+def _note(one: Listed, default: str) -> str:
+    return "default" if one.name == default else ""
+
+
+def _record(one: Listed) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "repository": one.repository,
+        "commit": one.commit,
+        "quantisation": one.quant,
+        "licence": one.licence,
+        "size": one.size,
+        "model": [str(path) for path in one.files[:-1]],
+        "projector": str(one.files[-1]),
+    }
+
+
+def models(
+    json: options.Json = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's speed again.")] = False,
+) -> None:
+    """List the models that are known by name, the best for this machine first.
+
+    vlm models
+    """
+    from vlmcli import recommend, store
+    from vlmcli.place import this_machine
+
+    with Ui() as ui:
+        here = {one.name.partition(":")[0] for one in store.listed()}
+        advices = recommend.advise(this_machine(), speed_here(ui, again=measure), here)
+        if json:
+            for one in advices:
+                ui.line(object_line(_advice_record(one)))
+            return
+        head = ("NAME", "DOWNLOAD", "MEMORY", "FITS", "A PICTURE", "GOOD AT")
+        ui.rows([head, *(_advice_row(one) for one in advices)])
+        best = recommend.best(advices)
+        if best is not None:
+            ui.say(f"to begin with: vlm pull {best.entry.name}")
+
+
+def _advice_row(one: Advice) -> tuple[str, ...]:
+    return (
+        one.entry.name,
+        "here" if one.here else f"~{size(one.download)}" if one.download else "?",
+        f"~{size(one.memory)}" if one.memory else "?",
+        one.fits or "?",
+        "?" if one.seconds is None else f"~{duration(one.seconds)}",
+        one.entry.good_at,
+    )
+
+
+def _advice_record(one: Advice) -> dict[str, Any]:
+    entry = one.entry
+    return {
+        "name": entry.name,
+        "repository": entry.repository,
+        "quantisation": entry.quant,
+        "licence": entry.licence,
+        "good_at": entry.good_at,
+        "boxes": entry.boxes,
+        "here": one.here,
+        "download": one.download or None,
+        "memory": one.memory or None,
+        "fits": one.fits or None,
+        "seconds": None if one.seconds is None else round(one.seconds, 1),
+        "checked": entry.checked,
+    }
+
+
+def rm(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Remove models from the cache; other programs that use it lose them, too.
+
+    vlm rm smolvlm2-500m
+    """
+    from vlmcli import demo, store
+
+    with Ui() as ui:
+        if demo.FILES.name in names:
+            raise UsageError(f"{demo.FILES.name}: it is part of vlm", "it goes when vlm is uninstalled")
+        found = [store.find_listed(name) for name in names]
+        for one in found:
+            agreed = yes or ui.confirmed(f"vlm: remove {one.name} ({size(one.size)})?")
+            if agreed is None:
+                raise UsageError(
+                    f"{one.name}: nobody can be asked whether to remove it", "-y removes it without asking"
+                )
+            if not agreed:
+                raise UsageError(f"{one.name}: not removed", "-y removes it without asking")
+            freed = store.remove(one)
+            ui.say(f"{one.name} is removed, {size(freed)} are free again")
+            if settings.load().model == one.name:
+                ui.say("it was the default: vlm default NAME sets another")
+            if json:
+                ui.line(object_line(_record(one) | {"freed": freed}))
+
+
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+) -> None:
+    """Read models again, and compare what is there with what was published; all of them without a name.
+
+    vlm verify smolvlm2-500m
+    """
+    from vlmcli import demo, store
+
+    wrong = 0
+    with Ui() as ui:
+        rows = [store.find_listed(name) for name in names] if names else store.listed(demo.FILES)
+        seen: set[Path] = set()
+        for one in rows:
+            for path in one.files:
+                if path in seen:
+                    continue
+                seen.add(path)
+                with ui.transfer(path.name, path.stat().st_size, quiet=quiet) as bar:
+                    said = store.verify(path, bar.at)
+                wrong += not said.ok
+                if json:
+                    ui.line(object_line({"name": one.name, "file": str(path), "ok": said.ok, "what": said.what}))
+                else:
+                    ui.line("\t".join(map(escape, (one.name, path.name, said.what))))
+        if wrong:
+            raise ModelError(
+                f"{wrong} of {len(seen)} files are not what was published", "vlm rm NAME, and vlm pull NAME"
+            )
+
+
+def default(
+    name: Annotated[str | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    mmproj: options.Mmproj = None,
+    none: Annotated[bool, typer.Option("--none", help="Have no default.")] = False,
+) -> None:
+    """Say which model is asked without -m, or set it.
+
+    vlm default smolvlm2-500m
+    """
+    with Ui() as ui:
+        if none:
+            if name:
+                raise UsageError(f"--none, and {name}", "leave one out")
+            settings.remember_model("")
+            return
+        if name is None:
+            chosen = settings.load()
+            if not chosen.model:
+                raise ModelError("there is no default model", "vlm default NAME sets one; vlm ls lists what is here")
+            ui.line(chosen.model)
+            ui.say(f"set by {chosen.sources['model']}")
+            return
+        from vlmcli import demo, store
+
+        files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES)
+        path = Path(expand(name))
+        by_path = files.name == expand(name) and path.exists() and files.name != demo.FILES.name
+        where = settings.remember_model(
+            str(path.absolute()) if by_path else files.name, str(Path(expand(mmproj)).absolute()) if mmproj else ""
+        )
+        ui.say(f"{files.name} is the default now ({where})")
+        if settings.load().model != (str(path.absolute()) if by_path else files.name):
+            ui.say("the variable VLM_MODEL goes before it")
 
 
 def list_templates() -> None:

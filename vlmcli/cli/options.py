@@ -12,7 +12,10 @@ from vlmcli.settings import BOUNDS
 Model = Annotated[
     str | None,
     typer.Option(
-        "-m", "--model", metavar="MODEL", help="demo, a .gguf file, or a folder with a pair; default $VLM_MODEL."
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="A name (vlm models), owner/repository[:quant], a .gguf file, or a folder with a pair.",
     ),
 ]
 Mmproj = Annotated[
@@ -89,6 +92,8 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, max=2**3
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
 ]
+Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
 Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]

@@ -64,7 +64,7 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     """The engine in a process of its own."""
     from vlmcli.worker.runner import Worker
 
-    _interruptible()
+    interruptible()
     worker = Worker(files, _wanted(settings), patience=settings.patience)
     try:
         yield worker
@@ -88,7 +88,7 @@ def opened(
     from vlmcli.engine import Engine, native
     from vlmcli.place import place
 
-    _interruptible()
+    interruptible()
     chosen = place(files, _wanted(settings))
     log.info("%s", chosen.reason)
     with marks.marked(_marks(), files.model, names):
@@ -104,7 +104,7 @@ def _wanted(settings: Settings) -> Wanted:
     return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
 
 
-def _interruptible() -> None:
+def interruptible() -> None:
     """From here on there is something to end in order when Ctrl-C comes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

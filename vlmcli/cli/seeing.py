@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.asking import find_model
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
+from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import opened, tell_of_death
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
@@ -50,6 +50,7 @@ def explain(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
     verbose: options.Verbose = 0,
 ) -> None:
     """Show a question's way through the model, stage by stage.
@@ -64,14 +65,14 @@ def explain(
     names, asked = pictures_and_questions(words, question)
     if len(asked) > 1:
         raise UsageError("several questions", "explain one at a time")
-    settings = settings_of(model, mmproj, ctx, threads, gpu_layers)
+    settings = settings_of(model, mmproj, ctx, threads, gpu_layers, yes)
     sampling, limit = sampling_of(None, None, None, max_tokens)
     with Ui() as ui:
         found, context = named_pictures(Named(names, None, False, allow_local_urls))
         several = len(grouped(found, each=False, together=False))
         if several > 1:
             raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
-        files = find_model(settings, chat_template or "")
+        files = find_model(ui, settings, chat_template or "")
         target = target_of(html, found) if html else None
         ui.notice(files.card.notice)
         told = _asked(ui, files, settings, Ask(asked[0], context, system, sampling, limit), found)

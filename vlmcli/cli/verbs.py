@@ -47,6 +47,7 @@ def ask(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -66,7 +67,7 @@ def ask(
     answer(
         lambda _: what.questions,
         Named(what.names, files_from, null, allow_local_urls, each=each, together=together),
-        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
         json=json, think=think, plain=plain, stats=stats,
         worker=worker,
@@ -93,6 +94,7 @@ def caption(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -106,7 +108,7 @@ def caption(
     answer(
         lambda card: [prompt("caption", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
-        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
         worker=worker,
     )  # fmt: skip
@@ -134,6 +136,7 @@ def describe(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -150,7 +153,7 @@ def describe(
     answer(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
         Named(words or (), files_from, null, allow_local_urls, each=True),
-        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
         worker=worker,
     )  # fmt: skip
@@ -177,6 +180,7 @@ def ocr(
     ctx: options.Ctx = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -190,7 +194,7 @@ def ocr(
     answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True),
-        settings_of(model, mmproj, ctx, threads, gpu_layers), chat_template or "",
+        settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
         plain=plain or layout is options.Layout.PLAIN, stats=stats, worker=worker,
         end_loops=True,

@@ -18,7 +18,7 @@ CARD = Card(
     ),
     notice=NOTICE,
     unsure="I don't know.",
-    unsure_hint="for photographs take a real model: -m FILE.gguf, see docs/models.md (vlm pull will fetch one, later)",
+    unsure_hint="for photographs take a real model: vlm models lists them, vlm pull NAME brings one",
     prompts={
         "describe short": "Describe this image.",
         "describe long": "Describe this image in detail.",
@@ -26,6 +26,7 @@ CARD = Card(
         "ocr plain": "Read the text in this image.",
         "ocr markdown": "Read the text in this image.",
     },
+    licence="MIT",
 )
 
 FILES = ModelFiles("demo", _FOLDER / "demo.gguf", _FOLDER / "mmproj-demo.gguf", CARD)

@@ -262,6 +262,22 @@ def versions() -> dict[str, str]:
     return {"llama.cpp": L.llama_version().decode(), "llama-cpp-python": BINDINGS, "features": features}
 
 
+def repacked_types() -> frozenset[int]:
+    """Types of tensors, by ggml's number, that llama.cpp copies into its CPU's own order when it loads them.
+
+    Source: ggml-cpu, repack.cpp, ggml_repack_get_optimal_repack_type.
+    """
+    features = set(versions()["features"].replace(":", "|").replace(" ", "").split("|"))
+    q4_0, q8_0, q2_k, q4_k, q5_k, q6_k, iq4_nl, mxfp4 = 2, 8, 10, 12, 13, 14, 20, 39
+    if "REPACK" not in features:
+        return frozenset()
+    if "NEON" in features:
+        return frozenset({q4_0, q8_0, q4_k, q5_k, q6_k, iq4_nl, mxfp4} if "DOTPROD" in features else ())
+    return frozenset(
+        ({q4_0, q4_k, iq4_nl, mxfp4} if "AVX2" in features else set()) | ({q2_k} if "AVX512" in features else set())
+    )
+
+
 def devices() -> tuple[Device, ...]:
     """Every device llama.cpp was compiled for and found here."""
     size = ctypes.c_size_t

@@ -1,0 +1,113 @@
+"""What a model is, from its headers and for this machine: `vlm show`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vlmcli import cost, fit, gguf
+from vlmcli.amounts import size
+from vlmcli.gguf import Header
+from vlmcli.place import this_machine
+from vlmcli.values import Fit, ModelFiles
+
+PICTURE = (1024, 768)
+"""The picture whose tokens are counted, in pixels."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A pair.
+
+    Attributes:
+        files: it.
+        model: the language model's header.
+        projector: the projector's.
+        chosen: how it would be put here.
+        memory: bytes it would take then.
+        missing: why it would not fit here; empty when it would.
+        tokens: rows of a picture of `PICTURE`; None where the family is not known.
+    """
+
+    files: ModelFiles
+    model: Header
+    projector: Header
+    chosen: Fit
+    memory: int
+    missing: str
+    tokens: int | None
+
+
+def facts(files: ModelFiles) -> Facts:
+    """Read a pair's headers, and see how it would go onto this machine."""
+    model, projector = gguf.read(files.model), gguf.read(files.projector)
+    machine = this_machine()
+    chosen = fit.fit(model, machine, projector=projector)
+    needed = fit.needs(model, projector, chosen)
+    return Facts(
+        files, model, projector, chosen, needed.total, fit.missing(needed, machine),
+        cost.picture_tokens(projector, *PICTURE),
+    )  # fmt: skip
+
+
+def lines(found: Facts) -> Sequence[str]:
+    """For a person."""
+    card, model, projector = found.files.card, found.model, found.projector
+    if card.about:
+        return card.about
+    width, height = PICTURE
+    tokens = f"{found.tokens} tokens" if found.tokens is not None else "an unknown number of tokens"
+    template = "the catalogue's" if card.chat_template else "its own" if _has_template(model) else "none"
+    return [
+        f"{found.files.name}: {model.name}",
+        f"language model  {model.architecture}, {_count(model.parameters)} parameters, "
+        f"{model.quantisation or 'mixed'}, {size(model.file_size)}: {found.files.model}",
+        f"projector       {_family(projector)}, {_count(projector.parameters)} parameters, "
+        f"{size(projector.file_size)}: {found.files.projector}",
+        f"context         trained for {model.number('context_length')} tokens",
+        f"a picture       of {width}x{height} is {tokens}",
+        f"memory          {size(found.memory)} here, with {found.chosen.reason}"
+        + (f"; it {found.missing}" if found.missing else ""),
+        f"licence         {card.licence or 'not known: see where it was published'}",
+        f"chat template   {template}",
+    ]
+
+
+def record(found: Facts) -> dict[str, Any]:
+    """For a program."""
+    card, model, projector = found.files.card, found.model, found.projector
+    return {
+        "name": found.files.name,
+        "title": model.name,
+        "architecture": model.architecture,
+        "quantisation": model.quantisation,
+        "parameters": model.parameters,
+        "context": model.number("context_length"),
+        "model": str(found.files.model),
+        "size": model.file_size,
+        "projector": str(found.files.projector),
+        "projector_type": _family(projector),
+        "projector_parameters": projector.parameters,
+        "projector_size": projector.file_size,
+        "picture": list(PICTURE),
+        "picture_tokens": found.tokens,
+        "fitted_context": found.chosen.n_ctx,
+        "memory": found.memory,
+        "fits": not found.missing,
+        "why": found.missing or found.chosen.reason,
+        "licence": card.licence,
+        "chat_template": "catalogue" if card.chat_template else "file" if _has_template(model) else "none",
+    }
+
+
+def _family(projector: Header) -> str:
+    return gguf.shown(str(projector.metadata.get("clip.projector_type", "unnamed")))
+
+
+def _has_template(model: Header) -> bool:
+    return bool(model.metadata.get("tokenizer.chat_template"))
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e9:.1f} billion" if number >= 1e9 else f"{number / 1e6:.1f} million"

@@ -1,0 +1,105 @@
+"""Models that are known by name: `catalogue.toml`, read once."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vlmcli import shapes
+from vlmcli.chat_templates import CHAT_TEMPLATES
+from vlmcli.gguf import Header
+from vlmcli.values import Card
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+BOXES = ("none", "pixels", "0-1000")
+USES = ("general", "ocr", "medical")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row.
+
+    Attributes:
+        name: what `-m` and `vlm pull` take.
+        repository: "owner/repository" on the Hub.
+        quant: the quantisation to take where it is there.
+        licence: by its short name.
+        good_at: in a few words.
+        rank: 1 to 10, how good its answers are: a judgement, for recommending.
+        seen: which public source names the repository.
+        use: "general", "ocr" (text of pages only) or "medical".
+        boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for shares of the whole, or "none".
+        tokens: the fewest and the most rows of a picture; zeros where it is not known.
+        accept: what has to be agreed to before a download; empty for most.
+        notice: one line for stderr whenever it is used; empty for most.
+        prompts: its own, by the names in `tasks.PROMPTS`.
+        chat_template: a name in CHAT_TEMPLATES, for files without one.
+        shape: a name in `shapes`; empty where its dimensions are not known.
+        checked: whether somebody has compared the row with the Hub.
+    """
+
+    name: str
+    repository: str
+    quant: str
+    licence: str
+    good_at: str
+    rank: int
+    seen: str
+    use: str = "general"
+    boxes: str = "none"
+    tokens: tuple[int, int] = (0, 0)
+    accept: str = ""
+    notice: str = ""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    chat_template: str = ""
+    shape: str = ""
+    checked: bool = False
+
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """All rows, in the file's order."""
+    rows = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    return tuple(_entry(name, row) for name, row in rows.items())
+
+
+def _entry(name: str, row: dict[str, Any]) -> Entry:
+    known = {one.name for one in fields(Entry)}
+    assert set(row) <= known, f"{name}: {set(row) - known}"
+    return Entry(**{"name": name, **row, "tokens": tuple(row.get("tokens", (0, 0)))})
+
+
+def find(name: str) -> Entry | None:
+    """The row of this name, in letters of either case."""
+    return next((entry for entry in entries() if entry.name == name.lower()), None)
+
+
+def of_repository(name: str) -> Entry | None:
+    """The row about "owner/repository"; the Hub takes letters of either case."""
+    return next((entry for entry in entries() if entry.repository.lower() == name.lower()), None)
+
+
+def closest(name: str, count: int = 3) -> tuple[str, ...]:
+    """Names that are written like this one, the most alike first."""
+    bare = name.lower().rpartition("/")[2].partition(":")[0].removesuffix("-gguf")
+    return tuple(difflib.get_close_matches(bare, [entry.name for entry in entries()], count, 0.6))
+
+
+def card(entry: Entry) -> Card:
+    """What the engine and the verbs have to know of it."""
+    template, stop = CHAT_TEMPLATES.get(entry.chat_template, (None, ()))
+    return Card(notice=entry.notice, chat_template=template, stop=stop, prompts=entry.prompts, licence=entry.licence)
+
+
+def headers(entry: Entry) -> tuple[Header, Header] | None:
+    """The headers that its files would have, as far as its dimensions are known, with a projector in F16."""
+    return shapes.headers(entry.shape, entry.quant) if entry.shape else None

@@ -1,0 +1,239 @@
+"""Models are brought here: `vlm pull`, and the offer where a command needs one that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmcli import settings
+from vlmcli.amounts import size
+from vlmcli.cli import options
+from vlmcli.cli.flags import set_verbosity
+from vlmcli.cli.running import interruptible, opened
+from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
+from vlmcli.records import object_line
+from vlmcli.settings import Settings
+from vlmcli.sources import expand
+from vlmcli.ui import Ui
+from vlmcli.values import Answer, ModelFiles
+
+if TYPE_CHECKING:
+    from vlmcli.pull import Order
+    from vlmcli.repository import RemoteFile
+    from vlmcli.speed import Speed
+    from vlmcli.store import Published
+
+
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
+    mmproj: Annotated[
+        str | None, typer.Option("--mmproj", metavar="NAME", help="A projector: F16, Q8_0, or a part of its name.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, and accept the licence.")] = False,
+    quiet: options.Quiet = False,
+    json: options.Json = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Download a model: a name of the catalogue, or a repository of the Hub.
+
+    vlm pull smolvlm2-500m
+
+    vlm pull ggml-org/Qwen2.5-VL-3B-Instruct-GGUF:Q8_0
+    """
+    set_verbosity(verbose)
+    with Ui() as ui:
+        for wanted in [_published(name) for name in names]:
+            fetched = bring(ui, wanted, mmproj or "", yes=yes, quiet=quiet)
+            if json:
+                ui.line(object_line(fetched))
+
+
+def _published(name: str) -> Published:
+    from vlmcli import catalogue, store
+
+    wanted = store.published(name)
+    if wanted is None:
+        close = catalogue.closest(name)
+        hint = f"{' or '.join(close)}? " if close else ""
+        raise UsageError(
+            f"{name[:200]}: neither a name of the catalogue nor a repository", f"{hint}`vlm models` lists the catalogue"
+        )
+    return wanted
+
+
+def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: bool = False) -> dict[str, object]:
+    """Show what a model is and takes, ask on a terminal, and download it. Returns what has come.
+
+    Args:
+        ui: where it is shown.
+        wanted: the model.
+        projector: which of its projectors, where there are several.
+        yes: do not ask, and accept its licence.
+        quiet: show nothing but errors.
+    """
+    from vlmcli.place import prefers_bf16
+    from vlmcli.pull import bring as download
+    from vlmcli.pull import order
+
+    def say(text: str) -> None:
+        if not quiet:
+            ui.say(text)
+
+    found = order(wanted, say, projector, prefers_bf16())
+    for text in _shown(found):
+        say(text)
+    if found.missing > found.free:
+        raise HubError(
+            f"{wanted.name}: {size(found.missing)} to download, and {size(found.free)} are free on the disk",
+            "make room, or set HF_HOME to a folder on another disk",
+        )
+    if not yes:
+        _agree(ui, found, quiet=quiet)
+    done = dict.fromkeys((file.path for file in found.choice.files), 0)
+    with ui.transfer(wanted.name, found.choice.size, quiet=quiet) as bar:
+
+        def progress(file: RemoteFile, count: int) -> None:
+            done[file.path] = count
+            bar.at(sum(done.values()))
+
+        interruptible()
+        try:
+            model, mmproj = download(found, progress, say)
+        except KeyboardInterrupt:
+            share = sum(done.values()) / max(1, found.choice.size)
+            raise Cancelled(
+                f"{wanted.name}: stopped at {share:.0%}", f"vlm pull {wanted.name} goes on from there"
+            ) from None
+    say(f"{wanted.name} is here")
+    if not settings.load().model:
+        settings.remember_model(wanted.name)
+        say("it is the default from now on; vlm default NAME changes that")
+    return {
+        "name": wanted.name,
+        "repository": found.repository.name,
+        "commit": found.repository.commit,
+        "quantisation": found.choice.quant,
+        "licence": found.repository.licence,
+        "size": found.choice.size,
+        "downloaded": found.missing,
+        "model": str(model),
+        "projector": str(mmproj),
+    }
+
+
+def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
+    """Ask for what has to be agreed to. Raises an error where it is not, or a licence is and nobody can be asked."""
+    name, terms = found.published.name, found.entry.accept if found.entry else ""
+    if not found.missing or (quiet and not terms):
+        return
+    if terms:
+        ui.say(f"{name}: {terms}")
+    answer = ui.confirmed(f"vlm: {'accept this, and ' if terms else ''}download {size(found.missing)}?")
+    if answer is None and terms:
+        raise UsageError(f"{name}: its licence has to be accepted", "-y says that you do")
+    if answer is False:
+        raise UsageError(f"{name}: not downloaded", "-y downloads without asking")
+
+
+def _shown(found: Order) -> Sequence[str]:
+    """What will be brought, in lines."""
+    entry, choice = found.entry, found.choice
+    licence = found.repository.licence or (entry.licence if entry else "") or "not said"
+    lines = [f"{found.published.name}: {found.repository.name}, licence {licence}"]
+    lines += [f"  {file.path}  {size(file.size)}" for file in choice.files]
+    lines.append(
+        f"  {size(found.missing)} to download, {size(found.free)} free on the disk; {_memory(found)}"
+        if found.missing
+        else "  all of it is here already"
+    )
+    return lines
+
+
+def _memory(found: Order) -> str:
+    """What memory it takes, as far as that is known before it is here."""
+    from vlmcli import recommend
+    from vlmcli.place import this_machine
+
+    machine = this_machine()
+    needed = recommend.memory_of(found.entry, machine) if found.entry else None
+    takes = f"about {size(needed)}" if needed else f"more than {size(found.choice.size)}"
+    free = f", {size(machine.memory_free)} are free" if machine.memory_free else ""
+    return f"it takes {takes} of memory{free}"
+
+
+def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool = True) -> ModelFiles:
+    """The files of the model the user has named; of one that is missing, after an offer to bring it.
+
+    Args:
+        ui: where to ask.
+        chosen: the model's name; whether to download without asking.
+        chat_template: instead of the model's own.
+        offer: whether to offer anything.
+
+    Raises ModelError where there is no model, and nobody who says yes.
+    """
+    from vlmcli import demo, store
+
+    name = expand(chosen.model)
+    if not name and offer:
+        name = _first(ui, chosen)
+    try:
+        return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
+    except NotHere as missing:
+        wanted = store.published(name)
+        if not offer or wanted is None or not (chosen.yes or ui.can_ask):
+            raise
+        ui.say(missing.message)
+    bring(ui, wanted, yes=chosen.yes)
+    return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
+
+
+def _first(ui: Ui, chosen: Settings) -> str:
+    """A name where none is set: of the best model for this machine, if the user agrees."""
+    from vlmcli import recommend, store
+    from vlmcli.place import this_machine
+
+    here = store.listed()
+    if here:
+        raise ModelError(
+            "no model is named", f"{here[0].name} is here: -m {here[0].name}, or vlm default {here[0].name}"
+        )
+    best = recommend.best(recommend.advise(this_machine(), speed_here(ui)))
+    if best is None:
+        raise ModelError("no model is named", store.NO_MODEL)
+    name, download = best.entry.name, size(best.download)
+    if not (chosen.yes or ui.can_ask):
+        raise ModelError(
+            "no model is named", f"vlm pull {name} ({download}) brings the best for this machine; -m demo needs nothing"
+        )
+    ui.say(f"no model is named; the best for this machine is {name}, {best.entry.good_at} ({download})")
+    return name
+
+
+def speed_here(ui: Ui, *, again: bool = False) -> Speed:
+    """This machine's speed, measured if it has not been yet.
+
+    Args:
+        ui: where it is said that this takes a while.
+        again: measure it in any case.
+    """
+    from vlmcli import images, speed
+    from vlmcli.place import description
+    from vlmcli.values import Message, Request
+
+    folder, machine = settings.state_folder(), description()
+    known = None if again else speed.kept(folder, machine)
+    if known is not None:
+        return known
+    ui.say("measuring this machine's speed, once")
+
+    def ask(files: ModelFiles, size: tuple[int, int], tokens: int) -> Answer | VlmError:
+        picture = images.from_pixels(bytes(size[0] * size[1] * 3), size, "a black picture")
+        with opened(ui, files, Settings(), ()) as engine:
+            engine.ready()
+            (outcome,) = engine.run([Request((Message("user", (picture, "what is this?")),), max_tokens=tokens)])
+        return outcome
+
+    return speed.measure(folder, machine, ask)

@@ -1,0 +1,84 @@
+"""A model is brought here: its repository is asked, its pair chosen, its files downloaded and looked at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vlmcli import catalogue, download, gguf, hub, pairing
+from vlmcli.catalogue import Entry
+from vlmcli.errors import HubError
+from vlmcli.repository import Choice, RemoteFile, Repository
+from vlmcli.store import Published, choice_of
+
+
+@dataclass(frozen=True)
+class Order:
+    """What will be brought.
+
+    Attributes:
+        published: the name, and where it leads.
+        repository: its listing.
+        choice: the files.
+        missing: bytes that are not here yet.
+        free: bytes free where they go.
+    """
+
+    published: Published
+    repository: Repository
+    choice: Choice
+    missing: int
+    free: int
+
+    @property
+    def entry(self) -> Entry | None:
+        """What the catalogue knows of it."""
+        return self.published.entry
+
+
+def order(published: Published, say: Callable[[str], None], projector: str = "", bf16: bool = False) -> Order:
+    """Ask the Hub what a name stands for now. Raises HubError.
+
+    Args:
+        published: where the name leads.
+        say: told of waiting.
+        projector: a precision, or a part of the name, of the one that is wanted.
+        bf16: whether this machine multiplies bfloat16 itself, so that a projector in it is best.
+    """
+    try:
+        repository = hub.look(published.repository, say)
+    except hub.NoSuchRepository as error:
+        close = catalogue.closest(published.name)
+        raise HubError(
+            error.message, f"{' or '.join(close)}? vlm models lists what is known" if close else error.hint
+        ) from None
+    choice = choice_of(repository, published, projector, bf16)
+    missing = sum(file.size - hub.have(repository, file) for file in choice.files)
+    return Order(published, repository, choice, missing, shutil.disk_usage(_existing(hub.folder())).free)
+
+
+def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:
+    """Download what is missing, and check that it is a pair. Returns the language model's and the projector's file.
+
+    Args:
+        order: what to bring.
+        progress: told which file has how many bytes here.
+        say: told what the person should know: a wait, a second attempt.
+
+    Raises HubError; ModelError when what was published is no pair.
+    """
+    paths = [
+        download.fetch(order.repository, file, lambda done, file=file: progress(file, done), say)  # type: ignore[misc]
+        for file in order.choice.files
+    ]
+    pairing.check(gguf.read(paths[0]), gguf.read(paths[-1]))
+    return paths[0], paths[-1]
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
