@@ -10,7 +10,7 @@ from hub import Fault, Hub
 
 from vlmcli import download
 from vlmcli import hub as ours
-from vlmcli.errors import HubError
+from vlmcli.errors import HubError, NotOnHub
 
 NAME = "someone/pictures-GGUF"
 CONTENT = random.Random(1).randbytes(3_000_000)
@@ -187,7 +187,7 @@ def test_who_is_not_let_in_is_told_where_to_ask(hub, monkeypatch):
 
 @pytest.mark.parametrize("name", ["someone/nothing", "a b/c", "a/b/c"])
 def test_a_name_nobody_has_is_said_to_be_unknown(hub, name):
-    with pytest.raises(ours.NoSuchRepository, match=name):
+    with pytest.raises(NotOnHub, match=name):
         ours.look(name)
 
 

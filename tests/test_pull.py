@@ -125,8 +125,8 @@ def test_what_is_here_is_listed_shown_verified_and_removed(place):
     assert (shown["architecture"], shown["projector_type"], shown["licence"]) == ("llama", "mlp", "apache-2.0")
     assert (shown["picture_tokens"], shown["fits"]) == (64, True)
     text = place.vlm("show", "smolvlm2-500m").stdout
-    assert "of 1024x768 is 64 tokens" in text
-    assert "licence         apache-2.0" in text
+    assert "a picture  64 tokens at 1024x768" in text
+    assert "licence    apache-2.0" in text
 
     done = place.vlm("verify")
     assert done.returncode == 0
@@ -163,7 +163,9 @@ def test_what_another_program_brought_is_found(place):
 
 
 def test_huggingface_hub_finds_what_was_pulled(place):
-    place.vlm("pull", "-y", "smolvlm2-500m")
+    (row,) = objects(place.vlm("pull", "-y", "--json", "smolvlm2-500m"))
+    assert (row["size"], row["downloaded"], row["licence"]) == (SIZE, SIZE, "apache-2.0")
+    assert Path(row["model"]).read_bytes() == demo.FILES.model.read_bytes()
     code = (
         "from huggingface_hub import hf_hub_download as get;"
         f"print(get({REPOSITORY!r}, {MODEL!r}, local_files_only=True))"
@@ -267,7 +269,7 @@ def test_without_a_model_the_best_is_brought_when_somebody_says_yes(place, termi
         done = place.vlm("ask", "-y", SCENE, "what is this?")
         screen, code = done.stderr + done.stdout, done.returncode
     assert (code, screen.endswith(ANSWER)) == (0, True), screen
-    named = re.search(r"the best for this machine is (\S+?),", screen)
+    named = re.search(r"the best for this machine is (\S+) \(about", screen)
     assert place.vlm("default").stdout.strip() == named[1]
     assert place.vlm("ask", SCENE, "what is this?").stdout == ANSWER
 

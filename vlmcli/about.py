@@ -46,7 +46,7 @@ def facts(files: ModelFiles) -> Facts:
     chosen = fit.fit(model, machine, projector=projector)
     needed = fit.needs(model, projector, chosen)
     return Facts(
-        files, model, projector, chosen, needed.total, fit.missing(needed, machine),
+        files, model, projector, chosen, needed.wanted, fit.missing(needed, machine),
         cost.picture_tokens(projector, *PICTURE),
     )  # fmt: skip
 
@@ -59,19 +59,20 @@ def lines(found: Facts) -> Sequence[str]:
     width, height = PICTURE
     tokens = f"{found.tokens} tokens" if found.tokens is not None else "an unknown number of tokens"
     template = "the catalogue's" if card.chat_template else "its own" if _has_template(model) else "none"
-    return [
-        f"{found.files.name}: {model.name}",
-        f"language model  {model.architecture}, {_count(model.parameters)} parameters, "
-        f"{model.quantisation or 'mixed'}, {size(model.file_size)}: {found.files.model}",
-        f"projector       {_family(projector)}, {_count(projector.parameters)} parameters, "
-        f"{size(projector.file_size)}: {found.files.projector}",
-        f"context         trained for {model.number('context_length')} tokens",
-        f"a picture       of {width}x{height} is {tokens}",
-        f"memory          {size(found.memory)} here, with {found.chosen.reason}"
-        + (f"; it {found.missing}" if found.missing else ""),
-        f"licence         {card.licence or 'not known: see where it was published'}",
-        f"chat template   {template}",
-    ]
+    fields = {
+        "model": f"{model.architecture}, {_count(model.parameters)} parameters, "
+        f"{model.quantisation or 'of several types'}, {size(model.file_size)}",
+        "projector": f"{_family(projector)}, {_count(projector.parameters)} parameters, {size(projector.file_size)}",
+        "context": f"{model.number('context_length')} tokens in training",
+        "a picture": f"{tokens} at {width}x{height}",
+        "memory": f"{size(found.memory)} here: {found.chosen.reason}",
+        "but": f"it {found.missing}" if found.missing else "",
+        "licence": card.licence or "not known: see where it was published",
+        "template": template,
+        "files": str(found.files.model),
+        "": str(found.files.projector),
+    }
+    return [f"{found.files.name}: {model.name}", *(f"  {key:10} {value}" for key, value in fields.items() if value)]
 
 
 def record(found: Facts) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Entry:
         repository: "owner/repository" on the Hub.
         quant: the quantisation to take where it is there.
         licence: by its short name.
-        good_at: in a few words.
+        good_at: in a few words, at most 25 letters.
         rank: 1 to 10, how good its answers are: a judgement, for recommending.
         seen: which public source names the repository.
         use: "general", "ocr" (text of pages only) or "medical".

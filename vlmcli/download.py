@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from vlmcli import hub
 from vlmcli.amounts import size
-from vlmcli.errors import HubError
+from vlmcli.errors import HubBusy, HubError
 from vlmcli.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _complete(
                         done += len(block)
                         progress(done)
                 if done < file.size:
-                    raise hub.Busy(f"{file.path}: the connection was cut", "try again; what is here is kept")
-            except hub.Busy as error:
+                    raise HubBusy(f"{file.path}: the connection was cut", "try again; what is here is kept")
+            except HubBusy as error:
                 failures = 0 if done > most else failures + 1
                 most = max(most, done)
                 hub.pause(error, failures, say)

@@ -5,8 +5,11 @@
     ├── SourceError          1  400   a picture cannot be read; names it
     ├── ModelError           1  503   a model is missing, broken or does not fit its projector; names it
     │   ├── TemplateError    1  503   its chat template cannot be rendered
+    │   ├── NoRoom           1  503   a device has no memory left for it
     │   └── HubError         1  503   it cannot be had from where it is published
-    │       └── NotHere      1  503   it is known, and not on this machine yet
+    │       ├── NotHere      1  503   it is known, and not on this machine yet
+    │       ├── NotOnHub     1  503   nothing is published under its name, or nothing that may be seen
+    │       └── HubBusy      1  503   it may be had after a while
     ├── RequestError         1  400   the engine cannot answer this request
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   └── NoPicture        1  400   there would be no picture rows in the prompt
@@ -74,12 +77,32 @@ class TemplateError(ModelError):
     """A model's chat template is absent or cannot be rendered."""
 
 
+class NoRoom(ModelError):
+    """A device has no memory left for what was to be loaded onto it."""
+
+
 class HubError(ModelError):
     """A model cannot be had from where it is published: the Hub, the network, the disk it goes to."""
 
 
 class NotHere(HubError):
     """A model is known by its name, and not on this machine yet."""
+
+
+class NotOnHub(HubError):
+    """The Hub knows no such repository, or does not tell."""
+
+
+class HubBusy(HubError):
+    """An answer of the Hub that may be another after a while.
+
+    Attributes:
+        after: seconds, where the server says so.
+    """
+
+    def __init__(self, message: str, hint: str = "", after: float | None = None) -> None:
+        super().__init__(message, hint)
+        self.after = after
 
 
 class RequestError(VlmError):

@@ -66,6 +66,11 @@ class Memory:
         """All of it."""
         return self.weights + self.projector + self.cache + self.compute + self.repacked
 
+    @property
+    def wanted(self) -> int:
+        """What has to stay in memory: all but the first copy of what is repacked, which is not read again."""
+        return self.total - self.repacked
+
     def __str__(self) -> str:
         parts = {
             "weights": self.weights, "repacked": self.repacked, "projector": self.projector, "KV cache": self.cache,
@@ -208,6 +213,15 @@ def fit(
     return replace(chosen, reason=", ".join(reasons))
 
 
+def step_back(chosen: Fit) -> Fit | None:
+    """What to try when a GPU had no room: the projector on the CPU, then everything; None when it was there already."""
+    if chosen.projector_on_gpu:
+        return replace(chosen, projector_on_gpu=False, reason=f"{chosen.reason}, the projector on the CPU")
+    if chosen.n_gpu_layers:
+        return replace(chosen, n_gpu_layers=0, reason=f"{chosen.reason}, everything on the CPU")
+    return None
+
+
 def check_memory(model: Header, projector: Header, machine: Machine, chosen: Fit) -> None:
     """Raise ModelError, with what would fit, when a pair cannot be loaded so. What is not known is not judged.
 
@@ -230,7 +244,7 @@ def missing(needed: Memory, machine: Machine) -> str:
     if needed.gpu and all(gpus) and needed.gpu > sum(gpus):
         return f"needs about {_amount(needed.gpu)} on the GPU, where {_amount(sum(gpus))} are free"
     here = needed.total - needed.gpu
-    if machine.memory_total and here - needed.repacked > machine.memory_total:  # what is repacked is not read again
+    if machine.memory_total and needed.wanted - needed.gpu > machine.memory_total:
         where = "" if not needed.gpu else f", {_amount(needed.gpu)} of them on the GPU"
         return (
             f"needs about {_amount(needed.total)} ({needed}){where}, "

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import vlmcli
-from vlmcli.errors import HubError
+from vlmcli.errors import HubBusy, HubError, NotOnHub
 from vlmcli.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
@@ -32,22 +32,6 @@ ATTEMPTS = 8
 PATIENCE = 300.0  # seconds that a server may ask to be left alone
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # without a byte, until the connection is taken to be dead
-
-
-class NoSuchRepository(HubError):
-    """The Hub knows no such repository, or does not tell."""
-
-
-class Busy(HubError):
-    """An answer that may be another after a while.
-
-    Attributes:
-        after: seconds, where the server says so.
-    """
-
-    def __init__(self, message: str, hint: str = "", after: float | None = None) -> None:
-        super().__init__(message, hint)
-        self.after = after
 
 
 def folder() -> Path:
@@ -62,6 +46,13 @@ def endpoint() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE says that nothing may be asked."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
 
 
 def reach() -> str:
@@ -82,7 +73,7 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
         name: "owner/repository".
         say: told of waiting.
 
-    Raises NoSuchRepository; HubError.
+    Raises NotOnHub; HubError.
     """
     from huggingface_hub import HfApi
 
@@ -106,16 +97,16 @@ def _licence(found: Any) -> str:
 
 
 def patiently(attempt: Callable[[], Any], say: Callable[[str], None] | None = None) -> Any:
-    """What `attempt` returns; called again, after a pause, when it raises Busy."""
+    """What `attempt` returns; called again, after a pause, when it raises HubBusy."""
     for failures in range(ATTEMPTS):
         try:
             return attempt()
-        except Busy as error:
+        except HubBusy as error:
             pause(error, failures, say)
     raise AssertionError
 
 
-def pause(error: Busy, failures: int, say: Callable[[str], None] | None = None) -> None:
+def pause(error: HubBusy, failures: int, say: Callable[[str], None] | None = None) -> None:
     """Wait as long as the server wishes, or twice as long each time; raise the error when it is enough."""
     seconds = error.after if error.after is not None else 0.5 * 2**failures
     if failures >= ATTEMPTS - 1 or seconds > PATIENCE:
@@ -135,7 +126,7 @@ def stream(repository: Repository, file: RemoteFile, start: int, validator: str 
         start: bytes that are not wanted.
         validator: an ETag of this file from before, for If-Range; a server whose file is another sends all of it.
 
-    Raises Busy for what may pass; HubError for what does not.
+    Raises HubBusy for what may pass; HubError for what does not.
     """
     from huggingface_hub import hf_hub_url
 
@@ -153,7 +144,7 @@ def stream(repository: Repository, file: RemoteFile, start: int, validator: str 
         begins = _begins(response)
         length = response.headers.get("Content-Length")
         if begins not in (0, start) or (length and begins + int(length) != file.size):
-            raise Busy(
+            raise HubBusy(
                 f"{file.path}: the server wants to send other bytes than the {file.size} that are listed",
                 "try again later",
             )
@@ -236,22 +227,27 @@ def _translated(what: str, *, passing: bool = False) -> Iterator[None]:
     except HfHubHTTPError as error:
         raise _refusal(error.response, what) from None
     except HFValidationError:
-        raise NoSuchRepository(f"{what}: no name of a repository", "it is owner/repository") from None
+        raise NotOnHub(f"{what}: no name of a repository", "it is owner/repository") from None
     except httpx2.TimeoutException:
         raise _trouble(passing)(f"{what}: {host} does not answer", "try again later; what is here is kept") from None
     except httpx2.TransportError as error:
         if isinstance(error, httpx2.ConnectError):
-            raise _trouble(passing)(f"{what}: {host} cannot be reached ({error})", _NETWORK) from None
+            raise _trouble(passing)(f"{what}: {host} cannot be reached ({_reason(error)})", _NETWORK) from None
         raise _trouble(True)(f"{what}: the connection was cut", "try again; what is here is kept") from None
     except ValueError as error:  # JSON that is none
         raise _portal(what) from error
+
+
+def _reason(error: Exception) -> str:
+    """An error's text without the system's number."""
+    return re.sub(r"^\[Errno -?\d+\] ", "", str(error))
 
 
 _NETWORK = "check the network, and HTTPS_PROXY where you are behind a proxy"
 
 
 def _trouble(passing: bool) -> type[HubError]:
-    return Busy if passing else HubError
+    return HubBusy if passing else HubError
 
 
 def _portal(what: str) -> HubError:
@@ -286,7 +282,7 @@ def _refusal(response: httpx2.Response, what: str) -> HubError:
     if code == "EntryNotFound":
         return HubError(f"{what}: the repository has no such file any more", "try again: its listing is asked for anew")
     if code == "RepoNotFound" or status in (401, 404):
-        return NoSuchRepository(
+        return NotOnHub(
             f"{what}: there is no such repository, or it is private", "check the name; HF_TOKEN opens private ones"
         )
     if status == 403:
@@ -294,9 +290,9 @@ def _refusal(response: httpx2.Response, what: str) -> HubError:
     if status == 429:
         wait = _retry_after(headers.get("Retry-After", ""))
         hint = "try again later; a token (`hf auth login`) raises the limit"
-        return Busy(f"{what}: the Hub was asked too often", hint, wait)
+        return HubBusy(f"{what}: the Hub was asked too often", hint, wait)
     if status >= 500 or status == 408:
-        return Busy(
+        return HubBusy(
             f"{what}: the Hub has trouble ({status})", "try again later", _retry_after(headers.get("Retry-After", ""))
         )
     return HubError(f"{what}: the Hub answers with {status}", "try again later")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vlmcli import catalogue, download, gguf, hub, pairing
 from vlmcli.catalogue import Entry
-from vlmcli.errors import HubError
+from vlmcli.errors import HubError, NotOnHub
 from vlmcli.repository import Choice, RemoteFile, Repository
 from vlmcli.store import Published, choice_of
 
@@ -49,7 +49,7 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
     """
     try:
         repository = hub.look(published.repository, say)
-    except hub.NoSuchRepository as error:
+    except NotOnHub as error:
         close = catalogue.closest(published.name)
         raise HubError(
             error.message, f"{' or '.join(close)}? vlm models lists what is known" if close else error.hint

@@ -59,11 +59,11 @@ def _advice(entry: Entry, machine: Machine, speed: Speed | None, here: bool) -> 
     chosen = fit.fit(model, machine, projector=projector)
     needed = fit.needs(model, projector, chosen)
     fits = "no" if fit.missing(needed, machine) else "yes"
-    if fits == "yes" and machine.memory_free and needed.total - needed.gpu - needed.repacked > machine.memory_free:
+    if fits == "yes" and machine.memory_free and needed.wanted - needed.gpu > machine.memory_free:
         fits = "slow"
     work = cost.work(model, projector, PICTURE)
     took = seconds(work, speed) if speed is not None and work is not None else None
-    return Advice(entry, here, model.file_size + projector.file_size, needed.total, fits, took)
+    return Advice(entry, here, model.file_size + projector.file_size, needed.wanted, fits, took)
 
 
 def _order(advice: Advice) -> tuple[bool, int, int]:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +127,35 @@ def test_a_model_that_cannot_be_loaded_is_named(scene, monkeypatch, fault):
         with pytest.raises(NativeError):
             worker.ready()
         assert texts(outcomes(worker, [ask("what is left?", scene)])) == ["NativeError"]
+
+
+ON_GPU = replace(FIT, n_gpu_layers=-1, projector_on_gpu=True, reason="all layers on CUDA0")
+
+
+def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(scene, monkeypatch, tmp_path, caplog):
+    caplog.set_level("WARNING", "vlmcli")
+    monkeypatch.setenv("VLM_FAULT", f"full load {tmp_path / 'mark'}")
+    with Engine(demo.FILES, ON_GPU) as engine:
+        assert texts(engine.run([ask("what is this?", scene)])) == [SCENE]
+        assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, -1)
+    assert (
+        "unable to allocate CUDA0 buffer; once more, with all layers on CUDA0, the projector on the CPU" in caplog.text
+    )
+    monkeypatch.setenv("VLM_FAULT", "full load")
+    with Engine(demo.FILES, ON_GPU) as engine:
+        assert texts(engine.run([ask("what is this?", scene)])) == ["NoRoom"]
+        assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, 0)
+    assert "everything on the CPU" in caplog.text
+
+
+def test_a_process_that_dies_of_the_gpu_is_followed_by_one_with_the_projector_on_the_cpu(
+    scene, monkeypatch, tmp_path, caplog
+):
+    caplog.set_level("INFO", "vlmcli")
+    monkeypatch.setenv("VLM_FAULT", f"segfault load {tmp_path / 'mark'}")
+    with Worker(demo.FILES, fit=ON_GPU) as worker:
+        assert texts(outcomes(worker, [ask("what is this?", scene)])) == [SCENE]
+    assert "all layers on CUDA0, the projector on the CPU" in caplog.text
 
 
 def test_a_model_whose_loading_dies_once_is_loaded(scene, monkeypatch, tmp_path):

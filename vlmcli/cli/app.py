@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import manage, pulling, seeing, verbs
+from vlmcli.cli import diagnosing, manage, pulling, seeing, verbs
 from vlmcli.errors import Exit, VlmError
 from vlmcli.ui import Ui
 
@@ -28,6 +28,7 @@ app.command(no_args_is_help=True)(pulling.pull)
 for manager in (manage.ls, manage.show, manage.models, manage.default, manage.verify):
     app.command()(manager)
 app.command(no_args_is_help=True)(manage.rm)
+app.command()(diagnosing.doctor)
 app.command("templates")(manage.list_templates)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it

@@ -122,7 +122,7 @@ def models(
             for one in advices:
                 ui.line(object_line(_advice_record(one)))
             return
-        head = ("NAME", "DOWNLOAD", "MEMORY", "FITS", "A PICTURE", "GOOD AT")
+        head = ("NAME", "SIZE", "MEMORY", "FITS", "TIME", "GOOD AT")
         ui.rows([head, *(_advice_row(one) for one in advices)])
         best = recommend.best(advices)
         if best is not None:
@@ -132,12 +132,17 @@ def models(
 def _advice_row(one: Advice) -> tuple[str, ...]:
     return (
         one.entry.name,
-        "here" if one.here else f"~{size(one.download)}" if one.download else "?",
-        f"~{size(one.memory)}" if one.memory else "?",
+        "here" if one.here else _about(one.download),
+        _about(one.memory),
         one.fits or "?",
         "?" if one.seconds is None else f"~{duration(one.seconds)}",
         one.entry.good_at,
     )
+
+
+def _about(count: int) -> str:
+    """Bytes, roughly."""
+    return f"~{count / 1e9:.1f} GB" if count else "?"
 
 
 def _advice_record(one: Advice) -> dict[str, Any]:
@@ -204,6 +209,7 @@ def verify(
     with Ui() as ui:
         rows = [store.find_listed(name) for name in names] if names else store.listed(demo.FILES)
         seen: set[Path] = set()
+        said_of: list[tuple[str, str, str]] = []
         for one in rows:
             for path in one.files:
                 if path in seen:
@@ -215,7 +221,9 @@ def verify(
                 if json:
                     ui.line(object_line({"name": one.name, "file": str(path), "ok": said.ok, "what": said.what}))
                 else:
-                    ui.line("\t".join(map(escape, (one.name, path.name, said.what))))
+                    said_of.append((escape(one.name), escape(path.name), said.what))
+        if said_of:
+            ui.rows(said_of)
         if wrong:
             raise ModelError(
                 f"{wrong} of {len(seen)} files are not what was published", "vlm rm NAME, and vlm pull NAME"

@@ -177,7 +177,8 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     from vlmcli import demo, store
 
     name = expand(chosen.model)
-    if not name and offer:
+    first = not name and offer
+    if first:
         name = _first(ui, chosen)
     try:
         return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
@@ -185,7 +186,8 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         wanted = store.published(name)
         if not offer or wanted is None or not (chosen.yes or ui.can_ask):
             raise
-        ui.say(missing.message)
+        if not first:
+            ui.say(missing.message)
     bring(ui, wanted, yes=chosen.yes)
     return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
 
@@ -208,7 +210,7 @@ def _first(ui: Ui, chosen: Settings) -> str:
         raise ModelError(
             "no model is named", f"vlm pull {name} ({download}) brings the best for this machine; -m demo needs nothing"
         )
-    ui.say(f"no model is named; the best for this machine is {name}, {best.entry.good_at} ({download})")
+    ui.say(f"no model is named; the best for this machine is {name} (about {download}): {best.entry.good_at}")
     return name
 
 

@@ -39,7 +39,8 @@ from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, Token
 from vlmcli.engine.stream import TextStream, loops
 from vlmcli.engine.template import ChatTemplate, begins_with, opened, parts
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
-from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, RequestError, VlmError
+from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, VlmError
+from vlmcli.fit import step_back
 from vlmcli.values import (
     Answer,
     Delta,
@@ -286,8 +287,27 @@ class Engine:
 
             return on_progress
 
+        pairing.check(gguf.read(self.files.model), gguf.read(self.files.projector))  # C would end the process
+        while True:
+            attempt = stack.enter_context(ExitStack())
+            try:
+                self._load_as_fitted(attempt, report)
+                break
+            except NoRoom as error:
+                attempt.close()
+                back = step_back(self.fit)
+                if back is None:
+                    raise
+                log.warning("%s; once more, with %s", error.message, back.reason)
+                self.fit, last = back, -1.0
+        if self._flag.is_set():
+            raise Cancelled("the model's loading was cancelled")
+        self._send(Progress(None, "load", 1.0))
+        self._load_seconds = time.monotonic() - started
+
+    def _load_as_fitted(self, stack: ExitStack, report: Callable[[int], Callable[[float], None]]) -> None:
+        """Load everything as `self.fit` says. Raises NoRoom where a device has none."""
         fit, files = self.fit, self.files
-        pairing.check(gguf.read(files.model), gguf.read(files.projector))  # before C, where a bad file ends the process
         fault(["load"])
         self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
         self._template = ChatTemplate(
@@ -307,10 +327,6 @@ class Engine:
         )
         self.vision = Vision(self.projector, self._flag)
         stack.callback(self.vision.close)
-        if self._flag.is_set():
-            raise Cancelled("the model's loading was cancelled")
-        self._send(Progress(None, "load", 1.0))
-        self._load_seconds = time.monotonic() - started
 
     def _pieces(self) -> Pieces:
         tokens = range(self.model.n_vocab)

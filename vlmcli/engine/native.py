@@ -32,7 +32,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from vlmcli.errors import Cancelled, ModelError, NativeError, RequestError
+from vlmcli.errors import Cancelled, ModelError, NativeError, NoRoom, RequestError
 from vlmcli.values import Device
 
 BINDINGS = "0.3.36"
@@ -218,6 +218,13 @@ def on_abort(handler: Callable[[str], object]) -> None:
     _bind("ggml_set_abort_callback", ctypes.c_void_p, _AbortCallback)(_abort_callback)
 
 
+def _unloadable(message: str, hint: str) -> ModelError:
+    """The error for what llama.cpp would not load, with its last complaint."""
+    reason = _complaint() or "no reason given"
+    kind = NoRoom if re.search(r"alloc|out of memory", reason, re.IGNORECASE) else ModelError
+    return kind(f"{message} ({reason})", hint)
+
+
 def fault(names: Sequence[str], model: Model | None = None) -> None:
     """Fail as a native library does, where a test asks for it: VLM_FAULT="KIND NAME [MARK]", on POSIX.
 
@@ -225,11 +232,11 @@ def fault(names: Sequence[str], model: Model | None = None) -> None:
         names: what the engine is at: its pictures' sources, or "load". The last part of one must be NAME.
         model: for a C++ exception.
 
-    KIND is abort (a failed assertion), segfault, throw (a C++ exception that nobody catches), hang, leak (64 MiB) or
-    kill. With MARK, a file that does not exist, it happens once: the file is made.
+    KIND is abort (a failed assertion), segfault, throw (a C++ exception that nobody catches), hang, leak (64 MiB),
+    kill, or full (a device's memory is). With MARK, a file that does not exist, it happens once: the file is made.
     """
     kind, name, mark = [*os.environ.get("VLM_FAULT", "").split(" ", 2), "", "", ""][:3]
-    if kind not in ("", "abort", "segfault", "throw", "hang", "leak", "kill"):
+    if kind not in ("", "abort", "segfault", "throw", "hang", "leak", "kill", "full"):
         raise NativeError(f"VLM_FAULT: there is no fault {kind!r}", "unset it")
     if not kind or not any(Path(one).name == name for one in names):
         return
@@ -254,6 +261,8 @@ def fault(names: Sequence[str], model: Model | None = None) -> None:
         ctypes.memset(libc.malloc(64 << 20), 1, 64 << 20)
     elif kind == "kill":
         os.kill(os.getpid(), 9)
+    elif kind == "full":
+        raise NoRoom(f"{names[0]}: unable to allocate CUDA0 buffer", "it is a fault that was asked for")
 
 
 def versions() -> dict[str, str]:
@@ -378,9 +387,7 @@ class Model(_Handle):
         if not pointer:
             if flag.is_set():
                 raise Cancelled("the model's loading was cancelled")
-            raise ModelError(
-                f"{path}: llama.cpp cannot load it ({_complaint() or 'no reason given'})", "download it again"
-            )
+            raise _unloadable(f"{path}: llama.cpp cannot load it", "download it again")
         super().__init__(pointer, L.llama_model_free)
         self.path = path
         self._vocab = L.llama_model_get_vocab(pointer)
@@ -611,9 +618,8 @@ class Projector(_Handle):
         if not pointer:
             if flag.is_set():
                 raise Cancelled("the projector's loading was cancelled")
-            reason = _complaint() or "no reason given"
-            raise ModelError(
-                f"{path}: llama.cpp cannot use it as the projector of {model.path.name} ({reason})",
+            raise _unloadable(
+                f"{path}: llama.cpp cannot use it as the projector of {model.path.name}",
                 "use the mmproj file that was published with this model",
             )
         super().__init__(pointer, M.mtmd_free)
@@ -768,10 +774,7 @@ class Context(_Handle):
         _complaints.clear()
         pointer = L.llama_init_from_model(model.pointer, params)
         if not pointer:
-            raise ModelError(
-                f"{model.path.name}: no context of {n_ctx} cells can be made ({_complaint() or 'no reason given'})",
-                "ask for less with --ctx",
-            )
+            raise _unloadable(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
         super().__init__(pointer, L.llama_free)
         self._model = model
         self._memory = L.llama_get_memory(pointer)

@@ -80,11 +80,14 @@ class _Child:
         self._next_need = 0
         self._records(opening.levels)
         from vlmcli.engine import Engine, native
+        from vlmcli.fit import step_back
         from vlmcli.place import place
 
         native.on_abort(_give_up)
         try:
             fit = opening.fit or place(opening.files, opening.wanted)
+            for _ in range(opening.back):
+                fit = step_back(fit) or fit
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)

@@ -396,6 +396,8 @@ class Worker:
                 for asked in self._asked.values():
                     asked.sent = False
                 self._failed_loads += 1
+                if not self._was_loaded:  # a projector without room on a GPU ends the process
+                    self._opening = replace(self._opening, back=self._opening.back + 1)
                 if self._failed_loads >= (TRIES if self._was_loaded else FIRST_TRIES):
                     self._break(_model_error(self.files, reason))
 

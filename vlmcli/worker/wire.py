@@ -29,12 +29,16 @@ GAVE_UP = "llama.cpp gave up: "
 
 @dataclass(frozen=True)
 class Open:
-    """The first message: the model, its place (or what the user wants of it), and which records are wanted."""
+    """The first message: the model, its place (or what the user wants of it), and which records are wanted.
+
+    `back`: how many steps less of it goes onto a GPU, after as many processes have died while loading it.
+    """
 
     files: ModelFiles
     fit: Fit | None
     wanted: Wanted
     levels: dict[str, int]
+    back: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""`vlm doctor`."""
+
+from __future__ import annotations
+
+import textwrap
+
+import typer
+
+from vlmcli import settings
+from vlmcli.cli import options
+from vlmcli.doctor import Finding, Native, Probes, checks
+from vlmcli.errors import Exit
+from vlmcli.records import escape, object_line
+from vlmcli.ui import Ui
+
+MARKS = {True: "ok", None: "--", False: "!!"}
+QUESTION, SEEN = "What color is the circle?", "red"
+
+
+def doctor(json: options.Json = False) -> None:
+    """Look at what vlm needs, and say how to mend what is broken.
+
+    vlm doctor
+    """
+    from vlmcli import hub
+
+    broken = False
+    with Ui() as ui:
+        probes = Probes(_native, hub.folder(), settings.state_folder(), hub.reach, hub.is_offline(), _default, _answer)
+        for finding in checks(probes):
+            broken |= finding.ok is False
+            if json:
+                fields = {"area": finding.area, "ok": finding.ok, "what": finding.what, "mend": finding.mend}
+                ui.line(object_line(fields))
+            else:
+                _show(ui, finding)
+        if broken:
+            raise typer.Exit(int(Exit.FAILED))
+
+
+def _show(ui: Ui, finding: Finding) -> None:
+    """A line; on a terminal as wide as that, with what to do below it."""
+    mark = MARKS[finding.ok]
+    if not ui.stdout.isatty():
+        ui.line("\t".join(escape(field) for field in (mark, finding.area, finding.what, finding.mend)))
+        return
+    first, other = f"{mark}  {finding.area:10}", " " * 14
+    for start, text in ((first, finding.what), (other + "-> ", finding.mend)):
+        if text:
+            indent = " " * len(start)
+            wrap = textwrap.TextWrapper(ui.width, start, indent, break_on_hyphens=False, break_long_words=False)
+            for line in wrap.wrap(text):
+                ui.line(line)
+
+
+def _native() -> Native:
+    from vlmcli.engine import native
+
+    return Native(native.versions(), native.devices())
+
+
+def _default() -> tuple[str, str]:
+    chosen = settings.load()
+    return chosen.model, chosen.sources.get("model", "")
+
+
+def _answer() -> Finding:
+    """The default model, or the one in the package, is asked about a drawn scene, in a process of its own."""
+    from vlmcli import demo, images, store
+    from vlmcli.cli.running import working
+    from vlmcli.demo import scenes
+    from vlmcli.sources import expand
+    from vlmcli.tasks import Ask
+    from vlmcli.values import Failed, run
+
+    chosen = settings.load()
+    name = expand(chosen.model) or demo.FILES.name
+    files = store.resolve(name, expand(chosen.mmproj), demo=demo.FILES)
+    shapes = (
+        scenes.Shape("circle", SEEN, (214, 40, 40), 36, 64, 22),
+        scenes.Shape("square", "blue", (40, 70, 200), 92, 64, 22),
+    )
+    drawn = scenes.draw(scenes.Scene(384, 384, "white", (250, 250, 250), shapes))
+    picture = images.from_pixels(drawn.tobytes(), drawn.size, "a drawn scene")
+    text = ""
+    with working(files, chosen) as runner:
+        for _, event in run(runner, [Ask(QUESTION, max_tokens=32).request([picture])]):
+            if isinstance(event, Failed):
+                return Finding("model", False, f"{files.name}: {event.error.message}", event.error.hint)
+            if hasattr(event, "answer"):
+                text = event.answer.text.strip()
+    said = f"{files.name}, of a red circle and a blue square: {QUESTION} {text!r}"
+    if SEEN in text.lower():
+        return Finding("model", True, said)
+    right = files.name == demo.FILES.name
+    return Finding(
+        "model", False if right or not text else None, f"{said}, which is not right", f"vlm verify {files.name}"
+    )
