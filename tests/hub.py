@@ -44,6 +44,7 @@ class Fault:
         no_range: the header Range is not heard.
         error_code: X-Error-Code, with `status`.
         listing: whether listings are struck, and not files.
+        text: JSON instead of a listing.
     """
 
     times: int = 1
@@ -56,6 +57,7 @@ class Fault:
     no_range: bool = False
     error_code: str = ""
     listing: bool = False
+    text: str = ""
 
 
 @dataclass
@@ -263,6 +265,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Whether a fault has been the answer."""
         if fault.status:
             self._error(fault.status, fault.error_code, fault.retry_after)
+        elif fault.text:
+            self._text(200, fault.text.encode(), "application/json")
         elif fault.html:
             self._text(200, b"<html><body>Sign in to the hotel's network</body></html>", "text/html; charset=utf-8")
         else:
@@ -328,6 +332,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int, code: str = "", retry_after: int | None = None) -> None:
         headers = {"X-Error-Code": code} if code else {}
+        if status == 302:
+            headers["Location"] = self.path
         if retry_after is not None:
             headers["Retry-After"] = str(retry_after)
         self._text(status, json.dumps({"error": code or str(status)}).encode(), "application/json", headers)

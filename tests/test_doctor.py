@@ -41,7 +41,7 @@ def findings(env, code=0):
     done = run(env, "--json")
     assert done.returncode == code, done.stdout
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert all(set(one) == {"area", "ok", "what", "mend"} for one in found)
+    assert all(set(one) == {"v", "area", "ok", "what", "mend"} for one in found)
     return {one["area"]: one for one in found}
 
 
@@ -82,7 +82,7 @@ def test_offline_is_no_trouble_and_a_hub_that_is_away_a_remark(env):
     offline = findings(env | {"HF_HUB_OFFLINE": "1"})["hub"]
     assert (offline["ok"], "offline" in offline["what"]) == (True, True)
     away = findings(env | {"HF_ENDPOINT": "http://127.0.0.1:9"})["hub"]
-    assert (away["ok"], "127.0.0.1 cannot be reached" in away["what"]) == (None, True)
+    assert (away["ok"], "127.0.0.1:9 cannot be reached" in away["what"]) == (None, True)
     assert "network" in away["mend"]
 
 

@@ -210,12 +210,47 @@ def test_offline_nothing_is_asked(hub, monkeypatch):
     assert len(hub.asked) == asked
 
 
-def test_a_hub_that_is_not_there_is_named(hub, monkeypatch):
+@pytest.mark.parametrize(
+    ("endpoint", "says"),
+    [
+        ("http://127.0.0.1:9", "127.0.0.1:9 cannot be reached (Connection refused)"),
+        ("huggingface.co", "huggingface.co leads nowhere"),
+        ("http://[::", "leads nowhere"),
+    ],
+)
+def test_a_hub_that_is_not_there_is_named(hub, monkeypatch, endpoint, says):
     from huggingface_hub import constants
 
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(HubError, match=r"127\.0\.0\.1 cannot be reached"):
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    for ask in (ours.reach, lambda: ours.look(NAME)):
+        with pytest.raises(HubError) as caught:
+            ask()
+        assert says in caught.value.message
+
+
+@pytest.mark.parametrize("answer", ["[]", "{}", '{"id": "a/b", "siblings": 3}', "null"])
+def test_an_answer_of_another_form_is_no_listing(hub, answer):
+    hub.faults.append(Fault(listing=True, text=answer))
+    with pytest.raises(HubError) as caught:
+        ours.look(NAME)
+    assert "does not answer as a Hub does" in caught.value.message
+
+
+def test_a_hub_that_leads_in_circles_is_an_error(hub):
+    hub.faults.append(Fault(status=302, times=-1))
+    with pytest.raises(HubError, match="leads nowhere"):
+        fetch()
+
+
+def test_a_proxy_that_is_none_is_named(hub, monkeypatch):
+    from huggingface_hub import close_session
+
+    close_session()
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+    with pytest.raises(HubError, match="no proxy can be used"):
         ours.reach()
+    monkeypatch.delenv("ALL_PROXY")
+    close_session()
 
 
 def test_content_that_another_snapshot_leads_to_stays(hub):

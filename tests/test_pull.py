@@ -25,6 +25,14 @@ SCENE = str(Path(__file__).parent.parent / "docs" / "images" / "scene.png")
 ANSWER = "A red circle and a blue square.\n"
 REPOSITORY = "ggml-org/SmolVLM2-500M-Video-Instruct-GGUF"
 MODEL, PROJECTOR = "SmolVLM2-500M-Video-Instruct-Q8_0.gguf", "mmproj-SmolVLM2-500M-Video-Instruct-f16.gguf"
+KEYS = {
+    verb: set(re.findall(r"`(\w+)`", keys))
+    for verb, keys in re.findall(
+        r"^\| `vlm (\w+)` \|[^|]+\|(.*)\|$",
+        (Path(__file__).parent.parent / "docs" / "json.md").read_text("utf-8"),
+        re.MULTILINE,
+    )
+}
 SIZE = demo.FILES.model.stat().st_size + demo.FILES.projector.stat().st_size
 
 
@@ -92,7 +100,13 @@ def publish(hub, repository, model=MODEL, projector=PROJECTOR, pair=demo.FILES, 
 
 
 def objects(done):
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    """The objects of a verb's --json, whose keys are those of docs/json.md."""
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    verb = done.args[1]
+    if verb in KEYS:
+        keys = KEYS["ls"] | KEYS["rm"] if verb == "rm" else KEYS[verb]
+        assert all(set(one) - {"v"} <= keys and one["v"] == 1 for one in found)
+    return found
 
 
 def test_a_model_comes_by_its_name_is_the_default_and_answers(place):

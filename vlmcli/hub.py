@@ -12,6 +12,7 @@ proxies' variables are read by that library.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import vlmcli
 from vlmcli.errors import HubBusy, HubError, NotOnHub
@@ -27,6 +28,8 @@ from vlmcli.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
     import httpx2
+
+Found = TypeVar("Found")
 
 ATTEMPTS = 8
 PATIENCE = 300.0  # seconds that a server may ask to be left alone
@@ -77,15 +80,22 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
     """
     from huggingface_hub import HfApi
 
-    def ask() -> Any:
+    def ask() -> Repository:
         with _translated(name):
-            return HfApi(headers=_headers()).model_info(name, files_metadata=True, timeout=CONNECT_SECONDS)
+            _session()
+            try:
+                found = HfApi(headers=_headers()).model_info(name, files_metadata=True, timeout=CONNECT_SECONDS)
+                files = tuple(
+                    RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else "")
+                    for one in found.siblings or ()
+                )
+                return Repository(name, found.sha or "", files, _licence(found), bool(found.gated))
+            except (AttributeError, KeyError, TypeError) as error:
+                raise HubError(
+                    f"{name}: {endpoint()} does not answer as a Hub does ({type(error).__name__})", "check HF_ENDPOINT"
+                ) from error
 
-    found = patiently(ask, say)
-    files = tuple(
-        RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else "") for one in found.siblings or ()
-    )
-    return Repository(name, found.sha or "", files, _licence(found), bool(found.gated))
+    return patiently(ask, say)
 
 
 def _licence(found: Any) -> str:
@@ -96,7 +106,7 @@ def _licence(found: Any) -> str:
     return next((str(licence) for licence in named if licence and licence != "other"), "")
 
 
-def patiently(attempt: Callable[[], Any], say: Callable[[str], None] | None = None) -> Any:
+def patiently(attempt: Callable[[], Found], say: Callable[[str], None] | None = None) -> Found:
     """What `attempt` returns; called again, after a pause, when it raises HubBusy."""
     for failures in range(ATTEMPTS):
         try:
@@ -189,9 +199,15 @@ def _begins(response: httpx2.Response) -> int:
 
 
 def _session() -> httpx2.Client:
+    """The client, which is made with the first call. Raises HubError for a proxy that cannot be used."""
     from huggingface_hub import get_session
 
-    return get_session()
+    try:
+        return get_session()
+    except (ImportError, ValueError) as error:
+        raise HubError(
+            f"no proxy can be used as the environment names it ({error})", "check HTTPS_PROXY and ALL_PROXY"
+        ) from None
 
 
 def _headers() -> dict[str, str]:
@@ -217,7 +233,8 @@ def _translated(what: str, *, passing: bool = False) -> Iterator[None]:
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    host = httpx2.URL(endpoint()).host
+    host = endpoint().rpartition("://")[2].partition("/")[0]
+    trouble = HubBusy if passing else HubError
     try:
         yield
     except OfflineModeIsEnabled:
@@ -229,13 +246,15 @@ def _translated(what: str, *, passing: bool = False) -> Iterator[None]:
     except HFValidationError:
         raise NotOnHub(f"{what}: no name of a repository", "it is owner/repository") from None
     except httpx2.TimeoutException:
-        raise _trouble(passing)(f"{what}: {host} does not answer", "try again later; what is here is kept") from None
-    except httpx2.TransportError as error:
-        if isinstance(error, httpx2.ConnectError):
-            raise _trouble(passing)(f"{what}: {host} cannot be reached ({_reason(error)})", _NETWORK) from None
-        raise _trouble(True)(f"{what}: the connection was cut", "try again; what is here is kept") from None
-    except ValueError as error:  # JSON that is none
-        raise _portal(what) from error
+        raise trouble(f"{what}: {host} does not answer", "try again later; what is here is kept") from None
+    except (httpx2.ConnectError, httpx2.ProxyError) as error:
+        raise trouble(f"{what}: {host} cannot be reached ({_reason(error)})", _NETWORK) from None
+    except (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol, httpx2.InvalidURL) as error:
+        raise HubError(f"{what}: {host} leads nowhere ({_reason(error)})", "check HF_ENDPOINT") from None
+    except httpx2.RequestError:
+        raise HubBusy(f"{what}: the connection was cut", "try again; what is here is kept") from None
+    except json.JSONDecodeError:
+        raise _portal(what) from None
 
 
 def _reason(error: Exception) -> str:
@@ -244,10 +263,6 @@ def _reason(error: Exception) -> str:
 
 
 _NETWORK = "check the network, and HTTPS_PROXY where you are behind a proxy"
-
-
-def _trouble(passing: bool) -> type[HubError]:
-    return HubBusy if passing else HubError
 
 
 def _portal(what: str) -> HubError:

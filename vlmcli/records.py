@@ -30,9 +30,8 @@ def line(result: Result, fields: tuple[str, ...]) -> str:
 
 
 def record(result: Result) -> dict[str, Any]:
-    """The object of docs/json.md."""
+    """The object of docs/json.md, without its version."""
     head: dict[str, Any] = {
-        "v": VERSION,
         "sources": list(result.sources),
         "question": result.question,
         "model": result.model,
@@ -57,6 +56,6 @@ def json_line(result: Result) -> str:
 
 
 def object_line(value: Mapping[str, Any]) -> str:
-    """An object on one line; undecodable bytes of a path as escaped lone surrogates, as Python writes them."""
-    text = json.dumps(value, ensure_ascii=False)
+    """An object with the format's version, on one line; undecodable bytes of a path as escaped lone surrogates."""
+    text = json.dumps({"v": VERSION, **value}, ensure_ascii=False)
     return "".join(f"\\u{ord(letter):04x}" if 0xD800 <= ord(letter) <= 0xDFFF else letter for letter in text)
