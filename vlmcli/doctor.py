@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
-from vlmcli import fit
+from vlmcli import disk, fit
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.values import Device
@@ -188,22 +188,15 @@ def _memory() -> Finding:
 
 def _disk(cache: Path, state: Path) -> list[Finding]:
     findings = []
-    free = shutil.disk_usage(_existing(cache)).free
+    free = disk.free(cache)
     mend = "make room, or set HF_HOME to a folder on another disk" if free < LITTLE else ""
     findings.append(Finding("disk", None if mend else True, f"{size(free)} free for models, in {cache}", mend))
     for folder, name in ((cache, "HF_HOME"), (state, "XDG_STATE_HOME")):
-        if not os.access(_existing(folder), os.W_OK):
+        if not os.access(disk.existing(folder), os.W_OK):
             findings.append(
                 Finding("disk", False, f"{folder} cannot be written", f"mend its permissions, or set {name}")
             )
     return findings
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
 
 
 def _cache(cache: Path) -> list[Finding]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmcli import catalogue, download, gguf, hub, pairing
+from vlmcli import catalogue, disk, download, gguf, hub, pairing
 from vlmcli.catalogue import Entry
 from vlmcli.errors import HubError, NotOnHub
 from vlmcli.repository import Choice, RemoteFile, Repository
@@ -56,7 +55,7 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
         ) from None
     choice = choice_of(repository, published, projector, bf16)
     missing = sum(file.size - hub.have(repository, file) for file in choice.files)
-    return Order(published, repository, choice, missing, shutil.disk_usage(_existing(hub.folder())).free)
+    return Order(published, repository, choice, missing, disk.free(hub.folder()))
 
 
 def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:
@@ -75,10 +74,3 @@ def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callab
     ]
     pairing.check(gguf.read(paths[0]), gguf.read(paths[-1]))
     return paths[0], paths[-1]
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder
