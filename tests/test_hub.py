@@ -242,6 +242,12 @@ def test_a_hub_that_leads_in_circles_is_an_error(hub):
         fetch()
 
 
+def test_a_token_that_is_none_is_named(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_für_mich")
+    with pytest.raises(HubError, match="HF_TOKEN has letters that no token has"):
+        ours.look(NAME)
+
+
 def test_a_proxy_that_is_none_is_named(hub, monkeypatch):
     from huggingface_hub import close_session
 

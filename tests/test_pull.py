@@ -157,6 +157,7 @@ def test_what_is_here_is_listed_shown_verified_and_removed(place):
     assert (done.returncode, "-y removes it without asking" in done.stderr) == (2, True)
     done = place.vlm("rm", "-y", "smolvlm2-500m")
     assert (done.returncode, "smolvlm2-500m is removed, 4.3 MB are free again" in done.stderr) == (0, True)
+    assert "the default is smolvlm2-500m, which is not here any more" in done.stderr
     assert not [path for path in place.cache.rglob("*") if path.is_file()]
     done = place.vlm("ask", SCENE, "what is this?")
     assert (done.returncode, "vlm pull smolvlm2-500m" in done.stderr) == (1, True)
@@ -197,7 +198,9 @@ def test_huggingface_hub_finds_what_was_pulled(place):
         (["pull", "someone/nothing"], 1, ["someone/nothing: there is no such repository, or it is private"]),
         (["pull", f"{REPOSITORY}:Q3_K_S"], 1, ["Q3_K_S", "Q8_0"]),
         (["pull", "someone/words-GGUF"], 1, ["projector"]),
-        (["pull", "-y", "someone/mismatched-GGUF"], 1, ["mmproj-F16.gguf"]),
+        (["pull", "-y", "someone/mismatched-GGUF"], 1, ["what is published there cannot be used", "mmproj-F16.gguf"]),
+        (["pull", "-y", "someone/broken-GGUF"], 1, ["what is published there cannot be used", "vlm rm someone/broken"]),
+        (["pull", "demo"], 2, ["demo: it is part of vlm"]),
         (
             ["ask", "-m", "smolvlm2-500m", SCENE, "?"],
             1,
@@ -217,6 +220,7 @@ def test_errors_say_what_and_what_to_do(place, small, words, code, says):
         "someone/mismatched-GGUF",
         {"words-Q8_0.gguf": demo.FILES.model, "mmproj-F16.gguf": small / "mmproj-gemma3.gguf"},
     )
+    place.hub.add("someone/broken-GGUF", {"words-Q8_0.gguf": b"GGUF nonsense", "mmproj-F16.gguf": demo.FILES.projector})
     done = place.vlm(*words)
     assert done.returncode == code, done.stderr
     for text in says:
@@ -301,6 +305,14 @@ def test_models_are_listed_for_this_machine(place):
     table = place.vlm("models")
     assert table.stdout.splitlines()[0].split("\t")[0] == "NAME"
     assert "to begin with: vlm pull " in table.stderr
+
+
+def test_a_broken_file_of_settings_is_said_before_a_download(place):
+    path = place.folder / "config" / "vlm" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("model = [", "utf-8")
+    done = place.vlm("pull", "-y", "smolvlm2-500m")
+    assert (done.returncode, str(path) in done.stderr, place.hub.asked) == (2, True, [])
 
 
 def test_the_default_is_set_kept_and_forgotten(place):

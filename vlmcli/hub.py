@@ -211,9 +211,19 @@ def _session() -> httpx2.Client:
 
 
 def _headers() -> dict[str, str]:
+    """Of each request: who asks, with which token. Raises HubError for a token that cannot be one."""
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    return dict(build_hf_headers(library_name="vlm", library_version=vlmcli.__version__))
+    try:
+        headers = dict(build_hf_headers(library_name="vlm", library_version=vlmcli.__version__))
+        headers.get("authorization", "").encode("ascii")
+    except UnicodeError:
+        raise HubError("HF_TOKEN has letters that no token has", "copy it again, or unset it") from None
+    except OSError as error:
+        raise HubError(
+            f"{error.filename}: the Hub's token cannot be read ({error.strerror})", "set HF_HOME to a folder of yours"
+        ) from None
+    return headers
 
 
 def _timeout() -> httpx2.Timeout:

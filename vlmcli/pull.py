@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vlmcli import catalogue, disk, download, gguf, hub, pairing
 from vlmcli.catalogue import Entry
-from vlmcli.errors import HubError, NotOnHub
+from vlmcli.errors import HubError, ModelError, NotOnHub
 from vlmcli.repository import Choice, RemoteFile, Repository
 from vlmcli.store import Published, choice_of
 
@@ -66,11 +66,18 @@ def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callab
         progress: told which file has how many bytes here.
         say: told what the person should know: a wait, a second attempt.
 
-    Raises HubError; ModelError when what was published is no pair.
+    Raises HubError, also when what was published is no pair.
     """
     paths = [
         download.fetch(order.repository, file, lambda done, file=file: progress(file, done), say)  # type: ignore[misc]
         for file in order.choice.files
     ]
-    pairing.check(gguf.read(paths[0]), gguf.read(paths[-1]))
+    try:
+        pairing.check(gguf.read(paths[0]), gguf.read(paths[-1]))
+    except ModelError as error:
+        name = order.published.name
+        raise HubError(
+            f"{name}: what is published there cannot be used: {error.message}",
+            f"vlm rm {name} frees the disk; take another",
+        ) from None
     return paths[0], paths[-1]

@@ -242,6 +242,17 @@ def find_listed(name: str) -> Listed:
     raise ModelError(f"{name[:200]}: not in the cache", f"there are: {names}" if among else "vlm pull brings a model")
 
 
+def is_here(name: str) -> bool:
+    """Whether a model's name stands for nothing that would have to be downloaded first."""
+    try:
+        _from_hub(name, "")
+    except NotHere:
+        return False
+    except HubError:  # several, of which none is named
+        pass
+    return True
+
+
 def remove(one: Listed) -> int:
     """Take a pair out of the cache. Files that another pair there needs stay. Returns the bytes that became free."""
     others = {path for row in listed() if row != one for path in row.files}

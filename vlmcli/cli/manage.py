@@ -180,7 +180,7 @@ def rm(
         if demo.FILES.name in names:
             raise UsageError(f"{demo.FILES.name}: it is part of vlm", "it goes when vlm is uninstalled")
         found = [store.find_listed(name) for name in names]
-        for one in found:
+        for one in dict.fromkeys(found):
             agreed = yes or ui.confirmed(f"vlm: remove {one.name} ({size(one.size)})?")
             if agreed is None:
                 raise UsageError(
@@ -190,8 +190,9 @@ def rm(
                 raise UsageError(f"{one.name}: not removed", "-y removes it without asking")
             freed = store.remove(one)
             ui.say(f"{one.name} is removed, {size(freed)} are free again")
-            if settings.load().model == one.name:
-                ui.say("it was the default: vlm default NAME sets another")
+            default = settings.load().model
+            if not store.is_here(default):
+                ui.say(f"the default is {default}, which is not here any more: vlm default NAME sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
 

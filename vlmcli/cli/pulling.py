@@ -43,6 +43,7 @@ def pull(
     vlm pull ggml-org/Qwen2.5-VL-3B-Instruct-GGUF:Q8_0
     """
     set_verbosity(verbose)
+    settings.load()  # what is wrong there is said before a long download
     with Ui() as ui:
         for wanted in [_published(name) for name in names]:
             fetched = bring(ui, wanted, mmproj or "", yes=yes, quiet=quiet)
@@ -51,8 +52,10 @@ def pull(
 
 
 def _published(name: str) -> Published:
-    from vlmcli import catalogue, store
+    from vlmcli import catalogue, demo, store
 
+    if name == demo.FILES.name:
+        raise UsageError(f"{name}: it is part of vlm", "it needs no download: vlm ask -m demo")
     wanted = store.published(name)
     if wanted is None:
         close = catalogue.closest(name)
