@@ -282,7 +282,7 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
     published = path.resolve().name
     if not re.fullmatch(r"[0-9a-f]{64}", published):
         gguf.check_whole(gguf.read(path))
-        return Verified(True, "whole; its hash is not known")
+        return Verified(True, "whole; no hash known")
     hashed, done = hashlib.sha256(), 0
     with path.open("rb") as file:
         while block := file.read(1 << 20):

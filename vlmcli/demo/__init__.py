@@ -12,9 +12,9 @@ NOTICE = "the demo model sees drawn shapes and short words only; it cannot read 
 
 CARD = Card(
     about=(
-        "demo: a LLaVA in miniature (3.8 million parameters, 4.3 MB), part of vlm, trained on drawn scenes.",
-        "It sees shapes, colours, places and counts, and words of up to five characters, in 128x128 pixels.",
-        'It cannot read photographs, and should say "I don\'t know." to them: name a real model with -m.',
+        "demo: a LLaVA in miniature, part of vlm: 3.8 million parameters, 4.3 MB.",
+        "It sees drawn shapes, colours, places, counts, and words of up to five letters.",
+        'It cannot read photographs ("I don\'t know."): for those name a real model, -m.',
     ),
     notice=NOTICE,
     unsure="I don't know.",
