@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
 from vlmcli.markdown import Piece, Pieces
-from vlmcli.values import Answer, Event, Progress, Started
+from vlmcli.values import Answer, Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
     from rich.markdown import Markdown
@@ -363,6 +363,9 @@ class Ui:
         """Show how far a stage has come."""
         if isinstance(event, Started):
             text = "reading"
+        elif isinstance(event, Notice):
+            self.notice(event.text)
+            return
         elif isinstance(event, Progress):
             text = f"{_STAGES[event.stage]} {event.done:4.0%}"
         else:
@@ -372,6 +375,10 @@ class Ui:
     def thinking(self) -> None:
         """Show that the model thinks."""
         self._tell("thinking")
+
+    def status(self, text: str) -> None:
+        """How far a long run is: on the live line, or now and then."""
+        self._tell(text)
 
     def _tell(self, text: str) -> None:
         if self._live:

@@ -184,6 +184,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """What a person must be told of the model's place, in a line."""
+
+    text: str
+    id: None = None
+
+
+@dataclass(frozen=True)
 class Delta:
     """The next piece of an answer: whole characters, never a special token but the tags around thinking."""
 
@@ -207,7 +215,7 @@ class Failed:
     error: VlmError
 
 
-Event = Started | Progress | Delta | Done | Failed
+Event = Started | Progress | Notice | Delta | Done | Failed
 
 
 class Runner(Protocol):

@@ -20,7 +20,7 @@ from vlmcli import demo, images
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
-from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Picture, Request, Sampling, run
+from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Notice, Picture, Request, Sampling, run
 from vlmcli.worker import runner, wire
 from vlmcli.worker.runner import Worker
 
@@ -132,30 +132,35 @@ def test_a_model_that_cannot_be_loaded_is_named(scene, monkeypatch, fault):
 ON_GPU = replace(FIT, n_gpu_layers=-1, projector_on_gpu=True, reason="all layers on CUDA0")
 
 
-def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(scene, monkeypatch, tmp_path, caplog):
-    caplog.set_level("WARNING", "vlmcli")
+def said(runner, request):
+    """An answer, and what was said on the way."""
+    events = [event for _, event in run(runner, [request])]
+    told = " ".join(event.text for event in events if isinstance(event, Notice))
+    (ended,) = [event for event in events if isinstance(event, Done | Failed)]
+    return texts([ended.answer if isinstance(ended, Done) else ended.error]), told
+
+
+def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(scene, monkeypatch, tmp_path):
     monkeypatch.setenv("VLM_FAULT", f"full load {tmp_path / 'mark'}")
     with Engine(demo.FILES, ON_GPU) as engine:
-        assert texts(engine.run([ask("what is this?", scene)])) == [SCENE]
+        found, told = said(engine, ask("what is this?", scene))
+        assert found == [SCENE]
         assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, -1)
-    assert (
-        "unable to allocate CUDA0 buffer; once more, with all layers on CUDA0, the projector on the CPU" in caplog.text
-    )
+    assert "once more, with all layers on CUDA0, the projector on the CPU" in told
     monkeypatch.setenv("VLM_FAULT", "full load")
     with Engine(demo.FILES, ON_GPU) as engine:
-        assert texts(engine.run([ask("what is this?", scene)])) == ["NoRoom"]
+        found, told = said(engine, ask("what is this?", scene))
+        assert found == ["NoRoom"]
         assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, 0)
-    assert "everything on the CPU" in caplog.text
+    assert "everything on the CPU" in told
 
 
-def test_a_process_that_dies_of_the_gpu_is_followed_by_one_with_the_projector_on_the_cpu(
-    scene, monkeypatch, tmp_path, caplog
-):
-    caplog.set_level("INFO", "vlmcli")
+def test_a_process_that_dies_of_the_gpu_is_followed_by_one_with_the_projector_on_the_cpu(scene, monkeypatch, tmp_path):
     monkeypatch.setenv("VLM_FAULT", f"segfault load {tmp_path / 'mark'}")
     with Worker(demo.FILES, fit=ON_GPU) as worker:
-        assert texts(outcomes(worker, [ask("what is this?", scene)])) == [SCENE]
-    assert "all layers on CUDA0, the projector on the CPU" in caplog.text
+        found, told = said(worker, ask("what is this?", scene))
+    assert found == [SCENE]
+    assert "all layers on CUDA0, the projector on the CPU" in told
 
 
 def test_a_model_whose_loading_dies_once_is_loaded(scene, monkeypatch, tmp_path):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import typer
 
 from vlmcli import records
+from vlmcli.amounts import duration
+from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Work, count, plan
 from vlmcli.cli.naming import Named, grouped, named_pictures
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
-from vlmcli.errors import Exit, ModelError, NativeError, SourceError, VlmError
+from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, VlmError
 from vlmcli.settings import Settings, debugging
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
@@ -40,19 +46,6 @@ WINDOW = 16
 log = logging.getLogger("vlmcli")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One question about one group of pictures."""
-
-    task: Ask
-    pictures: tuple[Source, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """What the pictures are called."""
-        return [source.name for source in self.pictures]
-
-
 def answer(
     questions: Callable[[Card], Sequence[str]],
     named: Named,
@@ -67,26 +60,35 @@ def answer(
     plain: bool = False,
     worker: bool | None = None,
     end_loops: bool = False,
+    course: Course = ONCE,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
     One question is answered in this process, which starts sooner; several in a worker's, unless `worker` says which.
     Raises typer.Exit with the code of some or all failing.
     """
-    with Ui(markdown=not plain) as ui:
+    with Ui(markdown=not plain) as ui, ExitStack() as stack:
         files = None
         jobs = [Job(Ask(question), ()) for question in questions(Card())]
+        json |= course.output is not None
         try:
             found, context = named_pictures(named)
             files = find_model(ui, settings, chat_template)
             tasks = [Ask(q, context, system, *sampling, end_loops, files.card.think) for q in questions(files.card)]
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
-            ui.notice(files.card.notice)
-            with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
-                failed = answer_all(ui, runner, jobs, files, json=json, stats=stats, think=think)
+            memory = stack.enter_context(Memory.of(course, files, found)) if course.output else None
+            jobs, before = (memory.left(jobs), memory.before) if memory else (jobs, Before())
+            if course.dry_run or not jobs:
+                ui.say(plan(jobs, before))
+                failed = Exit.SOME_FAILED if before.failed and not course.dry_run else None
+            else:
+                ui.notice(files.card.notice)
+                with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
+                    show = Show(ui, jobs, files, memory, course, json=json, stats=stats, think=think)
+                    failed = answer_all(ui, runner, show)
         except (ModelError, SourceError) as error:
-            for job in jobs if json else ():
+            for job in jobs if json and course.output is None else ():
                 name = files.name if files else settings.model
                 ui.line(records.json_line(job.task.result(job.names or list(named.names), error, name)))
             raise
@@ -94,26 +96,35 @@ def answer(
         raise typer.Exit(int(failed))
 
 
-def answer_all(
-    ui: Ui, runner: Runner, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool, think: bool = False
-) -> Exit | None:
+def answer_all(ui: Ui, runner: Runner, show: Show) -> Exit | None:
     """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
-    show = _Show(ui, jobs, files, json=json, stats=stats, think=think)
-    for number, event in run(runner, show.requests(), window=WINDOW):
-        if isinstance(event, Delta):
-            show.piece(event.text)
-        elif isinstance(event, Done | Failed):
-            show.ended(number, event.answer if isinstance(event, Done) else event.error)
-        else:
-            ui.progress(event)
+    with show.interruptible():
+        for number, event in run(runner, show.requests(), window=WINDOW):
+            if isinstance(event, Delta):
+                show.piece(event.text)
+            elif isinstance(event, Done | Failed):
+                show.ended(number, event.answer if isinstance(event, Done) else event.error)
+            else:
+                ui.progress(event)
     return show.finish()
 
 
-class _Show:
+class Show:
     """The jobs of a command on their way: what is asked, and what is shown of it, in the jobs' order."""
 
-    def __init__(self, ui: Ui, jobs: Sequence[Job], files: ModelFiles, *, json: bool, stats: bool, think: bool) -> None:
-        self._ui, self._jobs, self._files = ui, jobs, files
+    def __init__(
+        self,
+        ui: Ui,
+        jobs: Sequence[Job],
+        files: ModelFiles,
+        memory: Memory | None,
+        course: Course,
+        *,
+        json: bool,
+        stats: bool,
+        think: bool,
+    ) -> None:
+        self._ui, self._jobs, self._files, self._memory, self._course = ui, jobs, files, memory, course
         self._json, self._stats, self._think = json, stats, think
         self._groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
         self._questions = len({job.task.question for job in jobs}) > 1
@@ -121,15 +132,41 @@ class _Show:
         self._thinking = Thinking(files.card.think)
         self._submitted: list[int] = []  # jobs by the number of their request
         self._outcomes: dict[int, Answer | VlmError] = {}  # of jobs that have ended and are not shown yet
+        self._works: dict[int, Work] = {}  # of jobs that are not written yet
         self._shown = 0
         self._errors: list[VlmError] = []
         self._unsure = False
+        self._stopping = False
+        self._began = time.monotonic()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """In a run that is remembered, the first Ctrl-C ends it in order, and the second at once."""
+        if self._memory is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(*_: object) -> None:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self._stopping = True
+            self._ui.say("finishing what is under way; Ctrl-C again stops at once")
+
+        old = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, old)
 
     def requests(self) -> Iterator[Request]:
         """Pictures are read when there is room for their request; one that cannot be read is an outcome."""
         last: tuple[Source, ...] = ()
         pictures: list[Picture] | SourceError = []
         for number, job in enumerate(self._jobs):
+            if self._stopping:
+                return
+            if self._memory is not None:
+                self._works[number] = self._memory.work(job)  # before they are read
             if job.pictures != last:
                 last = job.pictures
                 try:
@@ -138,6 +175,7 @@ class _Show:
                     pictures = error
             if isinstance(pictures, SourceError):
                 self._outcomes[number] = pictures
+                self._stopping |= self._course.fail_fast
                 continue
             for picture in pictures:
                 self._ui.notice(picture.notice)
@@ -155,16 +193,34 @@ class _Show:
         self._show_next()
 
     def finish(self) -> Exit | None:
-        """Show the rest. Returns an exit code when some failed."""
+        """Show the rest. Returns an exit code when some failed; raises Cancelled when the user stopped it."""
         self._show_next()
         if self._unsure:
             self._ui.say(self._files.card.unsure_hint)
+        failed_before = 0
+        if self._memory is not None:
+            failed_before = self._memory.before.failed
+            self._ui.say(self._summary(self._memory.before))
+        if self._stopping and not (self._errors and self._course.fail_fast):
+            left = len(self._jobs) - self._shown
+            raise Cancelled(f"stopped, {count(left, 'question')} left", "the same command goes on from there")
         if not self._errors:
-            return None
-        if len(self._errors) < len(self._jobs):
+            return Exit.SOME_FAILED if failed_before else None
+        if len(self._errors) < self._shown or failed_before:
             return Exit.SOME_FAILED
         native = (error.exit_code for error in self._errors if isinstance(error, NativeError))
         return next(native, self._errors[0].exit_code)
+
+    def _summary(self, before: Before) -> str:
+        """What has been done, in a line."""
+        failed, seconds = len(self._errors), time.monotonic() - self._began
+        said = f"{self._shown - failed:,} answered"
+        said += f", {failed:,} failed" if failed else ""
+        said += (
+            f", {count(len(self._jobs) - self._shown, 'question')} not asked" if self._shown < len(self._jobs) else ""
+        )
+        said += f", in {duration(seconds)}"
+        return f"{said}; {before}" if before.done or before.failed else said
 
     def _stream(self, thought: str, text: str) -> None:
         if self._think:
@@ -179,7 +235,12 @@ class _Show:
             result = job.task.result(job.names, outcome, self._files.name)
             if isinstance(outcome, VlmError):
                 self._show_error(result, outcome)
-            if self._json:
+                self._stopping |= self._course.fail_fast
+            if self._memory is not None:
+                self._memory.write(
+                    self._works.pop(self._shown), result if self._think else replace(result, thinking="")
+                )
+            elif self._json:
                 self._ui.line(records.json_line(result if self._think else replace(result, thinking="")))
             elif isinstance(outcome, Answer):
                 self._show_answer(job, result, outcome)
@@ -187,6 +248,16 @@ class _Show:
                 self._show_remarks(job, result, outcome)
             self._unsure |= bool(self._files.card.unsure) and result.text == self._files.card.unsure
             self._shown += 1
+            if self._memory is not None and self._shown < len(self._jobs):
+                self._ui.status(self._so_far(job))
+
+    def _so_far(self, job: Job) -> str:
+        """How far a run is: count, pace, time left, errors, and the picture."""
+        pace = self._shown / max(1e-3, time.monotonic() - self._began)
+        left = duration((len(self._jobs) - self._shown) / pace)
+        errors = f", {count(len(self._errors), 'error')}" if self._errors else ""
+        done = f"{self._shown:,} of {len(self._jobs):,}, {pace * 60:.0f} a minute"
+        return f"{done}, {left} left{errors}: {' '.join(job.names)}"
 
     def _show_error(self, result: Result, error: VlmError) -> None:
         if self._ui.streaming:

@@ -95,6 +95,13 @@ MaxTokens = Annotated[
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", metavar="FILE", help="Append records to a .jsonl file; run again, it does the rest."),
+]
+RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="With --output: ask again what failed before.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first error.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and ask nothing.")]
 Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
 Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]

@@ -9,6 +9,7 @@ import typer
 from vlmcli.cli import options
 from vlmcli.cli.asked import asked
 from vlmcli.cli.asking import answer
+from vlmcli.cli.course import Course
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named
 from vlmcli.errors import UsageError
@@ -48,6 +49,10 @@ def ask(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    output: options.Output = None,
+    retry_errors: options.RetryErrors = False,
+    fail_fast: options.FailFast = False,
+    dry_run: options.DryRun = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -70,7 +75,7 @@ def ask(
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
         json=json, think=think, plain=plain, stats=stats,
-        worker=worker,
+        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -95,6 +100,10 @@ def caption(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    output: options.Output = None,
+    retry_errors: options.RetryErrors = False,
+    fail_fast: options.FailFast = False,
+    dry_run: options.DryRun = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -110,7 +119,7 @@ def caption(
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
-        worker=worker,
+        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -137,6 +146,10 @@ def describe(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    output: options.Output = None,
+    retry_errors: options.RetryErrors = False,
+    fail_fast: options.FailFast = False,
+    dry_run: options.DryRun = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -155,7 +168,7 @@ def describe(
         Named(words or (), files_from, null, allow_local_urls, each=True),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
-        worker=worker,
+        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -181,6 +194,10 @@ def ocr(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    output: options.Output = None,
+    retry_errors: options.RetryErrors = False,
+    fail_fast: options.FailFast = False,
+    dry_run: options.DryRun = False,
     worker: options.Contained = None,
     verbose: options.Verbose = 0,
 ) -> None:
@@ -197,5 +214,6 @@ def ocr(
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
         plain=plain or layout is options.Layout.PLAIN, stats=stats, worker=worker,
+        course=Course(output, retry_errors, fail_fast, dry_run),
         end_loops=True,
     )  # fmt: skip

@@ -50,6 +50,7 @@ from vlmcli.values import (
     FinishReason,
     Fit,
     ModelFiles,
+    Notice,
     Progress,
     Request,
     Started,
@@ -208,7 +209,7 @@ class Engine:
             self._outbox.put(event)
             return True
 
-    def _send(self, event: Started | Progress | Delta) -> None:
+    def _send(self, event: Started | Progress | Notice | Delta) -> None:
         with self._lock:
             if event.id is None or event.id in self._open:
                 self._outbox.put(event)
@@ -298,7 +299,7 @@ class Engine:
                 back = step_back(self.fit)
                 if back is None:
                     raise
-                log.warning("%s; once more, with %s", error.message, back.reason)
+                self._send(Notice(f"{error.message}; once more, with {back.reason}"))
                 self.fit, last = back, -1.0
         if self._flag.is_set():
             raise Cancelled("the model's loading was cancelled")

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.values import Done, Failed, Request
+from vlmcli.values import Done, Failed, Notice, Request
 from vlmcli.worker import wire
 
 BEAT_SECONDS = 1.0
@@ -87,7 +87,11 @@ class _Child:
         try:
             fit = opening.fit or place(opening.files, opening.wanted)
             for _ in range(opening.back):
-                fit = step_back(fit) or fit
+                back = step_back(fit)
+                if back is not None:
+                    fit = back
+                    told = Notice(f"llama.cpp ended its process while loading; once more, with {fit.reason}")
+                    self._send(wire.Happened(told))
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)

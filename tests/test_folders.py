@@ -1,0 +1,257 @@
+"""Many pictures into a file of records that remembers: resumed, killed, interrupted, spoilt, full."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from vlmcli.demo import scenes
+
+VLM = str(Path(sys.executable).with_name("vlm"))
+SCENE = Path(__file__).parent.parent / "docs" / "images" / "scene.png"
+QUESTION = "what is this?"
+
+
+def started(folder, *words):
+    return subprocess.Popen(
+        [VLM, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+    )
+
+
+def vlm(folder, *words):
+    running = started(folder, *words)
+    out, err = running.communicate(timeout=300)
+    assert "Traceback" not in err
+    return subprocess.CompletedProcess(words, running.returncode, out, err)
+
+
+def ask(folder, *words):
+    """The run of most tests here."""
+    return vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "--output", "out.jsonl", *words)
+
+
+def lines(folder, name="out.jsonl"):
+    """The records, all of them whole."""
+    text = (folder / name).read_text("utf-8")
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six pictures, of which the fourth is none."""
+    (tmp_path / "pics").mkdir()
+    for name in "abcef":
+        shutil.copy(SCENE, tmp_path / "pics" / f"{name}.png")
+    (tmp_path / "pics" / "d.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+def drawn(folder, count):
+    """A folder of scenes. Returns their names."""
+    (folder / "pics").mkdir()
+    chance = random.Random(20)
+    names = [f"pics/{number:04}.png" for number in range(count)]
+    for name in names:
+        scenes.draw(scenes.make(chance, size=(192, 160))).save(folder / name)
+    return names
+
+
+def test_the_same_command_again_does_the_rest(folder):
+    done = ask(folder)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "5 answered, 1 failed, in " in done.stderr
+    found = lines(folder)
+    assert [one["sources"] for one in found] == [[f"pics/{name}.png"] for name in "abcdef"]
+    assert [one.get("answer") for one in found] == ["A red circle and a blue square."] * 3 + [None] + [
+        "A red circle and a blue square."
+    ] * 2
+    assert found[3]["error"]["type"] == "SourceError"
+    for one in found:
+        assert one["size"] == [(folder / one["sources"][0]).stat().st_size]
+        assert len(one["work"]) == 32
+        assert len(one["sha256"][0]) == 64
+
+    again = ask(folder)
+    assert (again.returncode, lines(folder)) == (3, found)
+    assert "0 questions about 0 pictures to be asked; 5 were done before, and 1 failed then" in again.stderr
+
+    shutil.copy(SCENE, folder / "pics" / "g.png")
+    assert ask(folder).returncode == 3
+    assert [one["sources"][0] for one in lines(folder)[6:]] == ["pics/g.png"]
+
+
+def test_what_failed_is_asked_again_when_that_is_wished_or_it_has_changed(folder):
+    ask(folder)
+    assert ask(folder, "--retry-errors").returncode == 1
+    assert [one["sources"][0] for one in lines(folder)[6:]] == ["pics/d.png"]
+    shutil.copy(SCENE, folder / "pics" / "d.png")
+    assert ask(folder).returncode == 0
+    assert lines(folder)[-1]["answer"] == "A red circle and a blue square."
+    assert len(lines(folder)) == 8
+    assert ask(folder).returncode == 0
+    assert len(lines(folder)) == 8
+
+
+def test_another_picture_question_or_option_is_other_work(folder):
+    (folder / "pics" / "d.png").unlink()
+    ask(folder)
+    scenes.draw(scenes.make(random.Random(3))).save(folder / "pics" / "b.png")
+    assert ask(folder).returncode == 0
+    assert [one["sources"][0] for one in lines(folder)[5:]] == ["pics/b.png"]
+    os.utime(folder / "pics" / "c.png")  # another time, and the same content
+    ask(folder)
+    assert len(lines(folder)) == 6
+    for more in (["--max-tokens", "3"], ["-s", "be brief"], ["-q", "is there a star?"]):
+        before = len(lines(folder))
+        assert ask(folder, *more).returncode == 0
+        assert len(lines(folder)) == before + 5
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            '{"v": 1, "sources": ["a.png"], "answer": "A cat."}\n',
+            "line 1 is no record of vlm's",
+        ),
+        ("hello\n", "line 1 is no record"),
+        ("[]\n", "line 1 is no record"),
+        ("\xff\n", "line 1 is no record"),
+    ],
+)
+def test_a_file_with_something_else_in_it_is_left_alone(folder, content, says):
+    (folder / "out.jsonl").write_text(content, "latin-1")
+    done = ask(folder)
+    assert (done.returncode, says in done.stderr) == (2, True)
+    assert (folder / "out.jsonl").read_text("latin-1") == content
+
+
+def test_half_a_line_is_cut_off_and_its_work_done(folder):
+    ask(folder)
+    whole = (folder / "out.jsonl").read_bytes()
+    for cut in (1, 30, len(whole.splitlines(keepends=True)[-1]) - 1):
+        (folder / "out.jsonl").write_bytes(whole[:-cut])
+        ask(folder)
+        found = lines(folder)
+        assert [one["sources"][0] for one in found] == [f"pics/{name}.png" for name in "abcdef"]
+
+
+def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
+    done = ask(folder, "--dry-run")
+    assert (done.returncode, done.stdout, lines(folder)) == (0, "", [])
+    assert "6 questions about 6 pictures to be asked" in done.stderr
+    ask(folder)
+    assert (
+        "1 question about 1 picture to be asked; 5 were done before"
+        in ask(folder, "--retry-errors", "--dry-run").stderr
+    )
+
+
+def test_the_first_error_ends_a_run_that_is_to_fail_fast(folder):
+    done = ask(folder, "--fail-fast")
+    assert done.returncode == 3
+    assert "2 questions not asked" in done.stderr
+    assert [one["sources"][0] for one in lines(folder)] == [f"pics/{name}.png" for name in "abcd"]
+    assert len(lines(folder)) == 4
+
+
+def test_other_names_than_of_json_lines_are_refused(folder):
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "out.txt")
+    assert (done.returncode, "call the file out.jsonl" in done.stderr) == (2, True)
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "nowhere/out.jsonl")
+    assert (done.returncode, "nowhere/out.jsonl: cannot be written there" in done.stderr) == (2, True)
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
+    names = drawn(tmp_path, 150)
+    chance, kills = random.Random(8), 0
+    command = ("ask", "-m", "demo", "pics", "-q", "Is there a shape?", "--output", "out.jsonl")
+    while kills < 8:
+        running = started(tmp_path, *command)
+        time.sleep(chance.uniform(0.2, 1.6))
+        if running.poll() is not None:
+            break
+        running.kill()
+        running.communicate()
+        kills += 1
+    assert kills >= 2
+    assert vlm(tmp_path, *command).returncode == 0
+    found = lines(tmp_path)
+    assert [one["sources"][0] for one in found] == names
+    alone = vlm(tmp_path, *command[:-2], "--json")
+    single = [json.loads(line) for line in alone.stdout.splitlines()]
+    same = sum(one["answer"] == other["answer"] for one, other in zip(found, single, strict=True))
+    assert same >= 148  # the batches are others, and with them the last digits
+
+
+def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path):
+    drawn(tmp_path, 150)
+    command = ("caption", "-m", "demo", "pics", "--output", "out.jsonl")
+    running = started(tmp_path, *command)
+    while not (tmp_path / "out.jsonl").exists() or len((tmp_path / "out.jsonl").read_bytes().splitlines()) < 5:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "finishing what is under way" in said
+    assert "the same command goes on from there" in said
+    count = len(lines(tmp_path))
+    assert 5 <= count < 150
+    assert vlm(tmp_path, *command).returncode == 0
+    assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(150))
+
+
+def test_one_run_at_a_time_writes_a_file(tmp_path):
+    drawn(tmp_path, 100)
+    command = ("caption", "-m", "demo", "pics", "--output", "out.jsonl")
+    first = started(tmp_path, *command)
+    while not (tmp_path / "out.jsonl").exists() or not (tmp_path / "out.jsonl").stat().st_size:
+        time.sleep(0.02)
+    second = vlm(tmp_path, *command)
+    assert (second.returncode, "another run is writing it" in second.stderr) == (2, True)
+    first.communicate(timeout=120)
+    assert len(lines(tmp_path)) == 100
+
+
+def test_a_full_disk_leaves_whole_lines_and_says_how_to_go_on(tmp_path):
+    """On a file system of 64 kB, where one may be mounted."""
+    drawn(tmp_path, 120)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    command = ("caption", "-m", "demo", "pics", "--output", "disk/out.jsonl")
+    try:
+        done = vlm(tmp_path, *command)
+        assert done.returncode == 1
+        assert "disk/out.jsonl: cannot be written (No space left on device)" in done.stderr
+        assert "it goes on from there" in done.stderr
+        count = len(lines(tmp_path, "disk/out.jsonl"))
+        assert 20 < count < 120
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        assert vlm(tmp_path, *command).returncode == 0
+        assert len({one["sources"][0] for one in lines(tmp_path, "disk/out.jsonl")}) == 120
+        assert len(lines(tmp_path, "disk/out.jsonl")) == 120
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_odd_names_come_back_as_they_were(tmp_path):
+    (tmp_path / "pics").mkdir()
+    names = ["with space", "new\nline", 'quo"te', "-dash", "caf\udce9", "tab\t", "x" * 200]
+    for name in names:
+        shutil.copy(SCENE, tmp_path / "pics" / f"{name}.png")
+    (tmp_path / "pics" / "loop").symlink_to(tmp_path / "pics")
+    for _ in range(2):
+        assert ask(tmp_path).returncode == 0
+        assert sorted(one["sources"][0] for one in lines(tmp_path)) == sorted(f"pics/{name}.png" for name in names)

@@ -1,0 +1,219 @@
+"""A file of records that remembers what has been done, so that the same command, run again, does the rest.
+
+It is the output itself: a JSON object a line (docs/json.md). Each line is written by one call, so that whoever is
+killed leaves whole lines and at most one half, which the next run cuts off. A record is of the same work when the
+pictures' names and content, the question, the model and the options are the same (`work_id`); the last record of a
+piece of work counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from vlmcli.errors import UsageError, VlmError
+from vlmcli.tasks import Ask
+from vlmcli.values import ModelFiles
+
+BLOCK = 1 << 20  # bytes
+LONGEST = 64 << 20  # bytes of a record
+
+
+@dataclass(frozen=True)
+class Print:
+    """What a picture's file is known by.
+
+    Attributes:
+        sha256: of its bytes, in hex; empty for a file that cannot be read, or a picture that is no file.
+        size: bytes.
+        modified: when it was last written, in nanoseconds since 1970.
+    """
+
+    sha256: str = ""
+    size: int = 0
+    modified: int = 0
+
+
+def print_of(file: Path | bytes | object, known: Mapping[tuple[int, int], str] | None = None) -> Print:
+    """Look at a picture's file; its bytes are read unless `known` has the hash of its size and time.
+
+    What is elsewhere, behind an address, is known by its name only.
+    """
+    if isinstance(file, bytes):
+        return Print(hashlib.sha256(file).hexdigest(), len(file))
+    if not isinstance(file, Path):
+        return Print()
+    path = file
+    try:
+        there = path.stat()
+        stamp = there.st_size, there.st_mtime_ns
+        if not path.is_file():
+            return Print()
+        return Print((known or {}).get(stamp) or _sha256(str(path), *stamp), *stamp)
+    except (OSError, ValueError):
+        return Print()
+
+
+@lru_cache(maxsize=64)  # the pages of a document have one file
+def _sha256(path: str, _size: int, _modified: int) -> str:
+    hashed = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(BLOCK):
+            hashed.update(block)
+    return hashed.hexdigest()
+
+
+def work_id(names: Sequence[str], prints: Sequence[Print], task: Ask, model: str) -> str:
+    """The name of a piece of work: 32 hex digits that are the same for the same work.
+
+    Args:
+        names: of the pictures.
+        prints: of their files.
+        task: what is asked.
+        model: as `model_id` names it.
+    """
+    parts = [list(names), [one.sha256 for one in prints], asdict(task), model]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def model_id(files: ModelFiles) -> str:
+    """What tells a pair from another: its files' names, which are their hashes in the Hub's cache, and sizes."""
+    parts = []
+    for path in (files.model, files.projector):
+        with suppress(OSError):
+            parts.append(f"{path.resolve().name} {path.stat().st_size}")
+    return json.dumps([*parts, files.card.chat_template])
+
+
+@dataclass
+class _Past:
+    """What the records say of a piece of work, and of files."""
+
+    failed: dict[str, bool]
+    names: set[tuple[str, ...]]
+    prints: dict[str, dict[tuple[int, int], str]]
+
+
+class Journal:
+    """An open file of records. Use it as a context manager; only one process may have it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it, and read what is there.
+
+        Raises UsageError for a file that has something else in it, or that another run is writing.
+        """
+        self.path = path
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise UsageError(f"{path}: cannot be written ({error.strerror})", "name another file") from None
+        try:
+            _lock(self._file, path)
+            self._past = self._read()
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def __len__(self) -> int:
+        """Pieces of work that have a record."""
+        return len(self._past.failed)
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """Whether there may be a record about pictures of these names."""
+        return tuple(names) in self._past.names
+
+    def known(self, name: str) -> Mapping[tuple[int, int], str]:
+        """Hashes of a file by its size and time, as the records have them."""
+        return self._past.prints.get(name, {})
+
+    def has(self, work: str) -> bool:
+        """Whether a piece of work has a record."""
+        return work in self._past.failed
+
+    def failed(self, work: str) -> bool:
+        """Whether the last record of a piece of work is an error."""
+        return self._past.failed.get(work, False)
+
+    def write(self, line: str) -> None:
+        """Append a record. Raises VlmError when there is no room; what was there before stays as it was."""
+        data = (line + "\n").encode("utf-8")
+        start = os.fstat(self._file).st_size
+        try:
+            written = 0
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file, start)
+            raise VlmError(
+                f"{self.path}: cannot be written ({error.strerror})",
+                "make room, and run the same command again: it goes on from there",
+            ) from None
+
+    def _read(self) -> _Past:
+        past = _Past({}, set(), {})
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(0)
+            end = 0
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
+                if not line.endswith(b"\n"):
+                    os.ftruncate(self._file, end)  # somebody was killed here
+                    break
+                end += len(line)
+                if line.strip():
+                    self._take(past, line, number)
+        return past
+
+    def _take(self, past: _Past, line: bytes, number: int) -> None:
+        try:
+            record = json.loads(line)
+            work, names = record["work"], record["sources"]
+            for name, sha256, size, modified in zip(
+                names, record["sha256"], record["size"], record["modified"], strict=True
+            ):
+                if sha256:
+                    past.prints.setdefault(name, {})[(size, modified)] = sha256
+            past.failed[work] = "error" in record
+            past.names.add(tuple(names))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise UsageError(
+                f"{self.path}: line {number} is no record of vlm's, or has no memory in it",
+                "name another file; what was written with `>>` cannot be resumed",
+            ) from None
+
+
+def fields(prints: Sequence[Print], work: str) -> dict[str, Any]:
+    """What a record has beside those of every --json."""
+    return {
+        "work": work,
+        "sha256": [one.sha256 for one in prints],
+        "size": [one.size for one in prints],
+        "modified": [one.modified for one in prints],
+    }
+
+
+def _lock(file: int, path: Path) -> None:
+    """Let nobody else write this file; where there are no such locks, that is left to the user."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(f"{path}: another run is writing it", "wait for that, or name another file") from None
+    except OSError:
+        pass  # a file system without locks
