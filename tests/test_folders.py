@@ -255,3 +255,100 @@ def test_odd_names_come_back_as_they_were(tmp_path):
     for _ in range(2):
         assert ask(tmp_path).returncode == 0
         assert sorted(one["sources"][0] for one in lines(tmp_path)) == sorted(f"pics/{name}.png" for name in names)
+
+
+def sidecars(folder):
+    return {path.name: path.read_text("utf-8") for path in sorted((folder / "pics").glob("*.txt"))}
+
+
+def test_an_answer_is_written_beside_its_picture(folder):
+    (folder / "pics" / "a.txt").write_text("by hand\n", "utf-8")
+    command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "txt")
+    done = vlm(folder, *command)
+    assert done.returncode == 3
+    assert "1 picture with a sidecar not asked about" in done.stderr
+    answer = "A red circle and a blue square.\n"
+    assert sidecars(folder) == {"a.txt": "by hand\n"} | {f"{name}.txt": answer for name in "bcef"}
+    assert done.stdout == "".join(f"pics/{name}.png\t{answer}" for name in "bcef")
+    assert not [path for path in (folder / "pics").iterdir() if path.suffix == ".part"]
+    (folder / "pics" / "d.png").unlink()
+    for existing, text in (
+        ("append", f"by hand\n{answer}"),
+        ("prepend", f"{answer}by hand\n{answer}"),
+        ("replace", answer),
+    ):
+        assert vlm(folder, *command, "--existing", existing).returncode == 0
+        assert sidecars(folder)["a.txt"] == text
+    done = vlm(folder, *command)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_two_answers_for_one_sidecar_are_refused_before_anything_is_asked(folder):
+    shutil.copy(folder / "pics" / "a.png", folder / "pics" / "a.webp")
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--sidecar", "txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "pics/a.txt: pics/a.png and pics/a.webp would have one sidecar" in done.stderr
+    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", "a?", "-q", "b?", "--sidecar", "txt", "--exclude", "a.webp")
+    assert (done.returncode, "several questions would have one sidecar" in done.stderr) == (2, True)
+    assert sidecars(folder) == {}
+
+
+def test_a_sidecar_that_cannot_be_written_is_an_error_of_its_picture(folder):
+    (folder / "pics" / "a.txt").mkdir()
+    done = vlm(
+        folder, "caption", "-m", "demo", "pics", "--exclude", "d.png", "--sidecar", "txt", "--existing", "replace"
+    )
+    assert done.returncode == 3
+    assert "pics/a.txt: cannot be written" in done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("pics/")]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--exclude", "d*"], "abcef"),
+        (["--include", "[ab].png"], "ab"),
+        (["--include", "pics/[abc].*", "--exclude", "b.*"], "ac"),
+    ],
+)
+def test_names_are_chosen_by_patterns(folder, words, left):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *words)
+    assert done.returncode == 0
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [f"pics/{name}.png" for name in left]
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--include", "*.jpg")
+    assert (done.returncode, "none of 6 pictures has a name that is asked for" in done.stderr) == (1, True)
+
+
+def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path):
+    drawn(tmp_path, 30)
+    whole = SCENE.read_bytes()
+    hostile = {
+        "empty.png": b"", "text.jpg": b"hello", "cut.png": whole[:400], "zeros.webp": bytes(5000), "page.pdf": b"%PDF-1.7",
+        "bomb.png": whole[:16] + b"\0\xff\xff\xff\0\xff\xff\xff" + whole[24:], "header.gif": b"GIF89a", "tiff.tif": b"II*\0",
+    }  # fmt: skip
+    for name, content in hostile.items():
+        (tmp_path / "pics" / name).write_bytes(content)
+    (tmp_path / "pics" / "gone.png").symlink_to("nothing")
+    shutil.copy(SCENE, tmp_path / "pics" / "killer.png")
+    env = os.environ | {"VLM_FAULT": "segfault killer.png"}
+    command = [VLM, "caption", "-m", "demo", "pics", "--output", "out.jsonl"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    found = lines(tmp_path)
+    assert len(found) == 30 + len(hostile) + 2
+    failed = {one["sources"][0].partition("/")[2]: one["error"] for one in found if "error" in one}
+    assert set(failed) == {*hostile, "gone.png", "killer.png"}
+    assert failed.pop("killer.png")["type"] == "NativeError"
+    for name, error in failed.items():
+        assert error["type"] == "SourceError"
+        assert name in error["message"]
+        assert error["hint"]

@@ -27,7 +27,7 @@ LAYER = {
     "tasks": 7, "records": 7, "explain": 7, "journal": 8,
     "ui": 8,
     "cli/options": 9, "cli/naming": 9, "cli/writing": 9, "cli/flags": 9, "cli/running": 9,
-    "cli/pulling": 9, "cli/course": 10, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
+    "cli/pulling": 9, "cli/course": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
     "cli/seeing": 12, "cli/manage": 13, "cli/diagnosing": 13, "cli/app": 14, "cli": 9,
     "bench": 15, "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/broken": 15,
     "bench/photo": 15, "bench/memory": 15, "bench/__main__": 15,

@@ -15,7 +15,7 @@ import typer
 
 from vlmcli import records
 from vlmcli.amounts import duration
-from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Work, count, plan
+from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Sidecars, Work, count, plan
 from vlmcli.cli.naming import Named, grouped, named_pictures
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
@@ -77,6 +77,11 @@ def answer(
             tasks = [Ask(q, context, system, *sampling, end_loops, files.card.think) for q in questions(files.card)]
             groups = grouped(found, each=named.each, together=named.together)
             jobs = [Job(task, group) for group in groups for task in tasks]
+            sidecars = Sidecars(course, jobs) if course.sidecar else None
+            if sidecars is not None:
+                jobs, there = sidecars.left(jobs)
+                if there:
+                    ui.say(f"{count(there, 'picture')} with a sidecar not asked about; --existing replace writes anew")
             memory = stack.enter_context(Memory.of(course, files, found)) if course.output else None
             jobs, before = (memory.left(jobs), memory.before) if memory else (jobs, Before())
             if course.dry_run or not jobs:
@@ -85,7 +90,7 @@ def answer(
             else:
                 ui.notice(files.card.notice)
                 with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
-                    show = Show(ui, jobs, files, memory, course, json=json, stats=stats, think=think)
+                    show = Show(ui, jobs, files, memory, sidecars, course, json=json, stats=stats, think=think)
                     failed = answer_all(ui, runner, show)
         except (ModelError, SourceError) as error:
             for job in jobs if json and course.output is None else ():
@@ -118,13 +123,15 @@ class Show:
         jobs: Sequence[Job],
         files: ModelFiles,
         memory: Memory | None,
+        sidecars: Sidecars | None,
         course: Course,
         *,
         json: bool,
         stats: bool,
         think: bool,
     ) -> None:
-        self._ui, self._jobs, self._files, self._memory, self._course = ui, jobs, files, memory, course
+        self._ui, self._jobs, self._files, self._course = ui, jobs, files, course
+        self._memory, self._sidecars = memory, sidecars
         self._json, self._stats, self._think = json, stats, think
         self._groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
         self._questions = len({job.task.question for job in jobs}) > 1
@@ -232,6 +239,11 @@ class Show:
     def _show_next(self) -> None:
         while self._shown in self._outcomes:
             job, outcome = self._jobs[self._shown], self._outcomes.pop(self._shown)
+            if self._sidecars is not None and isinstance(outcome, Answer):
+                try:
+                    self._sidecars.write(job, job.task.result(job.names, outcome, self._files.name).text)
+                except VlmError as error:
+                    outcome = error
             result = job.task.result(job.names, outcome, self._files.name)
             if isinstance(outcome, VlmError):
                 self._show_error(result, outcome)

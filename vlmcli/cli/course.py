@@ -9,8 +9,8 @@ from pathlib import Path
 
 import vlmcli
 from vlmcli import records
-from vlmcli.cli.writing import target_of
-from vlmcli.errors import UsageError
+from vlmcli.cli.writing import target_of, write
+from vlmcli.errors import UsageError, VlmError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
@@ -26,12 +26,16 @@ class Course:
         retry_errors: ask again what failed in it.
         fail_fast: stop at the first error.
         dry_run: only say what would be done.
+        sidecar: write each answer into a file beside its picture: the suffix of its name; empty for not.
+        existing: what becomes of one that is there: "skip", "replace", "prepend" or "append".
     """
 
     output: str | None = None
     retry_errors: bool = False
     fail_fast: bool = False
     dry_run: bool = False
+    sidecar: str = ""
+    existing: str = "skip"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,50 @@ class Memory:
     def write(self, work: Work, result: Result) -> None:
         """Append a record."""
         self._journal.write(records.object_line(records.record(result) | self._extra | fields(work.prints, work.id)))
+
+
+class Sidecars:
+    """Files beside the pictures, one for each, with the answer in it."""
+
+    def __init__(self, course: Course, jobs: Sequence[Job]) -> None:
+        """Raises UsageError where two answers would go into one file, or a picture has no place."""
+        self._existing = course.existing
+        self._paths: dict[Job, Path] = {}
+        whose: dict[Path, Job] = {}
+        for job in jobs:
+            path = _beside(job, course.sidecar)
+            if path in whose:
+                names = f"{whose[path].names[0]} and {job.names[0]}"
+                what = "several questions" if whose[path].pictures == job.pictures else names
+                raise UsageError(f"{path}: {what} would have one sidecar", "ask about them in commands of their own")
+            whose[path] = job
+            self._paths[job] = path
+
+    def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
+        """The jobs that are to be asked, and how many have been left out because their sidecar is there."""
+        left = [job for job in jobs if self._existing != "skip" or not self._paths[job].exists()]
+        return left, len(jobs) - len(left)
+
+    def write(self, job: Job, text: str) -> None:
+        """Write an answer. Raises VlmError where that cannot be."""
+        path, parts = self._paths[job], [text]
+        if self._existing in ("prepend", "append") and path.exists():
+            try:
+                old = path.read_text("utf-8").rstrip("\n")
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "not UTF-8 text"
+                raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
+            parts = [text, old] if self._existing == "prepend" else [old, text]
+        write(path, ("\n".join(parts) + "\n").encode("utf-8", "replace"))
+
+
+def _beside(job: Job, suffix: str) -> Path:
+    """The sidecar of a job's picture: its name with another suffix, and the page's number."""
+    source = job.pictures[0]
+    if len(job.pictures) > 1 or not isinstance(source.file, Path):
+        raise UsageError(f"{' '.join(job.names)}: no one file to write beside", "leave --sidecar out, or --each")
+    stem = f"{source.file.stem}-{source.frame}" if source.frame else source.file.stem
+    return source.file.with_name(f"{stem}.{suffix}")
 
 
 def plan(jobs: Sequence[Job], before: Before) -> str:

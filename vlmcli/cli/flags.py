@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+from vlmcli.cli.course import Course
+from vlmcli.cli.options import Existing, Sidecar
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load
 from vlmcli.templates import WHOLE, Template
@@ -84,3 +86,11 @@ def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
         if not good:
             raise UsageError(f"{name}: out of range", f"give it {what}")
     return sampling, limit
+
+
+def course_of(
+    output: str | None, sidecar: Sidecar | None, existing: Existing, retry_errors: bool, fail_fast: bool, dry_run: bool
+) -> Course:
+    """How a command goes through its pictures."""
+    kind = sidecar.value if sidecar else ""
+    return Course(output, retry_errors, fail_fast, dry_run, kind, existing.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from vlmcli import sources
@@ -26,6 +27,8 @@ class Named:
     allow_local_urls: bool
     each: bool = False
     together: bool = False
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
 
 
 def pictures_and_questions(
@@ -91,7 +94,26 @@ def named_pictures(named: Named) -> tuple[list[Source], str]:
     if not found:
         what = ", only text on stdin" if context else ""
         raise UsageError(f"there is no picture in the command{what}", "name one")
-    return found, context
+    return _chosen(found, named.include, named.exclude), context
+
+
+def _chosen(found: list[Source], include: Sequence[str], exclude: Sequence[str]) -> list[Source]:
+    """Of what was expanded, the pictures whose names (the whole, or the last part) are wanted."""
+
+    def like(source: Source, patterns: Sequence[str]) -> bool:
+        names = (source.name, source.name.rpartition("/")[2])
+        return any(fnmatch(name, pattern) for name in names for pattern in patterns)
+
+    left = [
+        source
+        for source in found
+        if not source.expanded or ((not include or like(source, include)) and not like(source, exclude))
+    ]
+    if not left:
+        raise SourceError(
+            f"none of {len(found):,} pictures has a name that is asked for", "check --include and --exclude"
+        )
+    return left
 
 
 def _stdin() -> bytes:

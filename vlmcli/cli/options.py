@@ -57,6 +57,18 @@ class Size(str, Enum):
     SHORT, LONG = "short", "long"
 
 
+class Sidecar(str, Enum):
+    """What is written beside each picture."""
+
+    TXT = "txt"
+
+
+class Existing(str, Enum):
+    """What becomes of a sidecar that is there."""
+
+    SKIP, REPLACE, PREPEND, APPEND = "skip", "replace", "prepend", "append"
+
+
 class Layout(str, Enum):
     """How text is written down."""
 
@@ -98,6 +110,19 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Output = Annotated[
     str | None,
     typer.Option("--output", metavar="FILE", help="Append records to a .jsonl file; run again, it does the rest."),
+]
+SidecarOption = Annotated[
+    Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt.")
+]
+ExistingOption = Annotated[
+    Existing, typer.Option("--existing", help="A sidecar that is there: not ask about that picture, or write with it.")
+]
+Include = Annotated[
+    list[str] | None,
+    typer.Option("--include", metavar="GLOB", help="Of folders, patterns and lists only names like this; repeatable."),
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="… and none like this; repeatable.")
 ]
 RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="With --output: ask again what failed before.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first error.")]

@@ -9,8 +9,7 @@ import typer
 from vlmcli.cli import options
 from vlmcli.cli.asked import asked
 from vlmcli.cli.asking import answer
-from vlmcli.cli.course import Course
-from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
+from vlmcli.cli.flags import course_of, sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named
 from vlmcli.errors import UsageError
 from vlmcli.tasks import prompt
@@ -50,6 +49,10 @@ def ask(
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
     output: options.Output = None,
+    sidecar: options.SidecarOption = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     retry_errors: options.RetryErrors = False,
     fail_fast: options.FailFast = False,
     dry_run: options.DryRun = False,
@@ -71,11 +74,12 @@ def ask(
     each |= what.template is not None and what.template.each and not together
     answer(
         lambda _: what.questions,
-        Named(what.names, files_from, null, allow_local_urls, each=each, together=together),
+        Named(what.names, files_from, null, allow_local_urls, each=each, together=together,
+              include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
         json=json, think=think, plain=plain, stats=stats,
-        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
+        worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -101,6 +105,10 @@ def caption(
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
     output: options.Output = None,
+    sidecar: options.SidecarOption = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     retry_errors: options.RetryErrors = False,
     fail_fast: options.FailFast = False,
     dry_run: options.DryRun = False,
@@ -116,10 +124,10 @@ def caption(
     set_verbosity(verbose)
     answer(
         lambda card: [prompt("caption", card.prompts)],
-        Named(words or (), files_from, null, allow_local_urls, each=True),
+        Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
-        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
+        worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -147,6 +155,10 @@ def describe(
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
     output: options.Output = None,
+    sidecar: options.SidecarOption = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     retry_errors: options.RetryErrors = False,
     fail_fast: options.FailFast = False,
     dry_run: options.DryRun = False,
@@ -165,10 +177,10 @@ def describe(
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
     answer(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
-        Named(words or (), files_from, null, allow_local_urls, each=True),
+        Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
-        worker=worker, course=Course(output, retry_errors, fail_fast, dry_run),
+        worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
 
@@ -195,6 +207,10 @@ def ocr(
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
     output: options.Output = None,
+    sidecar: options.SidecarOption = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
     retry_errors: options.RetryErrors = False,
     fail_fast: options.FailFast = False,
     dry_run: options.DryRun = False,
@@ -210,10 +226,10 @@ def ocr(
     set_verbosity(verbose)
     answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
-        Named(words or (), files_from, null, allow_local_urls, each=True),
+        Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
         plain=plain or layout is options.Layout.PLAIN, stats=stats, worker=worker,
-        course=Course(output, retry_errors, fail_fast, dry_run),
+        course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
         end_loops=True,
     )  # fmt: skip
