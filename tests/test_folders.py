@@ -1,5 +1,7 @@
 """Many pictures into a file of records that remembers: resumed, killed, interrupted, spoilt, full."""
 
+import csv
+import io
 import json
 import os
 import random
@@ -319,29 +321,20 @@ def test_names_are_chosen_by_patterns(folder, words, left):
     assert (done.returncode, "none of 6 pictures has a name that is asked for" in done.stderr) == (1, True)
 
 
-def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path):
+def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path, monkeypatch):
     drawn(tmp_path, 30)
     whole = SCENE.read_bytes()
     hostile = {
-        "empty.png": b"", "text.jpg": b"hello", "cut.png": whole[:400], "zeros.webp": bytes(5000), "page.pdf": b"%PDF-1.7",
-        "bomb.png": whole[:16] + b"\0\xff\xff\xff\0\xff\xff\xff" + whole[24:], "header.gif": b"GIF89a", "tiff.tif": b"II*\0",
+        "empty.png": b"", "text.jpg": b"hello", "cut.png": whole[:400], "zeros.webp": bytes(5000),
+        "bomb.png": whole[:16] + b"\0\xff\xff\xff\0\xff\xff\xff" + whole[24:], "page.pdf": b"%PDF-1.7",
+        "header.gif": b"GIF89a", "tiff.tif": b"II*\0",
     }  # fmt: skip
     for name, content in hostile.items():
         (tmp_path / "pics" / name).write_bytes(content)
     (tmp_path / "pics" / "gone.png").symlink_to("nothing")
     shutil.copy(SCENE, tmp_path / "pics" / "killer.png")
-    env = os.environ | {"VLM_FAULT": "segfault killer.png"}
-    command = [VLM, "caption", "-m", "demo", "pics", "--output", "out.jsonl"]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    monkeypatch.setenv("VLM_FAULT", "segfault killer.png")
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl")
     assert done.returncode == 3, done.stderr
     found = lines(tmp_path)
     assert len(found) == 30 + len(hostile) + 2
@@ -352,3 +345,27 @@ def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path):
         assert error["type"] == "SourceError"
         assert name in error["message"]
         assert error["hint"]
+
+
+def test_a_table_has_a_column_for_each_question(folder):
+    asked = ("-q", QUESTION, "-q", 'Is there a "star", or two?')
+    done = vlm(folder, "ask", "-m", "demo", "pics", *asked, "--format", "csv")
+    assert done.returncode == 3
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert rows[0] == ["picture", QUESTION, 'Is there a "star", or two?', "error"]
+    assert [row[0] for row in rows[1:]] == [f"pics/{name}.png" for name in "abcdef"]
+    assert rows[1][1] == "A red circle and a blue square."
+    assert rows[1][2]
+    assert rows[1][3] == ""
+    assert rows[4][1:3] == ["", ""]
+    assert "pics/d.png: not a picture" in rows[4][3]
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "tsv", "--exclude", "d.png")
+    found = [line.split("\t") for line in done.stdout.splitlines()]
+    assert found[0] == ["picture", "Describe this image in one sentence.", "error"]
+    assert {len(row) for row in found} == {3}
+    assert len(found) == 6
+    for other in (["--json"], ["--output", "out.jsonl"]):
+        done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "csv", *other)
+        assert (done.returncode, "leave one out" in done.stderr) == (2, True)
+    jsonl = vlm(folder, "caption", "-m", "demo", "pics/a.png", "--format", "jsonl")
+    assert json.loads(jsonl.stdout)["sources"] == ["pics/a.png"]

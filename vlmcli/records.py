@@ -6,7 +6,8 @@ The object, one a line with `--json`, is described in docs/json.md.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -48,6 +49,13 @@ def record(result: Result) -> dict[str, Any]:
         "usage": asdict(result.answer.usage),
         "timings": {name: round(value, 4) for name, value in asdict(result.answer.timings).items()},
     }
+
+
+def table_row(cells: Sequence[str], separator: str) -> str:
+    """A row of a table: CSV (RFC 4180, the line's end left out) after commas, escaped fields after tabs."""
+    if separator == "\t":
+        return "\t".join(map(escape, cells))
+    return ",".join('"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell for cell in cells)
 
 
 def json_line(result: Result) -> str:

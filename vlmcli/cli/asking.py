@@ -56,6 +56,7 @@ def answer(
     *,
     json: bool,
     stats: bool,
+    table: str = "",
     think: bool = False,
     plain: bool = False,
     worker: bool | None = None,
@@ -90,7 +91,9 @@ def answer(
             else:
                 ui.notice(files.card.notice)
                 with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
-                    show = Show(ui, jobs, files, memory, sidecars, course, json=json, stats=stats, think=think)
+                    show = Show(
+                        ui, jobs, files, memory, sidecars, course, json=json, stats=stats, think=think, table=table
+                    )
                     failed = answer_all(ui, runner, show)
         except (ModelError, SourceError) as error:
             for job in jobs if json and course.output is None else ():
@@ -129,13 +132,21 @@ class Show:
         json: bool,
         stats: bool,
         think: bool,
+        table: str,
     ) -> None:
+        """The separator of a table's columns is `table`; empty for none."""
         self._ui, self._jobs, self._files, self._course = ui, jobs, files, course
         self._memory, self._sidecars = memory, sidecars
         self._json, self._stats, self._think = json, stats, think
         self._groups = len({job.pictures for job in jobs}) > 1 or any(job.pictures[0].expanded for job in jobs)
         self._questions = len({job.task.question for job in jobs}) > 1
-        self._streaming = len(jobs) == 1 and not self._groups and not json
+        self._streaming = len(jobs) == 1 and not self._groups and not json and not table
+        self._table = table
+        self._row: list[str] = []  # of a table, as far as it is known
+        self._row_error = ""
+        if table:
+            asked = dict.fromkeys(job.task.question for job in jobs)
+            ui.line(records.table_row(("picture", *asked, "error"), table))
         self._thinking = Thinking(files.card.think)
         self._submitted: list[int] = []  # jobs by the number of their request
         self._outcomes: dict[int, Answer | VlmError] = {}  # of jobs that have ended and are not shown yet
@@ -248,12 +259,13 @@ class Show:
             if isinstance(outcome, VlmError):
                 self._show_error(result, outcome)
                 self._stopping |= self._course.fail_fast
+            kept = result if self._think else replace(result, thinking="")
             if self._memory is not None:
-                self._memory.write(
-                    self._works.pop(self._shown), result if self._think else replace(result, thinking="")
-                )
+                self._memory.write(self._works.pop(self._shown), kept)
             elif self._json:
-                self._ui.line(records.json_line(result if self._think else replace(result, thinking="")))
+                self._ui.line(records.json_line(kept))
+            elif self._table:
+                self._show_cell(job, kept)
             elif isinstance(outcome, Answer):
                 self._show_answer(job, result, outcome)
             if isinstance(outcome, Answer):
@@ -283,6 +295,15 @@ class Show:
                 self._ui.say(f"{result.question}:")
             self._ui.error(error)
         self._errors.append(error)
+
+    def _show_cell(self, job: Job, result: Result) -> None:
+        """One more answer of a group's row, which is shown when it is whole."""
+        self._row.append(result.text)
+        self._row_error = self._row_error or (result.error.message if result.error else "")
+        following = self._jobs[self._shown + 1 : self._shown + 2]
+        if not following or following[0].pictures != job.pictures:
+            self._ui.line(records.table_row((" ".join(job.names), *self._row, self._row_error), self._table))
+            self._row, self._row_error = [], ""
 
     def _show_answer(self, job: Job, result: Result, answer: Answer) -> None:
         if self._streaming:

@@ -6,9 +6,10 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from vlmcli.cli.course import Course
-from vlmcli.cli.options import Existing, Sidecar
+from vlmcli.cli.options import Existing, Format, Sidecar
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load
 from vlmcli.templates import WHOLE, Template
@@ -94,3 +95,13 @@ def course_of(
     """How a command goes through its pictures."""
     kind = sidecar.value if sidecar else ""
     return Course(output, retry_errors, fail_fast, dry_run, kind, existing.value)
+
+
+def format_of(format: Format | None, json: bool, output: str | None) -> dict[str, Any]:
+    """How stdout is written: whether as JSON, and the separator of a table's columns."""
+    if output is not None and format not in (None, Format.JSONL):
+        raise UsageError(f"--output writes JSON lines, and --format {format.value} is of stdout", "leave one out")
+    if json and format not in (None, Format.JSONL):
+        raise UsageError(f"--json, and --format {format.value}", "leave one out")
+    separators = {Format.CSV: ",", Format.TSV: "\t"}
+    return {"json": json or format is Format.JSONL, "table": separators.get(format, "") if format else ""}

@@ -57,6 +57,12 @@ class Size(str, Enum):
     SHORT, LONG = "short", "long"
 
 
+class Format(str, Enum):
+    """How answers are written on stdout."""
+
+    TEXT, JSONL, CSV, TSV = "text", "jsonl", "csv", "tsv"
+
+
 class Sidecar(str, Enum):
     """What is written beside each picture."""
 
@@ -110,6 +116,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 Output = Annotated[
     str | None,
     typer.Option("--output", metavar="FILE", help="Append records to a .jsonl file; run again, it does the rest."),
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="Of stdout: lines of text, JSON (as --json), or a table with a column a question."),
 ]
 SidecarOption = Annotated[
     Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt.")

@@ -9,7 +9,7 @@ import typer
 from vlmcli.cli import options
 from vlmcli.cli.asked import asked
 from vlmcli.cli.asking import answer
-from vlmcli.cli.flags import course_of, sampling_of, set_verbosity, settings_of
+from vlmcli.cli.flags import course_of, format_of, sampling_of, set_verbosity, settings_of
 from vlmcli.cli.naming import Named
 from vlmcli.errors import UsageError
 from vlmcli.tasks import prompt
@@ -48,6 +48,7 @@ def ask(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    format: options.FormatOption = None,
     output: options.Output = None,
     sidecar: options.SidecarOption = None,
     existing: options.ExistingOption = options.Existing.SKIP,
@@ -78,7 +79,7 @@ def ask(
               include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
         system or what.system, sampling_of(sample, temperature, seed, max_tokens, what.template),
-        json=json, think=think, plain=plain, stats=stats,
+        **format_of(format, json, output), think=think, plain=plain, stats=stats,
         worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
@@ -104,6 +105,7 @@ def caption(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    format: options.FormatOption = None,
     output: options.Output = None,
     sidecar: options.SidecarOption = None,
     existing: options.ExistingOption = options.Existing.SKIP,
@@ -126,7 +128,8 @@ def caption(
         lambda card: [prompt("caption", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens),
+        **format_of(format, json, output), think=think, plain=plain, stats=stats,
         worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
@@ -154,6 +157,7 @@ def describe(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    format: options.FormatOption = None,
     output: options.Output = None,
     sidecar: options.SidecarOption = None,
     existing: options.ExistingOption = options.Existing.SKIP,
@@ -179,7 +183,8 @@ def describe(
         lambda card: [prompt(name, card.prompts, focus=focus.strip())],
         Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think, plain=plain, stats=stats,
+        system, sampling_of(sample, temperature, seed, max_tokens),
+        **format_of(format, json, output), think=think, plain=plain, stats=stats,
         worker=worker, course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
     )  # fmt: skip
 
@@ -206,6 +211,7 @@ def ocr(
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
     yes: options.Yes = False,
+    format: options.FormatOption = None,
     output: options.Output = None,
     sidecar: options.SidecarOption = None,
     existing: options.ExistingOption = options.Existing.SKIP,
@@ -228,7 +234,7 @@ def ocr(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)],
         Named(words or (), files_from, null, allow_local_urls, each=True, include=include or (), exclude=exclude or ()),
         settings_of(model, mmproj, ctx, threads, gpu_layers, yes), chat_template or "",
-        system, sampling_of(sample, temperature, seed, max_tokens), json=json, think=think,
+        system, sampling_of(sample, temperature, seed, max_tokens), **format_of(format, json, output), think=think,
         plain=plain or layout is options.Layout.PLAIN, stats=stats, worker=worker,
         course=course_of(output, sidecar, existing, retry_errors, fail_fast, dry_run),
         end_loops=True,
