@@ -30,7 +30,7 @@ LAYER = {
     "cli/pulling": 9, "cli/course": 9, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
     "cli/seeing": 12, "cli/manage": 13, "cli/diagnosing": 13, "cli/app": 14, "cli": 9,
     "bench": 15, "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/broken": 15,
-    "bench/photo": 15, "bench/memory": 15, "bench/__main__": 15,
+    "bench/photo": 15, "bench/memory": 15, "bench/steady": 15, "bench/__main__": 15,
     "bench/mutants": 10,
     "__main__": 16, "": 0,
 }  # fmt: skip

@@ -89,8 +89,12 @@ class Memory:
         name = course.output or ""
         if Path(name).suffix != ".jsonl":
             raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
-        with Journal(target_of(name, found)) as journal:
+        path = target_of(name, found)
+        there = path.exists()
+        with Journal(path) as journal:
             yield cls(journal, files, retry=course.retry_errors)
+        if course.dry_run and not there:
+            path.unlink()
 
     def left(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs that have no record yet."""
