@@ -128,6 +128,18 @@ def test_weights_that_llama_cpp_copies_count_twice_and_may_leave_their_file():
     assert "and this machine has" in fit.missing(needed, replace(machine, memory_total=machine.memory_total - 1))
 
 
+def test_weights_are_kept_once_where_there_is_no_room_for_a_copy():
+    model, projector = shapes.headers("internvl3-8b")
+    machine = Machine(4, 20 * GIB, (), 24 * GIB, frozenset({shapes.Q4_K}))
+    roomy = fit.fit(model, machine, projector=projector)
+    assert (roomy.repack, roomy.repacked) == (True, machine.repacked)
+    short = replace(machine, memory_free=int(2.5 * GIB))
+    tight = fit.fit(model, short, projector=projector)
+    assert (tight.repack, fit.needs(model, projector, tight).repacked) == (False, 0)
+    assert "weights kept once" in tight.reason
+    assert fit.missing(fit.needs(model, projector, tight), short) == ""
+
+
 @pytest.mark.parametrize("name", shapes.SHAPES)
 def test_a_model_of_a_real_shape_has_a_place_and_a_reason(name):
     """On a laptop of 16 GB, and on one with a GPU of 8."""

@@ -298,6 +298,7 @@ WORDS = [
     ("qwen2vl", key("qwen2vl.rope.dimension_sections", [7, 7, 7, 7]), "dimension_sections are"),
     ("qwen2vl", key("qwen2vl.rope.dimension_sections", -1, 5), "dimension_sections are -1"),
     ("qwen3vl", key("qwen3vl.n_deepstack_layers", 1 << 31), "n_deepstack_layers is more"),
+    ("qwen3vl", key("qwen3vl.n_deepstack_layers", 3), "n_deepstack_layers is more than 2, with 3 layers"),
     ("gemma3", key("gemma3.attention.sliding_window", (1 << 31) - 1), "sliding_window is more"),
     ("llava", retyped("token_embd.weight", 26), "of ggml's type 26"),
     ("llava", retyped("blk.1.ffn_up.weight", 26), "of ggml's type 26"),

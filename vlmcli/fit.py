@@ -210,6 +210,11 @@ def fit(
                 f"the projector on the CPU, for it takes {_amount(needed.gpu_projector)} "
                 f"and {gpus[0].name} has {_amount(max(0, left))} left"
             )
+    if projector is not None and machine.memory_free and chosen.repacked:
+        needed = needs(header, projector, chosen)
+        if needed.repacked and needed.total - needed.weights - needed.gpu > machine.memory_free:
+            chosen = replace(chosen, repacked=frozenset(), repack=False)
+            reasons.append(f"weights kept once, for {_amount(needed.repacked)} more are not free")
     return replace(chosen, reason=", ".join(reasons))
 
 

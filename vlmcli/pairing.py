@@ -362,9 +362,9 @@ def check_model(header: Header) -> None:
     _check_rotation(header)
     _check_experts(header)
     layers = header.number("block_count")
-    for end in ("n_deepstack_layers", "nextn_predict_layers"):
-        if not 0 <= header.number(end) <= layers:
-            raise _bad(header, f"{arch}.{end} is more than its {layers} layers")
+    for end, most in (("n_deepstack_layers", layers - 1), ("nextn_predict_layers", layers)):
+        if not 0 <= header.number(end) <= most:
+            raise _bad(header, f"{arch}.{end} is more than {most}, with {layers} layers")
     _check_vocabulary(header)
     for tensor in header.tensors:
         _check_word_type(header, tensor)

@@ -378,7 +378,8 @@ class Fit:
         projector_on_gpu: whether encoder and projector use a GPU if there is one.
         threads: CPU threads for both.
         reason: the choice in words.
-        repacked: the machine's.
+        repacked: the machine's, for the types that are; none where there is no memory for a second copy.
+        repack: whether weights may be copied at all.
     """
 
     n_ctx: int = 8192
@@ -389,3 +390,4 @@ class Fit:
     threads: int = 4
     reason: str = ""
     repacked: frozenset[int] = frozenset()
+    repack: bool = True

@@ -310,7 +310,7 @@ class Engine:
         """Load everything as `self.fit` says. Raises NoRoom where a device has none."""
         fit, files = self.fit, self.files
         fault(["load"])
-        self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag))
+        self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag, fit.repack))
         self._template = ChatTemplate(
             files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos, str(files.model)
         )

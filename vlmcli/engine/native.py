@@ -378,9 +378,12 @@ def _progress(kind: Any, on_progress: OnProgress, flag: AbortFlag) -> Any:
 class Model(_Handle):
     """A language model's weights and vocabulary."""
 
-    def __init__(self, path: Path, n_gpu_layers: int, on_progress: OnProgress, flag: AbortFlag) -> None:
+    def __init__(
+        self, path: Path, n_gpu_layers: int, on_progress: OnProgress, flag: AbortFlag, repack: bool = True
+    ) -> None:
         params = L.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
+        params.use_extra_bufts = repack
         self._keep = params.progress_callback = _progress(L.llama_progress_callback, on_progress, flag)
         _complaints.clear()
         pointer = L.llama_model_load_from_file(os.fsencode(path), params)

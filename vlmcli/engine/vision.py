@@ -20,7 +20,8 @@ from vlmcli.engine.template import Part, TextPart
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
 from vlmcli.values import Picture
 
-MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture
+MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
+MEMORY_PICTURES = 64  # … of so many, so that a run over a folder does not grow
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Vision:
         self._memory: OrderedDict[str, Float32] = OrderedDict()
         self._bytes = 0
         self._limit = memory_bytes
+        self._tiles = 1  # of one picture, at most
 
     def known(self, key: str) -> Float32 | None:
         """An embedding from memory: float32 [rows, n_embd_inp]."""
@@ -118,13 +120,14 @@ class Vision:
             self._memory.move_to_end(key)
         return rows
 
-    def keep(self, key: str, rows: Float32) -> None:
-        """Remember an embedding, and forget the least recently used ones beyond the limit."""
-        if key in self._memory or rows.nbytes > self._limit:
+    def keep(self, segment: PictureSegment, rows: Float32) -> None:
+        """Remember an embedding, and forget the least recently used ones beyond the limits."""
+        if segment.key in self._memory or rows.nbytes > self._limit:
             return
-        self._memory[key] = rows
+        self._memory[segment.key] = rows
         self._bytes += rows.nbytes
-        while self._bytes > self._limit:
+        self._tiles = max(self._tiles, segment.tile + 1)
+        while self._bytes > self._limit or len(self._memory) > MEMORY_PICTURES * self._tiles:
             self._bytes -= self._memory.popitem(last=False)[1].nbytes
 
     def close(self) -> None:
@@ -189,7 +192,7 @@ class Pictures:
         if len(rows) != segment.rows:
             raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
         self._vision.encodes += 1
-        self._vision.keep(segment.key, rows)
+        self._vision.keep(segment, rows)
         return rows
 
     def release(self, picture: int) -> None:
