@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from vlmcli import xmp
 from vlmcli.demo import scenes
 
 VLM = str(Path(sys.executable).with_name("vlm"))
@@ -283,6 +284,31 @@ def test_an_answer_is_written_beside_its_picture(folder):
         assert sidecars(folder)["a.txt"] == text
     done = vlm(folder, *command)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_an_answer_is_a_description_in_an_xmp_file_that_keeps_the_rest(folder):
+    (folder / "pics" / "d.png").unlink()
+    more = b'about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"'
+    rated = xmp.described(None, "", "a").replace(b'about=""', more)
+    (folder / "pics" / "a.xmp").write_bytes(rated)
+    (folder / "pics" / "b.xmp").write_bytes(xmp.described(None, "by hand", "b"))
+    (folder / "pics" / "c.xmp").write_bytes(b"no packet")
+    command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "xmp")
+    pixels = (folder / "pics" / "a.png").read_bytes()
+    assert vlm(folder, *command).returncode == 0
+    answer = "A red circle and a blue square."
+
+    def said(name):
+        return xmp.description((folder / "pics" / f"{name}.xmp").read_bytes(), name)
+
+    assert [said(name) for name in "abef"] == [answer, "by hand", answer, answer]
+    assert b'Rating="4"' in (folder / "pics" / "a.xmp").read_bytes()
+    assert (folder / "pics" / "c.xmp").read_bytes() == b"no packet"
+    assert (folder / "pics" / "a.png").read_bytes() == pixels
+    done = vlm(folder, *command, "--existing", "append")
+    assert (done.returncode, "pics/c.xmp: not an XMP file" in done.stderr) == (3, True)
+    assert said("b") == f"by hand\n{answer}"
+    assert (folder / "pics" / "c.xmp").read_bytes() == b"no packet"
 
 
 def test_two_answers_for_one_sidecar_are_refused_before_anything_is_asked(folder):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
-from vlmcli import records
+from vlmcli import records, xmp
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
@@ -138,21 +138,40 @@ class Sidecars:
             self._paths[job] = path
 
     def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
-        """The jobs that are to be asked, and how many have been left out because their sidecar is there."""
-        left = [job for job in jobs if self._existing != "skip" or not self._paths[job].exists()]
+        """The jobs that are to be asked, and how many have been left out because their sidecar has a text already."""
+        left = [job for job in jobs if self._existing != "skip" or not self._has(self._paths[job])]
         return left, len(jobs) - len(left)
+
+    def _has(self, path: Path) -> bool:
+        """Whether there is a text; a sidecar that cannot be read is said to have one, and is left alone."""
+        try:
+            return path.exists() and (path.suffix != ".xmp" or bool(xmp.description(path.read_bytes(), str(path))))
+        except (OSError, VlmError):
+            return True
 
     def write(self, job: Job, text: str) -> None:
         """Write an answer. Raises VlmError where that cannot be."""
-        path, parts = self._paths[job], [text]
-        if self._existing in ("prepend", "append") and path.exists():
-            try:
-                old = path.read_text("utf-8").rstrip("\n")
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "not UTF-8 text"
-                raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
-            parts = [text, old] if self._existing == "prepend" else [old, text]
-        write(path, ("\n".join(parts) + "\n").encode("utf-8", "replace"))
+        path = self._paths[job]
+        old = self._old(path) if path.exists() else None
+        before = old if isinstance(old, str) else xmp.description(old, str(path)) if old is not None else ""
+        if before and self._existing == "prepend":
+            text = f"{text}\n{before}"
+        elif before and self._existing == "append":
+            text = f"{before}\n{text}"
+        if path.suffix == ".xmp":
+            write(path, xmp.described(old if isinstance(old, bytes) else None, text, str(path)))
+        else:
+            write(path, (text + "\n").encode("utf-8", "replace"))
+
+    def _old(self, path: Path) -> str | bytes | None:
+        """What is there, as far as it matters: text, or a packet."""
+        try:
+            if path.suffix == ".xmp":
+                return path.read_bytes()
+            return path.read_text("utf-8").rstrip("\n") if self._existing in ("prepend", "append") else None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
 
 
 def _beside(job: Job, suffix: str) -> Path:

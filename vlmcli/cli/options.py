@@ -66,7 +66,7 @@ class Format(str, Enum):
 class Sidecar(str, Enum):
     """What is written beside each picture."""
 
-    TXT = "txt"
+    TXT, XMP = "txt", "xmp"
 
 
 class Existing(str, Enum):
@@ -122,7 +122,7 @@ FormatOption = Annotated[
     typer.Option("--format", help="Of stdout: lines of text, JSON (as --json), or a table with a column a question."),
 ]
 SidecarOption = Annotated[
-    Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt.")
+    Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt, or photo.xmp.")
 ]
 ExistingOption = Annotated[
     Existing, typer.Option("--existing", help="A sidecar that is there: not ask about that picture, or write with it.")
