@@ -92,6 +92,23 @@ def test_the_same_command_again_does_the_rest(folder):
     assert [one["sources"][0] for one in lines(folder)[6:]] == ["pics/g.png"]
 
 
+def test_equal_pixels_are_asked_about_once(folder):
+    """Six files, two pictures: the answers of the others are copies, times and all."""
+    scenes.draw(scenes.make(random.Random(3), size=(192, 160))).save(folder / "pics" / "d.png")
+    assert ask(folder, "-q", "is there a star?").returncode == 0
+    found = lines(folder)
+    assert len(found) == 12
+    kinds = {}
+    for one in found:
+        kinds.setdefault((one["question"], "d.png" in one["sources"][0]), []).append(one)
+    assert len(kinds) == 4
+    for same in kinds.values():
+        assert len({json.dumps([one["answer"], one["timings"]]) for one in same}) == 1
+    drawn_ones = ask(folder, "--temperature", "1", "--seed", "7")
+    assert drawn_ones.returncode == 0
+    assert len({json.dumps(one["timings"]) for one in lines(folder)[12:]}) > 2
+
+
 def test_what_failed_is_asked_again_when_that_is_wished_or_it_has_changed(folder):
     ask(folder)
     assert ask(folder, "--retry-errors").returncode == 1

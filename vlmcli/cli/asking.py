@@ -43,6 +43,10 @@ from vlmcli.values import (
 WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""
 
+REMEMBERED = 1024
+"""Answers that are given again when the same is asked about the same pixels."""
+Same = tuple[Ask, tuple[str, ...]]
+
 log = logging.getLogger("vlmcli")
 
 
@@ -150,6 +154,9 @@ class Show:
         self._thinking = Thinking(files.card.think)
         self._submitted: list[int] = []  # jobs by the number of their request
         self._outcomes: dict[int, Answer | VlmError] = {}  # of jobs that have ended and are not shown yet
+        self._answers: dict[Same, Answer] = {}  # the last ones
+        self._sames: dict[int, Same] = {}  # of jobs that are asked
+        self._twins: dict[Same, list[int]] = {}  # jobs that wait for the answer of another
         self._works: dict[int, Work] = {}  # of jobs that are not written yet
         self._shown = 0
         self._errors: list[VlmError] = []
@@ -197,8 +204,24 @@ class Show:
                 continue
             for picture in pictures:
                 self._ui.notice(picture.notice)
+            if self._is_twin(number, (job.task, tuple(picture.identity for picture in pictures))):
+                continue
             self._submitted.append(number)
             yield replace(job.task.request(pictures), stream=self._streaming)
+
+    def _is_twin(self, number: int, same: Same) -> bool:
+        """Whether this was asked before about equal pixels; then that answer is or will be this one's, too."""
+        if len(self._jobs) == 1 or self._jobs[number].task.sampling.temperature > 0:
+            return False
+        if same in self._answers:
+            self._outcomes[number] = self._answers[same]
+        elif same in self._twins:
+            self._twins[same].append(number)
+        else:
+            self._twins[same] = []
+            self._sames[number] = same
+            return False
+        return True
 
     def piece(self, text: str) -> None:
         """The next piece of an answer; shown at once if it is the only one."""
@@ -207,7 +230,16 @@ class Show:
 
     def ended(self, request: int, outcome: Answer | VlmError) -> None:
         """A request has ended: show it, and what waited for it."""
-        self._outcomes[self._submitted[request]] = outcome
+        number = self._submitted[request]
+        self._outcomes[number] = outcome
+        same = self._sames.pop(number, None)
+        if same is not None:
+            for twin in self._twins.pop(same):
+                self._outcomes[twin] = outcome
+            if isinstance(outcome, Answer):
+                self._answers[same] = outcome
+                while len(self._answers) > REMEMBERED:
+                    del self._answers[next(iter(self._answers))]
         self._show_next()
 
     def finish(self) -> Exit | None:
