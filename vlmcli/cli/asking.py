@@ -200,11 +200,13 @@ class Show:
                     pictures = error
             if isinstance(pictures, SourceError):
                 self._outcomes[number] = pictures
+                self._show_next()  # the next event may be long in coming
                 self._stopping |= self._course.fail_fast
                 continue
             for picture in pictures:
                 self._ui.notice(picture.notice)
             if self._is_twin(number, (job.task, tuple(picture.identity for picture in pictures))):
+                self._show_next()
                 continue
             self._submitted.append(number)
             yield replace(job.task.request(pictures), stream=self._streaming)
@@ -266,9 +268,8 @@ class Show:
         failed, seconds = len(self._errors), time.monotonic() - self._began
         said = f"{self._shown - failed:,} answered"
         said += f", {failed:,} failed" if failed else ""
-        said += (
-            f", {count(len(self._jobs) - self._shown, 'question')} not asked" if self._shown < len(self._jobs) else ""
-        )
+        left = len(self._jobs) - self._shown
+        said += f", {count(left, 'question')} not asked" if left else ""
         said += f", in {duration(seconds)}"
         return f"{said}; {before}" if before.done or before.failed else said
 
