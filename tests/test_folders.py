@@ -82,6 +82,8 @@ def test_the_same_command_again_does_the_rest(folder):
         assert one["size"] == [(folder / one["sources"][0]).stat().st_size]
         assert len(one["work"]) == 32
         assert len(one["sha256"][0]) == 64
+        assert (one["revision"], one["projector"], one["quantisation"]) == ("", "mmproj-demo.gguf", "Q8_0")
+        assert set(one["versions"]) == {"vlm", "llama-cpp-python"}
 
     again = ask(folder)
     assert (again.returncode, lines(folder)) == (3, found)
@@ -391,7 +393,8 @@ def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path, monkeypat
 
 
 def test_a_table_has_a_column_for_each_question(folder):
-    asked = ("-q", QUESTION, "-q", 'Is there a "star", or two?')
+    (folder / "ask.txt").write_text(f'{QUESTION}\n\n Is there a "star", or two? \n', "utf-8")
+    asked = ("--questions", "ask.txt")
     done = vlm(folder, "ask", "-m", "demo", "pics", *asked, "--format", "csv")
     assert done.returncode == 3
     rows = list(csv.reader(io.StringIO(done.stdout)))
@@ -407,6 +410,10 @@ def test_a_table_has_a_column_for_each_question(folder):
     assert found[0] == ["picture", "Describe this image in one sentence.", "error"]
     assert {len(row) for row in found} == {3}
     assert len(found) == 6
+    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "without questions")):
+        (folder / "empty.txt").write_text("\n \n", "utf-8")
+        done = vlm(folder, "ask", "-m", "demo", "pics/a.png", "--questions", name)
+        assert (done.returncode, says in done.stderr) == (2, True)
     for other in (["--json"], ["--output", "out.jsonl"]):
         done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "csv", *other)
         assert (done.returncode, "leave one out" in done.stderr) == (2, True)

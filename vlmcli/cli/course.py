@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import vlmcli
-from vlmcli import records, xmp
+from vlmcli import gguf, records, xmp
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
@@ -80,7 +81,12 @@ class Memory:
     def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
         self.before = Before()
         self._journal, self._model, self._retry = journal, model_id(files), retry
-        self._extra = {"projector": files.projector.name, "vlm": vlmcli.__version__}
+        self._extra = {
+            "revision": _revision(files.model),
+            "projector": files.projector.name,
+            "quantisation": gguf.read(files.model).quantisation,
+            "versions": {"vlm": vlmcli.__version__, "llama-cpp-python": version("llama-cpp-python")},
+        }
 
     @classmethod
     @contextmanager
@@ -118,6 +124,12 @@ class Memory:
     def write(self, work: Work, result: Result) -> None:
         """Append a record."""
         self._journal.write(records.object_line(records.record(result) | self._extra | fields(work.prints, work.id)))
+
+
+def _revision(model: Path) -> str:
+    """The commit that a file of the Hub's cache is of; empty for another."""
+    parts = model.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
 
 
 class Sidecars:

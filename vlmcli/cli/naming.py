@@ -59,6 +59,18 @@ def pictures_and_questions(
     return paths, asked
 
 
+def questions_of(name: str) -> list[str]:
+    """The questions of a file, one a line; empty lines are none."""
+    try:
+        found = [line.strip() for line in Path(expand(name)).read_text("utf-8-sig").splitlines()]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
+    if not any(found):
+        raise UsageError(f"{name}: a file without questions", "write one a line")
+    return [line for line in found if line]
+
+
 def _is_file(word: str) -> bool:
     try:
         return Path(word).is_file()

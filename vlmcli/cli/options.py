@@ -24,12 +24,15 @@ Mmproj = Annotated[
 ChatTemplate = Annotated[
     str | None,
     typer.Option(
-        "--chat-template", metavar="NAME|FILE", help="vicuna, chatml or a Jinja file, for a model without one."
+        "--chat-template", metavar="NAME|FILE", help="vicuna, mistral, chatml or a Jinja file, for a model without one."
     ),
 ]
 Question = Annotated[
     list[str] | None,
     typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
+]
+Questions = Annotated[
+    str | None, typer.Option("--questions", metavar="FILE", help="Questions from a file, one a line; as with -q.")
 ]
 Template = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from vlmcli.cli import options
 from vlmcli.cli.asked import asked
 from vlmcli.cli.asking import answer
 from vlmcli.cli.flags import course_of, format_of, sampling_of, set_verbosity, settings_of
-from vlmcli.cli.naming import Named
+from vlmcli.cli.naming import Named, questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks import prompt
 
@@ -25,6 +25,7 @@ def ask(
         ),
     ] = None,
     questions: options.Question = None,
+    questions_file: options.Questions = None,
     template: options.Template = None,
     param: options.Param = None,
     each: options.Each = False,
@@ -71,6 +72,8 @@ def ask(
     vlm ask -t alt-text photo.jpg
     """
     set_verbosity(verbose)
+    if questions_file is not None:
+        questions = [*(questions or ()), *questions_of(questions_file)]
     what = asked(words or (), questions, files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     answer(
