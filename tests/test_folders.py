@@ -194,25 +194,25 @@ def test_other_names_than_of_json_lines_are_refused(folder):
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
-    names = drawn(tmp_path, 150)
+    names = drawn(tmp_path, 400)
     chance, kills = random.Random(8), 0
     command = ("ask", "-m", "demo", "pics", "-q", "Is there a shape?", "--output", "out.jsonl")
     while kills < 8:
         running = started(tmp_path, *command)
-        time.sleep(chance.uniform(0.2, 1.6))
+        time.sleep(chance.uniform(0.4, 1.2))
         if running.poll() is not None:
             break
         running.kill()
         running.communicate()
         kills += 1
-    assert kills >= 2
+    assert kills >= 3
     assert vlm(tmp_path, *command).returncode == 0
     found = lines(tmp_path)
     assert [one["sources"][0] for one in found] == names
     alone = vlm(tmp_path, *command[:-2], "--json")
     single = [json.loads(line) for line in alone.stdout.splitlines()]
     same = sum(one["answer"] == other["answer"] for one, other in zip(found, single, strict=True))
-    assert same >= 148  # the batches are others, and with them the last digits
+    assert same >= 396  # the batches are others, and with them the last digits
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path):

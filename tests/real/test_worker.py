@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from real.helpers import ask, noise, small_files
 from vlmcli import demo, images
@@ -527,8 +528,10 @@ def test_ctrl_c_ends_both(folder, to_group):
 
 
 def test_the_command_names_the_picture_and_goes_on(tmp_path, scene):
-    for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.png").write_bytes(Path(scene.source).read_bytes())
+    for number, name in enumerate("abc"):
+        picture = Image.open(scene.source).convert("RGB")
+        picture.putpixel((0, 0), (250, 250, 250 - number))  # equal pixels are asked about once
+        picture.save(tmp_path / f"{name}.png")
     process = vlm("ask", "-m", "demo", tmp_path, "what is this?", env={"VLM_FAULT": "segfault b.png"})
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3

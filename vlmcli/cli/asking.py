@@ -95,10 +95,10 @@ def answer(
             else:
                 ui.notice(files.card.notice)
                 with runner_of(ui, files, settings, [job.names for job in jobs], worker) as runner:
-                    show = Show(
-                        ui, jobs, files, memory, sidecars, course, json=json, stats=stats, think=think, table=table
-                    )
-                    failed = answer_all(ui, runner, show)
+                    failed = answer_all(
+                        ui, runner, jobs, files, json=json, stats=stats, think=think, table=table,
+                        memory=memory, sidecars=sidecars, course=course,
+                    )  # fmt: skip
         except (ModelError, SourceError) as error:
             for job in jobs if json and course.output is None else ():
                 name = files.name if files else settings.model
@@ -108,8 +108,22 @@ def answer(
         raise typer.Exit(int(failed))
 
 
-def answer_all(ui: Ui, runner: Runner, show: Show) -> Exit | None:
+def answer_all(
+    ui: Ui,
+    runner: Runner,
+    jobs: Sequence[Job],
+    files: ModelFiles,
+    *,
+    json: bool,
+    stats: bool,
+    think: bool = False,
+    table: str = "",
+    memory: Memory | None = None,
+    sidecars: Sidecars | None = None,
+    course: Course = ONCE,
+) -> Exit | None:
     """Run the jobs and show each outcome in order. Returns an exit code when some failed."""
+    show = _Show(ui, jobs, files, memory, sidecars, course, json=json, stats=stats, think=think, table=table)
     with show.interruptible():
         for number, event in run(runner, show.requests(), window=WINDOW):
             if isinstance(event, Delta):
@@ -121,7 +135,7 @@ def answer_all(ui: Ui, runner: Runner, show: Show) -> Exit | None:
     return show.finish()
 
 
-class Show:
+class _Show:
     """The jobs of a command on their way: what is asked, and what is shown of it, in the jobs' order."""
 
     def __init__(
