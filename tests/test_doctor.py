@@ -142,3 +142,9 @@ def test_a_cpu_that_can_do_more_than_the_library_uses_is_a_hint():
 def test_a_gpu_is_named_with_its_memory():
     (found,) = doctor._gpu(replace(NATIVE, devices=(CPU, GPU)))
     assert found == Finding("gpu", True, "CUDA0: a card, 6.00 GB free of 8.00 GB")
+
+
+def test_code_for_amx_that_would_end_the_process_is_told_of():
+    found = doctor._cpu(replace(NATIVE, miscompiler="GCC 12.2"), frozenset({"avx512f"}))
+    assert (found.ok, "not AMX, whose code GCC 12.2 got wrong" in found.what) == (None, True)
+    assert "-mno-amx-tile" in found.mend

@@ -49,10 +49,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Native:
-    """What llama.cpp says of itself: `native.versions()` and `native.devices()`."""
+    """What llama.cpp says of itself: `native.versions()`, `native.devices()` and `native.miscompiler()`."""
 
     versions: dict[str, str]
     devices: tuple[Device, ...]
+    miscompiler: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,19 +62,19 @@ class Probes:
 
     Attributes:
         native: loads the library.
-        cache: the Hub's cache.
+        cache: returns the Hub's cache.
         state: the folder of what a command leaves for the next one.
         reach: asks the Hub for anything; returns its address.
-        offline: whether the Hub shall not be asked.
+        offline: says whether the Hub shall not be asked.
         default: name of the default model and where it is set; raises an error that a person can be told.
         answer: asks that model about a drawn scene; returns a finding.
     """
 
     native: Callable[[], Native]
-    cache: Path
+    cache: Callable[[], Path]
     state: Path
     reach: Callable[[], str]
-    offline: bool
+    offline: Callable[[], bool]
     default: Callable[[], tuple[str, str]]
     answer: Callable[[], Finding]
 
@@ -92,8 +93,8 @@ def checks(probes: Probes) -> Iterator[Finding]:
         yield from _guarded("cpu", lambda: [_cpu(native[0], _flags())])
         yield from _guarded("gpu", lambda: _gpu(native[0]))
     yield from _guarded("memory", lambda: [_memory()])
-    yield from _guarded("disk", lambda: _disk(probes.cache, probes.state))
-    yield from _guarded("cache", lambda: _cache(probes.cache))
+    yield from _guarded("disk", lambda: _disk(probes.cache(), probes.state))
+    yield from _guarded("cache", lambda: _cache(probes.cache()))
     yield from _guarded("hub", lambda: [_hub(probes)])
     yield from _guarded("settings", lambda: [_default(probes)])
     if native:
@@ -148,6 +149,11 @@ def _cpu(native: Native, flags: frozenset[str]) -> Finding:
     cores = fit.this_machine().cores
     used = ", ".join(name for name in _FEATURES.values() if name in built) or "none of its extensions"
     what = f"{cores} core{'s' * (cores > 1)}; llama.cpp uses {used}"
+    if native.miscompiler:
+        what += f"; not AMX, whose code {native.miscompiler} got wrong, nor weights in an order of their own"
+        without = 'export CFLAGS="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"; CXXFLAGS="$CFLAGS"'
+        mend = f"build it with a newer compiler, or without AMX: {without} {_INSTALL} {_bindings()}"
+        return Finding("cpu", None, what, mend)
     unused = [name for flag, name in _FEATURES.items() if flag in flags and name not in built]
     if unused:
         mend = f"build it here: {_INSTALL} --no-binary llama-cpp-python {_bindings()}"
@@ -192,7 +198,11 @@ def _disk(cache: Path, state: Path) -> list[Finding]:
     mend = "make room, or set HF_HOME to a folder on another disk" if free < LITTLE else ""
     findings.append(Finding("disk", None if mend else True, f"{size(free)} free for models, in {cache}", mend))
     for folder, name in ((cache, "HF_HOME"), (state, "XDG_STATE_HOME")):
-        if not os.access(disk.existing(folder), os.W_OK):
+        if folder.exists() and not folder.is_dir():
+            findings.append(
+                Finding("disk", False, f"{folder} is a file, and should be a folder", f"move it, or set {name}")
+            )
+        elif not os.access(disk.existing(folder), os.W_OK):
             findings.append(
                 Finding("disk", False, f"{folder} cannot be written", f"mend its permissions, or set {name}")
             )
@@ -209,13 +219,13 @@ def _cache(cache: Path) -> list[Finding]:
                 whole += path.stat().st_size
     findings = [Finding("cache", True, f"{size(whole)} of models; vlm ls lists those it can use")]
     if parts:
-        mend = "vlm pull goes on with them; or remove *.incomplete in the cache"
+        mend = "vlm pull goes on with them, vlm rm --unfinished frees the disk"
         findings.append(Finding("cache", None, f"{size(parts)} of downloads that were not finished", mend))
     return findings
 
 
 def _hub(probes: Probes) -> Finding:
-    if probes.offline:
+    if probes.offline():
         return Finding("hub", True, "offline: HF_HUB_OFFLINE is set, and nothing is downloaded")
     try:
         return Finding("hub", True, f"{probes.reach()} answers")

@@ -22,11 +22,11 @@ def doctor(json: options.Json = False) -> None:
 
     vlm doctor
     """
-    from vlmcli import hub
+    from vlmcli import cache, hub
 
     broken = False
     with Ui() as ui:
-        probes = Probes(_native, hub.folder(), settings.state_folder(), hub.reach, hub.is_offline(), _default, _answer)
+        probes = Probes(_native, cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer)
         for finding in checks(probes):
             broken |= finding.ok is False
             if json:
@@ -56,7 +56,7 @@ def _show(ui: Ui, finding: Finding) -> None:
 def _native() -> Native:
     from vlmcli.engine import native
 
-    return Native(native.versions(), native.devices())
+    return Native(native.versions(), native.devices(), native.miscompiler())
 
 
 def _default() -> tuple[str, str]:

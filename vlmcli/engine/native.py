@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -32,6 +32,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
+from vlmcli.engine import amx
 from vlmcli.errors import Cancelled, ModelError, NativeError, NoRoom, RequestError
 from vlmcli.values import Device
 
@@ -73,7 +74,6 @@ def _load() -> tuple[Any, Any]:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # or a failed assertion starts gdb on this process
-    _zeroed_buffers()
     stub = None
     if "llama_cpp" not in sys.modules:
         spec = importlib.util.find_spec("llama_cpp")
@@ -91,18 +91,6 @@ def _load() -> tuple[Any, Any]:
         if stub is not None:
             del sys.modules["llama_cpp"]  # whoever wants the whole package can still have it
     return llama, mtmd
-
-
-def _zeroed_buffers() -> None:
-    """Let glibc take every large buffer fresh from the system, zeroed, and not from what has been freed before.
-
-    Pixtral's encoder now and then gave rows that are not numbers, until this. Its graph (clip.cpp) clears a tensor that
-    nobody has written by multiplying it with 0, which keeps what is not a number. By default glibc recycles
-    up to 32 MiB.
-    """
-    m_mmap_threshold = -3  # malloc.h; setting it switches the growth off
-    with suppress(OSError, AttributeError, TypeError):  # another C library
-        ctypes.CDLL(None).mallopt(m_mmap_threshold, 128 << 10)
 
 
 def _reinstall() -> str:
@@ -162,6 +150,9 @@ def _bind(name: str, result: Any, *arguments: Any) -> Any:
 _name_address = _bind("ggml_get_name", ctypes.c_void_p, ctypes.c_void_p)
 _nbytes = _bind("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)
 _read = _bind("ggml_backend_tensor_get", None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+_write = _bind("ggml_backend_tensor_set", None, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_size_t)
+_op_name = _bind("ggml_op_name", ctypes.c_char_p, ctypes.c_int)
+_SCALE = next(op for op in range(64) if _op_name(op) == b"SCALE")
 
 
 def _get_name(tensor: int) -> bytes:
@@ -185,6 +176,12 @@ def _tensor(address: int) -> _Tensor:
     if _name_address(address) - address != _Tensor.name.offset:
         raise NativeError("a tensor of this llama.cpp is not laid out as expected", _reinstall())
     return _Tensor.from_address(address)
+
+
+def _is_cleared(address: int) -> bool:
+    """Whether a node multiplies with 0 and adds 0 (ggml.h, ggml_scale_bias: two floats in op_params)."""
+    tensor = _tensor(address)
+    return tensor.op == _SCALE and not any(tensor.op_params[:2])
 
 
 def _floats(address: int) -> Float32 | None:
@@ -271,20 +268,37 @@ def versions() -> dict[str, str]:
     return {"llama.cpp": L.llama_version().decode(), "llama-cpp-python": BINDINGS, "features": features}
 
 
+def _features() -> set[str]:
+    return set(versions()["features"].replace(":", "|").replace(" ", "").split("|"))
+
+
+@cache
+def miscompiler() -> str:
+    """The compiler whose code for AMX would end the process here; empty where it is right, or not used."""
+    if "AMX_INT8" not in _features():
+        return ""
+    with suppress(OSError):
+        for library in sorted(Path(_lib._name).parent.glob("*ggml-cpu*")):  # a file, or the same one by several names
+            return amx.miscompiler(library.read_bytes())
+    return ""
+
+
 def repacked_types() -> frozenset[int]:
     """Types of tensors, by ggml's number, that llama.cpp copies into its CPU's own order when it loads them.
 
-    Source: ggml-cpu, repack.cpp, ggml_repack_get_optimal_repack_type.
+    Source: ggml-cpu, repack.cpp, ggml_repack_get_optimal_repack_type; amx/common.h, qtype_has_amx_kernels.
     """
-    features = set(versions()["features"].replace(":", "|").replace(" ", "").split("|"))
-    q4_0, q8_0, q2_k, q4_k, q5_k, q6_k, iq4_nl, mxfp4 = 2, 8, 10, 12, 13, 14, 20, 39
-    if "REPACK" not in features:
+    features = _features()
+    q4_0, q4_1, q8_0, q2_k, q4_k, q5_k, q6_k, iq4_nl, iq4_xs, mxfp4 = 2, 3, 8, 10, 12, 13, 14, 20, 23, 39
+    if miscompiler():
         return frozenset()
+    found = {q4_0, q4_1, q8_0, q4_k, q5_k, q6_k, iq4_xs} if "AMX_INT8" in features else set()
+    if "REPACK" not in features:
+        return frozenset(found)
     if "NEON" in features:
         return frozenset({q4_0, q8_0, q4_k, q5_k, q6_k, iq4_nl, mxfp4} if "DOTPROD" in features else ())
-    return frozenset(
-        ({q4_0, q4_k, iq4_nl, mxfp4} if "AVX2" in features else set()) | ({q2_k} if "AVX512" in features else set())
-    )
+    found |= {q4_0, q4_k, iq4_nl, mxfp4} if "AVX2" in features else set()
+    return frozenset(found | ({q2_k} if "AVX512" in features else set()))
 
 
 def devices() -> tuple[Device, ...]:
@@ -383,7 +397,7 @@ class Model(_Handle):
     ) -> None:
         params = L.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
-        params.use_extra_bufts = repack
+        params.use_extra_bufts = repack and not miscompiler()
         self._keep = params.progress_callback = _progress(L.llama_progress_callback, on_progress, flag)
         _complaints.clear()
         pointer = L.llama_model_load_from_file(os.fsencode(path), params)
@@ -648,12 +662,20 @@ class Projector(_Handle):
         return tuple(one for token in tokens for one in (self._overview if token == L.LLAMA_TOKEN_NULL else [token]))
 
     def _on_node(self, tensor: Any, ask: bool, _: object) -> bool:
-        """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on."""
+        """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on.
+
+        Also after a multiplication with 0, by which Pixtral's graph (clip.cpp) means to clear a tensor that nobody has
+        written: it keeps what is not a number, so that the tensor is cleared here.
+        """
         watch = self._watch
         if ask:
             if watch is not None and watch.takes(tensor):
                 return watch.only_inputs
-            return bool(_get_name(tensor).startswith(b"layer_out"))
+            return bool(_get_name(tensor).startswith(b"layer_out")) or _is_cleared(tensor)
+        if _is_cleared(tensor):
+            zeros = bytes(_nbytes(tensor))
+            _write(tensor, zeros, 0, len(zeros))
+            return not self._flag.is_set()
         if watch is not None and not watch.computed(tensor):
             return False
         self._layers += 1
