@@ -5,10 +5,11 @@ import multiprocessing
 import random
 from pathlib import Path
 
+import httpx2
 import pytest
 from hub import Fault, Hub
 
-from vlmcli import download
+from vlmcli import cache, download
 from vlmcli import hub as ours
 from vlmcli.errors import HubError, NotOnHub
 
@@ -53,7 +54,7 @@ def fetch(path="model-Q8_0.gguf"):
 def part():
     """Where the file is until its hash is right."""
     listing = ours.look(NAME)
-    return ours.spot(listing, listing.files[0], listing.files[0].sha256).part
+    return cache.spot(listing, listing.files[0], listing.files[0].sha256).part
 
 
 def test_a_listing_says_what_is_there(hub):
@@ -70,14 +71,14 @@ def test_huggingface_hub_finds_what_we_brought_and_we_what_it_brought(hub, path,
     from huggingface_hub import hf_hub_download
 
     mine, _ = fetch(path)
-    cache = str(ours.folder())
-    assert hf_hub_download(NAME, path, cache_dir=cache, local_files_only=True) == str(mine)
+    folder = str(cache.folder())
+    assert hf_hub_download(NAME, path, cache_dir=folder, local_files_only=True) == str(mine)
     assert mine.read_bytes() == content
-    ours.remove(NAME, [mine])
-    assert ours.cached(NAME) == ()
+    cache.remove(NAME, [mine])
+    assert cache.cached(NAME) == ()
 
-    theirs = hf_hub_download(NAME, path, cache_dir=cache)
-    (snapshot,) = ours.cached(NAME)
+    theirs = hf_hub_download(NAME, path, cache_dir=folder)
+    (snapshot,) = cache.cached(NAME)
     (file,) = snapshot.listing.files
     assert (file.path, file.size, str(snapshot.path(file))) == (path, len(content), theirs)
     sent = hub.sent
@@ -113,6 +114,7 @@ def test_a_fault_that_passes_is_said_and_survived(hub, waits, fault, said, most)
         (Fault(status=503, times=-1), "has trouble (503)", "later"),
         (Fault(html=True, times=-1), "model-Q8_0.gguf: a web page came instead", "sign in"),
         (Fault(status=403, times=-1), "the Hub refuses (403)", "/"),
+        (Fault(status=451, times=-1), "the Hub refuses (451)", "/"),
         (Fault(listing=True, html=True, times=-1), f"{NAME}: a web page came instead", "sign in"),
         (Fault(listing=True, status=500, times=-1), f"{NAME}: the Hub has trouble (500)", "later"),
     ],
@@ -123,7 +125,7 @@ def test_a_fault_that_stays_is_an_error_with_its_name(hub, waits, fault, message
         fetch()
     assert message in caught.value.message
     assert hint in caught.value.hint
-    assert not any(path.is_file() and path.suffix != ".incomplete" for path in ours.folder().rglob("blobs/*"))
+    assert not any(path.is_file() and path.suffix != ".incomplete" for path in cache.folder().rglob("blobs/*"))
     if fault.wrong:
         assert not part().exists()
         assert hub.sent == 2 * len(CONTENT)
@@ -135,7 +137,7 @@ def test_a_download_goes_on_where_it_stopped(hub, waits):
     with pytest.raises(HubError):
         fetch()
     assert part().stat().st_size == 2_000_000
-    assert ours.have(ours.look(NAME), ours.look(NAME).files[0]) == 2_000_000
+    assert cache.have(ours.look(NAME), ours.look(NAME).files[0]) == 2_000_000
     path, _ = fetch()
     assert path.read_bytes() == CONTENT
     assert hub.sent == len(CONTENT)
@@ -236,6 +238,36 @@ def test_an_answer_of_another_form_is_no_listing(hub, answer):
     assert "does not answer as a Hub does" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"sha": "', '"sha": "../../../out'),
+        ('"sha": ', '"sha": null, "was": '),
+        ('"sha256": "', '"sha256": "/tmp/'),
+        ('"size": 3000000', '"size": null'),
+        ('"size": 3000000', '"size": -1'),
+    ],
+)
+def test_a_listing_whose_hashes_are_none_is_refused(hub, old, new):
+    """They become paths in the cache."""
+    text = httpx2.get(f"{hub.url}/api/models/{NAME}?blobs=true").text
+    assert old in text
+    hub.faults.append(Fault(listing=True, text=text.replace(old, new, 1)))
+    with pytest.raises(HubError, match="does not answer as a Hub does"):
+        ours.look(NAME)
+
+
+def test_a_listing_that_is_cut_off_is_no_web_page(hub):
+    hub.faults.append(Fault(listing=True, text='{"id": "a'))
+    with pytest.raises(HubError, match="does not answer as a Hub does"):
+        ours.look(NAME)
+
+
+def test_a_licence_may_be_several(hub):
+    hub.add(NAME, {"model-Q8_0.gguf": CONTENT}, licence=["mit", "apache-2.0"])
+    assert ours.look(NAME).licence == "mit, apache-2.0"
+
+
 def test_a_hub_that_leads_in_circles_is_an_error(hub):
     hub.faults.append(Fault(status=302, times=-1))
     with pytest.raises(HubError, match="leads nowhere"):
@@ -264,8 +296,8 @@ def test_content_that_another_snapshot_leads_to_stays(hub):
     hub.add(NAME, {"model-Q8_0.gguf": CONTENT, "README.md": b"of another day\n"})
     second, _ = fetch()
     assert first != second
-    assert [snapshot.root for snapshot in ours.cached(NAME)] == [second.parent, first.parent]
-    assert ours.remove(NAME, [second]) == 0
+    assert [snapshot.root for snapshot in cache.cached(NAME)] == [second.parent, first.parent]
+    assert cache.remove(NAME, [second]) == 0
     assert first.read_bytes() == CONTENT
-    assert ours.remove(NAME, [first]) == len(CONTENT)
-    assert not list(ours.folder().glob("models--*"))
+    assert cache.remove(NAME, [first]) == len(CONTENT)
+    assert not list(cache.folder().glob("models--*"))

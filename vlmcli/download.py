@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli import hub
+from vlmcli import cache, hub
 from vlmcli.amounts import size
 from vlmcli.errors import HubBusy, HubError
 from vlmcli.repository import RemoteFile, Repository
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 BLOCK = 1 << 20  # bytes
+_LATER = "try again later"
 
 
 def fetch(
@@ -40,14 +41,16 @@ def fetch(
     Raises HubError.
     """
     content = hub.etag(repository, file)
-    place = hub.spot(repository, file, content)
+    place = cache.spot(repository, file, content)
+    if cache.is_linked(repository, place) and _is_whole(place.link, file):
+        progress(file.size)
+        return place.link  # without a lock, which could not be had in a cache that cannot be written
     with _disk(file, place.blob):
         place.blob.parent.mkdir(parents=True, exist_ok=True)
-        place.lock.parent.mkdir(parents=True, exist_ok=True)
         with _alone(file, place.lock, say):
             if not _is_whole(place.blob, file) and not _is_whole(place.link, file):
                 _bring(repository, file, content, place, progress, say)
-            hub.link(repository, place)
+            cache.link(repository, place)
     progress(file.size)
     return place.link
 
@@ -60,7 +63,7 @@ def _bring(
     repository: Repository,
     file: RemoteFile,
     content: str,
-    place: hub.Spot,
+    place: cache.Spot,
     progress: Callable[[int], None],
     say: Callable[[str], None],
 ) -> None:
@@ -93,6 +96,7 @@ def _complete(
     hashed, done = _begun(part, file, content, progress)
     validator = "" if file.sha256 else f'"{content}"'
     failures, most = 0, done
+    part.parent.mkdir(parents=True, exist_ok=True)  # the folder may have been removed since, with another model of it
     with part.open("ab", buffering=0) as out:
         while done < file.size:
             try:
@@ -103,6 +107,8 @@ def _complete(
                         hashed, done = _new_hash(file, content), 0
                     validator = body.validator
                     for block in body.blocks:
+                        if done + len(block) > file.size:
+                            raise HubBusy(f"{file.path}: more comes than the {file.size} bytes that are listed", _LATER)
                         _write(out.fileno(), block)
                         hashed.update(block)
                         done += len(block)
@@ -144,16 +150,12 @@ def _write(descriptor: int, block: bytes) -> None:
 @contextmanager
 def _alone(file: RemoteFile, lock: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a file, which huggingface_hub's own downloads take, too."""
-    from filelock import Timeout
-    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
-    try:
-        with WeakFileLock(lock, timeout=0.1):
+    with cache.claimed(lock, 0.1) as alone:
+        if alone:
             yield
             return
-    except Timeout:
-        say(f"{file.path}: another program is downloading it; waiting for that")
-    with WeakFileLock(lock):
+    say(f"{file.path}: another program is downloading it; waiting for that")
+    with cache.claimed(lock):
         yield
 
 

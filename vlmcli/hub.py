@@ -1,28 +1,20 @@
-"""The Hub (huggingface.co, or what HF_ENDPOINT names), and its cache on this machine: what is there, what is here.
+"""The Hub (huggingface.co, or what HF_ENDPOINT names), through the client huggingface_hub: what is there.
 
-The cache's layout is huggingface_hub's, so that llama.cpp, huggingface_hub and `vlm` share one copy of a file:
-
-    models--OWNER--REPOSITORY/blobs/ETAG                 content, named by its sha256 (or git's hash of a small file)
-    models--OWNER--REPOSITORY/snapshots/COMMIT/PATH      a link to it
-    models--OWNER--REPOSITORY/refs/main                  the commit
-
-Source: huggingface_hub, guides/manage-cache. HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the
-proxies' variables are read by that library.
+HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the proxies' variables are read by that library.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vlmcli
+from vlmcli.cache import constant
 from vlmcli.errors import HubBusy, HubError, NotOnHub
 from vlmcli.repository import RemoteFile, Repository
 
@@ -37,25 +29,19 @@ CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # without a byte, until the connection is taken to be dead
 
 
-def folder() -> Path:
-    """Where the cache is."""
-    from huggingface_hub import constants
-
-    return Path(constants.HF_HUB_CACHE)
-
-
 def endpoint() -> str:
     """The Hub's address."""
-    from huggingface_hub import constants
-
-    return str(constants.ENDPOINT)
+    return str(constant("ENDPOINT"))
 
 
 def is_offline() -> bool:
     """Whether HF_HUB_OFFLINE says that nothing may be asked."""
-    from huggingface_hub import constants
+    return bool(constant("HF_HUB_OFFLINE"))
 
-    return bool(constants.HF_HUB_OFFLINE)
+
+def page(name: str) -> str:
+    """The address at which a browser shows a repository."""
+    return f"{endpoint()}/{name}"
 
 
 def reach() -> str:
@@ -78,19 +64,17 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
 
     Raises NotOnHub; HubError.
     """
-    from huggingface_hub import HfApi
 
     def ask() -> Repository:
         with _translated(name):
+            from huggingface_hub import HfApi
+
             _session()
             try:
                 found = HfApi(headers=_headers()).model_info(name, files_metadata=True, timeout=CONNECT_SECONDS)
-                files = tuple(
-                    RemoteFile(one.rfilename, one.size or 0, one.lfs.sha256 if one.lfs else "")
-                    for one in found.siblings or ()
-                )
-                return Repository(name, found.sha or "", files, _licence(found), bool(found.gated))
-            except (AttributeError, KeyError, TypeError) as error:
+                files = tuple(_file(one) for one in found.siblings or ())
+                return Repository(name, _hex(found.sha, 40), files, _licence(found), bool(found.gated))
+            except (AttributeError, KeyError, TypeError, UnicodeError) as error:
                 raise HubError(
                     f"{name}: {endpoint()} does not answer as a Hub does ({type(error).__name__})", "check HF_ENDPOINT"
                 ) from error
@@ -98,12 +82,38 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
     return patiently(ask, say)
 
 
+def _file(listed: Any) -> RemoteFile:
+    """A file of a listing. Raises TypeError for one that is none: its hash becomes a path in the cache."""
+    path, size, lfs = listed.rfilename, listed.size, listed.lfs
+    if size is None and not path.endswith(".gguf"):
+        size = 0
+    if not isinstance(path, str) or "\0" in path or type(size) is not int or size < 0:
+        raise TypeError
+    path.encode()  # or it would be no name here
+    return RemoteFile(path, size, _hex(lfs.sha256, 64) if lfs else "")
+
+
+def _hex(text: object, digits: int) -> str:
+    """A hash or a commit. Raises TypeError for anything else."""
+    if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f]+", text) or len(text) != digits:
+        raise TypeError
+    return text
+
+
 def _licence(found: Any) -> str:
     """As its card names it, or its tags; empty for "other" without a name."""
     card = found.card_data or {}
     tags = [tag.removeprefix("license:") for tag in found.tags or () if tag.startswith("license:")]
-    named = (card.get("license_name"), card.get("license"), *tags)
-    return next((str(licence) for licence in named if licence and licence != "other"), "")
+    for licence in (card.get("license_name"), card.get("license"), *tags):
+        text = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence or "")
+        if text not in ("", "other"):
+            return text
+    return ""
+
+
+def knock(repository: Repository, file: RemoteFile) -> None:
+    """Ask about one file, without its content. Raises HubError where it may not be had: of a gated repository."""
+    _metadata(repository, file)
 
 
 def patiently(attempt: Callable[[], Found], say: Callable[[str], None] | None = None) -> Found:
@@ -180,14 +190,24 @@ def etag(repository: Repository, file: RemoteFile) -> str:
     """The name of a file's content in the cache."""
     if file.sha256:
         return file.sha256
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    named = str(_metadata(repository, file).etag)
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", named):
+        raise HubError(f"{file.path}: {endpoint()} does not say its hash", "check HF_ENDPOINT")
+    return named
+
+
+def _metadata(repository: Repository, file: RemoteFile) -> Any:
+    """What the Hub says of a file."""
 
     def ask() -> Any:
         with _translated(file.path):
+            from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+            _session()
             url = hf_hub_url(repository.name, file.path, revision=repository.commit)
             return get_hf_file_metadata(url, timeout=CONNECT_SECONDS, headers=_headers())
 
-    return str(patiently(ask).etag)
+    return patiently(ask)
 
 
 def _begins(response: httpx2.Response) -> int:
@@ -199,7 +219,7 @@ def _begins(response: httpx2.Response) -> int:
 
 
 def _session() -> httpx2.Client:
-    """The client, which is made with the first call. Raises HubError for a proxy that cannot be used."""
+    """The client, which is made with the first call. Raises HubError for proxies or certificates that are none."""
     from huggingface_hub import get_session
 
     try:
@@ -207,6 +227,10 @@ def _session() -> httpx2.Client:
     except (ImportError, ValueError) as error:
         raise HubError(
             f"no proxy can be used as the environment names it ({error})", "check HTTPS_PROXY and ALL_PROXY"
+        ) from None
+    except OSError as error:
+        raise HubError(
+            f"the certificates of authorities cannot be read ({_reason(error)})", "check SSL_CERT_FILE and SSL_CERT_DIR"
         ) from None
 
 
@@ -222,6 +246,11 @@ def _headers() -> dict[str, str]:
     except OSError as error:
         raise HubError(
             f"{error.filename}: the Hub's token cannot be read ({error.strerror})", "set HF_HOME to a folder of yours"
+        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of its notes about who calls it
+        raise HubError(
+            f"{constant('HF_HOME')}: huggingface_hub cannot use a file of its own there ({error})",
+            "remove .agent_harnesses.json in it, or set HF_HOME to another folder",
         ) from None
     return headers
 
@@ -263,8 +292,10 @@ def _translated(what: str, *, passing: bool = False) -> Iterator[None]:
         raise HubError(f"{what}: {host} leads nowhere ({_reason(error)})", "check HF_ENDPOINT") from None
     except httpx2.RequestError:
         raise HubBusy(f"{what}: the connection was cut", "try again; what is here is kept") from None
-    except json.JSONDecodeError:
-        raise _portal(what) from None
+    except json.JSONDecodeError as error:
+        if error.doc.lstrip().startswith("<"):
+            raise _portal(what) from None
+        raise HubError(f"{what}: {host} does not answer as a Hub does (no JSON)", "check HF_ENDPOINT") from None
 
 
 def _reason(error: Exception) -> str:
@@ -295,23 +326,20 @@ def _refusal(response: httpx2.Response, what: str) -> HubError:
     status, headers = response.status_code, response.headers
     code = headers.get("X-Error-Code", "")
     if code == "GatedRepo":
-        page = _page(response)
         return HubError(
             f"{what}: its owner wants to be asked first",
-            f"accept at {page}, then `hf auth login` or set HF_TOKEN, and try again",
+            f"accept at {_page(response)}, then `hf auth login` or set HF_TOKEN, and try again",
         )
     if status == 401 and "credential" in headers.get("X-Error-Message", "").lower():
         return HubError(
             f"{what}: the Hub does not accept your token", "`hf auth login` makes a new one, or set HF_TOKEN"
         )
-    if code == "EntryNotFound":
+    if code == "EntryNotFound" or (status == 404 and "/resolve/" in response.request.url.path and not code):
         return HubError(f"{what}: the repository has no such file any more", "try again: its listing is asked for anew")
     if code == "RepoNotFound" or status in (401, 404):
         return NotOnHub(
             f"{what}: there is no such repository, or it is private", "check the name; HF_TOKEN opens private ones"
         )
-    if status == 403:
-        return HubError(f"{what}: the Hub refuses (403)", f"see {_page(response)}")
     if status == 429:
         wait = _retry_after(headers.get("Retry-After", ""))
         hint = "try again later; a token (`hf auth login`) raises the limit"
@@ -320,7 +348,7 @@ def _refusal(response: httpx2.Response, what: str) -> HubError:
         return HubBusy(
             f"{what}: the Hub has trouble ({status})", "try again later", _retry_after(headers.get("Retry-After", ""))
         )
-    return HubError(f"{what}: the Hub answers with {status}", "try again later")
+    return HubError(f"{what}: the Hub refuses ({status})", f"see {_page(response)}")
 
 
 def _retry_after(value: str) -> float | None:
@@ -331,165 +359,4 @@ def _retry_after(value: str) -> float | None:
 def _page(response: httpx2.Response) -> str:
     """The page of the repository that was asked for."""
     found = re.match(r"(?:/api/models)?/([^/]+/[^/]+)", response.request.url.path)
-    return f"{endpoint()}/{found[1]}" if found else endpoint()
-
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a file's content, its part, its lock and the link to it are in the cache."""
-
-    blob: Path
-    part: Path
-    lock: Path
-    link: Path
-
-
-def spot(repository: Repository, file: RemoteFile, content: str) -> Spot:
-    """The places of a file.
-
-    Args:
-        repository: it is in.
-        file: it.
-        content: its ETag.
-    """
-    base = _base(repository.name)
-    return Spot(
-        base / "blobs" / content,
-        base / "blobs" / f"{content}.incomplete",
-        folder() / ".locks" / base.name / f"{content}.lock",
-        _inside(base / "snapshots" / repository.commit, file.path),
-    )
-
-
-def _inside(root: Path, path: str) -> Path:
-    """A path of a listing below a folder. Raises HubError for one that would leave it."""
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
-        raise HubError(f"{path[:200]!r}: no path of a file in a repository", "take another repository")
-    return root.joinpath(*parts)
-
-
-def link(repository: Repository, place: Spot) -> None:
-    """Let a snapshot lead to content, and the name "main" to the snapshot."""
-    place.link.parent.mkdir(parents=True, exist_ok=True)
-    if not (place.link.exists() and place.link.samefile(place.blob)):
-        with suppress(FileNotFoundError):
-            place.link.unlink()
-        try:
-            place.link.symlink_to(os.path.relpath(place.blob, place.link.parent))
-        except OSError:  # no links, on Windows: the file itself, as huggingface_hub does
-            place.blob.replace(place.link)
-    main = _base(repository.name) / "refs" / "main"
-    main.parent.mkdir(parents=True, exist_ok=True)
-    fresh = main.with_name(f"main.{os.getpid()}")
-    fresh.write_text(repository.commit, "ascii")
-    fresh.replace(main)
-
-
-def have(repository: Repository, file: RemoteFile) -> int:
-    """Bytes of a file that are here, of a part perhaps."""
-    places = [_inside(_base(repository.name) / "snapshots" / repository.commit, file.path)]
-    if file.sha256:
-        place = spot(repository, file, file.sha256)
-        places = [place.blob, place.part]
-    for path in places:
-        with suppress(OSError):
-            return min(file.size, path.stat().st_size)
-    return 0
-
-
-def _base(name: str) -> Path:
-    return folder() / "--".join(("models", *name.split("/")))
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What is here of one commit of a repository.
-
-    Attributes:
-        listing: its files that are here; the licence is not known.
-        root: its folder.
-    """
-
-    listing: Repository
-    root: Path
-
-    def path(self, file: RemoteFile) -> Path:
-        """Where a file of it is."""
-        return _inside(self.root, file.path)
-
-
-def cached(name: str) -> tuple[Snapshot, ...]:
-    """What is here of a repository: the snapshot of "main" first, then the newest."""
-    base = _base(name)
-    with suppress(OSError):
-        main = ""
-        with suppress(OSError, ValueError):
-            main = (base / "refs" / "main").read_text("ascii").strip()
-        roots = [path for path in (base / "snapshots").iterdir() if path.is_dir()]
-        roots.sort(key=lambda path: (path.name != main, -path.stat().st_mtime, path.name))
-        return tuple(_snapshot(name, root) for root in roots)
-    return ()
-
-
-def snapshots() -> Iterator[Snapshot]:
-    """All that is in the cache, by repository."""
-    with suppress(OSError):
-        for base in sorted(folder().glob("models--*--*")):
-            yield from cached("/".join(base.name.split("--")[1:3]))
-
-
-def _snapshot(name: str, root: Path) -> Snapshot:
-    files = []
-    for path in sorted(root.rglob("*")):
-        with suppress(OSError):
-            if path.is_file():
-                content = path.resolve().name
-                sha256 = content if re.fullmatch(r"[0-9a-f]{64}", content) else ""
-                files.append(RemoteFile(path.relative_to(root).as_posix(), path.stat().st_size, sha256))
-    return Snapshot(Repository(name, root.name, tuple(files)), root)
-
-
-def remove(name: str, paths: Sequence[Path]) -> int:
-    """Take files out of a repository's snapshots. Their content goes where no other snapshot leads to it.
-
-    Args:
-        name: of the repository.
-        paths: in snapshots of it.
-
-    Returns the bytes that are free again.
-    """
-    base, freed = _base(name), 0
-    try:
-        for path in paths:
-            content, size = path.resolve(), path.stat().st_size
-            path.unlink()
-            _prune(path.parent, base / "snapshots")
-            used = any(other.exists() and other.samefile(content) for other in (base / "snapshots").rglob("*"))
-            if not content.exists():
-                freed += size  # it was no link
-            elif not used and content.parent == (base / "blobs").resolve():
-                content.unlink()
-                freed += size
-        if not any((base / "snapshots").rglob("*")):
-            _clear(base)
-    except OSError as error:
-        raise HubError(
-            f"{error.filename or base}: cannot be removed ({error.strerror})", "check the folder's permissions"
-        ) from None
-    return freed
-
-
-def _prune(path: Path, root: Path) -> None:
-    """Remove folders that are empty, from one up to below a root."""
-    while path != root and root in path.parents and not any(path.iterdir()):
-        path.rmdir()
-        path = path.parent
-
-
-def _clear(base: Path) -> None:
-    """Remove what is left of a repository without a snapshot: names of commits, parts of downloads, locks."""
-    import shutil
-
-    shutil.rmtree(base)
-    shutil.rmtree(base.parent / ".locks" / base.name, ignore_errors=True)
+    return page(found[1]) if found else endpoint()

@@ -23,6 +23,8 @@ _PROJECTOR = re.compile(r"mmproj", re.I)
 _VISION = re.compile(r"(?:^|[-._/])(?:vision|projector|clip)(?:[-._]|$)", re.I)  # where nothing is called mmproj
 _PRECISIONS = ("F16", "FP16", "Q8_0", "BF16", "F32")
 _USUAL = ("Q4_K_M", "Q8_0")
+NO_NAME = 9
+"""`closeness` of a name that means another file."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,28 @@ class Choice:
         """Bytes of all of them."""
         return sum(file.size for file in self.files)
 
+    @property
+    def stem(self) -> str:
+        """The language model's file name, without a part's number and ".gguf"."""
+        return _stem(self.model[0].path)
+
+
+def closeness(asked: str, quant: str, path: str) -> int:
+    """How far what a user asks for behind a colon is from a file's names; NO_NAME for another's.
+
+    0: its path or name as it is written; 1: in other letters; 2: its quantisation; 3: the end of that ("Q4_K_M" of
+    "UD-Q4_K_M"). What ends with ".gguf" is a file's name and no quantisation.
+    """
+    if asked.endswith(".gguf"):
+        asked, quant = asked.removesuffix(".gguf"), ""
+    names = (path.removesuffix(".gguf"), _PART.sub("", path.removesuffix(".gguf")), _stem(path))
+    low = asked.lower()
+    steps = (
+        asked in names, low in (name.lower() for name in names), low == quant.lower() != "",
+        low == quant.lower().rpartition("-")[2] != "",
+    )  # fmt: skip
+    return next((step for step, fits in enumerate(steps) if fits), NO_NAME)
+
 
 def is_repository(name: str) -> bool:
     """Whether a name has the form of "owner/repository[:quant]", or is a repository's address."""
@@ -97,7 +121,7 @@ def parse(name: str) -> tuple[str, str]:
     bare = re.sub(r"^(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/", "", name)
     if bare != name:
         bare = re.sub(r"^([^/]+/[^/?#:]+)[/?#].*$", r"\1", bare)  # a page inside the repository
-    found = re.fullmatch(r"([\w.-]{1,96}/[\w.-]{1,96})(?::([\w.-]{1,96}))?", bare, re.ASCII)
+    found = re.fullmatch(r"([\w.-]{1,96}/[\w.-]{1,96})(?::([^\0:\\]{1,200}))?", bare, re.ASCII)
     if found is None or re.search(r"(?:^|/)[.-]|--|\.\.|[.-](?:/|$)|\.git$", found[1]):
         return "", ""
     return found[1], found[2] or ""
@@ -162,6 +186,12 @@ def choose(
     return Choice(model.files, _projector(repository.name, eyes, model, projector, bf16=bf16), model.quant)
 
 
+def rank(choice: Choice, preferred: str = "") -> int:
+    """How usual a pair's quantisation is, from 0: the preferred one, Q4_K_M, Q8_0, others."""
+    order = [quant.lower() for quant in (preferred, *_USUAL)]
+    return order.index(choice.quant.lower()) if choice.quant.lower() in order else len(order)
+
+
 def pairs(repository: Repository) -> tuple[Choice, ...]:
     """Every language model of a listing that is whole, with the projector it would get."""
     eyes = _projectors(repository.files)
@@ -169,6 +199,11 @@ def pairs(repository: Repository) -> tuple[Choice, ...]:
     if not eyes:
         return ()
     return tuple(Choice(one.files, _projector(repository.name, eyes, one, "", bf16=False), one.quant) for one in whole)
+
+
+def projectors(repository: Repository) -> tuple[RemoteFile, ...]:
+    """All of a listing."""
+    return tuple(_projectors(repository.files))
 
 
 def _ggufs(files: Iterable[RemoteFile]) -> list[RemoteFile]:
@@ -211,7 +246,10 @@ def _models(files: Sequence[RemoteFile]) -> list[_Model]:
 
 def _model(name: str, models: Sequence[_Model], quant: str, preferred: str) -> _Model:
     """The one that is wanted of the language models."""
-    wanted = [one for one in models if _is(one, quant)] if quant else list(models)
+    wanted = list(models)
+    if quant:
+        nearest = min((_far(one, quant) for one in models), default=NO_NAME)
+        wanted = [one for one in models if _far(one, quant) == nearest < NO_NAME]
     if not wanted:
         raise HubError(
             f"{name}: there is no {quant} in it", f"there are {_names(_tags(models))}; name one after a colon"
@@ -224,16 +262,16 @@ def _model(name: str, models: Sequence[_Model], quant: str, preferred: str) -> _
             f"name one: {name}:{_shortest(whole)}",
         )
     for usual in (preferred, *_USUAL):
-        same = [one for one in whole if usual and _is(one, usual)]
+        same = [one for one in whole if usual and _far(one, usual) < NO_NAME]
         if same:
             return same[0]
     return whole[0]
 
 
-def _is(model: _Model, asked: str) -> bool:
-    """Whether a quantisation's name, a model's or a file's means this model."""
-    asked = asked.lower().removesuffix(".gguf")
-    return asked in (model.quant.lower(), model.quant.lower().rpartition("-")[2], model.base, _stem(model.path).lower())
+def _far(model: _Model, asked: str) -> int:
+    """How far a name is from this model's."""
+    found = min(closeness(asked, model.quant, file.path) for file in model.files[:1])
+    return min(found, NO_NAME - 1) if asked.lower() == model.base else found
 
 
 def _shortest(models: Sequence[_Model]) -> str:

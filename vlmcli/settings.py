@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -81,6 +82,11 @@ def load(
     return Settings(**values, sources=sources)
 
 
+def environment() -> Mapping[str, str]:
+    """The variables, for what asks which terminal or desktop this is."""
+    return os.environ
+
+
 def settings_file() -> Path:
     """The user's own file of settings; it may not be there."""
     return config_folder() / "settings.toml"
@@ -93,15 +99,23 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     no file of settings.
     """
     path = settings_file()
-    _from_file(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
+    others = {key: value for key, value in _from_file(path).items() if key not in ("model", "mmproj")}
+    whole = Path(os.path.realpath(path))  # it may be a link, to where somebody keeps all such files
+    part = whole.with_name(f"{whole.name}.{os.getpid()}")
     try:
-        lines = path.read_text("utf-8-sig").splitlines() if path.exists() else []
+        lines = path.read_text("utf-8-sig").split("\n") if path.exists() else []
         lines = [line for line in lines if not re.match(r"\s*(model|mmproj|\"model\"|\"mmproj\")\s*=", line)]
-        new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in _named(name, mmproj)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(f"{line}\n" for line in (*new, *lines)), "utf-8")
-        part.replace(path)
+        named = {key: value for key, value in (("model", name), ("mmproj", mmproj)) if value}
+        new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
+        text = "\n".join((*new, *lines)).rstrip("\n") + "\n"
+        if not _says(text, others | named):  # a text over several lines has been cut
+            hint = f"write there: {', '.join(new)}" if new else "take the model out there"
+            raise UsageError(f"{path}: it is written so that only you can change it", hint)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, "utf-8")
+        if whole.exists():
+            shutil.copymode(whole, part)
+        part.replace(whole)
     except (OSError, ValueError) as error:
         with suppress(OSError):
             part.unlink()
@@ -110,8 +124,12 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     return path
 
 
-def _named(name: str, mmproj: str) -> list[tuple[str, str]]:
-    return [(key, value) for key, value in (("model", name), ("mmproj", mmproj)) if value]
+def _says(text: str, values: Mapping[str, Any]) -> bool:
+    """Whether a file of this text would have these values."""
+    try:
+        return _toml(Path(), text) == values
+    except UsageError:
+        return False
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -122,13 +140,9 @@ def _from_file(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "mend or remove it") from error
-    if sys.version_info >= (3, 11):  # here, because most commands find no file
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        values: dict[str, Any] = tomllib.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        values = _toml(path, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
     for name, value in values.items():
         if name not in _FILE_KINDS:
@@ -138,6 +152,19 @@ def _from_file(path: Path) -> dict[str, Any]:
             raise UsageError(f"{path}: {name} is not {kind}", "mend it, or take it out")
         if isinstance(value, int):
             _check_bounds(f"{path}: {name} = {value}", name, value)
+    return values
+
+
+def _toml(path: Path, text: str) -> dict[str, Any]:
+    """A file's content. Raises UsageError, which names the file."""
+    if sys.version_info >= (3, 11):  # here, because most commands find no file
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
     return values
 
 

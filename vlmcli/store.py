@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli import catalogue, gguf, hub, pairing, repository
+from vlmcli import cache, catalogue, gguf, pairing, repository
+from vlmcli.cache import Snapshot
 from vlmcli.catalogue import Entry
 from vlmcli.chat_templates import CHAT_TEMPLATES
 from vlmcli.errors import HubError, ModelError, NotHere
@@ -68,7 +70,8 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
 
     Args:
         name: "demo", a name of the catalogue, "owner/repository[:quant]", a .gguf file, or a folder with one language
-            model and one projector. Names win over paths: "./smolvlm" is a path.
+            model and one projector. The catalogue's names and "demo" win over paths that are there, and these over
+            repositories: "./smolvlm2-500m" is a path.
         mmproj: the projector's file; else the only one beside the model.
         chat_template: a name in CHAT_TEMPLATES, or a file with a Jinja template, to use instead of the model's own.
         demo: the files behind the name "demo".
@@ -96,13 +99,18 @@ def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
     if wanted is None or (not catalogue.find(name.partition(":")[0]) and _is_there(Path(name))):
         return None
     own = Path(mmproj) if mmproj and (_is_there(Path(mmproj)) or Path(mmproj).suffix == ".gguf") else None
-    for snapshot in hub.cached(wanted.repository):
+    preferred = wanted.entry.quant if wanted.entry else ""
+    found: list[tuple[int, int, Snapshot, Choice]] = []
+    for number, snapshot in enumerate(cache.cached(wanted.repository)):
         try:
             choice = choice_of(snapshot.listing, wanted, "" if own else mmproj)
         except HubError:
             if not wanted.quant and not mmproj and len(repository.pairs(snapshot.listing)) > 1:
                 raise  # which of them?
             continue  # only half of it is here
+        found.append((repository.rank(choice, preferred), number, snapshot, choice))
+    if found:  # the usual quantisation may be in an older snapshot
+        _, _, snapshot, choice = min(found, key=lambda one: one[:2])
         card = catalogue.card(wanted.entry) if wanted.entry else Card()
         model, projector = snapshot.path(choice.model[0]), snapshot.path(choice.projector)
         return ModelFiles(wanted.name, model, own or projector, card)
@@ -185,6 +193,7 @@ class Listed:
         quant: of the language model.
         size: bytes of all its files.
         files: on this machine: the language model's, in parts as it may be, and the projector's last.
+        path: of the language model's first file in its repository.
         licence: as far as it is known.
         repository: "owner/repository"; empty for the model in the package.
         commit: of the snapshot it is in; empty there, too.
@@ -194,52 +203,118 @@ class Listed:
     quant: str
     size: int
     files: tuple[Path, ...]
+    path: str
     licence: str = ""
     repository: str = ""
     commit: str = ""
 
 
 def listed(demo: ModelFiles | None = None) -> tuple[Listed, ...]:
-    """Every pair in the Hub's cache, whoever brought it, by name; the demo first."""
-    found: dict[str, Listed] = {}
-    for snapshot in hub.snapshots():
-        listing = snapshot.listing
-        entry = catalogue.of_repository(listing.name)
-        pairs = repository.pairs(listing)
-        usual = _usual(listing, entry)
-        for choice in pairs:
-            base = entry.name if entry else listing.name
-            name = base if choice == usual else f"{base}:{choice.quant}"
+    """Every pair in the Hub's cache, whoever brought it, by name; the demo first.
+
+    A pair keeps its name whatever else comes or goes: the catalogue's for the quantisation that the catalogue prefers,
+    else with the quantisation behind a colon; with the file's name, or its path, where that tells two apart.
+    """
+    rows: list[Listed] = []
+    by_repository: dict[str, dict[str, tuple[Snapshot, Choice]]] = {}
+    for snapshot in cache.snapshots():
+        found = by_repository.setdefault(snapshot.listing.name, {})
+        for choice in repository.pairs(snapshot.listing):
+            found.setdefault(choice.model[0].path, (snapshot, choice))  # the newest snapshot comes first
+    for name, found in by_repository.items():
+        entry = catalogue.of_repository(name)
+        quants = Counter(choice.quant.lower() for _, choice in found.values())
+        stems = Counter(choice.stem.lower() for _, choice in found.values())
+        for path, (snapshot, choice) in found.items():
+            quant, stem = choice.quant.lower(), choice.stem.lower()
+            base = entry.name if entry else name
+            if entry and quants[quant] == 1 and quant == entry.quant.lower() != "":
+                called = base
+            elif quant and quants[quant] == 1 and quant not in stems:
+                called = f"{base}:{choice.quant}"
+            else:
+                file = choice.stem if stems[stem] == 1 else path.removesuffix(".gguf")
+                called = f"{base}:{file}{'.gguf' if file.lower() in quants else ''}"
             paths = tuple(snapshot.path(file) for file in choice.files)
             licence = entry.licence if entry else ""
-            one = Listed(name, choice.quant, choice.size, paths, licence, listing.name, listing.commit)
-            found.setdefault(name, one)  # the newest snapshot comes first
-    rows = [found[name] for name in sorted(found)]
+            rows.append(Listed(called, choice.quant, choice.size, paths, path, licence, name, snapshot.listing.commit))
+    rows.sort(key=lambda one: one.name)
     if demo is not None:
         files = (demo.model, demo.projector)
         quant = gguf.read(demo.model).quantisation
-        rows.insert(0, Listed(demo.name, quant, sum(path.stat().st_size for path in files), files, "MIT"))
+        size = sum(path.stat().st_size for path in files)
+        rows.insert(0, Listed(demo.name, quant, size, files, demo.model.name, "MIT"))
     return tuple(rows)
 
 
-def _usual(listing: Repository, entry: Entry | None) -> Choice | None:
-    """The pair that the name without a quantisation stands for."""
+def matching(name: str, demo: ModelFiles | None = None) -> tuple[Listed, ...]:
+    """The pair that is called so; else all of the repository that a name leads to, of the quantisation it asks for.
+
+    Raises ModelError, which lists what there is.
+    """
+    rows = listed(demo)
+    found = _called(rows, name)
+    wanted = published(name)
+    among = [row for row in rows if wanted and row.repository.lower() == wanted.repository.lower()]
+    if not found and wanted and not wanted.quant:
+        found = among
+    if not found:
+        raise ModelError(f"{name[:200]}: not in the cache", _there(among or rows))
+    return tuple(found)
+
+
+def the_one(name: str) -> Listed:
+    """The pair that `listed` calls so, or the one of a quantisation that is asked for, and no other.
+
+    Raises ModelError where it may be several, or none.
+    """
+    rows = listed()
+    found = _called(rows, name)
+    wanted = published(name)
+    among = [row for row in rows if wanted and row.repository.lower() == wanted.repository.lower()]
+    if len(found) == 1:
+        return found[0]
+    if found or (len(among) > 1 and wanted and not wanted.quant):
+        raise ModelError(f"{name[:200]}: {len(found or among)} models in the cache are of it", _there(found or among))
+    raise ModelError(f"{name[:200]}: not in the cache", _there(among or rows))
+
+
+def _called(rows: Sequence[Listed], name: str) -> list[Listed]:
+    """The rows of this name; else those of the repository whose file or quantisation is behind the colon."""
+    wanted = published(name)
+    names = {name, wanted.name if wanted else name}
+    exact = [row for row in rows if row.name in names]
+    found = exact or [row for row in rows if row.name.lower() in {one.lower() for one in names}]
+    if found:
+        return found
+    if wanted is None or not wanted.quant:
+        return []
+    far = {
+        row.path: repository.closeness(wanted.quant, row.quant, row.path)
+        for row in rows
+        if row.repository.lower() == wanted.repository.lower()
+    }
+    nearest = min(far.values(), default=repository.NO_NAME)
+    if nearest not in (0, 2):  # a name in other letters, and the end of a quantisation's, may be another's
+        return []
+    return [row for row in rows if row.path in far and row.repository.lower() == wanted.repository.lower()
+            and far[row.path] == nearest]  # fmt: skip
+
+
+def _there(rows: Sequence[Listed]) -> str:
+    names = ", ".join(row.name for row in rows[:6]) + (", …" if len(rows) > 6 else "")
+    return f"there are: {names}" if rows else "vlm pull brings a model"
+
+
+def language_model(name: str, demo: ModelFiles | None = None) -> Path | None:
+    """The file behind a name of what is here; None where there is none. No file is read."""
+    if demo is not None and name == demo.name:
+        return demo.model
     try:
-        return choice_of(listing, Published("", listing.name, "", entry))
+        found = _from_hub(name, "")
     except HubError:
         return None
-
-
-def find_listed(name: str) -> Listed:
-    """The one pair in the cache that a name stands for. Raises ModelError, which lists what there is."""
-    rows = listed()
-    wanted = published(name)
-    same = [row for row in rows if row.name == (wanted.name if wanted else name)]
-    if same:
-        return same[0]
-    among = [row for row in rows if wanted and row.repository == wanted.repository] or rows
-    names = ", ".join(row.name for row in among[:6]) + (", …" if len(among) > 6 else "")
-    raise ModelError(f"{name[:200]}: not in the cache", f"there are: {names}" if among else "vlm pull brings a model")
+    return found.model if found else Path(name)
 
 
 def is_here(name: str) -> bool:
@@ -254,9 +329,27 @@ def is_here(name: str) -> bool:
 
 
 def remove(one: Listed) -> int:
-    """Take a pair out of the cache. Files that another pair there needs stay. Returns the bytes that became free."""
-    others = {path for row in listed() if row != one for path in row.files}
-    return hub.remove(one.repository, [path for path in one.files if path not in others])
+    """Take a pair out of all snapshots that have it. Files that another pair there needs stay.
+
+    Returns the bytes that became free.
+    """
+    paths: list[Path] = []
+    for snapshot in cache.cached(one.repository):
+        pairs = repository.pairs(snapshot.listing)
+        others = {file for pair in pairs if pair.model[0].path != one.path for file in pair.files}
+        mine = [file for pair in pairs if pair.model[0].path == one.path for file in pair.model]
+        eyes = repository.projectors(snapshot.listing) if mine else ()
+        if others:  # those that no model is left for go, too
+            eyes = tuple(file for pair in pairs if pair.model[0].path == one.path for file in (pair.projector,))
+        paths += [snapshot.path(file) for file in dict.fromkeys((*mine, *eyes)) if file not in others]
+    return cache.remove(one.repository, paths)
+
+
+def broken(name: str = "") -> tuple[tuple[str, Path], ...]:
+    """Links of the cache whose content is gone, with their repository: of all, or of the one that a name leads to."""
+    wanted = published(name)
+    found = cache.snapshots() if not name else cache.cached(wanted.repository) if wanted else ()
+    return tuple((snapshot.listing.name, path) for snapshot in found for path in snapshot.broken)
 
 
 @dataclass(frozen=True)
@@ -280,14 +373,19 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
         progress: told how many bytes have been read.
     """
     published = path.resolve().name
-    if not re.fullmatch(r"[0-9a-f]{64}", published):
-        gguf.check_whole(gguf.read(path))
-        return Verified(True, "whole; no hash known")
     hashed, done = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hashed.update(block)
-            done += len(block)
-            progress(done)
+    try:
+        if not re.fullmatch(r"[0-9a-f]{64}", published):
+            gguf.check_whole(gguf.read(path))
+            return Verified(True, "whole; no hash known")
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                hashed.update(block)
+                done += len(block)
+                progress(done)
+    except ModelError as error:
+        return Verified(False, error.message)
+    except OSError as error:
+        return Verified(False, f"cannot be read ({error.strerror})")
     same = hashed.hexdigest() == published
     return Verified(same, "as published" if same else "not what was published")

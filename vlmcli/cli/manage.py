@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from vlmcli.amounts import duration, size
 from vlmcli.cli import options
 from vlmcli.cli.naming import Named, named_pictures
 from vlmcli.cli.pulling import find_model, speed_here
+from vlmcli.cli.running import interruptible
 from vlmcli.cli.seeing import is_picture, show_pictures
 from vlmcli.errors import Exit, ModelError, UsageError
 from vlmcli.records import escape, object_line
@@ -72,23 +74,19 @@ def ls(json: options.Json = False) -> None:
     """
     from vlmcli import demo, store
 
-    default = settings.load().model
+    default = store.language_model(expand(settings.load().model), demo.FILES)
     with Ui() as ui:
         rows = store.listed(demo.FILES)
         if json:
             for one in rows:
-                ui.line(object_line(_record(one) | {"default": one.name == default}))
+                ui.line(object_line(_record(one) | {"default": one.files[0] == default}))
             return
-        ui.rows(
-            [
-                ("NAME", "SIZE", "QUANTISATION", "LICENCE", ""),
-                *((one.name, size(one.size), one.quant, one.licence, _note(one, default)) for one in rows),
-            ]
-        )
+        head = ("NAME", "SIZE", "QUANTISATION", "LICENCE", "")
+        ui.rows([head, *(_row(one, "default" if one.files[0] == default else "") for one in rows)])
 
 
-def _note(one: Listed, default: str) -> str:
-    return "default" if one.name == default else ""
+def _row(one: Listed, note: str) -> tuple[str, ...]:
+    return tuple(map(escape, (one.name, size(one.size), one.quant, one.licence, note)))
 
 
 def _record(one: Listed) -> dict[str, Any]:
@@ -166,35 +164,52 @@ def _advice_record(one: Advice) -> dict[str, Any]:
 
 
 def rm(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
+    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="What is here of downloads that stopped.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
     json: options.Json = False,
 ) -> None:
     """Remove models from the cache; other programs that use it lose them, too.
 
     vlm rm smolvlm2-500m
-    """
-    from vlmcli import demo, store
 
+    vlm rm --unfinished
+    """
+    from vlmcli import cache, demo, store
+
+    names = names or []
+    if not names and not unfinished:
+        raise UsageError("nothing is named to be removed", "vlm ls lists what is here")
+    default = settings.load().model
     with Ui() as ui:
         if demo.FILES.name in names:
             raise UsageError(f"{demo.FILES.name}: it is part of vlm", "it goes when vlm is uninstalled")
-        found = [store.find_listed(name) for name in names]
+        found = [store.the_one(name) for name in names]
         for one in dict.fromkeys(found):
-            agreed = yes or ui.confirmed(f"vlm: remove {one.name} ({size(one.size)})?")
-            if agreed is None:
-                raise UsageError(
-                    f"{one.name}: nobody can be asked whether to remove it", "-y removes it without asking"
-                )
-            if not agreed:
-                raise UsageError(f"{one.name}: not removed", "-y removes it without asking")
+            _agree(ui, f"{one.name} ({size(one.size)})", yes=yes)
             freed = store.remove(one)
             ui.say(f"{one.name} is removed, {size(freed)} are free again")
-            default = settings.load().model
             if not store.is_here(default):
                 ui.say(f"the default is {default}, which is not here any more: vlm default NAME sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
+        parts = cache.parts() if unfinished else ()
+        if parts:
+            _agree(ui, f"unfinished downloads ({size(sum(count for _, count in parts))})", yes=yes)
+        if unfinished:
+            freed = sum(cache.drop(path) for path, _ in parts)
+            ui.say(f"{size(freed)} of unfinished downloads are free again")
+            if json:
+                ui.line(object_line({"name": None, "freed": freed}))
+
+
+def _agree(ui: Ui, what: str, *, yes: bool) -> None:
+    """Ask whether to remove something. Raises UsageError where the answer is no, or nobody can be asked."""
+    agreed = yes or ui.confirmed(f"vlm: remove {what}?")
+    if agreed is None:
+        raise UsageError(f"{what}: nobody can be asked whether to remove it", "-y removes it without asking")
+    if not agreed:
+        raise UsageError(f"{what}: not removed", "-y removes it without asking")
 
 
 def verify(
@@ -208,16 +223,20 @@ def verify(
     """
     from vlmcli import demo, store
 
-    wrong = 0
     with Ui() as ui:
-        rows = [store.find_listed(name) for name in names] if names else store.listed(demo.FILES)
-        seen: set[Path] = set()
-        said_of: list[tuple[str, str, str]] = []
-        for one in rows:
-            for path in one.files:
-                if path in seen:
-                    continue
-                seen.add(path)
+        rows, gone = _verifiable(names) if names else (store.listed(demo.FILES), store.broken())
+        files = {path: one for one in rows for path in one.files}
+        wrong, said_of = 0, []
+        interruptible()
+        try:
+            for repository, path in gone:
+                what = "its content is gone"
+                wrong += 1
+                if json:
+                    ui.line(object_line({"name": repository, "file": str(path), "ok": False, "what": what}))
+                else:
+                    said_of.append((escape(repository), escape(path.name), what))
+            for path, one in files.items():
                 with ui.transfer(path.name, path.stat().st_size, quiet=quiet) as bar:
                     said = store.verify(path, bar.at)
                 wrong += not said.ok
@@ -225,12 +244,31 @@ def verify(
                     ui.line(object_line({"name": one.name, "file": str(path), "ok": said.ok, "what": said.what}))
                 else:
                     said_of.append((escape(one.name), escape(path.name), said.what))
-        if said_of:
-            ui.rows(said_of)
+        finally:
+            if said_of:
+                ui.rows(said_of)
         if wrong:
             raise ModelError(
-                f"{wrong} of {len(seen)} files are not what was published", "vlm rm NAME, and vlm pull NAME"
+                f"{wrong} of {len(files) + len(gone)} files are not what was published",
+                "vlm rm NAME, and vlm pull NAME",
             )
+
+
+def _verifiable(names: Sequence[str]) -> tuple[Sequence[Listed], Sequence[tuple[str, Path]]]:
+    """The pairs that names stand for, and files of theirs whose content is gone. Raises ModelError for neither."""
+    from vlmcli import demo, store
+
+    rows: list[Listed] = []
+    gone: list[tuple[str, Path]] = []
+    for name in names:
+        lost = store.broken(name)
+        gone += lost
+        try:
+            rows += store.matching(name, demo.FILES)
+        except ModelError:
+            if not lost:
+                raise
+    return rows, gone
 
 
 def default(
@@ -248,6 +286,8 @@ def default(
                 raise UsageError(f"--none, and {name}", "leave one out")
             settings.remember_model("")
             return
+        if name is None and mmproj:
+            raise UsageError("--mmproj is of a model, and none is named", "vlm default MODEL --mmproj FILE")
         if name is None:
             chosen = settings.load()
             if not chosen.model:

@@ -111,8 +111,11 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
             ) from None
     say(f"{wanted.name} is here")
     if not settings.load().model:
-        settings.remember_model(wanted.name)
-        say("it is the default from now on; vlm default NAME changes that")
+        try:
+            settings.remember_model(wanted.name)
+            say("it is the default from now on; vlm default NAME changes that")
+        except UsageError as error:  # the model is here all the same
+            ui.say(f"{error.message}; name the model with -m {wanted.name}, or in VLM_MODEL")
     return {
         "name": wanted.name,
         "repository": found.repository.name,
@@ -149,7 +152,7 @@ def _shown(found: Order) -> Sequence[str]:
     lines.append(
         f"  {size(found.missing)} to download, {size(found.free)} free on the disk; {_memory(found)}"
         if found.missing
-        else "  all of it is here already"
+        else f"  all of it is here already; vlm verify {found.published.name} reads it again"
     )
     return lines
 

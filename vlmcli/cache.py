@@ -1,0 +1,288 @@
+"""The Hub's cache on this machine: what is here, and how it goes again.
+
+Its layout is huggingface_hub's, so that llama.cpp, huggingface_hub and `vlm` share one copy of a file:
+
+    models--OWNER--REPOSITORY/blobs/ETAG                 content, named by its sha256 (or git's hash of a small file)
+    models--OWNER--REPOSITORY/blobs/ETAG.incomplete      a part of it
+    models--OWNER--REPOSITORY/snapshots/COMMIT/PATH      a link to it
+    models--OWNER--REPOSITORY/refs/main                  the commit
+    .locks/models--OWNER--REPOSITORY/ETAG.lock           held while it is downloaded
+
+Source: huggingface_hub, guides/manage-cache. HF_HOME and HF_HUB_CACHE are read by that library.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmcli.errors import HubError
+from vlmcli.repository import RemoteFile, Repository, is_repository
+
+PART = ".incomplete"
+"""What the name of a part of a download ends with."""
+
+
+def folder() -> Path:
+    """Where the cache is."""
+    return Path(constant("HF_HUB_CACHE"))
+
+
+def constant(name: str) -> Any:
+    """What huggingface_hub has read from the environment, when it was imported."""
+    try:
+        from huggingface_hub import constants
+    except ValueError as error:
+        raise HubError(f"HF_ENDPOINT is no address ({error})", "mend or unset it") from None
+    return getattr(constants, name)
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a file's content, its part, its lock and the link to it are in the cache."""
+
+    blob: Path
+    part: Path
+    lock: Path
+    link: Path
+
+
+def spot(repository: Repository, file: RemoteFile, content: str) -> Spot:
+    """The places of a file.
+
+    Args:
+        repository: it is in.
+        file: it.
+        content: its ETag.
+    """
+    base = _base(repository.name)
+    return Spot(
+        base / "blobs" / content,
+        base / "blobs" / f"{content}{PART}",
+        _lock(base, content),
+        _inside(base / "snapshots" / repository.commit, file.path),
+    )
+
+
+def _inside(root: Path, path: str) -> Path:
+    """A path of a listing below a folder. Raises HubError for one that would leave it."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
+        raise HubError(f"{path[:200]!r}: no path of a file in a repository", "take another repository")
+    return root.joinpath(*parts)
+
+
+def is_linked(repository: Repository, place: Spot) -> bool:
+    """Whether a snapshot leads to content, and the name "main" to the snapshot."""
+    with suppress(OSError, ValueError):
+        return place.link.exists() and _main(repository).read_text("ascii") == repository.commit
+    return False
+
+
+def link(repository: Repository, place: Spot) -> None:
+    """Let a snapshot lead to content, and the name "main" to the snapshot."""
+    place.link.parent.mkdir(parents=True, exist_ok=True)
+    if not (place.link.exists() and place.link.samefile(place.blob)):
+        with suppress(FileNotFoundError):
+            place.link.unlink()
+        try:
+            place.link.symlink_to(os.path.relpath(place.blob, place.link.parent))
+        except OSError:  # no links, on Windows: the file itself, as huggingface_hub does
+            place.blob.replace(place.link)
+    main = _main(repository)
+    main.parent.mkdir(parents=True, exist_ok=True)
+    fresh = main.with_name(f"main.{os.getpid()}")
+    fresh.write_text(repository.commit, "ascii")
+    fresh.replace(main)
+
+
+def _main(repository: Repository) -> Path:
+    return _base(repository.name) / "refs" / "main"
+
+
+def have(repository: Repository, file: RemoteFile) -> int:
+    """Bytes of a file that are here, of a part perhaps."""
+    places = [_inside(_base(repository.name) / "snapshots" / repository.commit, file.path)]
+    if file.sha256:
+        place = spot(repository, file, file.sha256)
+        places = [place.blob, place.part]
+    for path in places:
+        with suppress(OSError):
+            return min(file.size, path.stat().st_size)
+    return 0
+
+
+def _lock(base: Path, content: str) -> Path:
+    """What a download of some content holds."""
+    return base.parent / ".locks" / base.name / f"{content}.lock"
+
+
+def _base(name: str) -> Path:
+    return folder() / "--".join(("models", *name.split("/")))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What is here of one commit of a repository.
+
+    Attributes:
+        listing: its files that are here; the licence is not known.
+        root: its folder.
+        broken: links whose content is gone.
+    """
+
+    listing: Repository
+    root: Path
+    broken: tuple[Path, ...] = ()
+
+    def path(self, file: RemoteFile) -> Path:
+        """Where a file of it is."""
+        return self.root.joinpath(*file.path.split("/"))
+
+
+def cached(name: str) -> tuple[Snapshot, ...]:
+    """What is here of a repository: the snapshot of "main" first, then the newest."""
+    base = _base(name)
+    with suppress(OSError):
+        main = ""
+        with suppress(OSError, ValueError):
+            main = (base / "refs" / "main").read_text("ascii").strip()
+        roots = [path for path in (base / "snapshots").iterdir() if path.is_dir()]
+        roots.sort(key=lambda path: (path.name != main, -path.stat().st_mtime, path.name))
+        return tuple(_snapshot(name, root) for root in roots)
+    return ()
+
+
+def snapshots() -> Iterator[Snapshot]:
+    """All that is in the cache, by repository."""
+    with suppress(OSError):
+        for base in sorted(folder().glob("models--*--*")):
+            name = base.name.removeprefix("models--").replace("--", "/")
+            if is_repository(name):
+                yield from cached(name)
+
+
+def _snapshot(name: str, root: Path) -> Snapshot:
+    files, broken = [], []
+    for path in sorted(root.rglob("*")):
+        with suppress(OSError):
+            if path.is_file():
+                content = path.resolve().name
+                sha256 = content if re.fullmatch(r"[0-9a-f]{64}", content) else ""
+                files.append(RemoteFile(path.relative_to(root).as_posix(), path.stat().st_size, sha256))
+            elif path.is_symlink() and not path.exists():
+                broken.append(path)
+    return Snapshot(Repository(name, root.name, tuple(files)), root, tuple(broken))
+
+
+def remove(name: str, paths: Sequence[Path]) -> int:
+    """Take files out of a repository's snapshots. Their content goes where no other snapshot leads to it.
+
+    With the last snapshot goes what nothing leads to any more; parts of downloads stay.
+
+    Args:
+        name: of the repository.
+        paths: in snapshots of it.
+
+    Returns the bytes that are free again.
+    """
+    base, freed = _base(name), 0
+    try:
+        for path in paths:
+            content, size = path.resolve(), path.stat().st_size
+            others = (other for other in (base / "snapshots").rglob("*") if other != path)
+            alone = path.is_symlink() and not any(other.exists() and other.samefile(content) for other in others)
+            freed += 0 if path.is_symlink() else size
+            path.unlink()
+            _prune(path.parent, base / "snapshots")
+            if alone and content.parent == (base / "blobs").resolve():
+                content.unlink()
+                freed += size
+        if not any((base / "snapshots").rglob("*")):
+            freed += sum(_discard(base, blob) for blob in (base / "blobs").glob("*") if blob.suffix != PART)
+            _clear(base)
+    except OSError as error:
+        raise _unremovable(error, base) from None
+    return freed
+
+
+def parts() -> tuple[tuple[Path, int], ...]:
+    """What is here of downloads that were not finished, with the bytes of each."""
+    found = []
+    for path in sorted(folder().glob(f"models--*/blobs/*{PART}")):
+        with suppress(OSError):
+            found.append((path, path.stat().st_size))
+    return tuple(found)
+
+
+def drop(part: Path) -> int:
+    """Remove a part, unless it is being downloaded. Returns the bytes that are free again."""
+    base = part.parent.parent
+    try:
+        freed = _discard(base, part)
+        if not any(path for below in ("snapshots", "blobs") for path in (base / below).glob("*")):
+            _clear(base)
+    except OSError as error:
+        raise _unremovable(error, base) from None
+    return freed
+
+
+def _unremovable(error: OSError, base: Path) -> HubError:
+    return HubError(f"{error.filename or base}: cannot be removed ({error.strerror})", "check the folder's permissions")
+
+
+def _discard(base: Path, blob: Path) -> int:
+    """Remove content or a part of it, unless a download holds its lock. Returns the bytes that are free again."""
+    with claimed(_lock(base, blob.name.removesuffix(PART)), 0.01) as alone, suppress(FileNotFoundError):
+        if alone:
+            size = blob.stat().st_size
+            blob.unlink()
+            return size
+    return 0
+
+
+@contextmanager
+def claimed(lock: Path, seconds: float | None = None) -> Iterator[bool]:
+    """Hold a lock, which huggingface_hub's own downloads take, too.
+
+    Args:
+        lock: its file.
+        seconds: to wait for it; None for as long as it takes.
+
+    Yields whether it is held.
+    """
+    from filelock import Timeout
+    from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(WeakFileLock(lock, timeout=seconds))
+        except Timeout:
+            yield False
+            return
+        yield True
+
+
+def _prune(path: Path, root: Path) -> None:
+    """Remove folders that are empty, from one up to below a root."""
+    while path != root and root in path.parents and not any(path.iterdir()):
+        path.rmdir()
+        path = path.parent
+
+
+def _clear(base: Path) -> None:
+    """Remove the folders of a repository without a snapshot, but for parts of downloads. Its locks may be in use."""
+    import shutil
+
+    for below in ("snapshots", "refs", ".no_exist"):
+        shutil.rmtree(base / below, ignore_errors=True)
+    with suppress(OSError):  # something is left
+        (base / "blobs").rmdir()
+    with suppress(OSError):
+        base.rmdir()
