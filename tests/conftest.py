@@ -17,7 +17,8 @@ def own_state(tmp_path_factory):
         for name in ("STATE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
-        patch.delenv("VLM_MODEL", raising=False)
+        for name in ("VLM_MODEL", "PYTHONUNBUFFERED"):  # the latter hides what is left in a buffer
+            patch.delenv(name, raising=False)
         yield
 
 

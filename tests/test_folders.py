@@ -5,17 +5,22 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from vlmcli import xmp
+from vlmcli import embedded, xmp
+from vlmcli.cli.sidecars import keywords
 from vlmcli.demo import scenes
 
 VLM = str(Path(sys.executable).with_name("vlm"))
@@ -113,7 +118,7 @@ def test_equal_pixels_are_asked_about_once(folder):
 
 def test_what_failed_is_asked_again_when_that_is_wished_or_it_has_changed(folder):
     ask(folder)
-    assert ask(folder, "--retry-errors").returncode == 1
+    assert ask(folder, "--retry-errors").returncode == 3  # of all of its work, some
     assert [one["sources"][0] for one in lines(folder)[6:]] == ["pics/d.png"]
     shutil.copy(SCENE, folder / "pics" / "d.png")
     assert ask(folder).returncode == 0
@@ -170,7 +175,8 @@ def test_half_a_line_is_cut_off_and_its_work_done(folder):
 def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
     done = ask(folder, "--dry-run")
     assert (done.returncode, done.stdout, (folder / "out.jsonl").exists()) == (0, "", False)
-    assert "6 questions about 6 pictures to be asked" in done.stderr
+    assert "6 questions about 6 pictures to be asked; about " in done.stderr
+    assert re.search(r"about \d.* s, by the first 3 \(.* s each\)", done.stderr)
     ask(folder)
     assert (
         "1 question about 1 picture to be asked; 5 were done before"
@@ -279,6 +285,173 @@ def test_odd_names_come_back_as_they_were(tmp_path):
         assert sorted(one["sources"][0] for one in lines(tmp_path)) == sorted(f"pics/{name}.png" for name in names)
 
 
+def test_a_name_of_three_hundred_letters_is_a_name(tmp_path):
+    folder = tmp_path / "pics" / ("p" * 200)
+    folder.mkdir(parents=True)
+    shutil.copy(SCENE, folder / f"{'q' * 200}.png")
+    assert ask(tmp_path).returncode == 0
+    assert lines(tmp_path)[0]["sources"] == [f"pics/{'p' * 200}/{'q' * 200}.png"]
+    done = vlm(tmp_path, "caption", "-m", "demo", f"{'x' * 300}.png")
+    assert (done.returncode, "cannot be read (File name too long)" in done.stderr) == (1, True)
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_the_others_are_answered(folder):
+    closed = folder / "pics" / "closed"
+    closed.mkdir()
+    shutil.copy(SCENE, closed / "g.png")
+    (folder / "pics" / "d.png").unlink()
+    closed.chmod(0)
+    as_others = []
+    if os.geteuid() == 0:  # whom no permission stops
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may read everything, and setpriv is not here")
+        as_others = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    command = [*as_others, VLM, "ask", "-m", "demo", "pics", "-q", QUESTION, "--output", "out.jsonl", "--include", "*g"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    closed.chmod(0o755)
+    assert done.returncode == 3
+    assert "pics/closed: the folder cannot be read (Permission denied)" in done.stderr
+    assert [one.get("error", {}).get("type") for one in lines(folder)] == [None] * 5 + ["SourceError"]
+    assert ask(folder).returncode == 0
+    assert lines(folder)[-1]["sources"] == ["pics/closed/g.png"]
+
+
+def test_thirty_hostile_files_among_a_hundred_good_ones_cost_thirty_records(tmp_path):
+    names = drawn(tmp_path, 100)
+    scene = SCENE.read_bytes()
+    bad = {
+        "empty.png": b"", "words.jpg": b"no picture", "zeros.png": bytes(4096), "cut.png": scene[: len(scene) // 2],
+        "head.png": scene[:20], "html.jpg": b"<!doctype html><html></html>", "gzip.png": b"\x1f\x8b\x08" + bytes(40),
+        "zip.png": b"PK\x03\x04" + bytes(40), "elf.png": b"\x7fELF" + bytes(60), "gguf.png": b"GGUF" + bytes(60),
+        "bomb.png": png(60_000, 60_000), "wide.png": png(1_000_000, 1), "none.png": png(0, 7), "gif.gif": b"GIF89a",
+        "bmp.bmp": b"BM" + bytes(30), "tiff.tif": b"II*\0" + bytes(30), "webp.webp": b"RIFF\4\0\0\0WEBP",
+        "jpeg.jpg": b"\xff\xd8\xff\xe0", "flip.png": scene[:40] + bytes([scene[40] ^ 255]) + scene[41:],
+        "heic.heic": b"\0\0\0\x18ftypheic" + bytes(40), "avif.avif": b"\0\0\0\x18ftypavif" + bytes(40),
+        "pdf.pdf": b"%PDF-1.7\n", "dicom.dcm": bytes(128) + b"DICM", "svg.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "psd.png": b"8BPS" + bytes(40), "ico.ico": b"\0\0\1\0" + bytes(20),
+    }  # fmt: skip
+    for name, content in bad.items():
+        (tmp_path / "pics" / name).write_bytes(content)
+    (tmp_path / "pics" / "pipe.png").unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "pics" / "pipe.png")
+    (tmp_path / "pics" / "gone.png").symlink_to("nowhere.png")
+    (tmp_path / "pics" / "ring.png").symlink_to("ring.png")
+    (tmp_path / "pics" / "folder.png").mkdir()
+    listed = sorted({*names, *(f"pics/{one.name}" for one in (tmp_path / "pics").iterdir())})
+    (tmp_path / "list").write_text("\n".join(listed), "utf-8")
+    command = ("caption", "-m", "demo", "--files-from", "list", "--output", "out.jsonl")
+    done = vlm(tmp_path, *command)
+    assert done.returncode == 3
+    found = {one["sources"][0]: one for one in lines(tmp_path)}
+    assert list(found) == listed
+    failed = {name: one["error"] for name, one in found.items() if "error" in one}
+    assert set(found) - set(failed) == set(names)
+    assert len(failed) == 30
+    for name, error in failed.items():
+        assert error["type"] == "SourceError"
+        assert error["message"].startswith(f"{name}: ")
+        assert error["hint"]
+    assert "100 answered, 30 failed" in done.stderr
+
+
+def png(width, height):
+    """A PNG that says it is so large, with nothing in it."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_a_picture_that_kills_llama_cpp_costs_one_record(tmp_path, monkeypatch):
+    names = drawn(tmp_path, 12)
+    monkeypatch.setenv("VLM_FAULT", "segfault 0005.png")
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl")
+    assert done.returncode == 3
+    found = lines(tmp_path)
+    assert [one["sources"][0] for one in found] == names
+    assert [one["error"]["type"] for one in found if "error" in one] == ["NativeError"]
+    assert "segmentation fault" in found[5]["error"]["message"]
+
+
+def test_a_picture_that_takes_too_long_is_given_up_and_the_others_are_answered(tmp_path, monkeypatch):
+    names = drawn(tmp_path, 6)
+    monkeypatch.setenv("VLM_FAULT", f"hang 0003.png {tmp_path / 'mark'}")
+    began = time.monotonic()
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl", "--timeout", "1")
+    assert time.monotonic() - began < 60  # without it, the patience of 300 seconds
+    assert done.returncode == 3
+    assert [one["sources"][0] for one in lines(tmp_path)] == names
+    assert [one.get("error", {}).get("type") for one in lines(tmp_path)] == [None] * 3 + ["TimedOut"] + [None] * 2
+
+
+def test_what_goes_to_stdout_is_remembered_by_a_journal(folder):
+    command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "-q", "is there a star?", "--journal", "run.jsonl")
+    (folder / "pics" / "f.png").rename(folder / "f.png")
+    done = vlm(folder, *command, "--format", "csv")
+    assert done.returncode == 3
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert [row[0] for row in rows] == ["picture", *(f"pics/{name}.png" for name in "abcde")]
+    assert len(lines(folder, "run.jsonl")) == 10
+    (folder / "f.png").rename(folder / "pics" / "f.png")
+    with (folder / "table.csv").open("w") as file:
+        file.write(done.stdout)
+    with (folder / "table.csv").open("a") as file:
+        subprocess.run([VLM, *command, "--format", "csv"], cwd=folder, stdout=file, check=False, capture_output=False)
+    rows = list(csv.reader(io.StringIO((folder / "table.csv").read_text("utf-8"))))
+    assert [row[0] for row in rows] == ["picture", *(f"pics/{name}.png" for name in "abcdef")]
+    text = vlm(folder, *command)
+    assert (text.returncode, text.stdout) == (3, "")
+    done = vlm(folder, *command, "--output", "out.jsonl")
+    assert (done.returncode, "leave one out" in done.stderr) == (2, True)
+
+
+def test_a_journal_is_not_ahead_of_stdout(tmp_path):
+    """Killed at any moment, each picture that the journal has is in the output."""
+    names = drawn(tmp_path, 300)
+    command = [VLM, "caption", "-m", "demo", "pics", "--json", "--journal", "run.jsonl"]
+    chance = random.Random(9)
+    for _ in range(6):
+        with (tmp_path / "out.jsonl").open("ab") as file:
+            running = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.DEVNULL)
+            time.sleep(chance.uniform(0.3, 0.9))
+            running.kill()
+            running.wait()
+        whole = (tmp_path / "out.jsonl").read_text("utf-8").splitlines()
+        shown = {json.loads(line)["sources"][0] for line in whole}
+        kept = (tmp_path / "run.jsonl").read_bytes() if (tmp_path / "run.jsonl").exists() else b""
+        done = {json.loads(line)["sources"][0] for line in kept.splitlines(keepends=True) if line.endswith(b"\n")}
+        assert done <= shown
+    with (tmp_path / "out.jsonl").open("ab") as file:
+        subprocess.run(command, cwd=tmp_path, stdout=file, stderr=subprocess.DEVNULL, check=True)
+    found = [json.loads(line)["sources"][0] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert set(found) == set(names)
+    assert len(found) <= len(names) + 6  # one that was being written when it was killed may come twice
+
+
+def test_unordered_is_as_it_comes(folder):
+    """The one that is no picture is known at once, the others after the model has been loaded."""
+    done = ask(folder, "--unordered")
+    assert done.returncode == 3
+    assert lines(folder)[0]["sources"] == ["pics/d.png"]
+    assert sorted(one["sources"][0] for one in lines(folder)) == [f"pics/{name}.png" for name in "abcdef"]
+    table = vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "-q", "?", "--format", "tsv", "--unordered")
+    rows = [line.split("\t") for line in table.stdout.splitlines()]
+    assert [len(row) for row in rows] == [4] * 7
+
+
+def test_what_is_appended_to_has_no_memory_and_that_is_said(folder):
+    command = [VLM, "caption", "-m", "demo", "pics", "--json"]
+    said = []
+    for _ in range(2):
+        with (folder / "all.jsonl").open("a") as file:
+            done = subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+        said.append("--output FILE goes on where a run stopped" in done.stderr)
+    assert said == [False, True]
+    assert len(lines(folder, "all.jsonl")) == 12
+
+
 def sidecars(folder):
     return {path.name: path.read_text("utf-8") for path in sorted((folder / "pics").glob("*.txt"))}
 
@@ -288,7 +461,7 @@ def test_an_answer_is_written_beside_its_picture(folder):
     command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "txt")
     done = vlm(folder, *command)
     assert done.returncode == 3
-    assert "1 picture with a sidecar not asked about" in done.stderr
+    assert "1 picture with a text not asked about" in done.stderr
     answer = "A red circle and a blue square.\n"
     assert sidecars(folder) == {"a.txt": "by hand\n"} | {f"{name}.txt": answer for name in "bcef"}
     assert done.stdout == "".join(f"pics/{name}.png\t{answer}" for name in "bcef")
@@ -330,13 +503,76 @@ def test_an_answer_is_a_description_in_an_xmp_file_that_keeps_the_rest(folder):
     assert (folder / "pics" / "c.xmp").read_bytes() == b"no packet"
 
 
+def test_an_answer_is_written_into_its_picture_and_not_into_its_pixels(folder):
+    (folder / "pics" / "d.png").unlink()
+    with Image.open(SCENE) as scene:
+        scene.convert("RGB").save(folder / "pics" / "d.jpg")
+        scene.save(folder / "pics" / "g.bmp")
+        scene.resize((300, 300)).save(folder / "pics" / "h.webp")
+    (folder / "pics" / "link.png").symlink_to(folder / "elsewhere.png")
+    shutil.copy(SCENE, folder / "elsewhere.png")
+    names = ("a.png", "d.jpg", "h.webp", "link.png")
+    pixels = {name: Image.open(folder / "pics" / name).convert("RGB").tobytes() for name in names}
+    command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "--write-metadata", "--journal", "run.jsonl")
+    done = vlm(folder, *command)
+    assert done.returncode == 3
+    assert "pics/g.bmp: " in done.stderr
+    answer = "A red circle and a blue square."
+
+    def packet(name):
+        return embedded.packet_of((folder / "pics" / name).read_bytes(), name)
+
+    for name in names:
+        assert xmp.description(packet(name), name) == answer
+        assert Image.open(folder / "pics" / name).convert("RGB").tobytes() == pixels[name]
+    assert (folder / "pics" / "link.png").is_symlink()
+    was = {path.name: path.read_bytes() for path in (folder / "pics").iterdir()}
+    for more in ([], ["--existing", "replace"]):  # the journal knows them as they are now
+        again = vlm(folder, *command, *more)
+        assert (again.returncode, again.stdout) == (3, "")
+    keyed = vlm(folder, "ask", "-m", "demo", "pics/a.png", "-q", "which colours?", "--write-metadata", "--keywords")
+    assert keyed.returncode == 0
+    assert xmp.description(packet("a.png"), "a") == answer
+    assert xmp.subjects(packet("a.png"), "a")
+    assert {path.name for path in (folder / "pics").iterdir() if path.read_bytes() != was[path.name]} == {"a.png"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cat, black dog, grass.", ["cat", "black dog", "grass"]),
+        ("- cat\n- dog\n* cat\n1. 'bird'", ["cat", "dog", "bird"]),
+        ("cat;dog; ;", ["cat", "dog"]),
+        ("", []),
+    ],
+)
+def test_keywords_are_what_is_between_commas_or_on_lines(text, words):
+    assert keywords(text) == words
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--keywords"], "--keywords are of XMP"),
+        (["--keywords", "--sidecar", "txt"], "--keywords are of XMP"),
+        (["--write-metadata", "--sidecar", "xmp"], "two places for one answer"),
+        (["--output", "a.jsonl", "--journal", "b.jsonl"], "leave one out"),
+        (["--journal", "b.txt"], "call the file b.jsonl"),
+        (["--timeout", "0"], "--timeout"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(folder, options, says):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *options)
+    assert (done.returncode, says in done.stderr) == (2, True)
+
+
 def test_two_answers_for_one_sidecar_are_refused_before_anything_is_asked(folder):
     shutil.copy(folder / "pics" / "a.png", folder / "pics" / "a.webp")
     done = vlm(folder, "caption", "-m", "demo", "pics", "--sidecar", "txt")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "pics/a.txt: pics/a.png and pics/a.webp would have one sidecar" in done.stderr
+    assert "pics/a.txt: pics/a.png and pics/a.webp would have one place" in done.stderr
     done = vlm(folder, "ask", "-m", "demo", "pics", "-q", "a?", "-q", "b?", "--sidecar", "txt", "--exclude", "a.webp")
-    assert (done.returncode, "several questions would have one sidecar" in done.stderr) == (2, True)
+    assert (done.returncode, "several questions would have one place" in done.stderr) == (2, True)
     assert sidecars(folder) == {}
 
 
@@ -419,3 +655,165 @@ def test_a_table_has_a_column_for_each_question(folder):
         assert (done.returncode, "leave one out" in done.stderr) == (2, True)
     jsonl = vlm(folder, "caption", "-m", "demo", "pics/a.png", "--format", "jsonl")
     assert json.loads(jsonl.stdout)["sources"] == ["pics/a.png"]
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_file_of_something_else_without_an_end_of_line_is_left_alone(folder, more):
+    (folder / "out.jsonl").write_text('{"precious": 1}', "utf-8")
+    assert ask(folder, *more).returncode == 2
+    assert (folder / "out.jsonl").read_text("utf-8") == '{"precious": 1}'
+
+
+def test_a_record_whose_end_of_line_an_editor_took_away_counts(folder):
+    ask(folder)
+    found = lines(folder)
+    (folder / "out.jsonl").write_bytes((folder / "out.jsonl").read_bytes().rstrip(b"\n"))
+    ask(folder, "--dry-run")
+    assert not (folder / "out.jsonl").read_bytes().endswith(b"\n")
+    shutil.copy(SCENE, folder / "pics" / "g.png")
+    ask(folder)
+    assert lines(folder)[:-1] == found
+    assert lines(folder)[-1]["sources"] == ["pics/g.png"]
+
+
+def test_a_sidecar_is_never_a_picture_or_a_list_of_the_command(folder):
+    shutil.copy(SCENE, folder / "pic.txt")
+    shutil.copy(SCENE, folder / "list.png")
+    (folder / "list.txt").write_text("list.png\n", "utf-8")
+    was = {name: (folder / name).read_bytes() for name in ("pic.txt", "list.txt")}
+    for words in (["pic.txt"], ["--files-from", "list.txt"]):
+        done = vlm(folder, "caption", "-m", "demo", *words, "--sidecar", "txt", "--existing", "replace")
+        assert (done.returncode, "is itself a file of this command" in done.stderr) == (2, True)
+    assert was == {name: (folder / name).read_bytes() for name in was}
+
+
+def test_a_sidecar_beside_a_journal_loses_no_record_and_is_written_from_it(folder):
+    (folder / "pics" / "d.png").unlink()
+    (folder / "pics" / "a.txt").write_text("by hand\n", "utf-8")
+    command = ("--sidecar", "txt")
+    assert ask(folder, *command).returncode == 0
+    assert len(lines(folder)) == 5
+    answer = "A red circle and a blue square.\n"
+    assert sidecars(folder) == {"a.txt": "by hand\n"} | {f"{name}.txt": answer for name in "bcef"}
+    (folder / "pics" / "c.txt").unlink()
+    assert ask(folder, *command).returncode == 0
+    assert len(lines(folder)) == 5
+    assert sidecars(folder)["c.txt"] == answer
+
+
+def test_what_was_done_before_does_not_change_how_the_rest_is_written(folder):
+    """Text, and a table: a line's form, a row's cells and the head depend on the command, not on what is left."""
+    shutil.rmtree(folder / "pics")
+    (folder / "pics").mkdir()
+    for name in "ab":
+        shutil.copy(SCENE, folder / "pics" / f"{name}.png")
+    command = ("ask", "-m", "demo", "--each", "pics/a.png", "pics/b.png", "-q", QUESTION, "--journal", "j.jsonl")
+    whole = vlm(folder, *command).stdout
+    first = (folder / "j.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (folder / "j.jsonl").write_bytes(first)
+    assert vlm(folder, *command).stdout == whole.splitlines(keepends=True)[1]
+    (folder / "j.jsonl").unlink()
+    table = (*command, "-q", "is there a star?", "--format", "csv")
+    whole = vlm(folder, *table).stdout
+    (folder / "j.jsonl").write_bytes(b"".join((folder / "j.jsonl").read_bytes().splitlines(keepends=True)[:1]))
+    with (folder / "t.csv").open("wb") as file:
+        file.write(whole.splitlines(keepends=True)[0].encode())
+    with (folder / "t.csv").open("ab") as file:
+        subprocess.run([VLM, *table], cwd=folder, stdout=file, stderr=subprocess.DEVNULL, check=True)
+    assert (folder / "t.csv").read_text("utf-8") == whole
+
+
+def test_a_head_that_is_there_is_not_written_again(folder):
+    command = ("caption", "-m", "demo", "pics", "--exclude", "d.png", "--format", "csv", "--journal", "j.jsonl")
+    whole = vlm(folder, *command).stdout
+    (folder / "j.jsonl").unlink()
+    (folder / "t.csv").write_text(whole.splitlines(keepends=True)[0], "utf-8")
+    with (folder / "t.csv").open("ab") as file:
+        subprocess.run([VLM, *command], cwd=folder, stdout=file, stderr=subprocess.DEVNULL, check=True)
+    assert (folder / "t.csv").read_text("utf-8") == whole
+
+
+def test_a_picture_named_twice_has_two_rows(folder):
+    done = vlm(folder, "ask", "-m", "demo", "--each", "pics/a.png", "pics/a.png", "-q", QUESTION, "--format", "csv")
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_what_has_no_place_for_its_text_is_an_error_of_its_own(folder):
+    (folder / "pics" / "d.png").unlink()
+    (folder / "pics" / "ring.png").symlink_to("ring.png")
+    (folder / "pics" / "same.png").symlink_to("a.png")
+    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "--write-metadata")
+    assert done.returncode == 3
+    assert "pics/same.png: the same file as pics/a.png" in done.stderr
+    assert done.stdout.count("A red circle") == 5
+    long = f"{'x' * 300}.png"
+    done = vlm(folder, "ask", "-m", "demo", "--each", "pics/b.png", long, "-q", QUESTION, "--sidecar", "txt")
+    assert (done.returncode, "File name too long" in done.stderr) == (3, True)
+    assert (folder / "pics" / "b.txt").exists()
+
+
+def test_a_picture_that_is_write_protected_is_not_written(folder):
+    picture = folder / "pics" / "a.png"
+    picture.chmod(0o444)
+    as_others = ["setpriv", "--bounding-set", "-dac_override"] if os.geteuid() == 0 else []
+    if as_others and shutil.which("setpriv") is None:
+        pytest.skip("root may write everything, and setpriv is not here")
+    was = picture.read_bytes()
+    command = [*as_others, VLM, "caption", "-m", "demo", "pics/a.png", "--write-metadata"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, "is write-protected" in done.stderr, picture.read_bytes() == was) == (1, True, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--output", ""], "--output names no file"),
+        (["--journal", " "], "names no file"),
+        (["--timeout", "inf"], "--timeout"),
+    ],
+)
+def test_an_empty_name_is_no_file(folder, options, says):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *options)
+    assert (done.returncode, done.stdout, says in done.stderr) == (2, "", True)
+
+
+def test_a_journal_is_not_stdout(folder):
+    with (folder / "j.jsonl").open("ab") as file:
+        done = subprocess.run(
+            [VLM, "caption", "-m", "demo", "pics", "--journal", "j.jsonl"], cwd=folder, stdout=file,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, "it is stdout, too" in done.stderr) == (2, True)
+
+
+def test_a_full_stdout_has_whole_lines_and_the_journal_knows_what_is_missing(tmp_path):
+    """On a file system of 8 kB, where one may be mounted."""
+    names = drawn(tmp_path, 60)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    command = [VLM, "describe", "-m", "demo", "pics", "--format", "csv", "--journal", "j.jsonl"]
+    try:
+        (disk / "filler").write_bytes(bytes(4096))
+        for _ in range(2):
+            with (disk / "out.csv").open("ab") as file:
+                done = subprocess.run(
+                    command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, text=True, check=False
+                )
+            text = (disk / "out.csv").read_text("utf-8")
+            assert text.endswith("\n")
+            subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        assert done.returncode == 0, done.stderr
+        assert [row[0] for row in csv.reader(io.StringIO(text))] == ["picture", *names]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_closed_stream_is_nothing_else(folder):
+    for closed in ("<&-", ">&-", "2>&-"):
+        command = f"'{VLM}' ask -m demo --each pics/a.png pics/b.png -q '{QUESTION}' {closed}"
+        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == (1 if closed == ">&-" else 0)
+        assert "gave up" not in done.stderr

@@ -16,7 +16,8 @@ from test_cli import ANSWER, SCENE, vlm
 from test_json import SCHEMA
 
 from fakes import ScriptedRunner
-from vlmcli.cli.asking import Job, answer_all
+from vlmcli.cli.course import Job
+from vlmcli.cli.showing import Show
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.template import ChatTemplate, Given, Plain, opened
 from vlmcli.sources import Source
@@ -100,7 +101,7 @@ def answered(capfd, *texts, files=FILES, finish_reason="stop", **options):
     jobs = [Job(Ask(f"question {n}", think=files.card.think), PICTURES) for n in range(len(texts))]
     with Ui() as ui:
         options = {"json": False, "stats": False, **options}
-        assert answer_all(ui, ScriptedRunner(texts, finish_reason), jobs, files, **options) is None
+        assert Show(ui, jobs, files, **options).all(ScriptedRunner(texts, finish_reason)) is None
     return capfd.readouterr()
 
 
@@ -154,7 +155,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from fakes import ScriptedRunner
-from vlmcli.cli.asking import Job, answer_all
+from vlmcli.cli.course import Job
+from vlmcli.cli.showing import Show
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
@@ -162,7 +164,7 @@ from vlmcli.values import ModelFiles
 picture = Source(sys.argv[1], Path(sys.argv[1]))
 files = ModelFiles("m", Path("m"), Path("p"))
 with Ui(markdown=True) as ui:
-    answer_all(ui, ScriptedRunner([sys.argv[2]]), [Job(Ask("?"), (picture,))], files, json=False, stats=False)
+    Show(ui, [Job(Ask("?"), (picture,))], files).all(ScriptedRunner([sys.argv[2]]))
 """
 
 

@@ -6,7 +6,8 @@ import pytest
 from test_cli import SCENE
 
 from fakes import ScriptedRunner
-from vlmcli.cli.asking import Job, answer_all
+from vlmcli.cli.course import Job
+from vlmcli.cli.showing import Show
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
@@ -28,7 +29,7 @@ def test_the_hint_comes_once(capfd, texts, unsure, hints):
     pictures = (Source(SCENE, Path(SCENE)),)
     jobs = [Job(Ask("a"), pictures), Job(Ask("b"), pictures)]
     with Ui() as ui:
-        code = answer_all(ui, ScriptedRunner(texts), jobs, files, json=True, stats=False)
+        code = Show(ui, jobs, files, json=True).all(ScriptedRunner(texts))
     printed = capfd.readouterr()
     assert code is None
     assert printed.err.count("take another") == hints

@@ -11,6 +11,7 @@
     │       ├── NotOnHub     1  503   nothing is published under its name, or nothing that may be seen
     │       └── HubBusy      1  503   it may be had after a while
     ├── RequestError         1  400   the engine cannot answer this request
+    │   ├── TimedOut         1  504   it took longer than it may
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   └── NoPicture        1  400   there would be no picture rows in the prompt
     ├── NativeError         70  500   llama.cpp gave up
@@ -109,6 +110,12 @@ class RequestError(VlmError):
     """The engine cannot answer this request; the next one may be fine."""
 
     http_status = 400
+
+
+class TimedOut(RequestError):
+    """The request was not answered in the time that it was given."""
+
+    http_status = 504
 
 
 class ContextFull(RequestError):

@@ -103,6 +103,15 @@ def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notice: str =
     return Picture(digest.hexdigest(), size, source, lambda: pixels, notice)
 
 
+def smaller(picture: Picture, side: int) -> Picture:
+    """A picture whose longer side has at most so many pixels."""
+    if max(picture.size) <= side:
+        return picture
+    image = Image.frombytes("RGB", picture.size, picture.pixels())
+    image.thumbnail((side, side), Image.Resampling.BICUBIC)
+    return from_pixels(image.tobytes(), image.size, picture.source, picture.notice)
+
+
 def png(pixels: bytes, size: tuple[int, int], bound: int = 0) -> bytes:
     """A PNG file of width * height * 3 bytes of RGB; scaled so that no side is longer than `bound`, if one is given."""
     image = Image.frombytes("RGB", size, pixels)
@@ -183,6 +192,12 @@ def kind(file: Path | bytes, source: str) -> str:
 def _head(path: Path, source: str) -> bytes:
     """The first bytes of a regular file."""
     if path.is_dir():
+        try:
+            next(path.iterdir(), None)
+        except OSError as error:
+            raise SourceError(
+                f"{source}: the folder cannot be read ({error.strerror})", "check its permissions"
+            ) from None
         raise SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
     if not path.is_file():
         if path.exists():

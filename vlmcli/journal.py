@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from vlmcli.values import ModelFiles
 
 BLOCK = 1 << 20  # bytes
 LONGEST = 64 << 20  # bytes of a record
+BEGIN = b'{"v": 1, "sources": ['
+"""How each record begins."""
+SYNC_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -94,38 +98,63 @@ def model_id(files: ModelFiles) -> str:
 
 @dataclass
 class _Past:
-    """What the records say of a piece of work, and of files."""
+    """What the records say of a piece of work, and of files.
 
-    failed: dict[str, bool]
-    names: set[tuple[str, ...]]
-    prints: dict[str, dict[tuple[int, int], str]]
+    Attributes:
+        failed: whether the last record of a piece of work is an error.
+        places: where that record begins in the file, in bytes.
+        names: of the pictures of all records.
+        prints: sha256 of a file, by its name, size and time.
+    """
+
+    failed: dict[str, bool] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    names: set[tuple[str, ...]] = field(default_factory=set)
+    prints: dict[str, dict[tuple[int, int], str]] = field(default_factory=dict)
 
 
 class Journal:
-    """An open file of records. Use it as a context manager; only one process may have it."""
+    """An open file of records. Use it as a context manager; only one process may write it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
         """Open it, and read what is there.
+
+        Args:
+            path: of the file, which is made.
+            only_read: change nothing, and make nothing.
 
         Raises UsageError for a file that has something else in it, or that another run is writing.
         """
         self.path = path
+        self._past, self._file, self._synced = _Past(), -1, time.monotonic()
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            if only_read:
+                self._file = os.open(path, os.O_RDONLY) if path.exists() else -1
+            else:
+                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror})", "name another file") from None
         try:
-            _lock(self._file, path)
-            self._past = self._read()
+            if not only_read:
+                _lock(self._file, path)
+            if self._file >= 0:
+                self._read(only_read)
         except BaseException:
-            os.close(self._file)
+            self._close()
             raise
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._file)
+        if self._file >= 0:
+            with suppress(OSError):
+                os.fsync(self._file)
+        self._close()
+
+    def _close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
 
     def __len__(self) -> int:
         """Pieces of work that have a record."""
@@ -147,6 +176,13 @@ class Journal:
         """Whether the last record of a piece of work is an error."""
         return self._past.failed.get(work, False)
 
+    def record(self, work: str) -> dict[str, Any]:
+        """The last record of a piece of work that has one."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(self._past.places[work])
+            found: dict[str, Any] = json.loads(file.readline())
+        return found
+
     def write(self, line: str) -> None:
         """Append a record. Raises VlmError when there is no room; what was there before stays as it was."""
         data = (line + "\n").encode("utf-8")
@@ -155,6 +191,9 @@ class Journal:
             written = 0
             while written < len(data):
                 written += os.write(self._file, data[written:])
+            if time.monotonic() - self._synced > SYNC_SECONDS:  # a power cut costs no more than that
+                os.fsync(self._file)
+                self._synced = time.monotonic()
         except OSError as error:
             with suppress(OSError):
                 os.ftruncate(self._file, start)
@@ -163,21 +202,23 @@ class Journal:
                 "make room, and run the same command again: it goes on from there",
             ) from None
 
-    def _read(self) -> _Past:
-        past = _Past({}, set(), {})
+    def _read(self, only_read: bool) -> None:
         with os.fdopen(os.dup(self._file), "rb") as file:
             file.seek(0)
             end = 0
             for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
-                if not line.endswith(b"\n"):
-                    os.ftruncate(self._file, end)  # somebody was killed here
+                if not line.endswith(b"\n") and len(line) < LONGEST and _is_broken(line):
+                    if not only_read:
+                        os.ftruncate(self._file, end)  # somebody was killed here
                     break
-                end += len(line)
                 if line.strip():
-                    self._take(past, line, number)
-        return past
+                    self._take(line, end, number)
+                end += len(line)
+                if not line.endswith(b"\n") and not only_read:
+                    os.write(self._file, b"\n")  # an editor has taken it away
 
-    def _take(self, past: _Past, line: bytes, number: int) -> None:
+    def _take(self, line: bytes, place: int, number: int) -> None:
+        past = self._past
         try:
             record = json.loads(line)
             work, names = record["work"], record["sources"]
@@ -187,12 +228,24 @@ class Journal:
                 if sha256:
                     past.prints.setdefault(name, {})[(size, modified)] = sha256
             past.failed[work] = "error" in record
+            past.places[work] = place
             past.names.add(tuple(names))
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise UsageError(
                 f"{self.path}: line {number} is no record of vlm's, or has no memory in it",
                 "name another file; what was written with `>>` cannot be resumed",
             ) from None
+
+
+def _is_broken(line: bytes) -> bool:
+    """Whether a line without an end is the beginning of a record, or what a file system leaves of it after a crash."""
+    if not line.strip(b"\0"):
+        return True
+    try:
+        json.loads(line)
+        return False
+    except (ValueError, RecursionError):
+        return line.startswith(BEGIN) or BEGIN.startswith(line)
 
 
 def fields(prints: Sequence[Print], work: str) -> dict[str, Any]:

@@ -154,19 +154,30 @@ def _file(name: str, path: Path) -> Iterator[Source]:
 
 
 def _folder(word: str, path: Path) -> Iterator[Source]:
-    """The pictures below a folder, by name; what is hidden is left out."""
+    """The pictures below a folder, by name; what is hidden is left out. A folder that cannot be read is one, too.
+
+    It fails when it is loaded, so that it is told of, and the others are not lost.
+    """
     found = False
-    for here, folders, files in os.walk(path):
+    closed: list[OSError] = []
+    for here, folders, files in os.walk(path, onerror=closed.append):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for file in sorted(files):
             if file.startswith(".") or os.path.splitext(file)[1].lower() not in SUFFIXES:  # noqa: PTH122
                 continue
             found = True
-            name = os.path.join(word, os.path.relpath(os.path.join(here, file), path))  # noqa: PTH118 - keeps the word
-            for source in _file(name, Path(here, file)):
+            for source in _file(_below(word, path, os.path.join(here, file)), Path(here, file)):  # noqa: PTH118
                 yield replace(source, expanded=True)
-    if not found:
+    for error in closed:
+        yield Source(_below(word, path, error.filename), Path(error.filename))
+    if not found and not closed:
         raise SourceError(f"{word}: a folder without pictures", "name one that has some")
+
+
+def _below(word: str, path: Path, file: str) -> str:
+    """The name of a file in a folder that a word names: it begins with the word."""
+    rest = os.path.relpath(file, path)
+    return word if rest == "." else os.path.join(word, rest)  # noqa: PTH118 - keeps the word
 
 
 def _glob(word: str) -> Iterator[Source]:

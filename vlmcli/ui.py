@@ -10,12 +10,16 @@ import errno
 import io
 import os
 import re
+import signal
+import stat
 import sys
+import textwrap
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType, TracebackType
 from typing import IO, TYPE_CHECKING, TextIO
 
 from vlmcli.amounts import duration, size
@@ -45,6 +49,46 @@ def _columns(stream: IO[str]) -> int:
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns
     return 0
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """The file behind a stream that is no terminal; None for a terminal, and for what is no file of the system's."""
+    try:
+        return None if stream.isatty() else stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    """Write all of it, or, into a regular file that has no room, nothing: half a line would be taken for one."""
+    there = os.fstat(file)
+    start = there.st_size if stat.S_ISREG(there.st_mode) else -1
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(file, view) :]
+    except OSError:
+        if start >= 0 and os.fstat(file).st_size == start + len(data) - len(view):
+            os.ftruncate(file, start)
+            os.lseek(file, start, os.SEEK_SET)
+        raise
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: rich's live line can not be begun or ended by half."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    came: list[FrameType | None] = []
+    signal.signal(signal.SIGINT, lambda _, frame: came.append(frame))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        handler(signal.SIGINT, came[0])
 
 
 def _letters(text: str) -> Counter[str]:
@@ -218,8 +262,7 @@ class Ui:
         self._noticed: set[str] = set()
         self._pieces = Pieces() if markdown and self.stdout.isatty() else None
         self._rendered: Rendered | None = None
-        if not self.stdout.isatty() and hasattr(self.stdout, "reconfigure"):
-            self.stdout.reconfigure(encoding="utf-8", errors="surrogateescape", newline="\n")
+        self._file = _descriptor(self.stdout)
 
     def __enter__(self) -> Ui:
         return self
@@ -243,8 +286,11 @@ class Ui:
     def _put(self, text: str) -> None:
         self._clear()
         try:
-            self.stdout.write(text)
-            self.stdout.flush()
+            if self._file is None:
+                self.stdout.write(text)
+                self.stdout.flush()
+            else:
+                _write_whole(self._file, text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             raise PipeClosed from None
         except OSError as error:
@@ -300,6 +346,16 @@ class Ui:
                 text = self._rendered(Piece(piece.kind, text))
             self._put(text)
 
+    def control(self, codes: str) -> None:
+        """Codes of ours for the terminal that stdout is; nothing elsewhere."""
+        if self.stdout.isatty():
+            self._put(codes)
+
+    @property
+    def is_unicode(self) -> bool:
+        """Whether the terminal's letters are Unicode's."""
+        return (self.stderr.encoding or "").lower().startswith("utf")
+
     @property
     def width(self) -> int:
         """Columns of a terminal; 80 where stdout is none."""
@@ -319,6 +375,14 @@ class Ui:
         with suppress(OSError):  # nobody is left to be told
             self.stderr.write(_visible(prefix + text) + "\n")
             self.stderr.flush()
+
+    def glossary(self, rows: Mapping[str, str]) -> None:
+        """Names and what they mean, for the person: below one another, wrapped between words."""
+        width, indent = _columns(self.stderr) or 80, max(map(len, rows)) + 2
+        for name, text in rows.items():
+            wrap = textwrap.TextWrapper(max(width, indent + 16), f"{name:{indent}}", " " * indent)
+            for line in wrap.wrap(text):
+                self.say(line, prefix="")
 
     def notice(self, text: str) -> None:
         """A line for the person that is said once, however often there is a reason; nothing for no text."""
@@ -396,15 +460,17 @@ class Ui:
 
             self._escape = escape
             console = Console(file=self.stderr, highlight=False)
-            self._status = console.status(escape(text), spinner="dots")
-            self._status.start()
+            with whole():
+                self._status = console.status(escape(text), spinner="dots")
+                self._status.start()
         else:
             self._status.update(self._escape(text))
 
     def _clear(self) -> None:
         if self._status is not None:
-            self._status.stop()
-            self._status = None
+            with whole():
+                self._status.stop()
+                self._status = None
 
     def stats(self, answer: Answer) -> None:
         """Where tokens and time went, in a line."""

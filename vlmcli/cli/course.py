@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import vlmcli
-from vlmcli import gguf, records, xmp
-from vlmcli.cli.writing import target_of, write
-from vlmcli.errors import UsageError, VlmError
+from vlmcli import gguf, records
+from vlmcli.cli.writing import is_stdout, target_of
+from vlmcli.errors import UsageError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
@@ -24,27 +24,48 @@ class Course:
 
     Attributes:
         output: a file of records to append to, and to remember by what has been done.
+        journal: such a file, beside what is written to stdout.
         retry_errors: ask again what failed in it.
         fail_fast: stop at the first error.
+        unordered: show outcomes as they come.
+        timeout: seconds that a picture may take; None for as long as it takes.
         dry_run: only say what would be done.
-        sidecar: write each answer into a file beside its picture: the suffix of its name; empty for not.
-        existing: what becomes of one that is there: "skip", "replace", "prepend" or "append".
+        sidecar: where else each answer goes: "txt" or "xmp", a file beside its picture, "metadata", the picture's own;
+            empty for nowhere.
+        keywords: in XMP the answer is a list of keywords, and not a description.
+        existing: what becomes of a text that is there: "skip", "replace", "prepend" or "append".
     """
 
     output: str | None = None
+    journal: str | None = None
     retry_errors: bool = False
     fail_fast: bool = False
+    unordered: bool = False
+    timeout: float | None = None
     dry_run: bool = False
     sidecar: str = ""
+    keywords: bool = False
     existing: str = "skip"
+
+    @property
+    def remembers(self) -> str:
+        """The file that remembers; empty for none."""
+        return self.output or self.journal or ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One question about one group of pictures."""
+    """One question about one group of pictures.
+
+    Attributes:
+        task: the question.
+        pictures: that are asked about together.
+        group: the number of these pictures in the command, from 0.
+    """
 
     task: Ask
     pictures: tuple[Source, ...]
+    group: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -80,6 +101,8 @@ class Memory:
 
     def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
         self.before = Before()
+        self.done: list[tuple[Job, str]] = []
+        """Jobs that need not be asked, with the names of their work."""
         self._journal, self._model, self._retry = journal, model_id(files), retry
         self._extra = {
             "revision": _revision(files.model),
@@ -92,15 +115,19 @@ class Memory:
     @contextmanager
     def of(cls, course: Course, files: ModelFiles, found: Sequence[Source]) -> Iterator[Memory]:
         """Open the file that the course names. Raises UsageError where it cannot be one of records."""
-        name = course.output or ""
+        name = course.remembers
         if Path(name).suffix != ".jsonl":
             raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
         path = target_of(name, found)
-        there = path.exists()
-        with Journal(path) as journal:
+        if is_stdout(path):
+            raise UsageError(f"{name}: it is stdout, too", "name another file, or leave it out and use --output")
+        with Journal(path, only_read=course.dry_run) as journal:
             yield cls(journal, files, retry=course.retry_errors)
-        if course.dry_run and not there:
-            path.unlink()
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there were records when it was opened, or are now."""
+        return len(self._journal) > 0
 
     def left(self, jobs: Sequence[Job]) -> list[Job]:
         """The jobs that have no record yet."""
@@ -110,15 +137,23 @@ class Memory:
             failed = self._journal.failed(work)
             if not self._journal.has(work) or (failed and self._retry):
                 left.append(job)
-            elif failed:
+                continue
+            self.done.append((job, work))
+            if failed:
                 self.before.failed += 1
             else:
                 self.before.done += 1
         return left
 
-    def work(self, job: Job) -> Work:
-        """A job's name, and what its pictures' files are now."""
-        prints = [print_of(source.file, self._journal.known(source.name)) for source in job.pictures]
+    def past(self, work: str) -> tuple[str, str]:
+        """The answer that was recorded for work that is done, and the error's message; one of them is empty."""
+        record = self._journal.record(work)
+        return str(record.get("answer", "")), str(record.get("error", {}).get("message", ""))
+
+    def work(self, job: Job, prints: Sequence[Print] | None = None) -> Work:
+        """A job's name, and what its pictures' files are: now, or as they are given."""
+        if prints is None:
+            prints = [print_of(source.file, self._journal.known(source.name)) for source in job.pictures]
         return Work(work_id(job.names, prints, job.task, self._model), prints)
 
     def write(self, work: Work, result: Result) -> None:
@@ -132,71 +167,8 @@ def _revision(model: Path) -> str:
     return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
 
 
-class Sidecars:
-    """Files beside the pictures, one for each, with the answer in it."""
-
-    def __init__(self, course: Course, jobs: Sequence[Job]) -> None:
-        """Raises UsageError where two answers would go into one file, or a picture has no place."""
-        self._existing = course.existing
-        self._paths: dict[Job, Path] = {}
-        whose: dict[Path, Job] = {}
-        for job in jobs:
-            path = _beside(job, course.sidecar)
-            if path in whose:
-                names = f"{whose[path].names[0]} and {job.names[0]}"
-                what = "several questions" if whose[path].pictures == job.pictures else names
-                raise UsageError(f"{path}: {what} would have one sidecar", "ask about them in commands of their own")
-            whose[path] = job
-            self._paths[job] = path
-
-    def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
-        """The jobs that are to be asked, and how many have been left out because their sidecar has a text already."""
-        left = [job for job in jobs if self._existing != "skip" or not self._has(self._paths[job])]
-        return left, len(jobs) - len(left)
-
-    def _has(self, path: Path) -> bool:
-        """Whether there is a text; a sidecar that cannot be read is said to have one, and is left alone."""
-        try:
-            return path.exists() and (path.suffix != ".xmp" or bool(xmp.description(path.read_bytes(), str(path))))
-        except (OSError, VlmError):
-            return True
-
-    def write(self, job: Job, text: str) -> None:
-        """Write an answer. Raises VlmError where that cannot be."""
-        path = self._paths[job]
-        old = self._old(path) if path.exists() else None
-        before = old if isinstance(old, str) else xmp.description(old, str(path)) if old is not None else ""
-        if before and self._existing == "prepend":
-            text = f"{text}\n{before}"
-        elif before and self._existing == "append":
-            text = f"{before}\n{text}"
-        if path.suffix == ".xmp":
-            write(path, xmp.described(old if isinstance(old, bytes) else None, text, str(path)))
-        else:
-            write(path, (text + "\n").encode("utf-8", "replace"))
-
-    def _old(self, path: Path) -> str | bytes | None:
-        """What is there, as far as it matters: text, or a packet."""
-        try:
-            if path.suffix == ".xmp":
-                return path.read_bytes()
-            return path.read_text("utf-8").rstrip("\n") if self._existing in ("prepend", "append") else None
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
-
-
-def _beside(job: Job, suffix: str) -> Path:
-    """The sidecar of a job's picture: its name with another suffix, and the page's number."""
-    source = job.pictures[0]
-    if len(job.pictures) > 1 or not isinstance(source.file, Path):
-        raise UsageError(f"{' '.join(job.names)}: no one file to write beside", "leave --sidecar out, or --each")
-    stem = f"{source.file.stem}-{source.frame}" if source.frame else source.file.stem
-    return source.file.with_name(f"{stem}.{suffix}")
-
-
 def plan(jobs: Sequence[Job], before: Before) -> str:
-    """What is to be done."""
+    """What is to be done, in words."""
     done = f"; {before}" if before.done or before.failed else ""
     pictures = len({job.pictures for job in jobs})
     return f"{count(len(jobs), 'question')} about {count(pictures, 'picture')} to be asked{done}"

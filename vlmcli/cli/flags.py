@@ -1,17 +1,23 @@
-"""A command's flags as values: settings, sampling, and how much is logged."""
+"""A command's flags as values: settings, sampling, how much is logged; and those that every verb that asks has."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
 
+from vlmcli.cli import options
 from vlmcli.cli.course import Course
-from vlmcli.cli.options import Existing, Format, Sidecar
+from vlmcli.cli.naming import Named
+from vlmcli.cli.options import Existing, Format
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load
+from vlmcli.sources import expand
 from vlmcli.templates import WHOLE, Template
 from vlmcli.values import Sampling
 
@@ -89,19 +95,118 @@ def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
     return sampling, limit
 
 
-def course_of(
-    output: str | None, sidecar: Sidecar | None, existing: Existing, retry_errors: bool, fail_fast: bool, dry_run: bool
-) -> Course:
-    """How a command goes through its pictures."""
-    kind = sidecar.value if sidecar else ""
-    return Course(output, retry_errors, fail_fast, dry_run, kind, existing.value)
+SEPARATORS = {Format.CSV: ",", Format.TSV: "\t"}
 
 
-def format_of(format: Format | None, json: bool, output: str | None) -> dict[str, Any]:
-    """How stdout is written: whether as JSON, and the separator of a table's columns."""
-    if output is not None and format not in (None, Format.JSONL):
-        raise UsageError(f"--output writes JSON lines, and --format {format.value} is of stdout", "leave one out")
-    if json and format not in (None, Format.JSONL):
-        raise UsageError(f"--json, and --format {format.value}", "leave one out")
-    separators = {Format.CSV: ",", Format.TSV: "\t"}
-    return {"json": json or format is Format.JSONL, "table": separators.get(format, "") if format else ""}
+@dataclass(frozen=True)
+class Flags:
+    """What every verb that asks can be told: a field an option, in the order of the help (options.py)."""
+
+    files_from: options.FilesFrom = None
+    null: options.Null = False
+    include: options.Include = None
+    exclude: options.Exclude = None
+    allow_local_urls: options.AllowLocalUrls = False
+    model: options.Model = None
+    mmproj: options.Mmproj = None
+    chat_template: options.ChatTemplate = None
+    yes: options.Yes = False
+    system: options.System = ""
+    sample: options.Sample = None
+    temperature: options.Temperature = None
+    seed: options.Seed = None
+    max_tokens: options.MaxTokens = None
+    think: options.Think = False
+    json: options.Json = False
+    format: options.FormatOption = None
+    plain: options.Plain = False
+    stats: options.Stats = False
+    output: options.Output = None
+    journal: options.JournalOption = None
+    retry_errors: options.RetryErrors = False
+    fail_fast: options.FailFast = False
+    unordered: options.Unordered = False
+    timeout: options.Timeout = None
+    dry_run: options.DryRun = False
+    sidecar: options.SidecarOption = None
+    write_metadata: options.WriteMetadata = False
+    keywords: options.Keywords = False
+    existing: options.ExistingOption = Existing.SKIP
+    ctx: options.Ctx = None
+    threads: options.Threads = None
+    gpu_layers: options.GpuLayers = None
+    worker: options.Contained = None
+    verbose: options.Verbose = 0
+
+    def named(self, names: Sequence[str], *, each: bool, together: bool = False) -> Named:
+        """The pictures of a command that names these."""
+        return Named(
+            names, self.files_from, self.null, self.allow_local_urls, each, together,
+            self.include or (), self.exclude or (),
+        )  # fmt: skip
+
+    def settings(self) -> Settings:
+        """The user's settings with these flags."""
+        return settings_of(self.model, self.mmproj, self.ctx, self.threads, self.gpu_layers, self.yes)
+
+    def sampling(self, template: Template | None = None) -> tuple[Sampling, int]:
+        """How tokens are chosen, and how many at most."""
+        return sampling_of(self.sample, self.temperature, self.seed, self.max_tokens, template)
+
+    def course(self) -> Course:
+        """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""
+        for option, name in (("--output", self.output), ("--journal", self.journal)):
+            if name is not None and not name.strip():
+                raise UsageError(f"{option} names no file", "check the command: a variable may be empty")
+        if self.output is not None and self.journal is not None:
+            raise UsageError("--output remembers what has been done, and --journal does, too", "leave one out")
+        if self.sidecar and self.write_metadata:
+            raise UsageError("--sidecar and --write-metadata are two places for one answer", "leave one out")
+        kind = "metadata" if self.write_metadata else self.sidecar.value if self.sidecar else ""
+        if self.keywords and kind not in ("xmp", "metadata"):
+            raise UsageError("--keywords are of XMP", "add --sidecar xmp, or --write-metadata")
+        return Course(
+            self.output, self.journal, self.retry_errors, self.fail_fast, self.unordered, self.timeout, self.dry_run,
+            kind, self.keywords, self.existing.value,
+        )  # fmt: skip
+
+    @property
+    def lists(self) -> list[Path]:
+        """Files that the command reads names from."""
+        return [Path(expand(self.files_from))] if self.files_from not in (None, "-") else []
+
+    @property
+    def as_json(self) -> bool:
+        """Whether stdout has JSON lines. Raises UsageError where two formats are asked for."""
+        if self.output is not None and self.format not in (None, Format.JSONL):
+            what = f"--output writes JSON lines, and --format {self.format.value} is of stdout"
+            raise UsageError(what, "leave one out; --journal remembers what has been written to stdout")
+        if self.json and self.format not in (None, Format.JSONL):
+            raise UsageError(f"--json, and --format {self.format.value}", "leave one out")
+        return self.json or self.format is Format.JSONL or self.output is not None
+
+    @property
+    def table(self) -> str:
+        """The separator of a table's columns; empty for no table."""
+        return SEPARATORS.get(self.format, "") if self.format else ""
+
+
+def with_flags(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the options of `Flags` behind its own; it takes them as `flags`."""
+    own = inspect.signature(verb, eval_str=True).parameters
+    hints = get_type_hints(Flags, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name]) for one in fields(Flags)
+    ]
+    parameters = [*(one.replace(kind=keyword) for one in own.values() if one.name != "flags"), *shared]
+
+    @functools.wraps(verb)
+    def command(**values: Any) -> None:
+        flags = Flags(**{one.name: values.pop(one.name) for one in fields(Flags)})
+        set_verbosity(flags.verbose)
+        verb(**values, flags=flags)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    return command

@@ -137,11 +137,34 @@ Include = Annotated[
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="GLOB", help="… and none like this; repeatable.")
 ]
-RetryErrors = Annotated[bool, typer.Option("--retry-errors", help="With --output: ask again what failed before.")]
+WriteMetadata = Annotated[
+    bool, typer.Option("--write-metadata", help="Write each answer into its picture's file (XMP); not into its pixels.")
+]
+Keywords = Annotated[
+    bool,
+    typer.Option("--keywords", help="In XMP the answer is a list of keywords (dc:subject), after commas or lines."),
+]
+JournalOption = Annotated[
+    str | None,
+    typer.Option("--journal", metavar="FILE", help="Remember in a .jsonl file what has been written to stdout."),
+]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="With --output or --journal: ask again what failed before.")
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first error.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and ask nothing.")]
+Unordered = Annotated[bool, typer.Option("--unordered", help="Write answers as they come, not as the pictures do.")]
+Timeout = Annotated[
+    float | None,
+    typer.Option("--timeout", metavar="SECONDS", min=0.1, max=1e6, help="Give a picture up after so long, and go on."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done, and how long it takes: a few are asked to know.")
+]
 Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
 Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]
+NoThumbnails = Annotated[
+    bool, typer.Option("--no-thumbnails", help="Show no small pictures, where the terminal could.")
+]
 Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
 Ctx = Annotated[
     int | None,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.sources import Source, expand
@@ -43,12 +46,45 @@ def write(path: Path, data: bytes) -> None:
     try:
         with part.open("xb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
         if path.exists():
             shutil.copymode(path, part)
         part.replace(path)
     except BaseException as error:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             part.unlink()
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError | ValueError):
             raise
-        raise VlmError(f"{path}: cannot be written ({error.strerror})", "make room, or write elsewhere") from error
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether a file is what stdout goes to."""
+    try:
+        there, out = path.stat(), os.fstat(sys.stdout.fileno())
+        return (there.st_dev, there.st_ino) == (out.st_dev, out.st_ino)
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def length_of_stdout() -> int:
+    """Bytes of the file that stdout is; 0 where it is none."""
+    try:
+        there = os.fstat(sys.stdout.fileno())
+        return there.st_size if stat.S_ISREG(there.st_mode) else 0
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def ends_with_line(stdout: TextIO) -> bool:
+    """Whether the file that stdout is ends with a whole line; true where that cannot be known."""
+    if not length_of_stdout():
+        return True
+    try:
+        with Path(f"/proc/self/fd/{stdout.fileno()}").open("rb") as file:  # opened to be written, it cannot be read
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+    except (OSError, ValueError):
+        return True

@@ -1,0 +1,184 @@
+"""Answers into files beside their pictures, or into the pictures' files: a text, or an XMP packet."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from vlmcli import embedded, xmp
+from vlmcli.cli.course import Course, Job
+from vlmcli.cli.writing import write
+from vlmcli.errors import UsageError, VlmError
+from vlmcli.journal import Print
+from vlmcli.sources import Source
+
+
+class Sidecars:
+    """Where each job's answer goes, one file for each.
+
+    Attributes:
+        wrong: why an answer has no place, by its job; such a job is not asked.
+    """
+
+    def __init__(self, course: Course, jobs: Sequence[Job], lists: Sequence[Path] = ()) -> None:
+        """Raises UsageError where two answers would go into one file, or one into a picture or a list of the command's.
+
+        Args:
+            course: what is wished.
+            jobs: all of the command.
+            lists: other files that it reads.
+        """
+        self._existing, self._kind, self._keywords = course.existing, course.sidecar, course.keywords
+        self._paths: dict[Job, Path] = {}
+        self.wrong: dict[Job, VlmError] = {}
+        whose: dict[Path, Job] = {}
+        kept = {_real(one) for one in lists}
+        if not self.inside:
+            kept |= {_real(one.file) for job in jobs for one in job.pictures if isinstance(one.file, Path)}
+        for job in jobs:
+            try:
+                path = self._place(job)
+            except UsageError:
+                raise
+            except VlmError as error:
+                self.wrong[job] = error
+                continue
+            if path in kept:
+                raise UsageError(f"{path}: is itself a file of this command", "--sidecar xmp, or another folder")
+            if path in whose and (not self.inside or whose[path].pictures == job.pictures):
+                names = f"{whose[path].names[0]} and {job.names[0]}"
+                what = "several questions" if whose[path].pictures == job.pictures else names
+                raise UsageError(f"{path}: {what} would have one place", "ask about them in commands of their own")
+            if path in whose:
+                self.wrong[job] = VlmError(
+                    f"{job.names[0]}: the same file as {whose[path].names[0]}", "leave one of them out"
+                )
+                continue
+            whose[path] = job
+            self._paths[job] = path
+
+    @property
+    def inside(self) -> bool:
+        """Whether answers go into the pictures' own files."""
+        return self._kind == "metadata"
+
+    def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
+        """The jobs that are to be asked, and how many have been left out because there is a text already."""
+        left = [job for job in jobs if job in self.wrong or self._existing != "skip" or not self.has(job)]
+        return left, len(jobs) - len(left)
+
+    def has(self, job: Job) -> bool:
+        """Whether there is a text; a file that cannot be read is said to have one, and is left alone.
+
+        A picture that has no place for one is `wrong` from then on.
+        """
+        path = self._paths[job]
+        try:
+            if self._kind == "txt":
+                return path.exists()
+            packet = _bytes(path)
+            if packet is not None and self.inside:
+                packet = embedded.packet_of(packet, job.names[0])
+            if packet is None:
+                return False
+            return bool(xmp.subjects(packet, str(path)) if self._keywords else xmp.description(packet, str(path)))
+        except OSError:  # no name that can be; it will be said
+            return False
+        except VlmError as error:
+            if self.inside and isinstance(error, VlmError):
+                self.wrong[job] = error
+            return not self.inside
+
+    def write(self, job: Job, text: str, before: Print | None = None) -> None:
+        """Write an answer, unless there is a text that is to stay. Raises VlmError where that cannot be.
+
+        Args:
+            job: of the answer.
+            text: it.
+            before: the picture's file as it was asked about, if that is where the answer goes.
+        """
+        if self._existing == "skip" and self.has(job):
+            return
+        path, name = self._paths[job], job.names[0]
+        if path.exists() and not os.access(path, os.W_OK):
+            raise VlmError(f"{path}: is write-protected", "change its permissions, if it is to be written")
+        if self._kind == "txt":
+            old = self._text(path) if self._existing in ("prepend", "append") and path.exists() else ""
+            write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
+            return
+        whole = _bytes(path)
+        if not self.inside:
+            write(path, self._changed(whole, text, str(path)))
+            return
+        if whole is None or (before is not None and hashlib.sha256(whole).hexdigest() != before.sha256):
+            raise VlmError(f"{name}: it has changed while it was asked about", "ask about it again")
+        write(path, embedded.with_packet(whole, self._changed(embedded.packet_of(whole, name), text, name), name))
+
+    def _place(self, job: Job) -> Path:
+        """The file for an answer: the picture's, or its name with another suffix, and the page's number."""
+        source = job.pictures[0]
+        if len(job.pictures) > 1:
+            raise UsageError(f"{' '.join(job.names)}: no one file to write to", "--each asks about each")
+        if not isinstance(source.file, Path):
+            raise VlmError(f"{source.name}: no file that an answer could be written to", "download it first")
+        if self.inside:
+            return _itself(source)
+        stem = f"{source.file.stem}-{source.frame}" if source.frame else source.file.stem
+        return _real(source.file.with_name(f"{stem}.{self._kind}"))
+
+    def _changed(self, packet: bytes | None, text: str, name: str) -> bytes:
+        """A packet with the answer in it."""
+        if not self._keywords:
+            before = xmp.description(packet, name) if packet is not None else ""
+            return xmp.described(packet, self._joined(before, text), name)
+        old = xmp.subjects(packet, name) if packet is not None else ()
+        new = keywords(text)
+        both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)
+        return xmp.with_subjects(packet, list(dict.fromkeys(both)), name)
+
+    def _joined(self, old: str, new: str) -> str:
+        """What was there and the answer, as it is wished."""
+        if old and self._existing == "prepend":
+            return f"{new}\n{old}"
+        return f"{old}\n{new}" if old and self._existing == "append" else new
+
+    def _text(self, path: Path) -> str:
+        try:
+            return path.read_text("utf-8").rstrip("\n")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
+
+
+def keywords(text: str) -> list[str]:
+    """The words of an answer that lists them, after commas, semicolons or on lines of their own; each once."""
+    found = (re.sub(r"^(?:[-*•]|\d+[.)])\s+", "", one.strip()).strip(" .\"'") for one in re.split(r"[,;\n]", text))
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def _itself(source: Source) -> Path:
+    """The picture's file, links followed. Raises VlmError for a page or a frame of one."""
+    assert isinstance(source.file, Path)
+    if source.frame:
+        raise VlmError(f"{source.name}: a page of a file, which has one description", "--sidecar xmp has one for each")
+    return _real(source.file)
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; itself where that cannot be known (a ring of links, too long a name)."""
+    with suppress(OSError, ValueError, RuntimeError):
+        return Path(os.path.realpath(path))
+    return path
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise VlmError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from None
