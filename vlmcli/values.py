@@ -91,6 +91,10 @@ class Request:
         end_loops: end an answer that only repeats itself, with finish reason "loop".
         stream: whether anybody reads its answer piece by piece; if not, there are no Deltas.
         grammar: GBNF, whose rule `root` the whole answer follows (llama.cpp, grammars/README.md); empty for any answer.
+        timeout: seconds of encoding and decoding after which it fails with TimedOut; None for as long as it takes.
+            What it waits for others is not counted, what it is decoded together with others is.
+        continues: another turn of the conversation will follow, so that its prompt is worth keeping.
+        measure: say only how much of the context it would take (`Measured`); no pixels are read for that.
     """
 
     messages: tuple[Message, ...]
@@ -100,6 +104,9 @@ class Request:
     end_loops: bool = False
     stream: bool = True
     grammar: str = ""
+    timeout: float | None = None
+    continues: bool = False
+    measure: bool = False
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -215,7 +222,26 @@ class Failed:
     error: VlmError
 
 
-Event = Started | Progress | Notice | Delta | Done | Failed
+@dataclass(frozen=True)
+class Measured:
+    """How much of the context a request would take, instead of its answer (`Request.measure`).
+
+    Attributes:
+        n_ctx: the context's cells.
+        rows: of the whole prompt.
+        pictures: rows of each picture, in order.
+    """
+
+    id: int
+    n_ctx: int
+    rows: int
+    pictures: tuple[int, ...]
+
+
+Last = Done | Failed | Measured
+"""The last event of a request."""
+
+Event = Started | Progress | Notice | Delta | Last
 
 
 class Runner(Protocol):
@@ -274,7 +300,7 @@ def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterat
             if event.id is None:
                 yield -1, event
             elif event.id in numbers:
-                ended = isinstance(event, Done | Failed)
+                ended = isinstance(event, Last)
                 yield (numbers.pop(event.id) if ended else numbers[event.id]), event
     finally:
         for id in numbers:

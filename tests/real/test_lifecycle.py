@@ -13,7 +13,7 @@ from real.helpers import Tap, ask, noise, opened, small_files
 from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import Engine, native
-from vlmcli.errors import Cancelled, ModelError, RequestError
+from vlmcli.errors import Cancelled, ModelError, RequestError, TimedOut
 from vlmcli.values import Answer, Card, Delta, Done, Failed, Fit, ModelFiles, Progress, Sampling, Started, run
 
 AT_ONCE = 0.5  # seconds; this is a promise to users, so it is tested, though on a machine with one busy core
@@ -64,6 +64,35 @@ def test_cancelled_at_once_and_the_next_request_is_right(real_pair):
             assert free < AT_ONCE, stage
             (answer,) = engine.run([following])
             assert answer.text == expected.text
+
+
+def test_what_takes_too_long_fails_in_time_and_nothing_else_does(real_pair):
+    """In the midst of a long call, and by the sum of short ones."""
+    following = ask("what is this?", noise(4, (384, 384)), tokens=6)
+    with opened(real_pair, n_ctx=8192) as engine:
+        (expected,) = engine.run([following])
+    for seconds, request in ((0.1, following), (0.8, replace(STAGES["generation"][0], stream=False))):
+        with opened(real_pair, n_ctx=8192) as engine:
+            engine.submit(replace(request, timeout=seconds))
+            failed, began = None, time.monotonic()
+            while failed is None:
+                event = next(engine.events())
+                failed = event if isinstance(event, Failed) else None
+                assert not isinstance(event, Done)
+            assert isinstance(failed.error, TimedOut)
+            assert time.monotonic() - began < seconds + 60
+            (answer,) = engine.run([replace(following, timeout=600)])
+            assert answer.text == expected.text
+
+
+def test_waiting_for_others_is_not_counted(real_pair):
+    many = [ask("what is this?", noise(seed, (384, 384)), tokens=2) for seed in range(4)]
+    with opened(real_pair, n_ctx=8192) as engine:
+        alone = time.monotonic()
+        engine.run(many[:1])
+        alone = time.monotonic() - alone
+        outcomes = engine.run([replace(one, timeout=6 * alone) for one in many])
+        assert all(isinstance(one, Answer) for one in outcomes)
 
 
 def test_closing_ends_a_call_in_c_at_once(real_pair):

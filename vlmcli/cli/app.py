@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import diagnosing, manage, pulling, seeing, verbs
+from vlmcli.cli import chatting, diagnosing, manage, pulling, seeing, verbs
 from vlmcli.errors import Exit, VlmError
 from vlmcli.ui import Ui
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, seeing.explain):
     app.command(no_args_is_help=True)(verb)
+app.command()(chatting.chat)
 app.command(no_args_is_help=True)(pulling.pull)
 for manager in (manage.ls, manage.show, manage.models, manage.default, manage.verify):
     app.command()(manager)

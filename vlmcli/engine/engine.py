@@ -12,6 +12,7 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -39,7 +40,7 @@ from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, Token
 from vlmcli.engine.stream import TextStream, loops
 from vlmcli.engine.template import ChatTemplate, begins_with, opened, parts
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
-from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, VlmError
+from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, TimedOut, VlmError
 from vlmcli.fit import step_back
 from vlmcli.values import (
     Answer,
@@ -49,6 +50,8 @@ from vlmcli.values import (
     Failed,
     FinishReason,
     Fit,
+    Last,
+    Measured,
     ModelFiles,
     Notice,
     Progress,
@@ -140,6 +143,9 @@ class Engine:
         self._open: set[int] = set()  # ids that have not ended
         self._next_id = 0
         self._busy: frozenset[int] = frozenset()  # ids in the native call that runs now
+        self._busy_since = 0.0
+        self._left: dict[int, float] = {}  # seconds that requests with a timeout have left
+        self._watcher: threading.Thread | None = None
         self._closing = False
         self._loaded = threading.Event()
         self._load_error: VlmError | None = None
@@ -168,19 +174,38 @@ class Engine:
             id = self._next_id
             self._next_id += 1
             self._open.add(id)
+            if request.timeout is not None:
+                self._left[id] = request.timeout
+                if self._watcher is None:
+                    self._watcher = threading.Thread(target=self._watch, name="vlm-watcher", daemon=True)
+                    self._watcher.start()
             self._inbox.put(_Submit(id, request))
         return id
 
     def cancel(self, id: int) -> None:
         """End a request: `Failed(id, Cancelled())` is sent at once, and what it has in C is aborted."""
+        self._stop(id, Cancelled())
+
+    def _stop(self, id: int, error: VlmError) -> None:
         with self._lock:
             if id not in self._open:
                 return
             self._open.discard(id)
-            self._outbox.put(Failed(id, Cancelled()))
+            self._left.pop(id, None)
+            self._outbox.put(Failed(id, error))
             self._inbox.put(_Cancel(id))
             if id in self._busy:
                 self._flag.set()
+
+    def _watch(self) -> None:
+        """End what a long native call has no time left for; short calls are added up in `_leave`."""
+        while not self._closing:
+            time.sleep(0.05)
+            with self._lock:
+                now = time.monotonic() - self._busy_since
+                late = [id for id in self._busy if now > self._left.get(id, now)]
+            for id in late:
+                self._stop(id, _too_late())
 
     def events(self) -> Iterator[Event]:
         """All events as they come; ends when the engine is closed."""
@@ -200,12 +225,13 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _end(self, event: Done | Failed) -> bool:
+    def _end(self, event: Last) -> bool:
         """Send a request's last event, unless it has had one."""
         with self._lock:
             if event.id not in self._open:
                 return False
             self._open.discard(event.id)
+            self._left.pop(event.id, None)
             self._outbox.put(event)
             return True
 
@@ -261,7 +287,7 @@ class Engine:
             self.pulse += 1
             if self._closing or not ids <= self._open:
                 return False
-            self._busy = ids
+            self._busy, self._busy_since = ids, time.monotonic()
             self._flag.clear()
             return True
 
@@ -269,8 +295,15 @@ class Engine:
         """After that call: whether it was aborted."""
         with self._lock:
             self.pulse += 1
+            seconds = time.monotonic() - self._busy_since
+            for id in self._busy & self._left.keys():
+                self._left[id] -= seconds
+            late = [id for id in self._busy if self._left.get(id, 1.0) <= 0]
             self._busy = frozenset()
-            return self._flag.is_set()
+            aborted = self._flag.is_set()
+        for id in late:
+            self._stop(id, _too_late())
+        return aborted
 
     def _load(self, stack: ExitStack) -> None:
         started = time.monotonic()
@@ -401,6 +434,13 @@ class Engine:
             add_bos=not begins_with(pieces, self._template.bos),
         )
         planned = plan(self.projector, prompt)
+        if request.measure:
+            rows = Counter(dict.fromkeys(range(len(request.pictures)), 0))
+            for segment in planned.segments:
+                if isinstance(segment, PictureSegment):
+                    rows[segment.picture] += segment.rows
+            self._end(Measured(id, self._scheduler.n_ctx, planned.rows, tuple(rows.values())))
+            return
         self._check(planned, request)
         if self._observer is not None:
             self._observer.planned(id, planned)
@@ -408,7 +448,7 @@ class Engine:
         sampler = sampling.make(self.model, request.sampling)
         load, self._load_seconds = self._load_seconds, 0.0
         self._jobs[id] = _Job(
-            self._scheduler.enqueue(id, planned, request.max_tokens),
+            self._scheduler.enqueue(id, planned, request.max_tokens, request.continues),
             request,
             Pictures(self.vision, prompt),
             sampler,
@@ -485,7 +525,11 @@ class Engine:
         job = self._jobs[ticket.id]
         if not job.started:
             job.started = True
-            fault([picture.source for picture in job.request.pictures], self.model)
+            if self._enter([ticket]):
+                try:
+                    fault([picture.source for picture in job.request.pictures], self.model)
+                finally:
+                    self._leave()
             job.usage = replace(job.usage, reused_tokens=ticket.row)
             self._send(Started(ticket.id))
         segment = next(
@@ -708,6 +752,10 @@ class Engine:
             elif isinstance(event, Failed):
                 outcomes[number] = event.error
         return [outcomes[number] for number in sorted(outcomes)]
+
+
+def _too_late() -> TimedOut:
+    return TimedOut("there was no answer in the time that it may take", "--timeout gives it more")
 
 
 def _internal(bug: Exception) -> NativeError:

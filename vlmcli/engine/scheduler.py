@@ -46,6 +46,7 @@ class Ticket:
         id: the request's.
         plan: its prompt; once it had to start again, also what it had already answered.
         reserve: cells it may take in all.
+        keep: a row before which the sequence is kept as it stands, for models that can not go back to it; 0 for none.
         row: rows in the cache, generated ones among them.
         pending: the token to decode next, once the plan is computed.
         answered: the tokens picked since the plan was made.
@@ -54,6 +55,7 @@ class Ticket:
     id: int
     plan: Plan
     reserve: int
+    keep: int = 0
     seat: Seat | None = None
     row: int = 0
     pending: int | None = None
@@ -122,9 +124,14 @@ class Scheduler:
         """Tickets with a seat, oldest first."""
         return sorted((seat.ticket for seat in self.seats if seat.ticket is not None), key=lambda ticket: ticket.id)
 
-    def enqueue(self, id: int, plan: Plan, max_tokens: int) -> Ticket:
-        """A new ticket at the end of the queue; its plan must leave a cell for a token."""
-        ticket = Ticket(id, plan, min(plan.rows + max_tokens, self.n_ctx))
+    def enqueue(self, id: int, plan: Plan, max_tokens: int, continues: bool = False) -> Ticket:
+        """A new ticket at the end of the queue; its plan must leave a cell for a token.
+
+        Where the conversation continues, the next prompt begins like this one but for its last tokens, perhaps: those
+        with which a template opens the answer.
+        """
+        keep = plan.rows - min(6, plan.rows // 25) if continues and not self.can_roll_back else 0
+        ticket = Ticket(id, plan, min(plan.rows + max_tokens, self.n_ctx), keep if keep > plan.anchor else 0)
         self.waiting.append(ticket)
         return ticket
 
@@ -302,6 +309,8 @@ class Scheduler:
                 segment = ticket.plan.segments[index]
                 if not isinstance(segment, TextSegment):
                     continue
+                if ticket.row < ticket.keep:
+                    room = min(room, ticket.keep - ticket.row)
                 new = list(segment.tokens[offset : offset + room])
                 start = ticket.plan.position_starts[index] + offset
             tokens += new
@@ -332,7 +341,7 @@ class Scheduler:
             seat.serials.extend(range(self._serial, self._serial + count))
             self._serial += count
             ticket.row += count
-            if not self.can_roll_back and ticket.row == ticket.plan.anchor:
+            if not self.can_roll_back and ticket.row in (ticket.plan.anchor, ticket.keep):
                 target = self._checkpoint(seat)
                 if target is not None:
                     forks.append((seat.seq, target))

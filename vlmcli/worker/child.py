@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.values import Done, Failed, Notice, Request
+from vlmcli.values import Last, Notice, Request
 from vlmcli.worker import wire
 
 BEAT_SECONDS = 1.0
@@ -139,7 +139,7 @@ class _Child:
                 continue
             with self._lock:
                 theirs = self._theirs[event.id]
-                if ended := isinstance(event, Done | Failed):
+                if ended := isinstance(event, Last):
                     del self._theirs[event.id], self._ours[theirs]
             self._send(wire.Happened(replace(event, id=theirs)))
             if ended:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
-from vlmcli.values import Delta, Done, Event, Failed, Fit, ModelFiles, Request, Wanted, events_of
+from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
 from vlmcli.worker import wire
 
 log = logging.getLogger("vlmcli.worker")
@@ -222,7 +222,7 @@ class Worker:
                     process.heard = time.monotonic()
                 process.outgoing.put(wire.Submit(id, wire.without_pixels(asked.request)))
 
-    def _end_one(self, event: Done | Failed) -> None:
+    def _end_one(self, event: Last) -> None:
         if self._asked.pop(event.id, None) is not None:
             self._outbox.put(event)
 
@@ -326,7 +326,7 @@ class Worker:
                 return
             if isinstance(event, Delta):
                 self._stream(event, asked)
-            elif isinstance(event, Done | Failed):
+            elif isinstance(event, Last):
                 if isinstance(event, Done):
                     self._deaths, process.answered = 0, True
                     if not event.answer.text.startswith(asked.shown):

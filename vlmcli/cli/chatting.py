@@ -1,0 +1,158 @@
+"""`vlm chat`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from vlmcli import dropped, settings, thumbnails
+from vlmcli.chat import Attached
+from vlmcli.cli import options
+from vlmcli.cli.commands import COMMANDS, obey, words
+from vlmcli.cli.flags import set_verbosity, settings_of
+from vlmcli.cli.lineedit import Asked, Lines, Piped, Typed
+from vlmcli.cli.pulling import find_model
+from vlmcli.cli.running import tell_of_death, working
+from vlmcli.cli.talk import Talk, Wishes
+from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
+from vlmcli.ui import Ui
+
+COLUMNS, ROWS = 24, 8
+"""Cells of a thumbnail."""
+
+
+def chat(
+    pictures: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
+    model: options.Model = None,
+    mmproj: options.Mmproj = None,
+    chat_template: options.ChatTemplate = None,
+    system: options.System = "",
+    sample: options.Sample = None,
+    temperature: options.Temperature = None,
+    seed: options.Seed = None,
+    max_tokens: options.MaxTokens = None,
+    think: options.Think = False,
+    plain: options.Plain = False,
+    stats: options.Stats = False,
+    no_thumbnails: options.NoThumbnails = False,
+    allow_local_urls: options.AllowLocalUrls = False,
+    ctx: options.Ctx = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    yes: options.Yes = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Talk about pictures: drop them into the line, and ask.
+
+    vlm chat photo.jpg
+
+    vlm chat scan.pdf < questions.txt
+    """
+    set_verbosity(verbose)
+    chosen = settings_of(model, mmproj, ctx, threads, gpu_layers, yes)
+    flags = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+    sampling = _pairs(sample) | {name: str(value) for name, value in flags.items() if value is not None}
+    wishes = Wishes(sampling, stats=stats, think=think, thumbnails=not no_thumbnails, allow_local_urls=allow_local_urls)
+    wishes.chosen()
+    with Ui(markdown=not plain) as ui:
+        files = find_model(ui, chosen, chat_template or "")
+        tell_of_death(ui, files)
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        lines = _lines(ui, typed)
+        with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:
+            talk.conversation.system = system
+            talk.on_attached = lambda one: _show_thumbnail(talk, one)
+            if typed:
+                talk.tell(f"{files.name}; /help says what can be done, Ctrl-D leaves")
+            if pictures:
+                _guarded(talk, partial(talk.attach, pictures))
+            _go_on(talk, lines)
+        if talk.failed and not typed:
+            raise typer.Exit(int(Exit.SOME_FAILED if talk.answered else Exit.FAILED))
+
+
+def _pairs(sample: list[str] | None) -> dict[str, str]:
+    """`-o NAME=VALUE` by name; what is no pair is left for the check to name."""
+    return {name: value for name, _, value in (one.partition("=") for one in sample or ())}
+
+
+def _lines(ui: Ui, typed: bool) -> Lines:
+    """What is typed, or piped."""
+    if not typed:
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe questions into it, or type them on a terminal")
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        return Piped(sys.stdin)
+    out = ui.stdout if ui.stdout.isatty() else ui.stderr
+    if settings.environment().get("TERM") in ("dumb", "unknown"):
+        return Asked(sys.stdin, out)
+    return Typed(settings.state_folder() / "chat-history", words(), out, "a question, or a picture dropped here")
+
+
+def _go_on(talk: Talk, lines: Lines) -> None:
+    """Read lines and do what they say, until there are no more."""
+    while True:
+        default, talk.default = talk.default, ""
+        try:
+            line = lines.read(default)
+            _guarded(talk, partial(_take, talk, line))
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            if not talk.typed:
+                raise
+
+
+def _guarded(talk: Talk, work: Callable[[], object]) -> None:
+    """Do something; what goes wrong is shown, and the conversation goes on."""
+    try:
+        work()
+    except PipeClosed:
+        raise
+    except VlmError as error:
+        talk.fail(error)
+    except KeyboardInterrupt:
+        if not talk.typed:
+            raise
+        talk.tell("stopped")
+
+
+def _take(talk: Talk, line: str) -> None:
+    """One line: a command, pictures, a question, or the two together."""
+    text = line.strip()
+    if text in ("exit", "quit"):
+        raise EOFError
+    if not text:
+        return
+    if text.startswith("//"):
+        talk.ask(text[1:])
+        return
+    if text.split()[0] in COMMANDS:
+        obey(talk, text)
+        return
+    found = dropped.find(line)
+    if text.startswith("/") and not found.words and not found.missing:
+        obey(talk, text)  # which knows what was meant
+        return
+    if found.missing:
+        talk.default = line
+        raise UsageError(f"{found.missing[0]}: there is no such file", "check the path; // begins a text with a slash")
+    if found.words and not talk.attach(found.words):
+        talk.default = line  # what was to be asked is about a picture that is not there
+        return
+    if found.text.strip():
+        talk.ask(found.text.strip())
+
+
+def _show_thumbnail(talk: Talk, one: Attached) -> None:
+    """A small picture, where the terminal can show one."""
+    if not talk.wishes.thumbnails or not talk.ui.stdout.isatty():
+        return
+    protocol = thumbnails.protocol(settings.environment())
+    if protocol:
+        shown = thumbnails.shown(one.picture.pixels(), one.picture.size, protocol, COLUMNS, ROWS)
+        talk.ui.control(shown + "\n")

@@ -1,0 +1,319 @@
+"""What a conversation can be told with a slash: each command is a function of it, and of what is behind its name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from vlmcli import clipboard, transcript
+from vlmcli.chat import Conversation
+from vlmcli.cli.flags import sampling_of
+from vlmcli.cli.lineedit import PATHS, Words
+from vlmcli.cli.pulling import find_model
+from vlmcli.cli.talk import Talk
+from vlmcli.cli.writing import target_of, write
+from vlmcli.errors import SourceError, UsageError
+from vlmcli.settings import environment
+from vlmcli.sources import Source, Url, expand
+from vlmcli.values import Sampling
+
+SIDES = {"low": 512, "high": 0}
+"""What /detail means: pixels of a picture's longer side; 0 for as it is."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One of them.
+
+    Attributes:
+        takes: what comes behind it; empty for nothing.
+        help: in a line.
+        run: does it.
+        words: what can be completed behind it: nothing, a path, or these.
+    """
+
+    takes: str
+    help: str
+    run: Callable[[Talk, str], None]
+    words: Callable[[], Iterable[str]] | None = tuple
+
+
+def obey(talk: Talk, line: str) -> None:
+    """Do what a line that begins with a slash says. Raises UsageError for no command, EOFError to leave."""
+    name, *behind = line.split(maxsplit=1)
+    rest = behind[0] if behind else ""
+    command = COMMANDS.get(name)
+    if command is None:
+        close = difflib.get_close_matches(name, COMMANDS, 2, 0.5)
+        raise UsageError(
+            f"{name[:60]}: no such command", f"{' or '.join(close)}?" if close else "/help lists them; // begins a text"
+        )
+    if rest.strip() and not command.takes:
+        raise UsageError(f"{name} takes nothing", f"type {name}")
+    command.run(talk, rest.strip())
+
+
+def words() -> Words:
+    """What can be completed behind each command."""
+    return {name: command.words for name, command in COMMANDS.items()}
+
+
+def _image(talk: Talk, rest: str) -> None:
+    if not rest:
+        raise UsageError("/image takes a path or an address", "/image PATH")
+    talk.attach(_paths(rest))
+
+
+def _images(talk: Talk, _: str) -> None:
+    waiting = talk.conversation.pending
+    for one in talk.conversation.pictures:
+        talk.tell(f"{one}{'  with the next question' if one in waiting else ''}")
+    if not talk.conversation.pictures:
+        talk.tell("no pictures yet: drop one into the line, or /image PATH")
+
+
+def _drop(talk: Talk, rest: str) -> None:
+    if not rest.isdecimal():
+        raise UsageError("/drop takes a picture's number", "/images lists them")
+    one = talk.conversation.drop(int(rest))
+    talk.tell(f"{one} is dropped")
+
+
+def _paste(talk: Talk, _: str) -> None:
+    found = clipboard.picture(environment())
+    if found is None:
+        raise SourceError("there is no picture in the clipboard", "copy one, and try again")
+    for source in [Source("clipboard.png", found)] if isinstance(found, bytes) else [Source(str(p), p) for p in found]:
+        talk.attach_one(source)
+    talk.warm()
+
+
+def _clear(talk: Talk, _: str) -> None:
+    talk.conversation.clear()
+    talk.tell("a new conversation, without pictures")
+
+
+def _undo(talk: Talk, _: str) -> None:
+    turn = talk.conversation.undo()
+    talk.tell(f"taken back: {' '.join(turn.question.split())}")
+
+
+def _again(talk: Talk, _: str) -> None:
+    conversation = talk.conversation
+    turns, waiting = list(conversation.turns), list(conversation.pending)
+    turn = conversation.undo()
+    conversation.pending = list(turn.pictures)
+    answered = False
+    try:
+        answered = talk.ask(turn.question, anew=True)
+    finally:
+        conversation.pending = waiting
+        if not answered:
+            conversation.turns = turns
+
+
+def _edit(talk: Talk, _: str) -> None:
+    if not talk.typed:
+        raise UsageError("/edit needs somebody who types", "/undo takes the question back")
+    talk.default = talk.conversation.undo().question
+
+
+def _model(talk: Talk, rest: str) -> None:
+    if not rest:
+        talk.tell(talk.files.name)
+        return
+    settings = replace(talk.settings, model=rest, mmproj="", yes=False)
+    files = find_model(talk.ui, settings)
+    talk.change(files, settings)
+    talk.tell(f"{files.name} goes on with the conversation")
+
+
+def _system(talk: Talk, rest: str) -> None:
+    if rest:
+        talk.conversation.system = rest
+    talk.tell(talk.conversation.system or "the model is told nothing beforehand")
+
+
+def _set(talk: Talk, rest: str) -> None:
+    name, _, value = rest.replace("=", " ", 1).partition(" ")
+    chosen = talk.wishes.sampling
+    if name and value.strip():
+        sampling_of([f"{name}={value.strip()}"], None, None, None)
+        chosen[name] = value.strip()
+    elif name in chosen:
+        del chosen[name]
+    elif name:
+        raise UsageError(f"/set {name}: no value", f"/set {name} VALUE, of {', '.join(_settable())}")
+    talk.tell(", ".join(f"{name} {value}" for name, value in chosen.items()) or "all is as the model's makers have it")
+
+
+def _detail(talk: Talk, rest: str) -> None:
+    if rest:
+        side = SIDES.get(rest, int(rest) if rest.isdecimal() and len(rest) < 6 else -1)
+        if side < 0 or 0 < side < 16:
+            raise UsageError(
+                f"/detail {rest}: neither low, high nor pixels", "/detail low, /detail high or /detail 768"
+            )
+        talk.wishes.side = side
+    side = talk.wishes.side
+    talk.tell(f"pictures are scaled down to {side} pixels" if side else "pictures are shown to the model as they are")
+
+
+def _stats(talk: Talk, _: str) -> None:
+    if talk.last is None:
+        raise UsageError("there was no answer yet", "ask something first")
+    talk.ui.stats(talk.last)
+
+
+def _tokens(talk: Talk, _: str) -> None:
+    found = talk.measured()
+    if found is None:
+        talk.tell("nothing is in the context yet")
+        return
+    share, width = found.rows / found.n_ctx, 30
+    full = min(width, round(share * width))
+    bar = "█" * full + "░" * (width - full) if talk.ui.is_unicode else "#" * full + "." * (width - full)
+    of_pictures = sum(found.pictures)
+    talk.tell(f"{bar} {found.rows:,} of {found.n_ctx:,} tokens ({share:.0%}), {of_pictures:,} of them of pictures")
+
+
+def _save(talk: Talk, rest: str) -> None:
+    path = _file("/save", rest)
+    if path.suffix not in transcript.SUFFIXES:
+        raise UsageError(f"{rest}: neither Markdown nor JSON", f"name it {path.stem or 'chat'}.md or .json")
+    pictures = [
+        Source(one.place, Path(one.place.partition("#")[0])) for one in talk.conversation.pictures if one.sha256
+    ]
+    path = target_of(str(path), pictures)
+    if path.exists() and not transcript.is_one(path):
+        raise UsageError(f"{path}: is there, and no conversation", "name another file")
+    write(path, transcript.written(talk.conversation, talk.files.name, path.suffix).encode("utf-8", "replace"))
+    talk.tell(f"{path}: {len(talk.conversation.turns)} turns")
+
+
+def _load(talk: Talk, rest: str) -> None:
+    path = _file("/load", rest)
+    try:
+        found = transcript.read(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise UsageError(f"{path}: cannot be read ({reason})", "check the path") from None
+    before, loaded = talk.conversation, False
+    talk.conversation = Conversation(found.system)
+    try:
+        for turn in found.turns:
+            for picture in turn.pictures:
+                _load_picture(talk, picture)
+            talk.conversation.answered(turn.question, turn.answer)
+        for picture in found.pending:
+            _load_picture(talk, picture)
+        loaded = True
+    finally:
+        if not loaded:  # Ctrl-C
+            talk.conversation = before
+    talk.tell(f"{path}: {len(found.turns)} turns")
+    talk.warm()
+
+
+def _load_picture(talk: Talk, saved: transcript.Saved) -> None:
+    """A picture of a saved conversation, as it is now; without it where it cannot be read."""
+    place = saved.place
+    try:
+        if not place:
+            raise SourceError(f"{saved.name}: it came from the clipboard, and was not saved", "attach it again")
+        path, _, frame = place.rpartition("#") if re.search(r"#[1-9]\d{0,5}\Z", place) else (place, "", "0")
+        if place.startswith(("http://", "https://")):
+            source = Source(place, Url(place, talk.wishes.allow_local_urls))
+        elif Path(path).is_absolute() and "\0" not in path:
+            source = Source(place, Path(path), int(frame))
+        else:
+            raise SourceError(f"{place[:200]!r}: neither a path nor an address", "attach the picture again")
+        if saved.sha256 and isinstance(source.file, Path) and transcript.sha256(source.file) not in ("", saved.sha256):
+            talk.tell(f"{place}: it has changed since")
+        talk.attach_one(source, saved.number)
+    except (SourceError, UnicodeError) as error:
+        talk.fail(error if isinstance(error, SourceError) else SourceError(f"{place!r}: no path of a file"))
+
+
+def _copy(talk: Talk, _: str) -> None:
+    turns = talk.conversation.turns
+    if not turns:
+        raise UsageError("there was no answer yet", "ask something first")
+    if clipboard.copy(turns[-1].answer, environment()):
+        talk.tell("the answer is in the clipboard")
+    elif talk.ui.stdout.isatty():
+        talk.ui.control(clipboard.osc52(turns[-1].answer))
+        talk.tell("the answer was given to the terminal for its clipboard")
+    else:
+        raise UsageError("no program for the clipboard was found", "install wl-clipboard or xclip")
+
+
+def _help(talk: Talk, _: str) -> None:
+    names = {f"{name} {command.takes}".strip(): command.help for name, command in COMMANDS.items() if command.help}
+    talk.ui.glossary({**names, **KEYS})
+
+
+def _leave(_: Talk, __: str) -> None:
+    raise EOFError
+
+
+def _paths(rest: str) -> list[str]:
+    """Words behind a command: the whole, if that is a file, else as a shell takes it apart."""
+    try:
+        if Path(expand(rest)).exists():
+            return [rest]
+        return shlex.split(rest)
+    except (OSError, ValueError):
+        return [rest]
+
+
+def _file(command: str, rest: str) -> Path:
+    found = _paths(rest) if rest else []
+    if len(found) != 1:
+        raise UsageError(f"{command} takes one file", f"{command} chat.json")
+    return Path(expand(found[0])).absolute()
+
+
+def _settable() -> list[str]:
+    return [*(one.name for one in fields(Sampling)), "max_tokens"]
+
+
+def _models() -> list[str]:
+    """Names of what is here."""
+    from vlmcli import demo, store
+
+    return [one.name for one in store.listed(demo.FILES)]
+
+
+KEYS = {
+    "Alt-Enter": 'or """ before and behind: several lines',
+    "Ctrl-G": "your editor",
+    "//…": "a text that begins with a slash",
+}
+
+COMMANDS = {
+    "/image": Command("PATH|URL…", "attach pictures; or drop them into the line", _image, PATHS),
+    "/images": Command("", "list the pictures, with the tokens they take", _images),
+    "/paste": Command("", "attach the clipboard's picture", _paste),
+    "/drop": Command("N", "take picture N out of the conversation", _drop),
+    "/undo": Command("", "take the last question and its answer back", _undo),
+    "/regen": Command("", "answer the last question anew", _again),
+    "/edit": Command("", "take the last question back to change it", _edit),
+    "/clear": Command("", "begin a new conversation", _clear),
+    "/model": Command("[NAME]", "go on with another model", _model, _models),
+    "/system": Command("[TEXT]", "what the model is told beforehand", _system),
+    "/set": Command("[NAME VALUE]", "sampling, as with -o; without a value as it was", _set, _settable),
+    "/detail": Command("[low|high|PIXELS]", "how large pictures are shown to the model", _detail, lambda: SIDES),
+    "/stats": Command("", "tokens and times of the last answer", _stats),
+    "/tokens": Command("", "how much of the context is taken", _tokens),
+    "/save": Command("FILE", "write the conversation, as .md or .json", _save, PATHS),
+    "/load": Command("FILE", "go on with one that was saved as .json", _load, PATHS),
+    "/copy": Command("", "put the last answer into the clipboard", _copy),
+    "/help": Command("", "this list", _help),
+    "/exit": Command("", "leave; so do Ctrl-D, /bye, exit and quit", _leave),
+    "/bye": Command("", "", _leave),
+}

@@ -1,0 +1,182 @@
+"""Lines for a conversation: typed on a terminal, with history, editing and completion, or piped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+    from prompt_toolkit.document import Document
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+QUOTES = '"""'
+PROMPT, MORE = ">>> ", "... "
+PATHS = None
+"""Instead of a command's words: it takes a path."""
+
+Words = Mapping[str, Callable[[], Iterable[str]] | None]
+"""What may come behind each command; `PATHS` for a path."""
+
+
+class Lines(Protocol):
+    """Where a conversation's lines come from."""
+
+    def read(self, default: str = "") -> str:
+        """The next line, or all lines between two \"\"\".
+
+        Args:
+            default: what stands there to be edited.
+
+        Raises EOFError when there are no more, KeyboardInterrupt for Ctrl-C.
+        """
+
+
+def is_open(text: str) -> bool:
+    """Whether a text begins with \"\"\" and waits for those that end it."""
+    begun = text.lstrip()
+    return begun.startswith(QUOTES) and not begun[len(QUOTES) :].rstrip().endswith(QUOTES)
+
+
+def unquoted(text: str) -> str:
+    """A text without the \"\"\" around it."""
+    bare = text.strip()
+    return bare[len(QUOTES) :].removesuffix(QUOTES).strip("\n") if bare.startswith(QUOTES) else text
+
+
+class Piped:
+    """Lines of a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._lines = iter(stream)
+
+    def read(self, default: str = "") -> str:
+        """As `Lines.read`; a text that is not ended ends with the stream."""
+        text = next(self._lines, None)
+        if text is None:
+            raise EOFError
+        lines = [text.removeprefix("\ufeff")]
+        if is_open(lines[0]):
+            for line in self._lines:
+                lines.append(line)
+                if line.rstrip().endswith(QUOTES):
+                    break
+        return unquoted("".join(lines).removesuffix("\n"))
+
+
+class Asked(Piped):
+    """Lines that are typed on a terminal that can do nothing but show letters."""
+
+    def __init__(self, stream: TextIO, out: TextIO) -> None:
+        super().__init__(stream)
+        self._out = out
+
+    def read(self, default: str = "") -> str:
+        """As `Lines.read`; nothing can stand there to be edited."""
+        self._out.write(PROMPT)
+        self._out.flush()
+        return super().read()
+
+
+class Typed:
+    """Lines that are typed: Enter ends one, Alt-Enter and \"\"\" make it several, Ctrl-G opens the editor."""
+
+    def __init__(self, history: Path, words: Words, out: TextIO, hint: str) -> None:
+        """Make ready for typing.
+
+        Args:
+            history: the file that keeps what was typed; without one, where it cannot be written.
+            words: what can be completed.
+            out: the terminal.
+            hint: shown while nothing is typed.
+        """
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.output import create_output
+
+        self._session: PromptSession[str] = PromptSession(
+            history=_history(history), completer=_completer(words), complete_while_typing=False, multiline=True,
+            key_bindings=_keys(), prompt_continuation=MORE, tempfile_suffix=".md",
+            output=create_output(out),
+            placeholder=lambda: [("fg:ansibrightblack", "" if self._session.app.is_done else hint)],
+        )  # fmt: skip
+
+    def read(self, default: str = "") -> str:
+        """As `Lines.read`."""
+        return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
+
+
+def _history(path: Path) -> History:
+    """What was typed before, from a file; of this time only, where the file cannot be used."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    class Kept(FileHistory):
+        """One that goes on when the file cannot be written any more."""
+
+        def store_string(self, string: str) -> None:
+            with suppress(OSError, UnicodeError):
+                super().store_string(string)
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        if path.is_file():
+            path.open("rb").close()
+            return Kept(path)
+    except OSError:
+        pass
+    return InMemoryHistory()
+
+
+def _keys() -> KeyBindings:
+    from prompt_toolkit.key_binding import KeyBindings
+
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _enter(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if is_open(buffer.text):
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    def _line_break(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-g")
+    def _editor(event: KeyPressEvent) -> None:
+        event.current_buffer.open_in_editor()
+
+    return keys
+
+
+def _completer(words: Words) -> Completer:
+    from prompt_toolkit.completion import Completer, Completion, PathCompleter
+    from prompt_toolkit.document import Document
+
+    paths = PathCompleter(expanduser=True)
+
+    class Words(Completer):
+        """Commands, what comes behind them, and paths."""
+
+        def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+            text = document.text_before_cursor
+            command, space, rest = text.partition(" ")
+            if command in words and space:
+                behind = words[command]
+                if behind is PATHS:
+                    yield from paths.get_completions(Document(rest, len(rest)), complete_event)
+                else:
+                    yield from (Completion(one, -len(rest)) for one in behind() if one.startswith(rest))
+                return
+            if text.startswith("/") and not space and "/" not in text[1:]:
+                yield from (Completion(one, -len(text)) for one in words if one.startswith(text))
+            word = text.rsplit(" ", 1)[-1]
+            if word.startswith(("/", "~", "./", "../")) and (space or "/" in word[1:]):
+                yield from paths.get_completions(Document(word, len(word)), complete_event)
+
+    return Words()

@@ -1,0 +1,336 @@
+"""A conversation with a model: what is asked, what is shown of the answer, and what goes when the context is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from vlmcli import cost, gguf, sources, transcript
+from vlmcli.chat import Attached, Conversation
+from vlmcli.cli.flags import sampling_of
+from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
+from vlmcli.settings import Settings
+from vlmcli.sources import Source
+from vlmcli.thinking import Thinking, split
+from vlmcli.ui import Ui, whole
+from vlmcli.values import (
+    Answer,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Last,
+    Measured,
+    ModelFiles,
+    Picture,
+    Progress,
+    Request,
+    Runner,
+    Sampling,
+)
+
+MOST = 32
+"""Pictures that are attached at once."""
+ANEW = 0.7
+"""The temperature at which an answer is given anew, where the likeliest one has been given."""
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """A runner that can be waited for."""
+
+    def ready(self) -> None:
+        """Wait until the model is loaded; raises what kept it from that."""
+
+
+Opening = Callable[[ModelFiles, Settings], AbstractContextManager[Runner]]
+
+
+@dataclass
+class Wishes:
+    """What the user has decided about answers.
+
+    Attributes:
+        sampling: options as `-o` takes them, by name.
+        stats: say tokens and times after each answer.
+        think: show what the model thinks.
+        side: pixels to which a picture's longer side is scaled down; 0 for none.
+        thumbnails: show pictures where the terminal can.
+        allow_local_urls: fetch from addresses of this machine and network, too.
+    """
+
+    sampling: dict[str, str] = field(default_factory=dict)
+    stats: bool = False
+    think: bool = False
+    side: int = 0
+    thumbnails: bool = True
+    allow_local_urls: bool = False
+
+    def chosen(self) -> tuple[Sampling, int]:
+        """As a Sampling, and how many tokens at most. Raises UsageError."""
+        return sampling_of([f"{name}={value}" for name, value in self.sampling.items()], None, None, None)
+
+
+class Talk:
+    """One conversation, its model, and its runner. Use it as a context manager."""
+
+    def __init__(
+        self, ui: Ui, files: ModelFiles, settings: Settings, opening: Opening, wishes: Wishes, *, typed: bool = True
+    ) -> None:
+        """Begin.
+
+        Args:
+            ui: where it is shown.
+            files: the model.
+            settings: where it goes.
+            opening: makes a runner of the two.
+            wishes: about answers.
+            typed: whether somebody types; then Ctrl-C ends an answer, else everything.
+        """
+        self.ui, self.files, self.settings, self.wishes, self.typed = ui, files, settings, wishes, typed
+        self.conversation = Conversation()
+        self.last: Answer | None = None
+        self.default = ""
+        """What stands in the next line, to be edited."""
+        self.answered, self.failed = 0, 0
+        self.on_attached: Callable[[Attached], None] = lambda _: None
+        self._warming = -1  # the request that looks at pictures beforehand; -1 for none
+        self._opening = opening
+        self._stack = ExitStack()
+        self._runner = self._stack.enter_context(opening(files, settings))
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def tell(self, text: str) -> None:
+        """A line about the conversation; stdout has answers only."""
+        self.ui.say(text, prefix="")
+
+    # ------------------------------------------------------------------------------------------ pictures
+
+    def attach(self, words: Sequence[str]) -> bool:
+        """Attach the pictures that words name to the next question. Each that cannot be read is said; the rest stay.
+
+        Returns whether all could be read. Raises UsageError for too many.
+        """
+        failed = self.failed
+        found = list(sources.find(words, allow_local=self.wishes.allow_local_urls))
+        if len(found) > MOST:
+            raise UsageError(f"{len(found)} pictures at once", f"at most {MOST}; vlm caption goes through a folder")
+        for source in found:
+            try:
+                self.attach_one(source)
+            except VlmError as error:
+                self.fail(error)
+        self.warm()
+        return self.failed == failed
+
+    def attach_one(self, source: Source, number: int = 0) -> Attached:
+        """Attach one picture, by this number if it is free. Raises SourceError."""
+        picture = source.load()
+        self.ui.notice(picture.notice)
+        if self.wishes.side:
+            from vlmcli import images  # which loads libraries that no other verb waits for
+
+            picture = images.smaller(picture, self.wishes.side)
+        place = source.name if source.name.lower().startswith(("http://", "https://")) else ""
+        hashed = ""
+        if isinstance(source.file, Path):
+            place = f"{source.file.absolute()}{f'#{source.frame}' if source.frame else ''}"
+            hashed = transcript.sha256(source.file)
+        attached = self.conversation.attach(picture, place, self._tokens(picture), hashed, number)
+        self.tell(str(attached))
+        self.on_attached(attached)
+        return attached
+
+    def _tokens(self, picture: Picture) -> int | None:
+        return cost.picture_tokens(gguf.read(self.files.projector), *picture.size)
+
+    def warm(self) -> None:
+        """Let the model look at what is attached while somebody types; the question's prompt goes on from there.
+
+        Whatever comes of it is not shown: what is wrong will be again when the question is asked.
+        """
+        if self.typed and self.conversation.pending:
+            self._runner.cancel(self._warming)
+            self._warming = self._runner.submit(replace(self.conversation.request("?", Sampling(), 1), stream=False))
+
+    def fail(self, error: VlmError) -> None:
+        """Show an error; the conversation goes on."""
+        self.ui.error(error)
+        self.failed += 1
+
+    # ------------------------------------------------------------------------------------------ questions
+
+    def ask(self, question: str, *, anew: bool = False) -> bool:
+        """Ask, and show the answer as it comes. Ctrl-C ends it, and what has come of it stays.
+
+        Args:
+            question: the text.
+            anew: draw another answer than the likeliest, if that is what was given.
+
+        Returns whether there is an answer. Without one, and when it raises VlmError, the conversation is as it was.
+        """
+        talk = self.conversation
+        kept = list(talk.turns), list(talk.pending)
+        answered = False
+        try:
+            answered = self._ask(question, anew)
+        finally:
+            if not answered:
+                talk.turns, talk.pending = kept
+        return answered
+
+    def _ask(self, question: str, anew: bool) -> bool:
+        sampling, limit = self.wishes.chosen()
+        if anew and not sampling.temperature:
+            sampling = replace(sampling, temperature=ANEW)
+        self.ui.notice(self.files.card.notice)
+        try:
+            text, outcome = self._answer(self._fitting(question, sampling, limit))
+        except KeyboardInterrupt:
+            if not self.typed:
+                raise
+            text, outcome = "", Cancelled()
+        if isinstance(outcome, VlmError) and not isinstance(outcome, Cancelled):
+            if isinstance(outcome, NativeError):
+                self.tell("/drop takes a picture out of the conversation")
+            raise outcome
+        thought, said = split(text, self.files.card.think)
+        if isinstance(outcome, Cancelled) and not said:
+            self.tell("stopped; what was attached is attached still")
+            return False
+        self.conversation.answered(question, said)
+        self.answered += 1
+        if isinstance(outcome, Cancelled):
+            self.tell("stopped")
+            return True
+        self.last = outcome
+        if self.files.card.unsure and said == self.files.card.unsure:
+            self.ui.notice(self.files.card.unsure_hint)
+        if not said:
+            self.tell("the answer is empty" + (": the model only thought" if thought else ""))
+        elif outcome.finish_reason == "length":
+            self.tell(
+                f"the answer is cut off after {outcome.usage.answer_tokens} tokens; /set max_tokens gives it more"
+            )
+        if self.wishes.stats:
+            self.ui.stats(outcome)
+        return True
+
+    def measured(self, question: str = "?") -> Measured | None:
+        """How much of the context the conversation takes with one more question; None while it has no picture."""
+        if not self.conversation.pictures:
+            return None
+        return self._measure(self.conversation.request(question, *self.wishes.chosen()))
+
+    def _fitting(self, question: str, sampling: Sampling, limit: int) -> Request:
+        """The request, once the oldest turns have gone that it has no room for."""
+        talk = self.conversation
+        gone = []
+        while True:
+            request = talk.request(question, sampling, limit)
+            found = self._measure(request)
+            room = found.n_ctx - found.rows
+            if room >= min(limit, found.n_ctx // 4):
+                break
+            went = talk.shorten(question)
+            if not went and room > 0:
+                break
+            if not went:
+                raise ContextFull(
+                    f"the question and its pictures take {found.rows} tokens, and the context has {found.n_ctx}",
+                    "/drop a picture, or start with more: vlm chat --ctx N",
+                )
+            gone.append(went)
+        for went in gone:
+            self.tell(f"the context is full: {went} are forgotten")
+        return request
+
+    def _measure(self, request: Request) -> Measured:
+        for event in self._events(replace(request, measure=True)):
+            if isinstance(event, Measured):
+                return event
+            if isinstance(event, Failed):
+                raise event.error
+            self.ui.progress(event)
+        raise Cancelled("the engine was closed")
+
+    def _answer(self, request: Request) -> tuple[str, Answer | VlmError]:
+        """Show an answer while it comes. Returns its text, and how it ended."""
+        thinking, text = Thinking(self.files.card.think), ""
+        outcome: Answer | VlmError = Cancelled("the engine was closed")
+        try:
+            for event in self._events(request):
+                if isinstance(event, Delta):
+                    text += event.text
+                    self._show(thinking, *thinking.feed(event.text))
+                elif isinstance(event, Done):
+                    outcome = event.answer
+                elif isinstance(event, Failed):
+                    outcome = event.error
+                elif isinstance(event, Progress) and event.stage == "encode":
+                    self.ui.status(_looking(len(request.pictures), event.done))
+                else:
+                    self.ui.progress(event)
+        except KeyboardInterrupt:
+            if not self.typed:
+                raise
+            outcome = Cancelled()
+        self._show(thinking, *thinking.finish())
+        if self.ui.streaming:
+            self.ui.end_stream()
+        return text, outcome
+
+    def _show(self, thinking: Thinking, thought: str, text: str) -> None:
+        if self.wishes.think:
+            self.ui.stream(thought, plain=True)
+        elif thinking.inside:
+            self.ui.thinking()
+        self.ui.stream(text)
+
+    def _events(self, request: Request) -> Iterator[Event]:
+        """A request's events, those of the model's loading, and how far the pictures have been looked at beforehand.
+
+        One that is left early is cancelled.
+        """
+        id = self._runner.submit(request)
+        try:
+            for event in self._runner.events():
+                if event.id in (None, id) or (event.id == self._warming and isinstance(event, Progress)):
+                    yield event
+                if event.id == id and isinstance(event, Last):
+                    return
+        finally:
+            self._runner.cancel(id)
+
+    # ------------------------------------------------------------------------------------------ the model
+
+    def change(self, files: ModelFiles, settings: Settings) -> None:
+        """Go on with another model. Raises what keeps it from being loaded, with the old one as it was."""
+        try:
+            self._stack.close()  # there may not be room for both
+            self._runner = runner = self._stack.enter_context(self._opening(files, settings))
+            self.ui.status("loading the model")
+            if isinstance(runner, Loading):
+                runner.ready()
+        except (VlmError, KeyboardInterrupt):
+            with whole():
+                self._stack.close()
+                self._runner = self._stack.enter_context(self._opening(self.files, self.settings))
+            raise
+        self.files, self.settings, self._warming = files, settings, -1
+        self.conversation.recount(self._tokens)
+
+
+def _looking(count: int, done: float) -> str:
+    """What the encoder is at, of so many pictures."""
+    if count == 1:
+        return f"looking at the picture {done:4.0%}"
+    return f"looking at picture {min(count, int(done * count) + 1)} of {count} {done:4.0%}"
