@@ -1,33 +1,33 @@
 """`python -m vlmcli.bench`: this engine beside its peers, on one pair, the same pictures, threads and tokens.
 
-Rounds go through the contestants in turn, each in a fresh process, so that a machine that slows down slows all.
 What counts are the ratios; seconds are only there to see that they are large enough to mean something.
+`python -m vlmcli.bench folder` compares them over a folder of pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from vlmcli.bench import pairs
+from vlmcli.bench import folder, pairs, rounds
 from vlmcli.bench.contestant import Job, available
 from vlmcli.fit import this_machine
 
 BASE = "MTMDChatHandler"
+NAMES = ("vlm", "vlm --worker", BASE, "llama-mtmd-cli", "llama-server")
 
 
 def main() -> None:
     """Parse, run the rounds, print the tables."""
+    if sys.argv[1:2] == ["folder"]:
+        folder.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=8, help="after the first")
@@ -39,20 +39,20 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of contestants")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vlm-bench-") as temporary:
-        folder = options.keep or Path(temporary)
-        if not (folder / "mmproj-real.gguf").exists():
-            pairs.real(folder, options.layers)
+        place = options.keep or Path(temporary)
+        if not (place / "mmproj-real.gguf").exists():
+            pairs.real(place, options.layers)
         job = Job(
-            str(folder / "real.gguf"),
-            str(folder / "mmproj-real.gguf"),
+            str(place / "real.gguf"),
+            str(place / "mmproj-real.gguf"),
             _pictures(Path(temporary), options.pictures + 1),
             options.threads,
             options.tokens,
             8192,
         )
-        names = [name for name in available() if not options.only or name in options.only]
-        rounds = _run(Path(temporary), job, names, options.rounds)
-    _report(rounds, names, options)
+        names = [name for name in available(NAMES) if not options.only or name in options.only]
+        results = rounds.run(Path(temporary), job, names, options.rounds)
+    _report(results, names, options)
 
 
 def _pictures(folder: Path, count: int) -> tuple[str, ...]:
@@ -66,24 +66,7 @@ def _pictures(folder: Path, count: int) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _run(folder: Path, job: Job, names: list[str], rounds: int) -> dict[str, list[dict[str, Any]]]:
-    file = folder / "job.json"
-    file.write_text(json.dumps(asdict(job)), "utf-8")
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for weights in (job.model, job.projector):
-        Path(weights).read_bytes()  # nobody shall be the one who reads them from the disk
-    for number in range(rounds):
-        for name in names:
-            command = [sys.executable, "-m", "vlmcli.bench.contestant", name, str(file)]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode:
-                raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
-            results[name].append(json.loads(done.stdout.splitlines()[-1]))
-            sys.stderr.write(f"round {number + 1} of {rounds}: {name}\n")
-    return results
-
-
-def _report(rounds: dict[str, list[dict[str, Any]]], names: list[str], options: argparse.Namespace) -> None:
+def _report(results: rounds.Rounds, names: list[str], options: argparse.Namespace) -> None:
     write = sys.stdout.write
     base = BASE if BASE in names else names[0]
     write(f"{options.threads} threads, {options.tokens} tokens an answer, {options.rounds} rounds, medians\n")
@@ -92,18 +75,16 @@ def _report(rounds: dict[str, list[dict[str, Any]]], names: list[str], options: 
     for name in names:
         columns = f"{name:18}"
         for key, width in (("cold", 10), ("many", 16)):
-            seconds = [one[key] for one in rounds[name]]
+            seconds = [one[key] for one in results[name]]
             if None in seconds:
                 columns += f"{'—':>{width}}{'—':>8}"
                 continue
             columns += f"{median(seconds):{width}.2f}"
-            if None in [one[key] for one in rounds[base]]:
+            if None in [one[key] for one in results[base]]:
                 columns += f"{'—':>8}"
                 continue
-            pairwise = [one[key] / other[key] for one, other in zip(rounds[name], rounds[base], strict=True)]
-            columns += f"{median(pairwise):8.{options.digits}f}"
-        tokens = {sum(one["tokens"]) for one in rounds[name] if one["tokens"]}
-        write(f"{columns}  {', '.join(map(str, sorted(tokens))) or '—'}\n")
+            columns += f"{median(rounds.ratios(results, name, base, key)):8.{options.digits}f}"
+        write(f"{columns}  {rounds.tokens(results, name)}\n")
     write(f"ratios: to {base}, round by round\n")
 
 

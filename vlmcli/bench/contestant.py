@@ -15,9 +15,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,13 @@ def vlm(job: Job) -> Times:
 
 
 def worker(job: Job) -> Times:
-    """The same in a process of its own."""
+    """The same in a process of its own, put onto the machine as a command puts it."""
     started = time.perf_counter()
-    from vlmcli.values import Fit, ModelFiles
+    from vlmcli.values import ModelFiles, Wanted
     from vlmcli.worker.runner import Worker
 
     files = ModelFiles("bench", Path(job.model), Path(job.projector))
-    with Worker(files, fit=Fit(n_ctx=job.ctx, threads=job.threads)) as runner:
+    with Worker(files, Wanted(job.ctx, job.threads)) as runner:
         return _ask(runner, job, started)
 
 
@@ -131,12 +132,12 @@ def mtmd_cli(job: Job) -> Times:
     return Times(time.perf_counter() - started, None, [])
 
 
-def server(job: Job) -> Times:
-    """Upstream's llama-server, asked over HTTP; the other pictures all at once, as many slots as there are."""
+def server(job: Job, slots: int = 0) -> Times:
+    """Upstream's llama-server, asked over HTTP; the other pictures `slots` at a time, or all at once."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    slots = max(1, len(job.pictures) - 1)
+    slots = slots or max(1, len(job.pictures) - 1)
     command = [
         *("llama-server", "-m", job.model, "--mmproj", job.projector, "--port", str(port), "-t", str(job.threads)),
         *("-c", str(job.ctx), "-np", str(slots), "--kv-unified", "--jinja", "--no-warmup"),
@@ -197,12 +198,14 @@ CONTESTANTS: dict[str, Callable[[Job], Times]] = {
     "MTMDChatHandler": handler,
     "llama-mtmd-cli": mtmd_cli,
     "llama-server": server,
+    "llama-server -np 1": partial(server, slots=1),
+    "llama-server -np 4": partial(server, slots=4),
 }
 
 
-def available() -> list[str]:
-    """Contestants that can run here."""
-    return [name for name in CONTESTANTS if not name.startswith("llama-") or shutil.which(name)]
+def available(names: Iterable[str]) -> list[str]:
+    """Those of these contestants that can run here."""
+    return [name for name in names if not name.startswith("llama-") or shutil.which(name.split()[0])]
 
 
 def main() -> None:
