@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ from vlmcli.demo import accuracy, questions, scenes
 
 if sys.platform == "win32":
     pytest.skip("there are no pseudo-terminals here", allow_module_level=True)
+
+import termios
 
 from terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_G, TAB, UP, VLM, Terminal
 
@@ -487,6 +490,23 @@ def test_a_history_that_is_no_file_is_done_without(home):
     with Terminal("chat", "-m", "demo", "my scene.png", cwd=home) as talk:
         talk.wait(r">>> a question")
         assert talk.line("what is this?").endswith(ANSWER)
+
+
+def test_a_terminal_is_left_as_it_was_found(talk):
+    was = termios.tcgetattr(talk._parent)  # raw, while something is typed
+    talk.process.terminate()
+    assert talk.end() == -signal.SIGTERM
+    now = termios.tcgetattr(talk._parent)
+    assert not was[3] & termios.ECHO
+    assert now[3] & termios.ECHO
+    assert now[3] & termios.ICANON
+
+
+def test_an_editor_that_is_no_command_is_not_started(home):
+    with Terminal("chat", "-m", "demo", "my scene.png", cwd=home, VISUAL="vi '") as talk:
+        talk.wait(r">>> a question")
+        talk.type("what is this?" + CTRL_G)
+        assert talk.line("").endswith(ANSWER)
 
 
 def test_tokens_are_counted_anew_for_another_model(talk, slow):

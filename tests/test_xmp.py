@@ -209,3 +209,11 @@ def test_exiftool_reads_it_back(tmp_path):
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             assert done.stdout.splitlines() == ["A cat on a sofa.", *[words] * bool(words), *["4"] * bool(old)]
             packet = xmp.with_subjects(packet, ["dog", "red sofa"], "a.xmp")
+
+
+def test_a_description_in_other_languages_stays_beside_the_new_one():
+    packet = xmp.described(None, "a cat", "a").replace(b'"x-default">a cat', b'"de">eine Katze')
+    assert xmp.description(packet, "a") == "eine Katze"
+    found = xmp.described(packet, "a black cat", "a")
+    assert xmp.description(found, "a") == "a black cat"
+    assert b"eine Katze" in found

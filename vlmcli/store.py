@@ -50,7 +50,7 @@ def published(name: str) -> Published | None:
     entry = catalogue.find(known)
     if entry is not None:
         return Published(f"{entry.name}:{quant}" if quant else entry.name, entry.repository, quant, entry)
-    if Path(name).suffix == ".gguf" or not repository.is_repository(name):
+    if (Path(name).suffix == ".gguf" and ":" not in name) or not repository.is_repository(name):
         return None
     found, quant = repository.parse(name)
     return Published(f"{found}:{quant}" if quant else found, found, quant, catalogue.of_repository(found))

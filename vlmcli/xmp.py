@@ -18,6 +18,7 @@ from vlmcli.errors import VlmError
 LONGEST = 16 << 20  # bytes
 X, RDF, DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
+_ALT = f"{{{DC}}}description/{{{RDF}}}Alt"
 
 
 def description(packet: bytes, name: str) -> str:
@@ -44,6 +45,9 @@ def described(packet: bytes | None, text: str, name: str) -> bytes:
     item = _default(root)
     if item is None:
         item = Tree.SubElement(_array(root, "description", "Alt"), f"{{{RDF}}}li", {LANGUAGE: "x-default"})
+    elif item.get(LANGUAGE, "x-default") != "x-default":  # of other languages only, which stay
+        item = Tree.Element(f"{{{RDF}}}li", {LANGUAGE: "x-default"})
+        next(alt for about in _own(root) for alt in about.findall(_ALT)).insert(0, item)
     item.text = _clean(text)
     return _written(root, name)
 
@@ -142,8 +146,7 @@ def _texts(root: Tree.Element, term: str) -> list[str]:
 
 def _default(root: Tree.Element) -> Tree.Element | None:
     """The item of the description that programs show."""
-    path = f"{{{DC}}}description/{{{RDF}}}Alt/{{{RDF}}}li"
-    items = [item for about in _own(root) for item in about.findall(path)]
+    items = [item for about in _own(root) for item in about.findall(f"{_ALT}/{{{RDF}}}li")]
     named = [item for item in items if item.get(LANGUAGE) == "x-default"]
     return next(iter(named or items), None)
 

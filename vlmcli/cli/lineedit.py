@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+from vlmcli.settings import environment
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -96,6 +101,7 @@ class Typed:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.output import create_output
 
+        _leave_as_found(out)
         self._session: PromptSession[str] = PromptSession(
             history=_history(history), completer=_completer(words), complete_while_typing=False, multiline=True,
             key_bindings=_keys(), prompt_continuation=MORE, tempfile_suffix=".md",
@@ -106,6 +112,25 @@ class Typed:
     def read(self, default: str = "") -> str:
         """As `Lines.read`."""
         return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
+
+
+def _leave_as_found(out: TextIO) -> None:
+    """Let SIGTERM, which ends the process at once, leave a terminal that can be typed on."""
+    try:
+        import termios
+    except ImportError:  # Windows
+        return
+    with suppress(OSError, ValueError, termios.error):
+        file = out.fileno()
+        found = termios.tcgetattr(file)
+
+        def end(*_: object) -> None:
+            termios.tcsetattr(file, termios.TCSANOW, found)
+            os.write(file, b"\x1b[?2004l\x1b[?25h\r\n")  # no marks around what is pasted; the cursor is seen
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        signal.signal(signal.SIGTERM, end)
 
 
 def _history(path: Path) -> History:
@@ -149,6 +174,12 @@ def _keys() -> KeyBindings:
 
     @keys.add("c-g")
     def _editor(event: KeyPressEvent) -> None:
+        try:
+            for name in ("VISUAL", "EDITOR"):
+                shlex.split(environment().get(name, ""))
+        except ValueError:  # no command
+            event.app.output.bell()
+            return
         event.current_buffer.open_in_editor()
 
     return keys
