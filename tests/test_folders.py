@@ -452,8 +452,8 @@ def test_what_is_appended_to_has_no_memory_and_that_is_said(folder):
     assert len(lines(folder, "all.jsonl")) == 12
 
 
-def sidecars(folder):
-    return {path.name: path.read_text("utf-8") for path in sorted((folder / "pics").glob("*.txt"))}
+def sidecars(folder, stems="*"):
+    return {path.name: path.read_text("utf-8") for path in sorted((folder / "pics").glob(f"{stems}.txt"))}
 
 
 def test_an_answer_is_written_beside_its_picture(folder):
@@ -699,6 +699,29 @@ def test_a_sidecar_beside_a_journal_loses_no_record_and_is_written_from_it(folde
     assert ask(folder, *command).returncode == 0
     assert len(lines(folder)) == 5
     assert sidecars(folder)["c.txt"] == answer
+
+
+def test_a_sidecar_that_cannot_be_written_from_the_journal_costs_the_others_nothing(folder):
+    """The text of one that was answered before has no place now: it is said, and the others get theirs."""
+    (folder / "pics" / "d.png").unlink()
+    command = ("--sidecar", "txt")
+    assert ask(folder, *command).returncode == 0
+    for name in "abc":
+        (folder / "pics" / f"{name}.txt").unlink()
+    (folder / "pics" / "b.txt").symlink_to("nowhere/none/b.txt")
+    shutil.copy(SCENE, folder / "pics" / "g.png")
+    answer = "A red circle and a blue square.\n"
+    done = ask(folder, *command, "--fail-fast")
+    assert (done.returncode, "b.txt: cannot be written (No such file or directory)" in done.stderr) == (1, True)
+    assert sidecars(folder, "[acg]") == {"a.txt": answer}
+    for _ in range(2):  # with a picture left to ask about, and with none
+        done = ask(folder, *command)
+        assert (done.returncode, "b.txt: cannot be written (No such file or directory)" in done.stderr) == (3, True)
+        assert sidecars(folder, "[acg]") == {f"{name}.txt": answer for name in "acg"}
+    (folder / "pics" / "b.txt").unlink()
+    assert ask(folder, *command).returncode == 0
+    assert sidecars(folder, "[abc]") == {f"{name}.txt": answer for name in "abc"}
+    assert len(lines(folder)) == 6
 
 
 def test_what_was_done_before_does_not_change_how_the_rest_is_written(folder):

@@ -270,7 +270,7 @@ def _model(name: str, models: Sequence[_Model], quant: str, preferred: str) -> _
 
 def _far(model: _Model, asked: str) -> int:
     """How far a name is from this model's."""
-    found = min(closeness(asked, model.quant, file.path) for file in model.files[:1])
+    found = closeness(asked, model.quant, model.path)
     return min(found, NO_NAME - 1) if asked.lower() == model.base else found
 
 

@@ -20,7 +20,7 @@ from vlmcli.cli.running import runner_of
 from vlmcli.cli.showing import Show
 from vlmcli.cli.sidecars import Sidecars
 from vlmcli.cli.writing import length_of_stdout
-from vlmcli.errors import Exit, ModelError, SourceError
+from vlmcli.errors import Exit, ModelError, SourceError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.tasks import Ask
 from vlmcli.templates import Template
@@ -80,8 +80,9 @@ def answer(
             sidecars = Sidecars(course, jobs, flags.lists) if course.sidecar else None
             memory = stack.enter_context(Memory.of(course, files, found)) if course.remembers else None
             jobs, before = (memory.left(jobs), memory.before) if memory else (jobs, Before())
+            unwritten = False
             if sidecars is not None and memory is not None and not course.dry_run:
-                _write_missing(sidecars, memory)
+                unwritten = _write_missing(ui, sidecars, memory, fail_fast=course.fail_fast)
             elif sidecars is not None and memory is None:
                 jobs, there = sidecars.left(jobs)
                 if there:
@@ -101,6 +102,8 @@ def answer(
                         everything=everything, memory=memory, sidecars=sidecars, course=course,
                     )  # fmt: skip
                     failed = show.all(runner)
+            if unwritten and failed is None:
+                failed = Exit.SOME_FAILED
         except (ModelError, SourceError) as error:
             for job in jobs if json and course.output is None else ():
                 name = files.name if files else settings.model
@@ -115,12 +118,24 @@ def _patience(settings: Settings, course: Course) -> int:
     return settings.patience if course.timeout is None else min(settings.patience, 5 + ceil(course.timeout))
 
 
-def _write_missing(sidecars: Sidecars, memory: Memory) -> None:
-    """Write what was answered before, and is not beside its picture: it was removed, or a run was killed."""
+def _write_missing(ui: Ui, sidecars: Sidecars, memory: Memory, *, fail_fast: bool) -> bool:
+    """Write what was answered before, and is not beside its picture: it was removed, or a run was killed.
+
+    Returns whether one cannot be written, which has been said; raises VlmError instead where a run is to fail fast.
+    """
+    failed = False
     for job, work in memory.done if not sidecars.inside else ():
         text, error = memory.past(work)
-        if not error and job not in sidecars.wrong and not sidecars.has(job):
+        if error or job in sidecars.wrong or sidecars.has(job):
+            continue
+        try:
             sidecars.write(job, text)
+        except VlmError as unwritable:
+            if fail_fast:
+                raise
+            ui.error(unwritable)
+            failed = True
+    return failed
 
 
 def _estimate(ui: Ui, files: ModelFiles, settings: Settings, jobs: Sequence[Job], course: Course) -> str:

@@ -89,7 +89,7 @@ class Sidecars:
         except OSError:  # no name that can be; it will be said
             return False
         except VlmError as error:
-            if self.inside and isinstance(error, VlmError):
+            if self.inside:
                 self.wrong[job] = error
             return not self.inside
 
