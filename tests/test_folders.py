@@ -192,6 +192,27 @@ def test_the_first_error_ends_a_run_that_is_to_fail_fast(folder):
     assert len(lines(folder)) == 4
 
 
+def test_how_large_pictures_are_shown_is_recorded_and_another_detail_is_other_work(folder):
+    for more, count, side in (([], 6, 0), (["--detail", "high"], 6, 0), (["--detail", "low"], 12, 512)):
+        assert ask(folder, *more).returncode == 3
+        assert len(lines(folder)) == count
+        assert side in {one["detail"] for one in lines(folder)[-6:]}
+    assert ask(folder, "--detail", "512").returncode == 3
+    assert [one["detail"] for one in lines(folder)] == [0] * 6 + [512] * 6
+    shown = vlm(folder, "show", "pics/a.png", "--detail", "200").stdout
+    assert "upright, RGB: 200×150" in shown
+    told = vlm(folder, "explain", "-m", "demo", "pics/a.png", QUESTION, "--detail", "200").stdout
+    assert "200×150" in told
+
+
+@pytest.mark.parametrize("verb", [["ask", "-q", "?"], ["caption"], ["show"], ["explain", "-q", "?"], ["chat"]])
+def test_a_detail_is_a_word_or_pixels(folder, verb):
+    for detail in ("wide", "0", "15", "100000", "٥٠٠", ""):
+        done = vlm(folder, verb[0], "pics/a.png", *verb[1:], "--detail", detail)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--detail {detail}: neither low, high nor pixels" in done.stderr
+
+
 def test_other_names_than_of_json_lines_are_refused(folder):
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "out.txt")
     assert (done.returncode, "call the file out.jsonl" in done.stderr) == (2, True)

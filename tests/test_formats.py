@@ -268,6 +268,27 @@ def test_a_large_picture_is_scaled_to_the_bound_and_stays_upright(tmp_path, kind
         assert np.abs(found[at] - color).max() < 6
 
 
+@pytest.mark.parametrize("kind", ["jpg", "png", "heic", "pdf"])
+def test_a_picture_can_be_scaled_down_and_never_up(tmp_path, kind):
+    """Red above, blue below, lying on its side; 3:2 upright."""
+    path = tmp_path / f"a.{kind}"
+    if kind == "pdf":
+        pdf(path, ((108, 72), RED))
+    else:
+        upright = np.full((400, 600, 3), RED, np.uint8)
+        upright[200:] = BLUE
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(np.ascontiguousarray(np.rot90(upright))).save(path, exif=exif.tobytes())
+    whole = images.load(path).size
+    for bound, size in ((96, (96, 64)), (whole[0] - 1, None), (10_000, whole), (0, whole)):
+        picture = images.load(path, bound=bound)
+        assert picture.size == (size or (bound, round(bound * whole[1] / whole[0])))
+        found = array(picture).astype(int)
+        assert np.abs(found[2, 2] - RED).max() < 6
+        assert np.abs(found[-3, -3] - (WHITE if kind == "pdf" else BLUE)).max() < 6
+
+
 def test_a_name_may_lie(tmp_path):
     data = io.BytesIO()
     of(NOISE).save(data, "PNG")

@@ -8,8 +8,8 @@ The only reader of pictures. It knows nothing of models; how many tokens a pictu
     page = images.load(Path("letter.pdf"), frame=2)
 
 What is done to a file, in this order: its size is checked before anything is decoded; a large JPEG is decoded at a
-half, a quarter or an eighth; larger pictures than `BOUND` are scaled to it; 16 bits become 8 (the upper ones); an ICC
-profile becomes sRGB; what shines through is white; EXIF orientation is undone.
+half, a quarter or an eighth; larger pictures than `BOUND`, or than is wished, are scaled to it; 16 bits become 8 (the
+upper ones); an ICC profile becomes sRGB; what shines through is white; EXIF orientation is undone.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 log = logging.getLogger("vlmcli.images")
 
 
-def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
+def load(file: Path | bytes, source: str = "", frame: int = 0, bound: int = 0) -> Picture:
     """Read a picture file, now: what cannot be decoded to its end is an error.
 
     Args:
@@ -67,6 +67,7 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
         source: what the user called it, the path by default.
         frame: of a GIF, TIFF, WebP, AVIF, HEIC or DICOM, or the page of a PDF, from 1; 0 for the first one, and for a
             PDF the only one.
+        bound: pixels that its longer side is scaled down to; 0, and all above, for `BOUND`.
 
     Raises:
         SourceError: which names the source.
@@ -74,7 +75,7 @@ def load(file: Path | bytes, source: str = "", frame: int = 0) -> Picture:
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
     with _named(source):
         what = kind(file, source)
-        rgb = _pixels(file, source, frame, what)
+        rgb = _pixels(file, source, frame, what, min(bound or BOUND, BOUND))
     return from_pixels(rgb.tobytes(), rgb.size, source, NOTICES.get(what, ""))
 
 
@@ -101,15 +102,6 @@ def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notice: str =
     digest = hashlib.sha256(b"%dx%d\n" % size)
     digest.update(pixels)
     return Picture(digest.hexdigest(), size, source, lambda: pixels, notice)
-
-
-def smaller(picture: Picture, side: int) -> Picture:
-    """A picture whose longer side has at most so many pixels."""
-    if max(picture.size) <= side:
-        return picture
-    image = Image.frombytes("RGB", picture.size, picture.pixels())
-    image.thumbnail((side, side), Image.Resampling.BICUBIC)
-    return from_pixels(image.tobytes(), image.size, picture.source, picture.notice)
 
 
 def png(pixels: bytes, size: tuple[int, int], bound: int = 0) -> bytes:
@@ -226,15 +218,15 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Image:
-    """The picture of a file of that kind: upright, RGB."""
+def _pixels(file: Path | bytes, source: str, frame: int, what: str, bound: int) -> Image.Image:
+    """The picture of a file of that kind: upright, RGB, no side longer than `bound`."""
     if what == "PDF":
-        size, pixels = pdf.page(file, source, frame, PAGE_DPI, BOUND)
+        size, pixels = pdf.page(file, source, frame, PAGE_DPI, bound)
         return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
         from vlmcli import dicom
 
-        return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size))).convert("RGB")
+        return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size)), bound).convert("RGB")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
     with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
         _check_size(source, image.size)
@@ -243,13 +235,13 @@ def _pixels(file: Path | bytes, source: str, frame: int, what: str) -> Image.Ima
             _check_size(source, image.size)
         whole.check_scans(image, file, source)
         if frame == 0 and image.format in ("JPEG", "MPO"):
-            image.draft(None, (BOUND, BOUND))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
+            image.draft(None, (bound, bound))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
         if frame <= 1 or image.format == "MPO":
             whole.check(image, file, source)
-        return _rgb(ImageOps.exif_transpose(_bounded(image)), source)
+        return _rgb(ImageOps.exif_transpose(_bounded(image, bound)), source)
 
 
 def _heic(file: Path | io.BytesIO) -> Image.Image:
@@ -290,9 +282,9 @@ def _check_size(source: str, size: tuple[int, int]) -> None:
         )
 
 
-def _bounded(image: Image.Image) -> Image.Image:
-    """No side longer than `BOUND`; before anything is copied, so that a large picture is in memory once."""
-    share = BOUND / max(image.size)
+def _bounded(image: Image.Image, bound: int) -> Image.Image:
+    """No side longer than `bound`; before anything is copied, so that a large picture is in memory once."""
+    share = bound / max(image.size)
     if share >= 1:
         return image
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))

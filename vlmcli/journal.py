@@ -83,8 +83,13 @@ def work_id(names: Sequence[str], prints: Sequence[Print], task: Ask, model: str
         task: what is asked.
         model: as `model_id` names it.
     """
-    parts = [list(names), [one.sha256 for one in prints], asdict(task), model]
+    options = {name: value for name, value in asdict(task).items() if value != _USUAL.get(name)}
+    parts = [list(names), [one.sha256 for one in prints], options, model]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+_USUAL = asdict(Ask(""))
+"""Options that are as they always were do not count, so that one more option leaves what was done before done."""
 
 
 def model_id(files: ModelFiles) -> str:

@@ -51,11 +51,11 @@ class Source:
     frame: int = 0
     expanded: bool = False
 
-    def load(self) -> Picture:
-        """Its pixels. Raises SourceError, which names it."""
+    def load(self, bound: int = 0) -> Picture:
+        """Its pixels, scaled down as `images.load` does. Raises SourceError, which names it."""
         from vlmcli import images  # not needed for a page of help
 
-        return images.load(self.fetched(), self.name, self.frame)
+        return images.load(self.fetched(), self.name, self.frame, bound)
 
     def fetched(self) -> Path | bytes:
         """Its file, or the bytes of one that came from elsewhere."""

@@ -40,6 +40,8 @@ class Ask:
     """For transcripts, in which small models lose themselves."""
     think: tuple[str, str] = THINK
     """The model's tags around its thinking."""
+    detail: int = 0
+    """Pixels that a picture's longer side is scaled down to before it is shown to the model; 0 for as it is."""
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""

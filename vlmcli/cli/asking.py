@@ -63,7 +63,7 @@ def answer(
 
     Raises typer.Exit with the code of some or all failing.
     """
-    settings, sampling, course = flags.settings(), flags.sampling(template), flags.course()
+    settings, sampling, course, side = flags.settings(), flags.sampling(template), flags.course(), flags.side
     json, table = flags.as_json, flags.table
     with Ui(markdown=not (plain or flags.plain)) as ui, ExitStack() as stack:
         files = None
@@ -72,7 +72,7 @@ def answer(
             found, context = named_pictures(named)
             files = find_model(ui, settings, flags.chat_template or "")
             tasks = [
-                Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think)
+                Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think, side)
                 for question in questions(files.card)
             ]
             groups = grouped(found, each=named.each, together=named.together)
@@ -157,4 +157,4 @@ def _estimate(ui: Ui, files: ModelFiles, settings: Settings, jobs: Sequence[Job]
 def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:
     for job in jobs:
         with suppress(SourceError):
-            yield replace(job.task.request([source.load() for source in job.pictures]), timeout=timeout)
+            yield replace(job.task.request(job.load()), timeout=timeout)

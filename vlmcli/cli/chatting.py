@@ -13,7 +13,7 @@ from vlmcli import dropped, settings, thumbnails
 from vlmcli.chat import Attached
 from vlmcli.cli import options
 from vlmcli.cli.commands import COMMANDS, obey, words
-from vlmcli.cli.flags import set_verbosity, settings_of
+from vlmcli.cli.flags import set_verbosity, settings_of, side_of
 from vlmcli.cli.lineedit import Asked, Lines, Piped, Typed
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import tell_of_death, working
@@ -39,6 +39,7 @@ def chat(
     plain: options.Plain = False,
     stats: options.Stats = False,
     no_thumbnails: options.NoThumbnails = False,
+    detail: options.Detail = "high",
     allow_local_urls: options.AllowLocalUrls = False,
     ctx: options.Ctx = None,
     threads: options.Threads = None,
@@ -56,7 +57,10 @@ def chat(
     chosen = settings_of(model, mmproj, ctx, threads, gpu_layers, yes)
     flags = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
     sampling = _pairs(sample) | {name: str(value) for name, value in flags.items() if value is not None}
-    wishes = Wishes(sampling, stats=stats, think=think, thumbnails=not no_thumbnails, allow_local_urls=allow_local_urls)
+    wishes = Wishes(
+        sampling, stats=stats, think=think, side=side_of(detail, "--detail"), thumbnails=not no_thumbnails,
+        allow_local_urls=allow_local_urls,
+    )  # fmt: skip
     wishes.chosen()
     with Ui(markdown=not plain) as ui:
         files = find_model(ui, chosen, chat_template or "")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vlmcli import clipboard, transcript
 from vlmcli.chat import Conversation
-from vlmcli.cli.flags import sampling_of
+from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.lineedit import PATHS, Words
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.talk import Talk
@@ -20,9 +20,6 @@ from vlmcli.errors import SourceError, UsageError
 from vlmcli.settings import environment
 from vlmcli.sources import Source, Url, expand
 from vlmcli.values import Sampling
-
-SIDES = {"low": 512, "high": 0}
-"""What /detail means: pixels of a picture's longer side; 0 for as it is."""
 
 
 @dataclass(frozen=True)
@@ -153,12 +150,7 @@ def _set(talk: Talk, rest: str) -> None:
 
 def _detail(talk: Talk, rest: str) -> None:
     if rest:
-        side = SIDES.get(rest, int(rest) if rest.isdecimal() and len(rest) < 6 else -1)
-        if side < 0 or 0 < side < 16:
-            raise UsageError(
-                f"/detail {rest}: neither low, high nor pixels", "/detail low, /detail high or /detail 768"
-            )
-        talk.wishes.side = side
+        talk.wishes.side = side_of(rest, "/detail")
     side = talk.wishes.side
     talk.tell(f"pictures are scaled down to {side} pixels" if side else "pictures are shown to the model as they are")
 

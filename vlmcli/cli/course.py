@@ -15,7 +15,7 @@ from vlmcli.errors import UsageError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
 from vlmcli.sources import Source
 from vlmcli.tasks import Ask
-from vlmcli.values import ModelFiles, Result
+from vlmcli.values import ModelFiles, Picture, Result
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Job:
         """What the pictures are called."""
         return [source.name for source in self.pictures]
 
+    def load(self) -> list[Picture]:
+        """Their pixels, in the task's detail. Raises SourceError for the first that cannot be read."""
+        return [source.load(self.task.detail) for source in self.pictures]
+
 
 ONCE = Course()
 
@@ -90,10 +94,11 @@ class Before:
 
 @dataclass(frozen=True)
 class Work:
-    """A job's name in the journal, and its pictures' files as they were."""
+    """A job's name in the journal, its pictures' files as they were, and the detail in which they are shown."""
 
     id: str
     prints: Sequence[Print]
+    detail: int
 
 
 class Memory:
@@ -154,11 +159,12 @@ class Memory:
         """A job's name, and what its pictures' files are: now, or as they are given."""
         if prints is None:
             prints = [print_of(source.file, self._journal.known(source.name)) for source in job.pictures]
-        return Work(work_id(job.names, prints, job.task, self._model), prints)
+        return Work(work_id(job.names, prints, job.task, self._model), prints, job.task.detail)
 
     def write(self, work: Work, result: Result) -> None:
         """Append a record."""
-        self._journal.write(records.object_line(records.record(result) | self._extra | fields(work.prints, work.id)))
+        known = {"detail": work.detail} | self._extra | fields(work.prints, work.id)
+        self._journal.write(records.object_line(records.record(result) | known))
 
 
 def _revision(model: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -95,6 +96,24 @@ def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
     return sampling, limit
 
 
+SIDES = {"low": 512, "high": 0}
+"""Details by name: pixels of a picture's longer side; 0 for as it is."""
+
+LEAST = 16
+"""Pixels of a side in which something can be seen."""
+
+
+def side_of(detail: str, option: str) -> int:
+    """What a detail means in pixels of a picture's longer side; 0 for as it is. Raises UsageError, with the option."""
+    side = SIDES.get(detail, int(detail) if re.fullmatch("[1-9][0-9]{1,4}", detail, re.ASCII) else -1)
+    if side != 0 and side < LEAST:
+        raise UsageError(
+            f"{option} {detail}: neither low, high nor pixels from {LEAST} on",
+            f"{option} low, {option} high or {option} 768",
+        )
+    return side
+
+
 SEPARATORS = {Format.CSV: ",", Format.TSV: "\t"}
 
 
@@ -107,6 +126,7 @@ class Flags:
     include: options.Include = None
     exclude: options.Exclude = None
     allow_local_urls: options.AllowLocalUrls = False
+    detail: options.Detail = "high"
     model: options.Model = None
     mmproj: options.Mmproj = None
     chat_template: options.ChatTemplate = None
@@ -152,6 +172,11 @@ class Flags:
     def sampling(self, template: Template | None = None) -> tuple[Sampling, int]:
         """How tokens are chosen, and how many at most."""
         return sampling_of(self.sample, self.temperature, self.seed, self.max_tokens, template)
+
+    @property
+    def side(self) -> int:
+        """Pixels that a picture's longer side is scaled down to; 0 for none. Raises UsageError."""
+        return side_of(self.detail, "--detail")
 
     def course(self) -> Course:
         """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""

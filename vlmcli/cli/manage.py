@@ -11,6 +11,7 @@ import typer
 from vlmcli import settings, templates
 from vlmcli.amounts import duration, size
 from vlmcli.cli import options
+from vlmcli.cli.flags import side_of
 from vlmcli.cli.naming import Named, named_pictures
 from vlmcli.cli.pulling import find_model, speed_here
 from vlmcli.cli.running import interruptible
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 def show(
     words: Annotated[list[str] | None, typer.Argument(metavar="MODEL|PICTURES", show_default=False)] = None,
     preview: options.Preview = None,
+    detail: options.Detail = "high",
     model: options.Model = None,
     mmproj: options.Mmproj = None,
     allow_local_urls: options.AllowLocalUrls = False,
@@ -44,10 +46,11 @@ def show(
         if names and all(is_picture(name) for name in names):
             if json:
                 raise UsageError("--json is of models, and these are pictures", "leave it out")
+            side = side_of(detail, "--detail")
             chosen = settings.load({"model": model, "mmproj": mmproj})
             files = find_model(ui, chosen, offer=False) if model or preview else None
             found, _ = named_pictures(Named(names, None, False, allow_local_urls))
-            code = show_pictures(ui, found, files, preview)
+            code = show_pictures(ui, found, files, preview, side)
             if code:
                 raise typer.Exit(int(code))
             return

@@ -113,6 +113,14 @@ Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, max=2**3
 MaxTokens = Annotated[
     int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
 ]
+Detail = Annotated[
+    str,
+    typer.Option(
+        "--detail",
+        metavar="low|high|PIXELS",
+        help="Show pictures as they are (high), or scaled down: low is 512 pixels of the longer side.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]

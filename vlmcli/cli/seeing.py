@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of
+from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of, side_of
 from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import opened, tell_of_death
@@ -41,6 +41,7 @@ def explain(
     ],
     question: options.Question = None,
     html: options.Html = None,
+    detail: options.Detail = "high",
     model: options.Model = None,
     mmproj: options.Mmproj = None,
     chat_template: options.ChatTemplate = None,
@@ -67,6 +68,7 @@ def explain(
         raise UsageError("several questions", "explain one at a time")
     settings = settings_of(model, mmproj, ctx, threads, gpu_layers, yes)
     sampling, limit = sampling_of(None, None, None, max_tokens)
+    side = side_of(detail, "--detail")
     with Ui() as ui:
         found, context = named_pictures(Named(names, None, False, allow_local_urls))
         several = len(grouped(found, each=False, together=False))
@@ -75,7 +77,8 @@ def explain(
         files = find_model(ui, settings, chat_template or "")
         target = target_of(html, found) if html else None
         ui.notice(files.card.notice)
-        told = _asked(ui, files, settings, Ask(asked[0], context, system, sampling, limit), found)
+        task = Ask(asked[0], context, system, sampling, limit, detail=side)
+        told = _asked(ui, files, settings, task, found)
         ui.about(telling.lines(told, ui.width))
         if target is not None:
             write(target, telling.page(told).encode("utf-8", "replace"))
@@ -88,7 +91,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     from vlmcli.engine import stages
 
     begun = time.monotonic()
-    pictures = [source.load() for source in found]
+    pictures = [source.load(task.detail) for source in found]
     reading = time.monotonic() - begun
     for picture in pictures:
         ui.notice(picture.notice)
@@ -138,7 +141,7 @@ def is_picture(word: str) -> bool:
         return False
 
 
-def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None) -> Exit:
+def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, side: int) -> Exit:
     """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
     from vlmcli import images
     from vlmcli.engine import stages
@@ -155,7 +158,7 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pre
         for source in found:
             try:
                 data = source.fetched()
-                picture = images.load(data, source.name, source.frame)
+                picture = images.load(data, source.name, source.frame, side)
                 ui.about(_picture_lines(source, images.facts(data, source.name), picture))
                 ui.notice(picture.notice)
                 parts = look(picture) if look else []

@@ -187,7 +187,7 @@ class Show:
             if job.pictures != last:
                 last = job.pictures
                 try:
-                    pictures = [source.load() for source in job.pictures]
+                    pictures = job.load()
                 except SourceError as error:
                     pictures = error
             if isinstance(pictures, SourceError):

@@ -133,12 +133,8 @@ class Talk:
 
     def attach_one(self, source: Source, number: int = 0) -> Attached:
         """Attach one picture, by this number if it is free. Raises SourceError."""
-        picture = source.load()
+        picture = source.load(self.wishes.side)
         self.ui.notice(picture.notice)
-        if self.wishes.side:
-            from vlmcli import images  # which loads libraries that no other verb waits for
-
-            picture = images.smaller(picture, self.wishes.side)
         place = source.name if source.name.lower().startswith(("http://", "https://")) else ""
         hashed = ""
         if isinstance(source.file, Path):
