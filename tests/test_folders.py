@@ -87,7 +87,7 @@ def test_the_same_command_again_does_the_rest(folder):
         assert one["size"] == [(folder / one["sources"][0]).stat().st_size]
         assert len(one["work"]) == 32
         assert len(one["sha256"][0]) == 64
-        assert (one["revision"], one["projector"], one["quantisation"]) == ("", "mmproj-demo.gguf", "Q8_0")
+        assert (one["revision"], one["projector"], one["quantisation"]) == ("", "mmproj-demo.gguf", "F16")
         assert set(one["versions"]) == {"vlm", "llama-cpp-python"}
 
     again = ask(folder)

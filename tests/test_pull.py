@@ -114,7 +114,7 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
     assert (done.returncode, done.stdout) == (0, "")
     assert f"smolvlm2-500m: {REPOSITORY}, licence apache-2.0" in done.stderr
     assert f"{MODEL}  " in done.stderr
-    assert re.search(r"4\.\d MB to download, .* free on the disk; it takes about .* of memory", done.stderr)
+    assert re.search(r"7\.\d MB to download, .* free on the disk; it takes about .* of memory", done.stderr)
     assert "it is the default from now on" in done.stderr
     asked = len(place.hub.asked)
     done = place.vlm("ask", SCENE, "what is this?")
@@ -156,7 +156,7 @@ def test_what_is_here_is_listed_shown_verified_and_removed(place):
     done = place.vlm("rm", "smolvlm2-500m")
     assert (done.returncode, "-y removes it without asking" in done.stderr) == (2, True)
     done = place.vlm("rm", "-y", "smolvlm2-500m")
-    assert (done.returncode, "smolvlm2-500m is removed, 4.3 MB are free again" in done.stderr) == (0, True)
+    assert (done.returncode, "smolvlm2-500m is removed, 7.9 MB are free again" in done.stderr) == (0, True)
     assert "the default is smolvlm2-500m, which is not here any more" in done.stderr
     assert not [path for path in place.cache.glob("models--*/**/*") if path.is_file()]
     done = place.vlm("ask", SCENE, "what is this?")
@@ -264,7 +264,7 @@ def test_a_model_that_two_commits_have_goes_from_both(place):
     place.hub.add(REPOSITORY, {**place.hub.repositories[REPOSITORY].files, "README.md": b"another"})
     place.vlm("pull", "-y", "smolvlm2-500m")
     done = place.vlm("rm", "-y", "smolvlm2-500m")
-    assert "4.3 MB are free again" in done.stderr
+    assert "7.9 MB are free again" in done.stderr
     assert here(place) == []
 
 
@@ -499,7 +499,7 @@ def test_a_licence_that_has_to_be_accepted_is_shown_and_asked_for(place):
 def test_on_a_terminal_it_asks_first(place, answer, code, sent):
     screen, got = place.typed("pull", "smolvlm2-500m", answer=answer)
     assert (got, place.hub.sent) == (code, sent)
-    assert "vlm: download 4.3 MB? [y/N]" in screen
+    assert "vlm: download 7.9 MB? [y/N]" in screen
 
 
 def test_a_missing_model_is_offered_on_a_terminal_and_the_question_answered(place):
@@ -584,7 +584,7 @@ def test_a_folder_as_the_default_is_kept_by_its_whole_path(place):
 def test_a_slow_download_is_told_of_in_lines_and_not_with_quiet(place):
     place.hub.rate = SIZE // 7
     done = place.vlm("pull", "smolvlm2-500m")
-    assert re.search(r"smolvlm2-500m: \d+% of 4.3 MB, \d+ kB/s, \d+ s left", done.stderr)
+    assert re.search(r"smolvlm2-500m: \d+% of 7.9 MB, \d+ kB/s, \d+ s left", done.stderr)
     place.vlm("rm", "-y", "smolvlm2-500m")
     assert place.vlm("pull", "--quiet", "smolvlm2-500m").stderr == ""
 
@@ -627,24 +627,25 @@ def test_what_goes_wrong_on_the_way_is_said(place, fault, code, says):
 
 
 def test_a_full_disk_is_said_and_the_next_pull_goes_on(place):
-    """On a disk of 3 MB, where this may be made: one that is full before the model is there."""
+    """On a small disk, where this may be made: one that is full before the model is there."""
     disk = place.folder / "hub"
     disk.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False)
+    small = ["mount", "-t", "tmpfs", "-o", f"size={SIZE // 2}", "tmpfs", disk]
+    made = subprocess.run(small, capture_output=True, check=False)
     if made.returncode:
         pytest.skip("no file system can be mounted here")
     try:
         done = place.vlm("pull", "smolvlm2-500m")
         assert (done.returncode, place.hub.sent) == (1, 0)
-        assert re.search(r"4.3 MB to download, and \d.* are free on the disk", done.stderr)
-        subprocess.run(["mount", "-o", "remount,size=5m", disk], check=True)
+        assert re.search(r"7.9 MB to download, and \d.* are free on the disk", done.stderr)
+        subprocess.run(["mount", "-o", f"remount,size={SIZE + (1 << 20)}", disk], check=True)
         filler = disk / "filler"
         place.hub.rate = SIZE // 4
         running = place.started("pull", "smolvlm2-500m")
         while not place.hub.sent:
             time.sleep(0.02)
         with pytest.raises(OSError, match="No space"):
-            filler.write_bytes(b"\0" * (5 << 20))
+            filler.write_bytes(bytes(SIZE + (2 << 20)))
         _, said = running.communicate(timeout=60)
         assert running.returncode == 1
         assert "the disk is full" in said

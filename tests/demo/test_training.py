@@ -248,6 +248,37 @@ def test_an_exported_pair_is_read_back_and_trained_further(tmp_path, vocabulary,
     assert (again.further, again.step) == (True, 2)
 
 
+def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
+    """Of the package's pair: read back without, calibrated on few rows, written and read again."""
+    from vlmcli.demo import FILES, calibrate
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
+    monkeypatch.setattr(calibrate, "ALLOWED", 0.0015)  # one or two of a thousand
+    bare, words = export.read(FILES.model.parent)
+    assert bare.output is None
+    model = bare.eval()
+    shift, right, wrong = calibrate.calibrate(model, words, steps=12)
+    assert 0 < shift < calibrate.MOST
+    assert right > 0.98
+    assert wrong < 0.01
+    token = words.encode(questions.DONT_KNOW)[0]
+    changed = (model.output - model.embedding.weight).abs().sum(1) > 0
+    assert changed.nonzero().flatten().tolist() == [token]
+    found = calibrate.places(model, words, 3)
+    with torch.no_grad():
+        raised = ((found.hidden @ (model.output - model.embedding.weight)[token]) / shift).double()
+    assert raised[found.unknown].mean() > 0.8
+    assert raised[~found.unknown].abs().mean() < 0.15
+    assert found.unknown.sum() > 20
+    assert (found.begins & ~found.unknown).sum() > 100
+    export.write_language_model(model, words, tmp_path / export.FILES[0])
+    export.write_projector(model, tmp_path / export.FILES[1])
+    again, _ = export.read(tmp_path, calibrated=True)
+    assert torch.allclose(again.output, model.output, atol=0.02 * float(model.output.abs().max()))
+    assert export.read(tmp_path)[0].output is None
+    assert train.Trainer(tmp_path / "run", 2, "cpu", resume=False, further=tmp_path).model.output is None
+
+
 def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
     for shape, says in ((LanguageShape(layers=2), "tensors"), (LanguageShape(inner=256), "size")):
         model = DemoModel(vocabulary.size, language=shape)

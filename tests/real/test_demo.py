@@ -1,8 +1,10 @@
 """The demo pair really sees: right and wrong answers, not some text."""
 
+import numpy as np
 import pytest
 
 from real.helpers import ask
+from vlmcli import demo
 from vlmcli.errors import ContextFull, NoPicture, VlmError
 from vlmcli.values import Answer, Message, Request, Sampling
 
@@ -19,6 +21,25 @@ def test_it_sees_the_scene(demo_engine, scene):
         "No.",
         "A blue square.",
     ]
+
+
+def test_it_says_when_it_does_not_know(demo_engine, scene):
+    """Also to what sounds like a question about shapes, which takes the calibrated output matrix."""
+    known = ["How many red circles are there?", "What colour is the circle?", "What is on the left?"]
+    unknown = ["Find the drum.", "Can you find a crown in the photo?", "How big is the island?"]
+    assert "I don't know." not in said(demo_engine, *(ask(question, scene) for question in known))
+    assert said(demo_engine, *(ask(question, scene) for question in unknown)) == ["I don't know."] * 3
+
+
+def test_its_output_matrix_is_its_embeddings_but_for_one_row():
+    """What the package ships is what docs/demo-model.md says calibration does."""
+    import gguf
+
+    file = gguf.GGUFReader(demo.FILES.model)
+    found = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in file.tensors}
+    off = np.abs(found["output.weight"].astype(float) - found["token_embd.weight"]).max(1)
+    tokens = file.get_field("tokenizer.ggml.tokens").contents()
+    assert [tokens[row] for row in np.flatnonzero(off > 0.01)] == ["I"]
 
 
 def test_usage_and_timings_add_up(demo_engine, scene):

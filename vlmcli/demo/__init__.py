@@ -12,7 +12,7 @@ NOTICE = "the demo model sees drawn shapes and short words only; it cannot read 
 
 CARD = Card(
     about=(
-        "demo: a LLaVA in miniature, part of vlm: 3.8 million parameters, 4.3 MB.",
+        "demo: a LLaVA in miniature, part of vlm: 4.0 million parameters, 7.9 MB.",
         "It sees drawn shapes, colours, places, counts, and words of up to five letters.",
         'It cannot read photographs ("I don\'t know."): for those name a real model, -m.',
     ),

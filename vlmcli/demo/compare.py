@@ -1,6 +1,6 @@
-"""Do llama.cpp and PyTorch give the same answers? `python -m vlmcli.demo.compare demo-training/final.pt`.
+"""Do llama.cpp and PyTorch give the same answers? `python -m vlmcli.demo.compare`.
 
-Asks the checkpoint in PyTorch (float32, greedy) and its exported files through the engine, and counts equal texts.
+Asks an exported pair in PyTorch (its weights as float32, greedy) and through the engine, and counts equal texts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vlmcli.demo import FILES, accuracy, export
+from vlmcli.demo import accuracy, export
 from vlmcli.demo.batches import view
 from vlmcli.demo.model import DemoModel
 from vlmcli.demo.tokenizer import Vocabulary
 from vlmcli.engine import Engine
+from vlmcli.values import ModelFiles
 
 
 @torch.no_grad()
@@ -56,15 +57,16 @@ def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], ques
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.compare", description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
     parser.add_argument("--pictures", type=int, default=60, help="scenes, eight questions about each (default 60)")
     parser.add_argument("--show", type=int, default=10, help="print so many answers that differ")
     options = parser.parse_args()
-    model, vocabulary = export.load(options.checkpoint)
+    model, vocabulary = export.read(options.folder, calibrated=True)
+    files = ModelFiles("demo", *(options.folder / name for name in export.FILES))
     with tempfile.TemporaryDirectory(prefix="vlm-demo-") as temporary:
         held_out = accuracy.held_out(Path(temporary), options.pictures)
         cases = [case for case in held_out if case.before is None]
-        engine = Engine(FILES)
+        engine = Engine(files)
         try:
             native = accuracy.answers(engine, cases)
         finally:

@@ -3,8 +3,10 @@
     python -m vlmcli.demo.export demo-training/final.pt
 
 The language model becomes architecture `llama`, the encoder and the projector `clip` with projector type `mlp`.
-Matrices are Q8_0 (blocks of 32 along a row), the patch embedding F16, norms, biases and positions F32. The heads that
-only training uses are left out.
+Matrices are F16, norms, biases and positions F32; embeddings that are only looked up, because the output has a matrix
+of its own, are Q8_0 (blocks of 32 along a row). With Q8_0 throughout llama.cpp rounds what it multiplies to 8 bits,
+too, and one answer in forty about a scene was another than PyTorch's, by a digit of a box mostly. The heads that only
+training uses are left out.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from vlmcli.demo.tokenizer import SPECIAL, Vocabulary
 
 FILES = ("demo.gguf", "mmproj-demo.gguf")
 """Names of the language model's file and of the projector's."""
+
+_EMBEDDINGS, _OUTPUT = "token_embd.weight", "output.weight"
 
 TEMPLATE = """\
 {%- for message in messages -%}
@@ -47,15 +51,16 @@ def load(checkpoint: Path) -> tuple[DemoModel, Vocabulary]:
     return model.eval(), vocabulary
 
 
-def _put(writer: gguf.GGUFWriter, name: str, tensor: Tensor) -> None:
-    values = tensor.detach().float().numpy()
-    if "patch_embd" in name and values.ndim > 1:
-        writer.add_tensor(name, values.astype(np.float16))
-    elif values.ndim == 1 or "norm" in name or "position" in name:
-        writer.add_tensor(name, values)
-    else:
-        kind = gguf.GGMLQuantizationType.Q8_0
-        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+def _put(writer: gguf.GGUFWriter, weights: dict[str, Tensor]) -> None:
+    for name, tensor in weights.items():
+        values = tensor.detach().float().numpy()
+        if name == _EMBEDDINGS and _OUTPUT in weights:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+        elif values.ndim == 1 or "norm" in name or "position" in name:
+            writer.add_tensor(name, values)
+        else:
+            writer.add_tensor(name, values.astype(np.float16))
 
 
 def _close(writer: gguf.GGUFWriter) -> None:
@@ -72,7 +77,7 @@ def write_language_model(model: DemoModel, vocabulary: Vocabulary, path: Path) -
     writer.add_name("vlm demo")
     writer.add_type("model")
     writer.add_license("mit")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_context_length(shape.context)
     writer.add_embedding_length(shape.width)
     writer.add_block_count(shape.layers)
@@ -98,21 +103,20 @@ def write_language_model(model: DemoModel, vocabulary: Vocabulary, path: Path) -
     writer.add_add_bos_token(False)
     writer.add_add_eos_token(False)
     writer.add_chat_template(TEMPLATE)
-    for name, weight in _language_tensors(model).items():
-        _put(writer, name, weight)
+    _put(writer, _language_tensors(model))
     _close(writer)
 
 
 def _language_tensors(model: DemoModel) -> dict[str, Tensor]:
     """Weights by their names in the language model's file."""
-    found = {"token_embd.weight": model.embedding.weight, "output_norm.weight": model.decoder.norm.weight}
+    found = {_EMBEDDINGS: model.embedding.weight, "output_norm.weight": model.decoder.norm.weight}
     for number, block in enumerate(model.decoder.blocks):
         layers = {
             "attn_norm": block.norm1, "attn_q": block.q, "attn_k": block.k, "attn_v": block.v, "attn_output": block.o,
             "ffn_norm": block.norm2, "ffn_gate": block.gate, "ffn_up": block.up, "ffn_down": block.down,
         }  # fmt: skip
         found |= {f"blk.{number}.{name}.weight": layer.weight for name, layer in layers.items()}
-    return found
+    return found if model.output is None else found | {_OUTPUT: model.output}
 
 
 def write_projector(model: DemoModel, path: Path) -> None:
@@ -122,7 +126,7 @@ def write_projector(model: DemoModel, path: Path) -> None:
     writer.add_name("vlm demo projector")
     writer.add_type("mmproj")
     writer.add_license("mit")
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_string("clip.projector_type", "mlp")
     writer.add_bool("clip.use_gelu", True)
@@ -137,8 +141,7 @@ def write_projector(model: DemoModel, path: Path) -> None:
     writer.add_array("clip.vision.image_mean", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.image_std", [0.5, 0.5, 0.5])
     writer.add_array("clip.vision.feature_layer", [shape.layers])  # else `mlp` leaves the last one out
-    for name, weight in _projector_tensors(model).items():
-        _put(writer, name, weight)
+    _put(writer, _projector_tensors(model))
     _close(writer)
 
 
@@ -163,8 +166,12 @@ def _projector_tensors(model: DemoModel) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def read(folder: Path) -> tuple[DemoModel, Vocabulary]:
-    """The model and the vocabulary of an exported pair, to train it further; its heads are new.
+def read(folder: Path, *, calibrated: bool = False) -> tuple[DemoModel, Vocabulary]:
+    """The model and the vocabulary of an exported pair; its heads are new.
+
+    Args:
+        folder: with the two files.
+        calibrated: with what calibration has added, if it has; without it, the model can be trained further.
 
     Raises:
         ValueError: the files are of another shape than `DemoModel`.
@@ -175,6 +182,10 @@ def read(folder: Path) -> tuple[DemoModel, Vocabulary]:
     model = DemoModel(vocabulary.size)
     for file, weights in zip(files, (_language_tensors(model), _projector_tensors(model)), strict=True):
         stored = {tensor.name: tensor for tensor in file.tensors}
+        output = stored.pop(_OUTPUT, None)
+        if output is not None and calibrated:
+            model.output = torch.empty_like(model.embedding.weight)
+            stored[_OUTPUT], weights[_OUTPUT] = output, model.output
         if stored.keys() != weights.keys():
             raise ValueError(f"{folder}: its tensors are not those of {DemoModel.__name__}")
         for name, weight in weights.items():
@@ -185,19 +196,23 @@ def read(folder: Path) -> tuple[DemoModel, Vocabulary]:
     return model, vocabulary
 
 
+def write(model: DemoModel, vocabulary: Vocabulary, folder: Path) -> None:
+    """Both files, and a line on stderr about each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / name for name in FILES]
+    write_language_model(model, vocabulary, files[0])
+    write_projector(model, files[1])
+    for path in files:
+        sys.stderr.write(f"{path}: {path.stat().st_size / 1e6:.2f} MB\n")
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
     options = parser.parse_args()
-    model, vocabulary = load(options.checkpoint)
-    options.folder.mkdir(parents=True, exist_ok=True)
-    files = [options.folder / name for name in FILES]
-    write_language_model(model, vocabulary, files[0])
-    write_projector(model, files[1])
-    for path in files:
-        sys.stderr.write(f"{path}: {path.stat().st_size / 1e6:.2f} MB\n")
+    write(*load(options.checkpoint), options.folder)
 
 
 if __name__ == "__main__":

@@ -187,9 +187,14 @@ def middle_loss(
     return loss, shares
 
 
-def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float, Tensor, Tensor]:
-    """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer); the share that is right; and what
-    the decoder's middle and last but one block give.
+def decoded(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the decoder gives for the rows of a batch: at its end, in the middle, before its last block, each float
+    [rows, LENGTH, width].
+
+    Args:
+        model: which decodes.
+        batch: as `batches.joint` makes it, tensors.
+        features: float [pictures, PATCHES, width], of the encoder, of the pictures in it.
     """
     ids, branch = batch["ids"], batch["branch"]
     embedded = model.embedding(ids.flatten()).to(features.dtype)
@@ -197,11 +202,19 @@ def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) ->
     x = embedded.index_copy(0, batch["places"], patches).view(*ids.shape, -1)
     order = torch.arange(LENGTH, device=ids.device)
     seen = (order[:, None] >= order[None]) & ((branch[:, None] == 0) | (branch[:, :, None] == branch[:, None]))
-    hidden, middle, late = model.decoder(x, batch["position"], seen[:, None])
+    found: tuple[Tensor, Tensor, Tensor] = model.decoder(x, batch["position"], seen[:, None])
+    return found
+
+
+def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float, Tensor, Tensor]:
+    """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer); the share that is right; and what
+    the decoder's middle and last but one block give.
+    """
+    hidden, middle, late = decoded(model, batch, features)
     weight = batch["weight"][:, 1:].flatten()
     chosen = weight.nonzero()[:, 0]
     logits = model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
-    wanted = ids[:, 1:].flatten()[chosen]
+    wanted = batch["ids"][:, 1:].flatten()[chosen]
     each = F.cross_entropy(logits, wanted, reduction="none")
     right = float((logits.argmax(-1) == wanted).float().mean())
     return (each * weight[chosen]).sum() / weight.sum(), right, middle, late

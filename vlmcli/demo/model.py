@@ -212,6 +212,8 @@ class DemoModel(nn.Module):
         self.projector1, self.projector2 = nn.Linear(self.encoder_shape.width, width), nn.Linear(width, width)
         self.embedding = nn.Embedding(vocabulary, width)
         self.decoder = Decoder(self.language_shape)
+        self.output: Tensor | None = None
+        """Rows that are read instead of the embeddings', once it is calibrated: float [vocabulary, width]."""
         self.heads = Heads(self.encoder_shape.width, width)
         for name, weight in self.named_parameters():
             if weight.dim() == 2 and "position" not in name:
@@ -226,5 +228,6 @@ class DemoModel(nn.Module):
         return self.projector2(F.gelu(self.projector1(features), approximate="tanh"))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[..., width] to [..., vocabulary]; the output is tied to the embeddings."""
-        return F.linear(hidden, self.embedding.weight.to(hidden.dtype))
+        """[..., width] to [..., vocabulary]; the output is tied to the embeddings, unless `output` is there."""
+        rows = self.embedding.weight if self.output is None else self.output
+        return F.linear(hidden, rows.to(hidden.dtype))
