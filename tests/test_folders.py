@@ -777,6 +777,19 @@ def test_a_head_that_is_there_is_not_written_again(folder):
     assert (folder / "t.csv").read_text("utf-8") == whole
 
 
+def test_a_table_with_other_columns_is_not_appended_to(folder):
+    command = [VLM, "ask", "-m", "demo", "pics", "--journal", "j.jsonl", "--format", "csv", "-q", QUESTION]
+    said = []
+    for more in ([], ["-q", "is there a star?"], []):
+        with (folder / "t.csv").open("ab") as file:
+            done = subprocess.run(
+                [*command, *more], cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False
+            )
+        said.append((done.returncode, "has other columns" in done.stderr, (folder / "t.csv").read_bytes()))
+    assert [one[:2] for one in said] == [(3, False), (2, True), (3, False)]
+    assert said[0][2] == said[1][2] == said[2][2]
+
+
 def test_a_picture_named_twice_has_two_rows(folder):
     done = vlm(folder, "ask", "-m", "demo", "--each", "pics/a.png", "pics/a.png", "-q", QUESTION, "--format", "csv")
     assert len(done.stdout.splitlines()) == 3

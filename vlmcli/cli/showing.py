@@ -15,8 +15,8 @@ from vlmcli import records
 from vlmcli.amounts import duration
 from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Work, count
 from vlmcli.cli.sidecars import Sidecars
-from vlmcli.cli.writing import ends_with_line, length_of_stdout
-from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, VlmError
+from vlmcli.cli.writing import begins_with, ends_with_line, length_of_stdout
+from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, UsageError, VlmError
 from vlmcli.journal import Print, print_of
 from vlmcli.settings import debugging
 from vlmcli.sources import Source
@@ -41,6 +41,8 @@ WINDOW = 16
 
 REMEMBERED = 1024
 """Answers that are given again when the same is asked about the same pixels."""
+LONGEST_HEAD = 1 << 20
+"""Bytes of a table's first line that are looked at."""
 Same = tuple[Ask, tuple[str, ...]]
 
 
@@ -128,6 +130,12 @@ class Show:
         """The names of the columns, unless they are there; and what is known of rows that are there in part."""
         head = records.table_row(("picture", *self._columns, "error"), self._table)
         there = length_of_stdout() if self._memory is not None else 0
+        first = begins_with(self._ui.stdout, LONGEST_HEAD) if there else ""
+        ends = f"picture{self._table}", f"{self._table}error"
+        if first.startswith(ends[0]) and first.endswith(ends[1]) and first != head:
+            raise UsageError(
+                "the table that is appended to has other columns", "ask the same questions, or write to another file"
+            )
         if there and not ends_with_line(self._ui.stdout):
             self._ui.line("")  # of a run that was killed
         if not there or (self._memory is not None and not self._memory.has_any and there != len(head.encode()) + 1):

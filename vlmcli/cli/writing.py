@@ -80,11 +80,23 @@ def length_of_stdout() -> int:
 
 def ends_with_line(stdout: TextIO) -> bool:
     """Whether the file that stdout is ends with a whole line; true where that cannot be known."""
+    return _read(stdout, 1, from_end=True) in (b"\n", b"")
+
+
+def begins_with(stdout: TextIO, length: int) -> str:
+    """The first line of the file that stdout is, of so many bytes at most; empty where that cannot be known."""
+    line, end, _ = _read(stdout, length + 1).partition(b"\n")
+    return line.decode("utf-8", "replace") if end else ""
+
+
+def _read(stdout: TextIO, length: int, *, from_end: bool = False) -> bytes:
+    """Bytes of the file that stdout is; empty where there is none, or it cannot be read (where there is no /proc)."""
     if not length_of_stdout():
-        return True
+        return b""
     try:
         with Path(f"/proc/self/fd/{stdout.fileno()}").open("rb") as file:  # opened to be written, it cannot be read
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+            if from_end:
+                file.seek(-length, os.SEEK_END)
+            return file.read(length)
     except (OSError, ValueError):
-        return True
+        return b""

@@ -4,9 +4,8 @@
 
 The language model becomes architecture `llama`, the encoder and the projector `clip` with projector type `mlp`.
 Matrices are F16, norms, biases and positions F32; embeddings that are only looked up, because the output has a matrix
-of its own, are Q8_0 (blocks of 32 along a row). With Q8_0 throughout llama.cpp rounds what it multiplies to 8 bits,
-too, and one answer in forty about a scene was another than PyTorch's, by a digit of a box mostly. The heads that only
-training uses are left out.
+of its own, are Q8_0 (blocks of 32 along a row). With Q8_0 throughout, llama.cpp rounds what it multiplies to 8 bits,
+too, and now and then answers otherwise than PyTorch. The heads that only training uses are left out.
 """
 
 from __future__ import annotations
