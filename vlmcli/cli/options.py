@@ -118,7 +118,7 @@ Detail = Annotated[
     typer.Option(
         "--detail",
         metavar="low|high|PIXELS",
-        help="Show pictures as they are (high), or scaled down: low is 512 pixels of the longer side.",
+        help="How large pictures go to the model: as they are, the longer side at 512 pixels (low), or at so many.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
