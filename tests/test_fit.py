@@ -295,7 +295,7 @@ def test_a_context_that_cannot_be_is_refused_before_it_is_tried(record):
     )  # fmt: skip
     assert done.returncode == 1
     assert (
-        "demo.gguf with mmproj-demo.gguf needs about 16.1 GiB (weights 2 MiB, projector 2 MiB, KV cache 12.0 GiB"
+        "demo.gguf with mmproj-demo.gguf needs about 16.1 GiB (weights 4 MiB, projector 3 MiB, KV cache 12.0 GiB"
         in done.stderr
     )
     assert "and this machine has 3.0 GiB" in done.stderr

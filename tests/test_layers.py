@@ -16,7 +16,7 @@ LAYER = {
     "thumbnails": 2, "clipboard": 2,
     "demo": 1,
     "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
-    "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4,
+    "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4, "demo/calibrate": 5,
     "demo/accuracy": 6, "demo/compare": 7,
     "amounts": 0, "disk": 0, "marks": 0, "families": 1, "pairing": 2, "fit": 2,
     "repository": 1, "cache": 2, "hub": 3, "download": 4, "chat_templates": 0, "shapes": 2, "catalogue": 3,
@@ -124,7 +124,7 @@ ONE_FILE = {
     "httpx2": {"hub"},
     "filelock": {"cache"},
     "gguf": {"bench/pairs", "bench/published", "demo/export"},
-    "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/compare"},
+    "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/calibrate", "demo/compare"},
     "tokenizers": {"demo/tokenizer"},
     "matplotlib": {"demo/train"},
 }  # fmt: skip

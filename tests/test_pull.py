@@ -582,7 +582,7 @@ def test_a_folder_as_the_default_is_kept_by_its_whole_path(place):
 
 
 def test_a_slow_download_is_told_of_in_lines_and_not_with_quiet(place):
-    place.hub.rate = SIZE // 7
+    place.hub.rate = SIZE // 10
     done = place.vlm("pull", "smolvlm2-500m")
     assert re.search(r"smolvlm2-500m: \d+% of 7.9 MB, \d+ kB/s, \d+ s left", done.stderr)
     place.vlm("rm", "-y", "smolvlm2-500m")
