@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.chat import Conversation
 from vlmcli.errors import UsageError
 from vlmcli.values import Sampling

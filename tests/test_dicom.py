@@ -15,7 +15,7 @@ from test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
 from test_hostile import refused, write
 
 from limits import assert_refused, outcomes
-from vlmcli import dicom, images
+from vlmcli.pictures import dicom, images
 from vlmcli.errors import SourceError
 
 SIGNED = np.random.default_rng(5).integers(-1024, 3072, (48, 64), np.int16)

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from vlmcli import embedded, xmp
+from vlmcli.pictures import embedded, xmp
 from vlmcli.errors import VlmError
 
 PACKET = xmp.with_subjects(xmp.described(None, "A cat.", "a"), ["cat", "sofa"], "a")

@@ -12,7 +12,7 @@ import pytest
 from test_cli import SCENE, vlm
 
 from limits import assert_refused, outcomes
-from vlmcli import fetch
+from vlmcli.pictures import fetch
 from vlmcli.errors import SourceError
 
 PICTURE = Path(SCENE).read_bytes()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vlmcli import embedded, xmp
+from vlmcli.pictures import embedded, xmp
 from vlmcli.cli.sidecars import keywords
 from vlmcli.demo import scenes
 

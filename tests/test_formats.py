@@ -9,7 +9,7 @@ import pypdfium2
 import pytest
 from PIL import Image, ImageCms
 
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.errors import SourceError
 
 WHITE, BLACK, RED, GREEN, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)

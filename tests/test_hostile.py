@@ -17,7 +17,7 @@ from PIL import Image
 from test_formats import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf
 
 from limits import assert_refused, outcomes
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.errors import SourceError
 
 

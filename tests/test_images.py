@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 from PIL import Image
 
-from vlmcli import images
+from vlmcli.pictures import images
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import xmp
+from vlmcli.pictures import xmp
 from vlmcli.demo import scenes
 
 ROOT = Path(__file__).parent.parent

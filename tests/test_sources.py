@@ -12,7 +12,7 @@ from PIL import Image
 from test_cli import SCENE, VLM, vlm
 from test_formats import BLUE, GREEN, RED, pdf
 
-from vlmcli import sources
+from vlmcli.pictures import sources
 from vlmcli.errors import SourceError, VlmError
 
 

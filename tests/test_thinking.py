@@ -20,7 +20,7 @@ from vlmcli.cli.course import Job
 from vlmcli.cli.showing import Show
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.template import ChatTemplate, Given, Plain, opened
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.thinking import Thinking, split
 from vlmcli.ui import Ui

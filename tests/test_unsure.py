@@ -8,7 +8,7 @@ from test_cli import SCENE
 from fakes import ScriptedRunner
 from vlmcli.cli.course import Job
 from vlmcli.cli.showing import Show
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
 from vlmcli.values import Card, ModelFiles

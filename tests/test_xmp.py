@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from vlmcli import xmp
+from vlmcli.pictures import xmp
 from vlmcli.errors import VlmError
 
 OTHER = """<?xpacket begin='\ufeff' id='W5M0MpCehiHzreSzNTczkc9d'?>

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from vlmcli import sources
+from vlmcli.pictures import sources
 
 WINDOWS = sys.platform == "win32"
 """Whether a backslash parts folders; elsewhere it is before a letter that a shell would not take as it is."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.engine.stages import Map, PictureRows, Step, TextRows, Tile
 from vlmcli.values import Answer, Picture
 

@@ -112,7 +112,7 @@ def shown(pixels: bytes, size: tuple[int, int], protocol: Protocol, columns: int
         return ""
     if protocol == "sixel":
         return _sixel(pixels, size, (columns * CELL[0], rows * CELL[1] // BAND * BAND))
-    from vlmcli import images  # loads Pillow
+    from vlmcli.pictures import images  # loads Pillow
 
     wide, high = cells(size, columns, rows)
     file = images.png(pixels, size, max(wide * CELL[0], high * CELL[1]))

@@ -289,7 +289,7 @@ def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
 
 
 def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
-    from vlmcli import images
+    from vlmcli.pictures import images
     from vlmcli.demo import compare
     from vlmcli.engine import Engine, Observer
     from vlmcli.values import Message, ModelFiles, Request

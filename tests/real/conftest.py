@@ -3,7 +3,8 @@
 import pytest
 
 from real.helpers import HERE, opened
-from vlmcli import demo, images
+from vlmcli import demo
+from vlmcli.pictures import images
 from vlmcli.bench import pairs
 from vlmcli.values import ModelFiles
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.engine import Engine, Observer
 from vlmcli.values import Fit, Message, ModelFiles, Request
 

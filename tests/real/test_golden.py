@@ -10,7 +10,7 @@ import json
 import pytest
 
 from real.helpers import HERE, ask, opened, small_files
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.bench.pairs import SMALL
 
 GOLDEN = json.loads((HERE / "golden.json").read_text("utf-8"))

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 
 from real.helpers import ask, noise, small_files
-from vlmcli import demo, images
+from vlmcli import demo
+from vlmcli.pictures import images
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError

@@ -72,7 +72,7 @@ def worker(job: Job) -> Times:
 
 
 def _ask(runner: Runner, job: Job, started: float) -> Times:
-    from vlmcli import images
+    from vlmcli.pictures import images
     from vlmcli.tasks import Ask
     from vlmcli.values import Done, run
 

@@ -139,7 +139,7 @@ def child(seed: int, first: int, last: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except ImportError:  # no such bound on Windows
         sys.stderr.write("memory is not bounded here\n")
-    from vlmcli import images
+    from vlmcli.pictures import images
     from vlmcli.errors import SourceError
 
     with tempfile.TemporaryDirectory(prefix="vlm-fuzz-") as folder:

@@ -36,7 +36,7 @@ def load(path: Path) -> None:
     """Read it, and say how large it has become, seconds, CPU seconds and MiB at most."""
     import resource
 
-    from vlmcli import images
+    from vlmcli.pictures import images
 
     start, cpu = time.perf_counter(), time.process_time()
     picture = images.load(path)

@@ -18,7 +18,7 @@ from vlmcli.cli.talk import Talk
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.settings import environment
-from vlmcli.sources import Source, Url, expand
+from vlmcli.pictures.sources import Source, Url, expand
 from vlmcli.values import Sampling
 
 

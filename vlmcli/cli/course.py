@@ -13,7 +13,7 @@ from vlmcli import gguf, records
 from vlmcli.cli.writing import is_stdout, target_of
 from vlmcli.errors import UsageError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.values import ModelFiles, Picture, Result
 

@@ -66,10 +66,11 @@ def _default() -> tuple[str, str]:
 
 def _answer() -> Finding:
     """The default model, or the one in the package, is asked about a drawn scene, in a process of its own."""
-    from vlmcli import demo, images, store
+    from vlmcli import demo, store
+    from vlmcli.pictures import images
     from vlmcli.cli.running import working
     from vlmcli.demo import scenes
-    from vlmcli.sources import expand
+    from vlmcli.pictures.sources import expand
     from vlmcli.tasks import Ask
     from vlmcli.values import Failed, run
 

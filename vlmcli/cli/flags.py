@@ -18,7 +18,7 @@ from vlmcli.cli.naming import Named
 from vlmcli.cli.options import Existing, Format
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load
-from vlmcli.sources import expand
+from vlmcli.pictures.sources import expand
 from vlmcli.templates import WHOLE, Template
 from vlmcli.values import Sampling
 

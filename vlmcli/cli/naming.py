@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from vlmcli import sources
+from vlmcli.pictures import sources
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.sources import Source, expand
+from vlmcli.pictures.sources import Source, expand
 
 MAX_TOGETHER = 8
 """Pictures that are asked about at once without a word."""

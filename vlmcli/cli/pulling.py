@@ -15,7 +15,7 @@ from vlmcli.cli.running import interruptible, opened
 from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
 from vlmcli.records import object_line
 from vlmcli.settings import Settings
-from vlmcli.sources import expand
+from vlmcli.pictures.sources import expand
 from vlmcli.ui import Ui
 from vlmcli.values import Answer, ModelFiles
 
@@ -227,7 +227,8 @@ def speed_here(ui: Ui, *, again: bool = False) -> Speed:
         ui: where it is said that this takes a while.
         again: measure it in any case.
     """
-    from vlmcli import images, speed
+    from vlmcli.pictures import images
+    from vlmcli import speed
     from vlmcli.place import description
     from vlmcli.values import Message, Request
 

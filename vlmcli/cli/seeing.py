@@ -18,7 +18,7 @@ from vlmcli.cli.running import opened, tell_of_death
 from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
-from vlmcli.sources import SUFFIXES, Source, expand
+from vlmcli.pictures.sources import SUFFIXES, Source, expand
 from vlmcli.tasks import Ask
 from vlmcli.ui import Ui
 from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
@@ -26,7 +26,7 @@ from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 if TYPE_CHECKING:
     from vlmcli.engine.stages import PictureRows, Tile
     from vlmcli.explain import ModelFacts, Told
-    from vlmcli.images import Facts
+    from vlmcli.pictures.images import Facts
 
 _TURNED = {
     2: "mirrored", 3: "upside down", 4: "mirrored, upside down", 5: "mirrored, turned by 90°", 6: "turned by 90°",
@@ -143,7 +143,7 @@ def is_picture(word: str) -> bool:
 
 def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, side: int) -> Exit:
     """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
-    from vlmcli import images
+    from vlmcli.pictures import images
     from vlmcli.engine import stages
 
     if preview:
@@ -178,7 +178,7 @@ def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pre
 
 
 def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
-    from vlmcli import images
+    from vlmcli.pictures import images
 
     for number, tile in enumerate(tiles, 1):
         place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")

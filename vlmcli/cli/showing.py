@@ -19,7 +19,7 @@ from vlmcli.cli.writing import begins_with, ends_with_line, length_of_stdout
 from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, UsageError, VlmError
 from vlmcli.journal import Print, print_of
 from vlmcli.settings import debugging
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.thinking import Thinking
 from vlmcli.ui import Ui

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vlmcli import embedded, xmp
+from vlmcli.pictures import embedded, xmp
 from vlmcli.cli.course import Course, Job
 from vlmcli.cli.writing import write
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.journal import Print
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 
 
 class Sidecars:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from vlmcli import cost, gguf, sources, transcript
+from vlmcli import cost, gguf, transcript
+from vlmcli.pictures import sources
 from vlmcli.chat import Attached, Conversation
 from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
 from vlmcli.settings import Settings
-from vlmcli.sources import Source
+from vlmcli.pictures.sources import Source
 from vlmcli.thinking import Thinking, split
 from vlmcli.ui import Ui, whole
 from vlmcli.values import (

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from vlmcli.errors import UsageError, VlmError
-from vlmcli.sources import Source, expand
+from vlmcli.pictures.sources import Source, expand
 
 
 def target_of(name: str, pictures: Sequence[Source]) -> Path:

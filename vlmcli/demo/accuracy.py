@@ -21,7 +21,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vlmcli import images
+from vlmcli.pictures import images
 from vlmcli.demo import FILES, questions, scenes, wordings
 from vlmcli.demo.questions import DONT_KNOW, Item
 from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, SMALLEST_LETTER, UNSEEN_FAMILIES, Scene

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vlmcli.errors import VlmError
-from vlmcli.xmp import DC, LONGEST
+from vlmcli.pictures.xmp import DC, LONGEST
 
 SEGMENT = 65_502
 """Bytes of a packet that a JPEG has room for."""

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from vlmcli import pdf, whole
+from vlmcli.pictures import pdf, truncated
 from vlmcli.errors import SourceError
 from vlmcli.values import Picture
 
@@ -56,7 +56,7 @@ for library in ("PIL", "pydicom"):
     warnings.filterwarnings("ignore", module=rf"{library}\.")  # of damaged tags; what cannot be read is an error anyway
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-log = logging.getLogger("vlmcli.images")
+log = logging.getLogger("vlmcli.pictures.images")
 
 
 def load(file: Path | bytes, source: str = "", frame: int = 0, bound: int = 0) -> Picture:
@@ -224,7 +224,7 @@ def _pixels(file: Path | bytes, source: str, frame: int, what: str, bound: int) 
         size, pixels = pdf.page(file, source, frame, PAGE_DPI, bound)
         return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
-        from vlmcli import dicom
+        from vlmcli.pictures import dicom
 
         return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size)), bound).convert("RGB")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -233,14 +233,14 @@ def _pixels(file: Path | bytes, source: str, frame: int, what: str, bound: int) 
         if frame:
             _seek(image, source, frame)
             _check_size(source, image.size)
-        whole.check_scans(image, file, source)
+        truncated.check_scans(image, file, source)
         if frame == 0 and image.format in ("JPEG", "MPO"):
             image.draft(None, (bound, bound))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
         if frame <= 1 or image.format == "MPO":
-            whole.check(image, file, source)
+            truncated.check(image, file, source)
         return _rgb(ImageOps.exif_transpose(_bounded(image, bound)), source)
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from vlmcli import whole
+from vlmcli.pictures import truncated
 from vlmcli.errors import SourceError
 
 if TYPE_CHECKING:
@@ -182,9 +182,9 @@ def _stored(header: Dataset, file: _Careful, index: int, source: str) -> Array:
         with Image.open(io.BytesIO(coded), formats=("JPEG", "JPEG2000")) as image:
             if image.size != (options["columns"], options["rows"]):  # one says a little, the other may be a bomb
                 raise RuntimeError("it is of another size than the header says")
-            whole.check_scans(image, coded, source)
+            truncated.check_scans(image, coded, source)
             image.load()
-            whole.check(image, coded, source)
+            truncated.check(image, coded, source)
         decoded = decoder.as_array(encaps.encapsulate([coded]), index=0, decoding_plugin="pillow", **options)
     except (RuntimeError, OSError) as error:
         reason = str(error).rpartition("pillow: ")[2]

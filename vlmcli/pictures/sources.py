@@ -53,13 +53,13 @@ class Source:
 
     def load(self, bound: int = 0) -> Picture:
         """Its pixels, scaled down as `images.load` does. Raises SourceError, which names it."""
-        from vlmcli import images  # not needed for a page of help
+        from vlmcli.pictures import images  # not needed for a page of help
 
         return images.load(self.fetched(), self.name, self.frame, bound)
 
     def fetched(self) -> Path | bytes:
         """Its file, or the bytes of one that came from elsewhere."""
-        from vlmcli import fetch
+        from vlmcli.pictures import fetch
 
         return fetch.get(self.file.address, self.file.allow_local) if isinstance(self.file, Url) else self.file
 
@@ -141,7 +141,7 @@ def _file(name: str, path: Path) -> Iterator[Source]:
         return
     pages = 1
     if path.suffix.lower() == ".pdf" and _is(path, "exists"):
-        from vlmcli import images
+        from vlmcli.pictures import images
 
         try:
             pages = images.frames(path, name)
