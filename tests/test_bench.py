@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vlmcli.bench import folder, published
-from vlmcli.shapes import SHAPES, Words
+from vlmcli.models.shapes import SHAPES, Words
 
 TIMES = {
     "vlm --worker": (20.0, 30.0, 22.0),

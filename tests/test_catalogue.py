@@ -2,10 +2,11 @@
 
 import pytest
 
-from vlmcli import catalogue, gguf, recommend, shapes, sparse, tasks
-from vlmcli.chat_templates import CHAT_TEMPLATES
+from vlmcli.models import catalogue, gguf, shapes
+from vlmcli import recommend, sparse, tasks
+from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.engine.template import ChatTemplate
-from vlmcli.repository import is_repository
+from vlmcli.models.repository import is_repository
 from vlmcli.speed import Speed, seconds
 from vlmcli.values import Machine, Message
 

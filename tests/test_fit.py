@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import cost, demo, fit, gguf, shapes
+from vlmcli import cost, demo, fit
+from vlmcli.models import gguf, shapes
 from vlmcli.errors import ModelError
-from vlmcli.gguf import Header, Tensor
+from vlmcli.models.gguf import Header, Tensor
 from vlmcli.values import Device, Fit, Machine
 
 GIB = 1 << 30

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from vlmcli import demo, gguf
+from vlmcli import demo
+from vlmcli.models import gguf
 from vlmcli.bench import mutants
 from vlmcli.bench.mutants import File, Value, Weight
 from vlmcli.errors import ModelError

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 from hub import Fault, Hub
 
-from vlmcli import cache, download
-from vlmcli import hub as ours
+from vlmcli.models import hub_cache, download
+from vlmcli.models import hub as ours
 from vlmcli.errors import HubError, NotOnHub
 
 NAME = "someone/pictures-GGUF"
@@ -54,7 +54,7 @@ def fetch(path="model-Q8_0.gguf"):
 def part():
     """Where the file is until its hash is right."""
     listing = ours.look(NAME)
-    return cache.spot(listing, listing.files[0], listing.files[0].sha256).part
+    return hub_cache.spot(listing, listing.files[0], listing.files[0].sha256).part
 
 
 def test_a_listing_says_what_is_there(hub):
@@ -71,14 +71,14 @@ def test_huggingface_hub_finds_what_we_brought_and_we_what_it_brought(hub, path,
     from huggingface_hub import hf_hub_download
 
     mine, _ = fetch(path)
-    folder = str(cache.folder())
+    folder = str(hub_cache.folder())
     assert hf_hub_download(NAME, path, cache_dir=folder, local_files_only=True) == str(mine)
     assert mine.read_bytes() == content
-    cache.remove(NAME, [mine])
-    assert cache.cached(NAME) == ()
+    hub_cache.remove(NAME, [mine])
+    assert hub_cache.cached(NAME) == ()
 
     theirs = hf_hub_download(NAME, path, cache_dir=folder)
-    (snapshot,) = cache.cached(NAME)
+    (snapshot,) = hub_cache.cached(NAME)
     (file,) = snapshot.listing.files
     assert (file.path, file.size, str(snapshot.path(file))) == (path, len(content), theirs)
     sent = hub.sent
@@ -125,7 +125,7 @@ def test_a_fault_that_stays_is_an_error_with_its_name(hub, waits, fault, message
         fetch()
     assert message in caught.value.message
     assert hint in caught.value.hint
-    assert not any(path.is_file() and path.suffix != ".incomplete" for path in cache.folder().rglob("blobs/*"))
+    assert not any(path.is_file() and path.suffix != ".incomplete" for path in hub_cache.folder().rglob("blobs/*"))
     if fault.wrong:
         assert not part().exists()
         assert hub.sent == 2 * len(CONTENT)
@@ -137,7 +137,7 @@ def test_a_download_goes_on_where_it_stopped(hub, waits):
     with pytest.raises(HubError):
         fetch()
     assert part().stat().st_size == 2_000_000
-    assert cache.have(ours.look(NAME), ours.look(NAME).files[0]) == 2_000_000
+    assert hub_cache.have(ours.look(NAME), ours.look(NAME).files[0]) == 2_000_000
     path, _ = fetch()
     assert path.read_bytes() == CONTENT
     assert hub.sent == len(CONTENT)
@@ -296,8 +296,8 @@ def test_content_that_another_snapshot_leads_to_stays(hub):
     hub.add(NAME, {"model-Q8_0.gguf": CONTENT, "README.md": b"of another day\n"})
     second, _ = fetch()
     assert first != second
-    assert [snapshot.root for snapshot in cache.cached(NAME)] == [second.parent, first.parent]
-    assert cache.remove(NAME, [second]) == 0
+    assert [snapshot.root for snapshot in hub_cache.cached(NAME)] == [second.parent, first.parent]
+    assert hub_cache.remove(NAME, [second]) == 0
     assert first.read_bytes() == CONTENT
-    assert cache.remove(NAME, [first]) == len(CONTENT)
-    assert not list(cache.folder().glob("models--*"))
+    assert hub_cache.remove(NAME, [first]) == len(CONTENT)
+    assert not list(hub_cache.folder().glob("models--*"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import demo, gguf, pairing, store
+from vlmcli import demo
+from vlmcli.models import gguf, pairing, store
 from vlmcli.bench import mutants, pairs
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from hub import Fault, Hub
 
-from vlmcli import catalogue, demo
+from vlmcli.models import catalogue
+from vlmcli import demo
 
 VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = str(Path(__file__).parent.parent / "docs" / "images" / "scene.png")

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from vlmcli.errors import HubError
-from vlmcli.repository import RemoteFile, Repository, choose, is_repository, pairs, parse
+from vlmcli.models.repository import (RemoteFile, Repository, choose, is_repository, pairs, parse,)
 
 
 def listing(text):

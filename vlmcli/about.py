@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vlmcli import cost, fit, gguf
+from vlmcli import cost, fit
+from vlmcli.models import gguf
 from vlmcli.amounts import size
-from vlmcli.gguf import Header
+from vlmcli.models.gguf import Header
 from vlmcli.place import this_machine
 from vlmcli.values import Fit, ModelFiles
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from vlmcli.gguf import Header
+from vlmcli.models.gguf import Header
 
 Size = tuple[int, int]
 

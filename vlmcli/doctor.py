@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
-from vlmcli import disk, fit
+from vlmcli.models import disk
+from vlmcli import fit
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.values import Device

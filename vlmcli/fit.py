@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vlmcli import cost
 from vlmcli.errors import ModelError
-from vlmcli.gguf import Header
+from vlmcli.models.gguf import Header
 from vlmcli.values import Device, Fit, Machine
 
 CTX = 8192  # cells, unless the model was trained for fewer or memory is short

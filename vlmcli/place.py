@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vlmcli import fit, gguf
+from vlmcli import fit
+from vlmcli.models import gguf
 from vlmcli.engine import native
 from vlmcli.values import Fit, Machine, ModelFiles, Wanted
 

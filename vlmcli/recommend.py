@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from vlmcli import catalogue, cost, fit
-from vlmcli.catalogue import Entry
+from vlmcli.models import catalogue
+from vlmcli import cost, fit
+from vlmcli.models.catalogue import Entry
 from vlmcli.speed import Speed, seconds
 from vlmcli.values import Machine
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmcli import shapes
-from vlmcli.gguf import Header
-from vlmcli.shapes import ALIGNMENT, Eyes, Words
+from vlmcli.models import shapes
+from vlmcli.models.gguf import Header
+from vlmcli.models.shapes import ALIGNMENT, Eyes, Words
 from vlmcli.values import ModelFiles
 
 _U32, _I32, _F32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9  # value types in the file

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vlmcli import cost, gguf, shapes, sparse
+from vlmcli import cost, sparse
+from vlmcli.models import gguf, shapes
 from vlmcli.cost import Work
 from vlmcli.errors import VlmError
 from vlmcli.values import Answer, ModelFiles

@@ -3,7 +3,8 @@
 import pytest
 
 from real.helpers import ask, noise, opened, small_files
-from vlmcli import cost, gguf
+from vlmcli import cost
+from vlmcli.models import gguf
 from vlmcli.bench import pairs
 
 SIZES = [(64, 64), (224, 224), (640, 480), (480, 641), (1024, 768), (900, 120), (100, 700)]

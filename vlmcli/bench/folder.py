@@ -33,7 +33,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--pictures", type=int, default=16, help="after the first")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=this_machine().cores)
-    parser.add_argument("--shape", default="smolvlm2-500m", help="of the pair, by its name in vlmcli/shapes.py")
+    parser.add_argument("--shape", default="smolvlm2-500m", help="of the pair, by its name in vlmcli/models/shapes.py")
     parser.add_argument(
         "--longest", type=int, default=512, metavar="PIXELS",
         help="side that SmolVLM's pictures are scaled to before they are cut into tiles; 0 for the published 2048",

@@ -13,7 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vlmcli import (fit, gguf, shapes, sparse,)
+from vlmcli import fit, sparse
+from vlmcli.models import gguf, shapes
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import BPE_SPECIALS
 from vlmcli.engine import Engine

@@ -11,7 +11,8 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from vlmcli import shapes, sparse
+from vlmcli.models import shapes
+from vlmcli import sparse
 from vlmcli.bench.pairs import BPE_SPECIALS
 from vlmcli.values import ModelFiles
 

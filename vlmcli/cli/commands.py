@@ -276,7 +276,8 @@ def _settable() -> list[str]:
 
 def _models() -> list[str]:
     """Names of what is here."""
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
 
     return [one.name for one in store.listed(demo.FILES)]
 

@@ -9,7 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import vlmcli
-from vlmcli import gguf, records
+from vlmcli.models import gguf
+from vlmcli import records
 from vlmcli.cli.writing import is_stdout, target_of
 from vlmcli.errors import UsageError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id

@@ -22,11 +22,11 @@ def doctor(json: options.Json = False) -> None:
 
     vlm doctor
     """
-    from vlmcli import cache, hub
+    from vlmcli.models import hub_cache, hub
 
     broken = False
     with Ui() as ui:
-        probes = Probes(_native, cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer)
+        probes = Probes(_native, hub_cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer)
         for finding in checks(probes):
             broken |= finding.ok is False
             if json:
@@ -66,7 +66,8 @@ def _default() -> tuple[str, str]:
 
 def _answer() -> Finding:
     """The default model, or the one in the package, is asked about a drawn scene, in a process of its own."""
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
     from vlmcli.pictures import images
     from vlmcli.cli.running import working
     from vlmcli.demo import scenes

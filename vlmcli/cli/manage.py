@@ -23,7 +23,7 @@ from vlmcli.ui import Ui
 
 if TYPE_CHECKING:
     from vlmcli.recommend import Advice
-    from vlmcli.store import Listed
+    from vlmcli.models.store import Listed
 
 
 def show(
@@ -75,7 +75,8 @@ def ls(json: options.Json = False) -> None:
 
     vlm ls
     """
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
 
     default = store.language_model(expand(settings.load().model), demo.FILES)
     with Ui() as ui:
@@ -113,7 +114,8 @@ def models(
 
     vlm models
     """
-    from vlmcli import recommend, store
+    from vlmcli import recommend
+    from vlmcli.models import store
     from vlmcli.place import this_machine
 
     with Ui() as ui:
@@ -178,7 +180,8 @@ def rm(
 
     vlm rm --unfinished
     """
-    from vlmcli import cache, demo, store
+    from vlmcli.models import hub_cache, store
+    from vlmcli import demo
 
     names = names or []
     if not names and not unfinished:
@@ -196,11 +199,11 @@ def rm(
                 ui.say(f"the default is {default}, which is not here any more: vlm default NAME sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
-        parts = cache.parts() if unfinished else ()
+        parts = hub_cache.parts() if unfinished else ()
         if parts:
             _agree(ui, f"unfinished downloads ({size(sum(count for _, count in parts))})", yes=yes)
         if unfinished:
-            freed = sum(cache.drop(path) for path, _ in parts)
+            freed = sum(hub_cache.drop(path) for path, _ in parts)
             ui.say(f"{size(freed)} of unfinished downloads are free again")
             if json:
                 ui.line(object_line({"name": None, "freed": freed}))
@@ -224,7 +227,8 @@ def verify(
 
     vlm verify smolvlm2-500m
     """
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
 
     with Ui() as ui:
         rows, gone = _verifiable(names) if names else (store.listed(demo.FILES), store.broken())
@@ -259,7 +263,8 @@ def verify(
 
 def _verifiable(names: Sequence[str]) -> tuple[Sequence[Listed], Sequence[tuple[str, Path]]]:
     """The pairs that names stand for, and files of theirs whose content is gone. Raises ModelError for neither."""
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
 
     rows: list[Listed] = []
     gone: list[tuple[str, Path]] = []
@@ -298,7 +303,8 @@ def default(
             ui.line(chosen.model)
             ui.say(f"set by {chosen.sources['model']}")
             return
-        from vlmcli import demo, store
+        from vlmcli import demo
+        from vlmcli.models import store
 
         files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES)
         path = Path(expand(name))

@@ -20,10 +20,10 @@ from vlmcli.ui import Ui
 from vlmcli.values import Answer, ModelFiles
 
 if TYPE_CHECKING:
-    from vlmcli.pull import Order
-    from vlmcli.repository import RemoteFile
+    from vlmcli.models.pull import Order
+    from vlmcli.models.repository import RemoteFile
     from vlmcli.speed import Speed
-    from vlmcli.store import Published
+    from vlmcli.models.store import Published
 
 
 def pull(
@@ -52,7 +52,8 @@ def pull(
 
 
 def _published(name: str) -> Published:
-    from vlmcli import catalogue, demo, store
+    from vlmcli.models import catalogue, store
+    from vlmcli import demo
 
     if name == demo.FILES.name:
         raise UsageError(f"{name}: it is part of vlm", "it needs no download: vlm ask -m demo")
@@ -77,8 +78,8 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
         quiet: show nothing but errors.
     """
     from vlmcli.place import prefers_bf16
-    from vlmcli.pull import bring as download
-    from vlmcli.pull import order
+    from vlmcli.models.pull import bring as download
+    from vlmcli.models.pull import order
 
     def say(text: str) -> None:
         if not quiet:
@@ -180,7 +181,8 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
 
     Raises ModelError where there is no model, and nobody who says yes.
     """
-    from vlmcli import demo, store
+    from vlmcli import demo
+    from vlmcli.models import store
 
     name = expand(chosen.model)
     first = not name and offer
@@ -200,7 +202,8 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
 
 def _first(ui: Ui, chosen: Settings) -> str:
     """A name where none is set: of the best model for this machine, if the user agrees."""
-    from vlmcli import recommend, store
+    from vlmcli import recommend
+    from vlmcli.models import store
     from vlmcli.place import this_machine
 
     here = store.listed()

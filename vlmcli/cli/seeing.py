@@ -114,7 +114,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
 
 
 def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
-    from vlmcli import gguf
+    from vlmcli.models import gguf
     from vlmcli.engine.stages import Encoding
     from vlmcli.explain import ModelFacts
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vlmcli import gguf, pairing
+from vlmcli.models import gguf, pairing
 from vlmcli.engine import sampling
 from vlmcli.engine.grammar import Follower, Grammars, Pieces
 from vlmcli.engine.native import (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmcli import gguf
+from vlmcli.models import gguf
 from vlmcli.engine.engine import Observer
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
 from vlmcli.engine.plan import PictureSegment, Plan

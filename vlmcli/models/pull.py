@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmcli import cache, catalogue, disk, download, gguf, hub, pairing
-from vlmcli.catalogue import Entry
+from vlmcli.models import (hub_cache, catalogue, disk, download, gguf, hub, pairing,)
+from vlmcli.models.catalogue import Entry
 from vlmcli.errors import HubError, ModelError, NotOnHub
-from vlmcli.repository import Choice, RemoteFile, Repository
-from vlmcli.store import Published, choice_of
+from vlmcli.models.repository import Choice, RemoteFile, Repository
+from vlmcli.models.store import Published, choice_of
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
             error.message, f"{' or '.join(close)}? vlm models lists what is known" if close else error.hint
         ) from None
     choice = choice_of(repository, published, projector, bf16)
-    missing = sum(file.size - cache.have(repository, file) for file in choice.files)
+    missing = sum(file.size - hub_cache.have(repository, file) for file in choice.files)
     if missing and repository.gated:
         hub.knock(repository, choice.model[0])
-    return Order(published, repository, choice, missing, disk.free(cache.folder()))
+    return Order(published, repository, choice, missing, disk.free(hub_cache.folder()))
 
 
 def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vlmcli
-from vlmcli.cache import constant
+from vlmcli.models.hub_cache import constant
 from vlmcli.errors import HubBusy, HubError, NotOnHub
-from vlmcli.repository import RemoteFile, Repository
+from vlmcli.models.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
     import httpx2

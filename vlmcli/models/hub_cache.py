@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmcli.errors import HubError
-from vlmcli.repository import RemoteFile, Repository, is_repository
+from vlmcli.models.repository import RemoteFile, Repository, is_repository
 
 PART = ".incomplete"
 """What the name of a part of a download ends with."""

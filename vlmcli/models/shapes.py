@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vlmcli.gguf import Header, Tensor
+from vlmcli.models.gguf import Header, Tensor
 
 F32, F16, Q5_0, Q8_0, Q4_K, Q6_K = 0, 1, 6, 8, 12, 14  # ggml.h, enum ggml_type
 _FILE_TYPE = {"F16": 1, "Q8_0": 7, "Q4_K_M": 15}  # llama.h, enum llama_ftype

@@ -10,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from vlmcli import shapes
-from vlmcli.chat_templates import CHAT_TEMPLATES
-from vlmcli.gguf import Header
+from vlmcli.models import shapes
+from vlmcli.models.chat_templates import CHAT_TEMPLATES
+from vlmcli.models.gguf import Header
 from vlmcli.values import Card
 
 if sys.version_info >= (3, 11):

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli import cache, hub
+from vlmcli.models import hub_cache, hub
 from vlmcli.amounts import size
 from vlmcli.errors import HubBusy, HubError
-from vlmcli.repository import RemoteFile, Repository
+from vlmcli.models.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -41,8 +41,8 @@ def fetch(
     Raises HubError.
     """
     content = hub.etag(repository, file)
-    place = cache.spot(repository, file, content)
-    if cache.is_linked(repository, place) and _is_whole(place.link, file):
+    place = hub_cache.spot(repository, file, content)
+    if hub_cache.is_linked(repository, place) and _is_whole(place.link, file):
         progress(file.size)
         return place.link  # without a lock, which could not be had in a cache that cannot be written
     with _disk(file, place.blob):
@@ -50,7 +50,7 @@ def fetch(
         with _alone(file, place.lock, say):
             if not _is_whole(place.blob, file) and not _is_whole(place.link, file):
                 _bring(repository, file, content, place, progress, say)
-            cache.link(repository, place)
+            hub_cache.link(repository, place)
     progress(file.size)
     return place.link
 
@@ -63,7 +63,7 @@ def _bring(
     repository: Repository,
     file: RemoteFile,
     content: str,
-    place: cache.Spot,
+    place: hub_cache.Spot,
     progress: Callable[[int], None],
     say: Callable[[str], None],
 ) -> None:
@@ -150,12 +150,12 @@ def _write(descriptor: int, block: bytes) -> None:
 @contextmanager
 def _alone(file: RemoteFile, lock: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a file, which huggingface_hub's own downloads take, too."""
-    with cache.claimed(lock, 0.1) as alone:
+    with hub_cache.claimed(lock, 0.1) as alone:
         if alone:
             yield
             return
     say(f"{file.path}: another program is downloading it; waiting for that")
-    with cache.claimed(lock):
+    with hub_cache.claimed(lock):
         yield
 
 

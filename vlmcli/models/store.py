@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli import cache, catalogue, gguf, pairing, repository
-from vlmcli.cache import Snapshot
-from vlmcli.catalogue import Entry
-from vlmcli.chat_templates import CHAT_TEMPLATES
+from vlmcli.models import (hub_cache, catalogue, gguf, pairing, repository,)
+from vlmcli.models.hub_cache import Snapshot
+from vlmcli.models.catalogue import Entry
+from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.errors import HubError, ModelError, NotHere
-from vlmcli.repository import Choice, Repository
+from vlmcli.models.repository import Choice, Repository
 from vlmcli.values import Card, ModelFiles
 
 MAX_TEMPLATE = 1 << 20  # bytes
@@ -101,7 +101,7 @@ def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
     own = Path(mmproj) if mmproj and (_is_there(Path(mmproj)) or Path(mmproj).suffix == ".gguf") else None
     preferred = wanted.entry.quant if wanted.entry else ""
     found: list[tuple[int, int, Snapshot, Choice]] = []
-    for number, snapshot in enumerate(cache.cached(wanted.repository)):
+    for number, snapshot in enumerate(hub_cache.cached(wanted.repository)):
         try:
             choice = choice_of(snapshot.listing, wanted, "" if own else mmproj)
         except HubError:
@@ -217,7 +217,7 @@ def listed(demo: ModelFiles | None = None) -> tuple[Listed, ...]:
     """
     rows: list[Listed] = []
     by_repository: dict[str, dict[str, tuple[Snapshot, Choice]]] = {}
-    for snapshot in cache.snapshots():
+    for snapshot in hub_cache.snapshots():
         found = by_repository.setdefault(snapshot.listing.name, {})
         for choice in repository.pairs(snapshot.listing):
             found.setdefault(choice.model[0].path, (snapshot, choice))  # the newest snapshot comes first
@@ -334,7 +334,7 @@ def remove(one: Listed) -> int:
     Returns the bytes that became free.
     """
     paths: list[Path] = []
-    for snapshot in cache.cached(one.repository):
+    for snapshot in hub_cache.cached(one.repository):
         pairs = repository.pairs(snapshot.listing)
         others = {file for pair in pairs if pair.model[0].path != one.path for file in pair.files}
         mine = [file for pair in pairs if pair.model[0].path == one.path for file in pair.model]
@@ -342,13 +342,13 @@ def remove(one: Listed) -> int:
         if others:  # those that no model is left for go, too
             eyes = tuple(file for pair in pairs if pair.model[0].path == one.path for file in (pair.projector,))
         paths += [snapshot.path(file) for file in dict.fromkeys((*mine, *eyes)) if file not in others]
-    return cache.remove(one.repository, paths)
+    return hub_cache.remove(one.repository, paths)
 
 
 def broken(name: str = "") -> tuple[tuple[str, Path], ...]:
     """Links of the cache whose content is gone, with their repository: of all, or of the one that a name leads to."""
     wanted = published(name)
-    found = cache.snapshots() if not name else cache.cached(wanted.repository) if wanted else ()
+    found = hub_cache.snapshots() if not name else hub_cache.cached(wanted.repository) if wanted else ()
     return tuple((snapshot.listing.name, path) for snapshot in found for path in snapshot.broken)
 
 

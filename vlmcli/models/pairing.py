@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from vlmcli import gguf
+from vlmcli.models import gguf
 from vlmcli.errors import ModelError
-from vlmcli.families import ALL_TURNED, FAMILIES, KNOWN, NOT_CAUSAL, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp
-from vlmcli.gguf import Header, Tensor
+from vlmcli.models.families import (ALL_TURNED, FAMILIES, KNOWN, NOT_CAUSAL, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp,)
+from vlmcli.models.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
 MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
