@@ -3,11 +3,12 @@
 import pytest
 
 from vlmcli.models import catalogue, gguf, shapes
-from vlmcli import recommend, sparse, tasks
+from vlmcli.machine import recommend, hollow_gguf
+from vlmcli import tasks
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.engine.template import ChatTemplate
 from vlmcli.models.repository import is_repository
-from vlmcli.speed import Speed, seconds
+from vlmcli.machine.speed import Speed, seconds
 from vlmcli.values import Machine, Message
 
 GIB = 1 << 30
@@ -98,7 +99,7 @@ def test_a_shape_has_the_size_of_the_published_file(name, quant, projector, size
 @pytest.mark.parametrize("name", ["smolvlm2-256m", "gemma-3-4b", "qwen3-vl-2b", "lfm2-vl-450m"])
 def test_a_shape_that_is_written_is_read_again(tmp_path, name):
     words, eyes = shapes.SHAPES[name]
-    files = sparse.pair(tmp_path, name, words, eyes, "Q4_K_M")
+    files = hollow_gguf.pair(tmp_path, name, words, eyes, "Q4_K_M")
     for path, header in zip((files.model, files.projector), shapes.headers(name), strict=True):
         found = gguf.read(path)
         gguf.check_whole(found)
@@ -137,7 +138,7 @@ def test_time_grows_with_the_work():
     assert by_name["minicpm-v-2.6"].seconds is None
     row = by_name["gemma-3-4b"]
     model, projector = catalogue.headers(row.entry)
-    from vlmcli import cost
+    from vlmcli.machine import cost
 
     work = cost.work(model, projector, recommend.PICTURE)
     assert row.seconds == pytest.approx(work.encode / 1e11 + work.prefill / 1e11 + 64 * work.read / 1e10)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import cost, demo, fit
+from vlmcli.machine import cost, fit
+from vlmcli import demo
 from vlmcli.models import gguf, shapes
 from vlmcli.errors import ModelError
 from vlmcli.models.gguf import Header, Tensor

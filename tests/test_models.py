@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from vlmcli import demo, fit
+from vlmcli import demo
+from vlmcli.machine import fit
 from vlmcli.models import gguf, store
 from vlmcli.errors import ModelError
 from vlmcli.values import Device, Machine

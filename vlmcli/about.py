@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vlmcli import cost, fit
+from vlmcli.machine import cost, fit
 from vlmcli.models import gguf
 from vlmcli.amounts import size
 from vlmcli.models.gguf import Header

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import vlmcli
 from vlmcli.models import disk
-from vlmcli import fit
+from vlmcli.machine import fit
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.values import Device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vlmcli import fit
+from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.engine import native
 from vlmcli.values import Fit, Machine, ModelFiles, Wanted

@@ -3,7 +3,7 @@
 import pytest
 
 from real.helpers import ask, noise, opened, small_files
-from vlmcli import cost
+from vlmcli.machine import cost
 from vlmcli.models import gguf
 from vlmcli.bench import pairs
 

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from real.helpers import HERE, Tap, ask, noise, opened, small_files
-from vlmcli import demo, fit
+from vlmcli import demo
+from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import Eyes, Maker, Words, small

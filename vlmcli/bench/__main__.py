@@ -17,7 +17,7 @@ from PIL import Image
 
 from vlmcli.bench import folder, pairs, rounds
 from vlmcli.bench.contestant import Job, available
-from vlmcli.fit import this_machine
+from vlmcli.machine.fit import this_machine
 
 BASE = "MTMDChatHandler"
 NAMES = ("vlm", "vlm --worker", BASE, "llama-mtmd-cli", "llama-server")

@@ -18,7 +18,7 @@ from statistics import median
 from vlmcli.bench import published, rounds
 from vlmcli.bench.contestant import Job, available
 from vlmcli.demo import scenes
-from vlmcli.fit import this_machine
+from vlmcli.machine.fit import this_machine
 
 VLM, HANDLER = "vlm --worker", "MTMDChatHandler"
 SERVERS = ("llama-server -np 1", "llama-server -np 4")

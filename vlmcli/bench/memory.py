@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vlmcli import fit, sparse
+from vlmcli.machine import fit, hollow_gguf
 from vlmcli.models import gguf, shapes
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import BPE_SPECIALS
@@ -46,7 +46,7 @@ def main() -> None:
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="vlm-memory-") as folder:
             words, eyes = shapes.SHAPES[name]
-            sparse.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *GEMMA))
+            hollow_gguf.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *GEMMA))
             command = [sys.executable, "-m", __spec__.name, name, "--child", folder, "--ctx", str(options.ctx)]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

@@ -12,7 +12,7 @@ import gguf
 import numpy as np
 
 from vlmcli.models import shapes
-from vlmcli import sparse
+from vlmcli.machine import hollow_gguf
 from vlmcli.bench.pairs import BPE_SPECIALS
 from vlmcli.values import ModelFiles
 
@@ -44,12 +44,12 @@ def pair(folder: Path, name: str, longest: int = 0) -> ModelFiles:
     files = ModelFiles(name, folder / f"{name}.gguf", folder / f"mmproj-{name}.gguf")
     if not files.projector.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        vocabulary = sparse.vocabulary(words, BPE_SPECIALS) | {"tokenizer.chat_template": _TEMPLATE}
+        vocabulary = hollow_gguf.vocabulary(words, BPE_SPECIALS) | {"tokenizer.chat_template": _TEMPLATE}
         if words.tokenizer:  # libmtmd puts an empty line before SmolVLM's overview, as one token
             vocabulary["tokenizer.ggml.tokens"][-1] = "ĊĊ"
             vocabulary["tokenizer.ggml.merges"].append("Ċ Ċ")
-        sparse.write(shapes.words_header(name, words, "F16"), files.model, vocabulary)
-        sparse.write(shapes.eyes_header(name, eyes, words.width, "F16"), files.projector)
+        hollow_gguf.write(shapes.words_header(name, words, "F16"), files.model, vocabulary)
+        hollow_gguf.write(shapes.eyes_header(name, eyes, words.width, "F16"), files.projector)
         _fill(files.model, np.flatnonzero(np.array(vocabulary["tokenizer.ggml.token_type"]) == _CONTROL))
         _fill(files.projector, np.zeros(0, np.int64))
     return files

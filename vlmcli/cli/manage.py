@@ -22,7 +22,7 @@ from vlmcli.pictures.sources import expand
 from vlmcli.ui import Ui
 
 if TYPE_CHECKING:
-    from vlmcli.recommend import Advice
+    from vlmcli.machine.recommend import Advice
     from vlmcli.models.store import Listed
 
 
@@ -114,7 +114,7 @@ def models(
 
     vlm models
     """
-    from vlmcli import recommend
+    from vlmcli.machine import recommend
     from vlmcli.models import store
     from vlmcli.place import this_machine
 

@@ -22,7 +22,7 @@ from vlmcli.values import Answer, ModelFiles
 if TYPE_CHECKING:
     from vlmcli.models.pull import Order
     from vlmcli.models.repository import RemoteFile
-    from vlmcli.speed import Speed
+    from vlmcli.machine.speed import Speed
     from vlmcli.models.store import Published
 
 
@@ -160,7 +160,7 @@ def _shown(found: Order) -> Sequence[str]:
 
 def _memory(found: Order) -> str:
     """What memory it takes, as far as that is known before it is here."""
-    from vlmcli import recommend
+    from vlmcli.machine import recommend
     from vlmcli.place import this_machine
 
     machine = this_machine()
@@ -202,7 +202,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
 
 def _first(ui: Ui, chosen: Settings) -> str:
     """A name where none is set: of the best model for this machine, if the user agrees."""
-    from vlmcli import recommend
+    from vlmcli.machine import recommend
     from vlmcli.models import store
     from vlmcli.place import this_machine
 
@@ -231,7 +231,7 @@ def speed_here(ui: Ui, *, again: bool = False) -> Speed:
         again: measure it in any case.
     """
     from vlmcli.pictures import images
-    from vlmcli import speed
+    from vlmcli.machine import speed
     from vlmcli.place import description
     from vlmcli.values import Message, Request
 

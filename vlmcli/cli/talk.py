@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from vlmcli import cost, transcript
+from vlmcli.machine import cost
+from vlmcli import transcript
 from vlmcli.models import gguf
 from vlmcli.pictures import sources
 from vlmcli.chat import Attached, Conversation

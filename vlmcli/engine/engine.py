@@ -41,7 +41,7 @@ from vlmcli.engine.stream import TextStream, loops
 from vlmcli.engine.template import ChatTemplate, begins_with, opened, parts
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
 from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, TimedOut, VlmError
-from vlmcli.fit import step_back
+from vlmcli.machine.fit import step_back
 from vlmcli.values import (
     Answer,
     Delta,

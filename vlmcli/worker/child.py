@@ -80,7 +80,7 @@ class _Child:
         self._next_need = 0
         self._records(opening.levels)
         from vlmcli.engine import Engine, native
-        from vlmcli.fit import step_back
+        from vlmcli.machine.fit import step_back
         from vlmcli.place import place
 
         native.on_abort(_give_up)

@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vlmcli import cost, sparse
+from vlmcli.machine import cost, hollow_gguf
 from vlmcli.models import gguf, shapes
-from vlmcli.cost import Work
+from vlmcli.machine.cost import Work
 from vlmcli.errors import VlmError
 from vlmcli.values import Answer, ModelFiles
 
@@ -60,7 +60,7 @@ def measure(folder: Path, machine: str, ask: Callable[[ModelFiles, tuple[int, in
     words = replace(words, layers=LAYERS[0], tokenizer="qwen2", vocabulary=8192)
     eyes = replace(shapes.SHAPES["llava-1.5-7b"][1], layers=LAYERS[1])
     with tempfile.TemporaryDirectory(prefix="vlm-speed-") as place:
-        files = sparse.pair(Path(place), "speed", words, eyes, "Q4_K_M")
+        files = hollow_gguf.pair(Path(place), "speed", words, eyes, "Q4_K_M")
         outcome = ask(files, PICTURE, ANSWER)
         if not isinstance(outcome, Answer):
             raise outcome

@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from vlmcli.models import catalogue
-from vlmcli import cost, fit
+from vlmcli.machine import cost, fit
 from vlmcli.models.catalogue import Entry
-from vlmcli.speed import Speed, seconds
+from vlmcli.machine.speed import Speed, seconds
 from vlmcli.values import Machine
 
 PICTURE = (1024, 768)
