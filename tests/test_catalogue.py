@@ -6,7 +6,7 @@ from vlmcli.models import catalogue, gguf, shapes
 from vlmcli.machine import recommend, hollow_gguf
 from vlmcli import tasks
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
-from vlmcli.engine.template import ChatTemplate
+from vlmcli.engine.chat_template import ChatTemplate
 from vlmcli.models.repository import is_repository
 from vlmcli.machine.speed import Speed, seconds
 from vlmcli.values import Machine, Message

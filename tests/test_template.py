@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import FakeVocabulary
-from vlmcli.engine.template import ChatTemplate, Given, Place, Plain, TextPart, begins_with, parts
+from vlmcli.engine.chat_template import (ChatTemplate, Given, Place, Plain, TextPart, begins_with, parts,)
 from vlmcli.errors import TemplateError
 from vlmcli.pictures.images import from_pixels
 from vlmcli.values import Message

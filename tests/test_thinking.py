@@ -19,7 +19,7 @@ from fakes import ScriptedRunner
 from vlmcli.cli.course import Job
 from vlmcli.cli.showing import Show
 from vlmcli.engine.stream import TextStream
-from vlmcli.engine.template import ChatTemplate, Given, Plain, opened
+from vlmcli.engine.chat_template import (ChatTemplate, Given, Plain, opened,)
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks import Ask
 from vlmcli.thinking import Thinking, split

@@ -10,7 +10,7 @@ from vlmcli.machine import cost, fit
 from vlmcli.models import gguf
 from vlmcli.amounts import size
 from vlmcli.models.gguf import Header
-from vlmcli.place import this_machine
+from vlmcli.engine.place import this_machine
 from vlmcli.values import Fit, ModelFiles
 
 PICTURE = (1024, 768)

@@ -18,7 +18,7 @@ from vlmcli.models import gguf, shapes
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import BPE_SPECIALS
 from vlmcli.engine import Engine
-from vlmcli.place import this_machine
+from vlmcli.engine.place import this_machine
 from vlmcli.values import Answer, Message, ModelFiles, Request
 
 NAMES = (

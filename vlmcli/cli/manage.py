@@ -116,7 +116,7 @@ def models(
     """
     from vlmcli.machine import recommend
     from vlmcli.models import store
-    from vlmcli.place import this_machine
+    from vlmcli.engine.place import this_machine
 
     with Ui() as ui:
         here = {one.name.partition(":")[0] for one in store.listed()}

@@ -77,7 +77,7 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
         yes: do not ask, and accept its licence.
         quiet: show nothing but errors.
     """
-    from vlmcli.place import prefers_bf16
+    from vlmcli.engine.place import prefers_bf16
     from vlmcli.models.pull import bring as download
     from vlmcli.models.pull import order
 
@@ -161,7 +161,7 @@ def _shown(found: Order) -> Sequence[str]:
 def _memory(found: Order) -> str:
     """What memory it takes, as far as that is known before it is here."""
     from vlmcli.machine import recommend
-    from vlmcli.place import this_machine
+    from vlmcli.engine.place import this_machine
 
     machine = this_machine()
     needed = recommend.memory_of(found.entry, machine) if found.entry else None
@@ -204,7 +204,7 @@ def _first(ui: Ui, chosen: Settings) -> str:
     """A name where none is set: of the best model for this machine, if the user agrees."""
     from vlmcli.machine import recommend
     from vlmcli.models import store
-    from vlmcli.place import this_machine
+    from vlmcli.engine.place import this_machine
 
     here = store.listed()
     if here:
@@ -232,7 +232,7 @@ def speed_here(ui: Ui, *, again: bool = False) -> Speed:
     """
     from vlmcli.pictures import images
     from vlmcli.machine import speed
-    from vlmcli.place import description
+    from vlmcli.engine.place import description
     from vlmcli.values import Message, Request
 
     folder, machine = settings.state_folder(), description()

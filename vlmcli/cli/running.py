@@ -86,7 +86,7 @@ def opened(
         observer: as `Engine`'s.
     """
     from vlmcli.engine import Engine, native
-    from vlmcli.place import place
+    from vlmcli.engine.place import place
 
     interruptible()
     chosen = place(files, _wanted(settings))

@@ -38,7 +38,7 @@ from vlmcli.engine.native import (
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream, loops
-from vlmcli.engine.template import ChatTemplate, begins_with, opened, parts
+from vlmcli.engine.chat_template import (ChatTemplate, begins_with, opened, parts,)
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
 from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, TimedOut, VlmError
 from vlmcli.machine.fit import step_back

@@ -17,7 +17,7 @@ from vlmcli.models import gguf
 from vlmcli.engine.engine import Observer
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
 from vlmcli.engine.plan import PictureSegment, Plan
-from vlmcli.engine.template import Place, TextPart
+from vlmcli.engine.chat_template import Place, TextPart
 from vlmcli.engine.vision import Prompt, chunks_of
 from vlmcli.errors import NativeError
 from vlmcli.values import ModelFiles, Picture

@@ -81,7 +81,7 @@ class _Child:
         self._records(opening.levels)
         from vlmcli.engine import Engine, native
         from vlmcli.machine.fit import step_back
-        from vlmcli.place import place
+        from vlmcli.engine.place import place
 
         native.on_abort(_give_up)
         try:
