@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmcli import demo, marks
+from vlmcli import demo
+from vlmcli.runners import last_death
 
 VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = Path(__file__).parent.parent / "docs" / "images" / "scene.png"
@@ -119,5 +120,5 @@ def test_rubbish_is_removed(tmp_path):
         ("5", '{"pictures": 3, "model": ""}'),
     ):
         (tmp_path / f"{name}.txt").write_text(text)
-    assert marks.last_death(tmp_path) is None
+    assert last_death.last_death(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

@@ -64,7 +64,7 @@ def worker(job: Job) -> Times:
     """The same in a process of its own, put onto the machine as a command puts it."""
     started = time.perf_counter()
     from vlmcli.values import ModelFiles, Wanted
-    from vlmcli.worker.runner import Worker
+    from vlmcli.runners.worker import Worker
 
     files = ModelFiles("bench", Path(job.model), Path(job.projector))
     with Worker(files, Wanted(job.ctx, job.threads)) as runner:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli import marks
+from vlmcli.runners import last_death
 from vlmcli.errors import NativeError
 from vlmcli.settings import Settings, state_folder
 from vlmcli.ui import Ui
@@ -48,7 +48,7 @@ def _marks() -> Path:
 
 def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
     """Explain how the last command died, if it did; whether it had this model."""
-    death = marks.last_death(_marks())
+    death = last_death.last_death(_marks())
     if death is None:
         return False
     names = ", ".join(death.pictures) or "no picture"
@@ -62,7 +62,7 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 @contextmanager
 def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     """The engine in a process of its own."""
-    from vlmcli.worker.runner import Worker
+    from vlmcli.runners.worker import Worker
 
     interruptible()
     worker = Worker(files, _wanted(settings), patience=settings.patience)
@@ -91,7 +91,7 @@ def opened(
     interruptible()
     chosen = place(files, _wanted(settings))
     log.info("%s", chosen.reason)
-    with marks.marked(_marks(), files.model, names):
+    with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
         engine = Engine(files, chosen, observer)
         try:
@@ -117,5 +117,5 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
         "check that the two were published together, and that the picture opens elsewhere",
     )
     ui.error(error)
-    marks.clear(_marks())
+    last_death.clear(_marks())
     os._exit(error.exit_code)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from vlmcli.errors import NativeError, VlmError
 from vlmcli.values import Last, Notice, Request
-from vlmcli.worker import wire
+from vlmcli.runners import wire
 
 BEAT_SECONDS = 1.0
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
 from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
-from vlmcli.worker import wire
+from vlmcli.runners import wire
 
 log = logging.getLogger("vlmcli.worker")
 
