@@ -23,8 +23,8 @@ from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
 from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Notice, Picture, Request, Sampling, run
-from vlmcli.runners import worker, wire
-from vlmcli.runners.worker import Worker
+from vlmcli.runners import wire
+from vlmcli.runners.worker import Worker, _Process
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -41,7 +41,7 @@ def named(scene, name):
 def outcomes(runner, requests):
     """What came of each request, in order; each has ended exactly once."""
     found = {}
-    for number, event in run(worker, requests):
+    for number, event in run(runner, requests):
         if isinstance(event, Done | Failed):
             assert number not in found
             found[number] = event.answer if isinstance(event, Done) else event.error
@@ -136,7 +136,7 @@ ON_GPU = replace(FIT, n_gpu_layers=-1, projector_on_gpu=True, reason="all layers
 
 def said(runner, request):
     """An answer, and what was said on the way."""
-    events = [event for _, event in run(worker, [request])]
+    events = [event for _, event in run(runner, [request])]
     told = " ".join(event.text for event in events if isinstance(event, Notice))
     (ended,) = [event for event in events if isinstance(event, Done | Failed)]
     return texts([ended.answer if isinstance(ended, Done) else ended.error]), told
@@ -326,8 +326,8 @@ def test_a_command_that_was_stopped_is_no_process_that_hangs(monkeypatch):
             now += step or 0
             return step is None
 
-    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: now))
-    process = worker._Process(SimpleNamespace(kill=lambda: killed.append(now)), None, gone=Gone(), heard=now)
+    monkeypatch.setattr("vlmcli.runners.worker.time", SimpleNamespace(monotonic=lambda: now))
+    process = _Process(SimpleNamespace(kill=lambda: killed.append(now)), None, gone=Gone(), heard=now)
     Worker._watch(SimpleNamespace(_patience=10.0, _lock=threading.Lock(), _asked={}), process)
     assert killed == [1911.5]
 
@@ -346,7 +346,7 @@ def test_an_answer_that_is_cut_in_its_middle_streams_on(small):
     files, request = small_files(small, "llava"), ask("what is this?", noise(1), tokens=300)
     with Worker(files, fit=FIT) as worker:
         shown, killed = "", False
-        for _, event in run(worker, [request]):
+        for _, event in run(runner, [request]):
             if isinstance(event, Delta):
                 shown += event.text
                 if len(shown) > 50 and not killed:
@@ -366,7 +366,7 @@ def test_an_answer_that_goes_another_way_the_second_time_is_an_error(small):
     with Worker(small_files(small, "llava"), fit=FIT) as worker:
         id = worker.submit(request)
         shown = ""
-        for event in worker.events():
+        for event in runner.events():
             if isinstance(event, Delta):
                 shown += event.text
                 if len(shown) > 50 and worker.restarts == 0 and worker.pid is not None:
@@ -396,7 +396,7 @@ def test_cancelled_at_once_and_closed_at_once(small):
     long = ask("what is this?", noise(1), tokens=3000)
     worker = Worker(small_files(small, "llava"), fit=FIT)
     ids = [worker.submit(long) for _ in range(3)]
-    for event in worker.events():
+    for event in runner.events():
         if isinstance(event, Delta):
             break
     worker.cancel(ids[0])
@@ -412,7 +412,7 @@ def test_cancelled_at_once_and_closed_at_once(small):
 
 
 def _until_ended(runner, id):
-    for event in worker.events():
+    for event in runner.events():
         yield event
         if event.id == id and isinstance(event, Done | Failed):
             return

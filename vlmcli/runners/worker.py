@@ -54,7 +54,7 @@ LEAVE_SECONDS = 1.0
 STOPPED_SECONDS = 5.0
 """A watch that comes so much too late was not late: this process was stopped, and its children with it."""
 
-_BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.worker.child import main; main({shared})"
+_BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.runners.child import main; main({shared})"
 _KILLS = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
 _SIGKILL = getattr(signal, "SIGKILL", 0)
 _FAMILIAR = {
