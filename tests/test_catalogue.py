@@ -4,7 +4,7 @@ import pytest
 
 from vlmcli.models import catalogue, gguf, shapes
 from vlmcli.machine import recommend, hollow_gguf
-from vlmcli import tasks
+from vlmcli.tasks import ask
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.engine.chat_template import ChatTemplate
 from vlmcli.models.repository import is_repository
@@ -29,7 +29,7 @@ def test_every_row_is_one_that_can_be_used():
         assert len(row.good_at) <= 25  # `vlm models` has room for it at 80 columns
         assert row.quant and row.licence and row.seen
         assert 0 <= row.tokens[0] <= row.tokens[1]
-        assert set(row.prompts) <= set(tasks.PROMPTS)
+        assert set(row.prompts) <= set(ask.PROMPTS)
         assert not row.chat_template or row.chat_template in CHAT_TEMPLATES
         assert not row.shape or row.shape in shapes.SHAPES
         assert not row.checked  # nobody could look at the Hub

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_cli import SCENE, vlm
 
-from vlmcli import templates
+from vlmcli.tasks import templates
 
 SHIPPED = sorted(path.stem for path in Path(templates.__file__).parent.glob("*.toml"))
 GOOD = 'description = "d"\nprompt = "p"\n'

@@ -21,8 +21,8 @@ from vlmcli.cli.showing import Show
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.chat_template import (ChatTemplate, Given, Plain, opened,)
 from vlmcli.pictures.sources import Source
-from vlmcli.tasks import Ask
-from vlmcli.thinking import Thinking, split
+from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.ui import Ui
 from vlmcli.values import THINK, Card, Message, ModelFiles
 

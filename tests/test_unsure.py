@@ -9,7 +9,7 @@ from fakes import ScriptedRunner
 from vlmcli.cli.course import Job
 from vlmcli.cli.showing import Show
 from vlmcli.pictures.sources import Source
-from vlmcli.tasks import Ask
+from vlmcli.tasks.ask import Ask
 from vlmcli.ui import Ui
 from vlmcli.values import Card, ModelFiles
 

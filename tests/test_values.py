@@ -8,7 +8,7 @@ import pytest
 from fakes import ScriptedRunner
 from vlmcli import errors, records, settings
 from vlmcli.errors import Exit, SourceError, UsageError, VlmError
-from vlmcli.tasks import Ask
+from vlmcli.tasks.ask import Ask
 from vlmcli.values import Answer, Done, Failed, Request, Result, Timings, Usage, run
 
 ANSWER = Answer("a\tb\nc\\", "stop", Usage(64, 77, 0, 3), Timings(load=0.123456), "demo")

@@ -33,7 +33,7 @@ def test_a_description_is_longer_where_it_is_asked_to_be():
 
 def test_a_model_without_prompts_of_its_own_is_asked_the_usual_ones(tmp_path):
     from vlmcli import demo
-    from vlmcli.tasks import PROMPTS
+    from vlmcli.tasks.ask import PROMPTS
 
     for file in (demo.FILES.model, demo.FILES.projector):
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vlmcli.errors import UsageError, VlmError
-from vlmcli.tasks import Ask
+from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles
 
 BLOCK = 1 << 20  # bytes

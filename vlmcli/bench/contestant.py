@@ -73,7 +73,7 @@ def worker(job: Job) -> Times:
 
 def _ask(runner: Runner, job: Job, started: float) -> Times:
     from vlmcli.pictures import images
-    from vlmcli.tasks import Ask
+    from vlmcli.tasks.ask import Ask
     from vlmcli.values import Done, run
 
     task = Ask(QUESTION, max_tokens=job.tokens)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlmcli import settings, templates
+from vlmcli import settings
+from vlmcli.tasks import templates
 from vlmcli.cli.naming import pictures_and_questions
 from vlmcli.errors import UsageError
-from vlmcli.templates import QUESTION, Template
+from vlmcli.tasks.templates import QUESTION, Template
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from vlmcli.cli.sidecars import Sidecars
 from vlmcli.cli.writing import length_of_stdout
 from vlmcli.errors import Exit, ModelError, SourceError, VlmError
 from vlmcli.settings import Settings
-from vlmcli.tasks import Ask
-from vlmcli.templates import Template
+from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.templates import Template
 from vlmcli.ui import Ui
 from vlmcli.values import (
     Card,

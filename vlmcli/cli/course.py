@@ -15,7 +15,7 @@ from vlmcli.cli.writing import is_stdout, target_of
 from vlmcli.errors import UsageError
 from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
 from vlmcli.pictures.sources import Source
-from vlmcli.tasks import Ask
+from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles, Picture, Result
 
 

@@ -72,7 +72,7 @@ def _answer() -> Finding:
     from vlmcli.cli.running import working
     from vlmcli.demo import scenes
     from vlmcli.pictures.sources import expand
-    from vlmcli.tasks import Ask
+    from vlmcli.tasks.ask import Ask
     from vlmcli.values import Failed, run
 
     chosen = settings.load()

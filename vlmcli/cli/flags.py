@@ -19,7 +19,7 @@ from vlmcli.cli.options import Existing, Format
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load
 from vlmcli.pictures.sources import expand
-from vlmcli.templates import WHOLE, Template
+from vlmcli.tasks.templates import WHOLE, Template
 from vlmcli.values import Sampling
 
 MAX_TOKENS = 512

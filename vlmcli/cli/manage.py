@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vlmcli import settings, templates
+from vlmcli import settings
+from vlmcli.tasks import templates
 from vlmcli.amounts import duration, size
 from vlmcli.cli import options
 from vlmcli.cli.flags import side_of

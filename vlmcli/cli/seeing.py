@@ -19,7 +19,7 @@ from vlmcli.cli.writing import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import SUFFIXES, Source, expand
-from vlmcli.tasks import Ask
+from vlmcli.tasks.ask import Ask
 from vlmcli.ui import Ui
 from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 

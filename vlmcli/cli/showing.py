@@ -20,8 +20,8 @@ from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError,
 from vlmcli.journal import Print, print_of
 from vlmcli.settings import debugging
 from vlmcli.pictures.sources import Source
-from vlmcli.tasks import Ask
-from vlmcli.thinking import Thinking
+from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.thinking import Thinking
 from vlmcli.ui import Ui
 from vlmcli.values import (
     Answer,

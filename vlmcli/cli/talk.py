@@ -17,7 +17,7 @@ from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import Source
-from vlmcli.thinking import Thinking, split
+from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.ui import Ui, whole
 from vlmcli.values import (
     Answer,

@@ -12,7 +12,7 @@ from vlmcli.cli.asking import answer
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.naming import questions_of
 from vlmcli.errors import UsageError
-from vlmcli.tasks import prompt
+from vlmcli.tasks.ask import prompt
 
 Pictures = Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vlmcli.errors import VlmError
-from vlmcli.thinking import split
+from vlmcli.tasks.thinking import split
 from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
 
 PROMPTS = {
