@@ -6,7 +6,8 @@ import pickle
 import pytest
 
 from fakes import ScriptedRunner
-from vlmcli import errors, records, settings
+from vlmcli import errors, settings
+from vlmcli.records import lines
 from vlmcli.errors import Exit, SourceError, UsageError, VlmError
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import Answer, Done, Failed, Request, Result, Timings, Usage, run
@@ -83,13 +84,13 @@ def test_the_default_is_written_beside_the_other_lines(tmp_path, monkeypatch):
 
 def test_a_line_is_one_line_and_can_be_read_back():
     result = Result(("a\tb.png",), "q", "demo", text="one\ntwo\\n\r", answer=ANSWER)
-    assert records.line(result, ("a\tb.png", "q")) == "a\\tb.png\tq\tone\\ntwo\\\\n\\r"
-    assert records.escape("caf\udce9.png") == "caf\\xe9.png"
+    assert lines.line(result, ("a\tb.png", "q")) == "a\\tb.png\tq\tone\\ntwo\\\\n\\r"
+    assert lines.escape("caf\udce9.png") == "caf\\xe9.png"
 
 
 def test_a_record_says_everything():
     result = Ask("q").result(["x\udcff.png"], ANSWER, "demo")
-    line = records.json_line(result)
+    line = lines.json_line(result)
     line.encode("utf-8")
     assert json.loads(line) == {
         "v": 1,
@@ -101,7 +102,7 @@ def test_a_record_says_everything():
         "usage": {"picture_tokens": 64, "prompt_tokens": 77, "reused_tokens": 0, "answer_tokens": 3},
         "timings": {"load": 0.1235, "picture": 0.0, "encode": 0.0, "prefill": 0.0, "generate": 0.0},
     }
-    failed = records.record(Ask("q").result(["x"], SourceError("what", "do"), "demo"))
+    failed = lines.record(Ask("q").result(["x"], SourceError("what", "do"), "demo"))
     assert failed["error"] == {"type": "SourceError", "message": "what", "hint": "do"}
     assert "answer" not in failed
 

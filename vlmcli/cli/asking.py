@@ -10,7 +10,7 @@ from math import ceil
 
 import typer
 
-from vlmcli import records
+from vlmcli.records import lines
 from vlmcli.amounts import duration
 from vlmcli.cli.course import Before, Course, Job, Memory, count, plan
 from vlmcli.cli.flags import Flags
@@ -19,7 +19,7 @@ from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.cli.showing import Show
 from vlmcli.cli.sidecars import Sidecars
-from vlmcli.cli.writing import length_of_stdout
+from vlmcli.records.target import length_of_stdout
 from vlmcli.errors import Exit, ModelError, SourceError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
@@ -107,7 +107,7 @@ def answer(
         except (ModelError, SourceError) as error:
             for job in jobs if json and course.output is None else ():
                 name = files.name if files else settings.model
-                ui.line(records.json_line(job.task.result(job.names or list(named.names), error, name)))
+                ui.line(lines.json_line(job.task.result(job.names or list(named.names), error, name)))
             raise
     if failed is not None:
         raise typer.Exit(int(failed))

@@ -15,7 +15,7 @@ from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.lineedit import PATHS, Words
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.talk import Talk
-from vlmcli.cli.writing import target_of, write
+from vlmcli.records.target import target_of, write
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.settings import environment
 from vlmcli.pictures.sources import Source, Url, expand

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import vlmcli
 from vlmcli.models import gguf
-from vlmcli import records
-from vlmcli.cli.writing import is_stdout, target_of
+from vlmcli.records import lines
+from vlmcli.records.target import is_stdout, target_of
 from vlmcli.errors import UsageError
-from vlmcli.journal import Journal, Print, fields, model_id, print_of, work_id
+from vlmcli.records.journal import (Journal, Print, fields, model_id, print_of, work_id,)
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles, Picture, Result
@@ -165,7 +165,7 @@ class Memory:
     def write(self, work: Work, result: Result) -> None:
         """Append a record."""
         known = {"detail": work.detail} | self._extra | fields(work.prints, work.id)
-        self._journal.write(records.object_line(records.record(result) | known))
+        self._journal.write(lines.object_line(lines.record(result) | known))
 
 
 def _revision(model: Path) -> str:

@@ -10,7 +10,7 @@ from vlmcli import settings
 from vlmcli.cli import options
 from vlmcli.doctor import Finding, Native, Probes, checks
 from vlmcli.errors import Exit
-from vlmcli.records import escape, object_line
+from vlmcli.records.lines import escape, object_line
 from vlmcli.ui import Ui
 
 MARKS = {True: "ok", None: "--", False: "!!"}

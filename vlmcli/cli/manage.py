@@ -18,7 +18,7 @@ from vlmcli.cli.pulling import find_model, speed_here
 from vlmcli.cli.running import interruptible
 from vlmcli.cli.seeing import is_picture, show_pictures
 from vlmcli.errors import Exit, ModelError, UsageError
-from vlmcli.records import escape, object_line
+from vlmcli.records.lines import escape, object_line
 from vlmcli.pictures.sources import expand
 from vlmcli.ui import Ui
 

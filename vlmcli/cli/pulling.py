@@ -13,7 +13,7 @@ from vlmcli.cli import options
 from vlmcli.cli.flags import set_verbosity
 from vlmcli.cli.running import interruptible, opened
 from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
-from vlmcli.records import object_line
+from vlmcli.records.lines import object_line
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import expand
 from vlmcli.ui import Ui

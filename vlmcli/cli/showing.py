@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from vlmcli import records
+from vlmcli.records import lines
 from vlmcli.amounts import duration
 from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Work, count
 from vlmcli.cli.sidecars import Sidecars
-from vlmcli.cli.writing import begins_with, ends_with_line, length_of_stdout
+from vlmcli.records.target import begins_with, ends_with_line, length_of_stdout
 from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, UsageError, VlmError
-from vlmcli.journal import Print, print_of
+from vlmcli.records.journal import Print, print_of
 from vlmcli.settings import debugging
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
@@ -128,7 +128,7 @@ class Show:
 
     def _begin_table(self) -> None:
         """The names of the columns, unless they are there; and what is known of rows that are there in part."""
-        head = records.table_row(("picture", *self._columns, "error"), self._table)
+        head = lines.table_row(("picture", *self._columns, "error"), self._table)
         there = length_of_stdout() if self._memory is not None else 0
         first = begins_with(self._ui.stdout, LONGEST_HEAD) if there else ""
         ends = f"picture{self._table}", f"{self._table}error"
@@ -319,7 +319,7 @@ class Show:
         written = [(work, kept)] if work is not None else []
         if self._course.output is None:
             if self._json:
-                self._ui.line(records.json_line(kept))
+                self._ui.line(lines.json_line(kept))
             elif self._table:
                 written = self._show_cell(job, kept, written)
             elif result.answer is not None:
@@ -359,7 +359,7 @@ class Show:
         if row.missing:
             return []
         cells = (row.cells.get(question, "") for question in self._columns)
-        self._ui.line(records.table_row((" ".join(job.names), *cells, row.error), self._table))
+        self._ui.line(lines.table_row((" ".join(job.names), *cells, row.error), self._table))
         return row.unwritten
 
     def _show_answer(self, job: Job, result: Result, answer: Answer) -> None:
@@ -369,7 +369,7 @@ class Show:
             return
         lined = replace(result, text=answer.text.strip()) if self._think else result
         question = (result.question,) if self._questions or not self._groups else ()
-        self._ui.line(records.line(lined, (" ".join(job.names), *question)))
+        self._ui.line(lines.line(lined, (" ".join(job.names), *question)))
 
     def _show_remarks(self, job: Job, result: Result, answer: Answer) -> None:
         """What a person should know of how the answer ended."""

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from vlmcli.pictures import embedded, xmp
 from vlmcli.cli.course import Course, Job
-from vlmcli.cli.writing import write
+from vlmcli.records.target import write
 from vlmcli.errors import UsageError, VlmError
-from vlmcli.journal import Print
+from vlmcli.records.journal import Print
 from vlmcli.pictures.sources import Source
 
 
