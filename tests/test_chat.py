@@ -3,7 +3,7 @@
 import pytest
 
 from vlmcli.pictures import images
-from vlmcli.chat import Conversation
+from vlmcli.chat.conversation import Conversation
 from vlmcli.errors import UsageError
 from vlmcli.values import Sampling
 

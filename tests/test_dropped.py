@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vlmcli import dropped
+from vlmcli.chat import dropped
 from vlmcli.pictures import sources
-from vlmcli.dropped import Found, find
+from vlmcli.chat.dropped import Found, find
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="names with quotes and backslashes")
 

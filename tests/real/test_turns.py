@@ -6,7 +6,7 @@ import pytest
 
 from real.helpers import noise, opened, small_files
 from vlmcli.bench.pairs import SMALL
-from vlmcli.chat import Conversation
+from vlmcli.chat.conversation import Conversation
 from vlmcli.values import Answer, Sampling
 
 QUESTIONS = ("what is this?", "and what is on the left of it?", "why?")

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from vlmcli import dropped, settings, thumbnails
-from vlmcli.chat import Attached
+from vlmcli.chat import dropped
+from vlmcli import settings, thumbnails
+from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
 from vlmcli.cli.commands import COMMANDS, obey, words
 from vlmcli.cli.flags import set_verbosity, settings_of, side_of

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from vlmcli import clipboard, transcript
-from vlmcli.chat import Conversation
+from vlmcli import clipboard
+from vlmcli.chat import transcript
+from vlmcli.chat.conversation import Conversation
 from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.lineedit import PATHS, Words
 from vlmcli.cli.pulling import find_model

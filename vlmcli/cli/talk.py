@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from vlmcli.machine import cost
-from vlmcli import transcript
+from vlmcli.chat import transcript
 from vlmcli.models import gguf
 from vlmcli.pictures import sources
-from vlmcli.chat import Attached, Conversation
+from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
 from vlmcli.settings import Settings

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmcli.chat import Attached, Conversation
+from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.errors import UsageError
 
 SUFFIXES = (".md", ".json")
