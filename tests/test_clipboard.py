@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageGrab
 
-from vlmcli import clipboard
+from vlmcli.terminal import clipboard
 from vlmcli.errors import SourceError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the programs are shell scripts")

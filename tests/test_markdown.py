@@ -18,8 +18,8 @@ fcntl = pytest.importorskip("fcntl", reason="POSIX terminals")
 pty = pytest.importorskip("pty", reason="POSIX terminals")
 termios = pytest.importorskip("termios", reason="POSIX terminals")
 
-from vlmcli.markdown import Piece, Pieces  # noqa: E402
-from vlmcli.ui import Rendered, Ui  # noqa: E402
+from vlmcli.terminal.markdown import Piece, Pieces  # noqa: E402
+from vlmcli.terminal.ui import Rendered, Ui  # noqa: E402
 
 TEXT = """# A red circle
 

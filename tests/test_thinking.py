@@ -17,13 +17,13 @@ from test_json import SCHEMA
 
 from fakes import ScriptedRunner
 from vlmcli.cli.course import Job
-from vlmcli.cli.showing import Show
+from vlmcli.terminal.show import Show
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.chat_template import (ChatTemplate, Given, Plain, opened,)
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.thinking import Thinking, split
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import THINK, Card, Message, ModelFiles
 
 CASES = [

@@ -11,7 +11,7 @@ import sys
 import pytest
 from PIL import Image
 
-from vlmcli import thumbnails
+from vlmcli.terminal import thumbnails
 
 XTERM = {"TERM": "xterm-256color"}
 

@@ -7,10 +7,10 @@ from test_cli import SCENE
 
 from fakes import ScriptedRunner
 from vlmcli.cli.course import Job
-from vlmcli.cli.showing import Show
+from vlmcli.terminal.show import Show
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import Card, ModelFiles
 
 

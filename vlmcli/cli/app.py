@@ -13,7 +13,7 @@ import typer
 from vlmcli import __version__, settings
 from vlmcli.cli import chatting, diagnosing, manage, pulling, seeing, verbs
 from vlmcli.errors import Exit, VlmError
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 
 app = typer.Typer(
     name="vlm",

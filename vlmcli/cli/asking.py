@@ -17,14 +17,14 @@ from vlmcli.cli.flags import Flags
 from vlmcli.cli.naming import Named, grouped, named_pictures
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
-from vlmcli.cli.showing import Show
+from vlmcli.terminal.show import Show
 from vlmcli.cli.sidecars import Sidecars
 from vlmcli.records.target import length_of_stdout
 from vlmcli.errors import Exit, ModelError, SourceError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.templates import Template
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
     Card,
     Done,

@@ -10,17 +10,18 @@ from typing import Annotated
 import typer
 
 from vlmcli.chat import dropped
-from vlmcli import settings, thumbnails
+from vlmcli import settings
+from vlmcli.terminal import thumbnails
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
 from vlmcli.cli.commands import COMMANDS, obey, words
 from vlmcli.cli.flags import set_verbosity, settings_of, side_of
-from vlmcli.cli.lineedit import Asked, Lines, Piped, Typed
+from vlmcli.terminal.lineedit import (Asked, Lines, Piped, Typed,)
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import tell_of_death, working
 from vlmcli.cli.talk import Talk, Wishes
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 
 COLUMNS, ROWS = 24, 8
 """Cells of a thumbnail."""

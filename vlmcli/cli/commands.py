@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from vlmcli import clipboard
+from vlmcli.terminal import clipboard
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
 from vlmcli.cli.flags import SIDES, sampling_of, side_of
-from vlmcli.cli.lineedit import PATHS, Words
+from vlmcli.terminal.lineedit import PATHS, Words
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.talk import Talk
 from vlmcli.records.target import target_of, write

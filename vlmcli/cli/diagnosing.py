@@ -11,7 +11,7 @@ from vlmcli.cli import options
 from vlmcli.doctor import Finding, Native, Probes, checks
 from vlmcli.errors import Exit
 from vlmcli.records.lines import escape, object_line
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 
 MARKS = {True: "ok", None: "--", False: "!!"}
 QUESTION, SEEN = "What color is the circle?", "red"

@@ -20,7 +20,7 @@ from vlmcli.cli.seeing import is_picture, show_pictures
 from vlmcli.errors import Exit, ModelError, UsageError
 from vlmcli.records.lines import escape, object_line
 from vlmcli.pictures.sources import expand
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 
 if TYPE_CHECKING:
     from vlmcli.machine.recommend import Advice

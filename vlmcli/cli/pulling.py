@@ -16,7 +16,7 @@ from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, 
 from vlmcli.records.lines import object_line
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import expand
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import Answer, ModelFiles
 
 if TYPE_CHECKING:

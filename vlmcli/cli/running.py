@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vlmcli.runners import last_death
 from vlmcli.errors import NativeError
 from vlmcli.settings import Settings, state_folder
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Runner, Wanted
 
 if TYPE_CHECKING:

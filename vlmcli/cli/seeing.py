@@ -20,7 +20,7 @@ from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import SUFFIXES, Source, expand
 from vlmcli.tasks.ask import Ask
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 
 if TYPE_CHECKING:

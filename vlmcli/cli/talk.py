@@ -18,7 +18,7 @@ from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmEr
 from vlmcli.settings import Settings
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.thinking import Thinking, split
-from vlmcli.ui import Ui, whole
+from vlmcli.terminal.ui import Ui, whole
 from vlmcli.values import (
     Answer,
     Delta,

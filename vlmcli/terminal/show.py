@@ -22,7 +22,7 @@ from vlmcli.settings import debugging
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.thinking import Thinking
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
     Answer,
     Delta,

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, TextIO
 
 from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
-from vlmcli.markdown import Piece, Pieces
+from vlmcli.terminal.markdown import Piece, Pieces
 from vlmcli.values import Answer, Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
