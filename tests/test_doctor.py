@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from hub import Hub
 
-from vlmcli import doctor
-from vlmcli.doctor import Finding, Native
+from vlmcli.reports import doctor
+from vlmcli.reports.doctor import Finding, Native
 from vlmcli.values import Device
 
 VLM = str(Path(sys.executable).with_name("vlm"))

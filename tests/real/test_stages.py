@@ -17,7 +17,8 @@ from PIL import Image
 from test_formats import pdf
 
 from real.helpers import ask, noise, opened, small_files
-from vlmcli import demo, explain
+from vlmcli import demo
+from vlmcli.reports import explain
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import SMALL
 from vlmcli.demo import batches

@@ -8,7 +8,7 @@ import typer
 
 from vlmcli import settings
 from vlmcli.cli import options
-from vlmcli.doctor import Finding, Native, Probes, checks
+from vlmcli.reports.doctor import (Finding, Native, Probes, checks,)
 from vlmcli.errors import Exit
 from vlmcli.records.lines import escape, object_line
 from vlmcli.terminal.ui import Ui

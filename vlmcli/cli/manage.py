@@ -62,7 +62,7 @@ def show(
             raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
         chosen = settings.load({"model": names[0] if names else model, "mmproj": mmproj})
         files = find_model(ui, chosen, offer=False)
-        from vlmcli import about
+        from vlmcli.reports import about
 
         facts = about.facts(files)
         if json:

@@ -25,7 +25,7 @@ from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 
 if TYPE_CHECKING:
     from vlmcli.engine.stages import PictureRows, Tile
-    from vlmcli.explain import ModelFacts, Told
+    from vlmcli.reports.explain import ModelFacts, Told
     from vlmcli.pictures.images import Facts
 
 _TURNED = {
@@ -60,7 +60,7 @@ def explain(
 
     vlm explain photo.jpg "what is this?" --html way.html
     """
-    from vlmcli import explain as telling
+    from vlmcli.reports import explain as telling
 
     set_verbosity(verbose)
     names, asked = pictures_and_questions(words, question)
@@ -87,7 +87,7 @@ def explain(
 
 def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequence[Source]) -> Told:
     """Ask, and keep what happens on the way."""
-    from vlmcli import explain as telling
+    from vlmcli.reports import explain as telling
     from vlmcli.engine import stages
 
     begun = time.monotonic()
@@ -116,7 +116,7 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
 def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
     from vlmcli.models import gguf
     from vlmcli.engine.stages import Encoding
-    from vlmcli.explain import ModelFacts
+    from vlmcli.reports.explain import ModelFacts
 
     header, encoding = gguf.read(files.model), Encoding(files)
     return ModelFacts(
