@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from vlmcli.pictures import embedded, xmp
-from vlmcli.cli.sidecars import keywords
+from vlmcli.batch.sidecars import keywords
 from vlmcli.demo import scenes
 
 VLM = str(Path(sys.executable).with_name("vlm"))

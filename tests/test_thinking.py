@@ -16,7 +16,7 @@ from test_cli import ANSWER, SCENE, vlm
 from test_json import SCHEMA
 
 from fakes import ScriptedRunner
-from vlmcli.cli.course import Job
+from vlmcli.batch.course import Job
 from vlmcli.terminal.show import Show
 from vlmcli.engine.stream import TextStream
 from vlmcli.engine.chat_template import (ChatTemplate, Given, Plain, opened,)

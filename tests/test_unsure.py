@@ -6,7 +6,7 @@ import pytest
 from test_cli import SCENE
 
 from fakes import ScriptedRunner
-from vlmcli.cli.course import Job
+from vlmcli.batch.course import Job
 from vlmcli.terminal.show import Show
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask

@@ -12,13 +12,13 @@ import typer
 
 from vlmcli.records import lines
 from vlmcli.amounts import duration
-from vlmcli.cli.course import Before, Course, Job, Memory, count, plan
+from vlmcli.batch.course import (Before, Course, Job, Memory, count, plan,)
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.naming import Named, grouped, named_pictures
 from vlmcli.cli.pulling import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.terminal.show import Show
-from vlmcli.cli.sidecars import Sidecars
+from vlmcli.batch.sidecars import Sidecars
 from vlmcli.records.target import length_of_stdout
 from vlmcli.errors import Exit, ModelError, SourceError, VlmError
 from vlmcli.settings import Settings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from vlmcli.cli import options
-from vlmcli.cli.course import Course
+from vlmcli.batch.course import Course
 from vlmcli.cli.naming import Named
 from vlmcli.cli.options import Existing, Format
 from vlmcli.errors import UsageError

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from vlmcli.records import lines
 from vlmcli.amounts import duration
-from vlmcli.cli.course import ONCE, Before, Course, Job, Memory, Work, count
-from vlmcli.cli.sidecars import Sidecars
+from vlmcli.batch.course import (ONCE, Before, Course, Job, Memory, Work, count,)
+from vlmcli.batch.sidecars import Sidecars
 from vlmcli.records.target import begins_with, ends_with_line, length_of_stdout
 from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, UsageError, VlmError
 from vlmcli.records.journal import Print, print_of

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vlmcli.pictures import embedded, xmp
-from vlmcli.cli.course import Course, Job
+from vlmcli.batch.course import Course, Job
 from vlmcli.records.target import write
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.records.journal import Print
