@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import chatting, diagnosing, manage, pulling, seeing, verbs
+from vlmcli.cli.chat import command
+from vlmcli.cli import (doctor, models, pull, explain, verbs,)
 from vlmcli.errors import Exit, VlmError
 from vlmcli.terminal.ui import Ui
 
@@ -22,15 +23,15 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, seeing.explain):
+for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, explain.explain):
     app.command(no_args_is_help=True)(verb)
-app.command()(chatting.chat)
-app.command(no_args_is_help=True)(pulling.pull)
-for manager in (manage.ls, manage.show, manage.models, manage.default, manage.verify):
+app.command()(command.chat)
+app.command(no_args_is_help=True)(pull.pull)
+for manager in (models.ls, models.show, models.models, models.default, models.verify):
     app.command()(manager)
-app.command(no_args_is_help=True)(manage.rm)
-app.command()(diagnosing.doctor)
-app.command("templates")(manage.list_templates)
+app.command(no_args_is_help=True)(models.rm)
+app.command()(doctor.doctor)
+app.command("templates")(models.list_templates)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 

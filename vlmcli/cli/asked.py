@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vlmcli import settings
 from vlmcli.tasks import templates
-from vlmcli.cli.naming import pictures_and_questions
+from vlmcli.cli.words import pictures_and_questions
 from vlmcli.errors import UsageError
 from vlmcli.tasks.templates import QUESTION, Template
 

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 from vlmcli.cli import options
 from vlmcli.batch.course import Course
-from vlmcli.cli.naming import Named
+from vlmcli.cli.words import Named
 from vlmcli.cli.options import Existing, Format
 from vlmcli.errors import UsageError
 from vlmcli.settings import Settings, load

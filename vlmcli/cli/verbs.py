@@ -8,9 +8,9 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.asked import asked
-from vlmcli.cli.asking import answer
+from vlmcli.cli.answer import answer
 from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.naming import questions_of
+from vlmcli.cli.words import questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks.ask import prompt
 

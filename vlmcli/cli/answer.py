@@ -14,8 +14,8 @@ from vlmcli.records import lines
 from vlmcli.amounts import duration
 from vlmcli.batch.course import (Before, Course, Job, Memory, count, plan,)
 from vlmcli.cli.flags import Flags
-from vlmcli.cli.naming import Named, grouped, named_pictures
-from vlmcli.cli.pulling import find_model
+from vlmcli.cli.words import Named, grouped, named_pictures
+from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.terminal.show import Show
 from vlmcli.batch.sidecars import Sidecars

@@ -14,12 +14,12 @@ from vlmcli import settings
 from vlmcli.terminal import thumbnails
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
-from vlmcli.cli.commands import COMMANDS, obey, words
+from vlmcli.cli.chat.slash import COMMANDS, obey, words
 from vlmcli.cli.flags import set_verbosity, settings_of, side_of
 from vlmcli.terminal.lineedit import (Asked, Lines, Piped, Typed,)
-from vlmcli.cli.pulling import find_model
+from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
-from vlmcli.cli.talk import Talk, Wishes
+from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.terminal.ui import Ui
 

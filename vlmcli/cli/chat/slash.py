@@ -14,8 +14,8 @@ from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
 from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.terminal.lineedit import PATHS, Words
-from vlmcli.cli.pulling import find_model
-from vlmcli.cli.talk import Talk
+from vlmcli.cli.pull import find_model
+from vlmcli.cli.chat.talk import Talk
 from vlmcli.records.target import target_of, write
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.settings import environment

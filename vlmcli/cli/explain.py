@@ -12,8 +12,8 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of, side_of
-from vlmcli.cli.naming import Named, grouped, named_pictures, pictures_and_questions
-from vlmcli.cli.pulling import find_model
+from vlmcli.cli.words import (Named, grouped, named_pictures, pictures_and_questions,)
+from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import opened, tell_of_death
 from vlmcli.records.target import target_of, write
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError

@@ -13,10 +13,10 @@ from vlmcli.tasks import templates
 from vlmcli.amounts import duration, size
 from vlmcli.cli import options
 from vlmcli.cli.flags import side_of
-from vlmcli.cli.naming import Named, named_pictures
-from vlmcli.cli.pulling import find_model, speed_here
+from vlmcli.cli.words import Named, named_pictures
+from vlmcli.cli.pull import find_model, speed_here
 from vlmcli.cli.running import interruptible
-from vlmcli.cli.seeing import is_picture, show_pictures
+from vlmcli.cli.explain import is_picture, show_pictures
 from vlmcli.errors import Exit, ModelError, UsageError
 from vlmcli.records.lines import escape, object_line
 from vlmcli.pictures.sources import expand
