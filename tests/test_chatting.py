@@ -17,7 +17,8 @@ from PIL import Image
 
 from vlmcli import demo
 from vlmcli.bench import pairs
-from vlmcli.demo import accuracy, questions, scenes
+from vlmcli.demo.training import accuracy, questions
+from vlmcli.demo import scenes
 
 if sys.platform == "win32":
     pytest.skip("there are no pseudo-terminals here", allow_module_level=True)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vlmcli.demo import accuracy, scenes
-from vlmcli.demo.accuracy import Case
-from vlmcli.demo.questions import DONT_KNOW, Item
+from vlmcli.demo.training import accuracy
+from vlmcli.demo import scenes
+from vlmcli.demo.training.accuracy import Case
+from vlmcli.demo.training.questions import DONT_KNOW, Item
 
 JSON = '{"shapes": [{"shape": "circle", "color": "red", "box": [0, 0, 100, 100]}], "text": null}'
 

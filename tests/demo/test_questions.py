@@ -7,8 +7,9 @@ from random import Random
 
 import pytest
 
-from vlmcli.demo import questions, scenes, wordings
-from vlmcli.demo.questions import DONT_KNOW, Item
+from vlmcli.demo.training import questions, wordings
+from vlmcli.demo import scenes
+from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.scenes import Scene, Shape, Text
 
 RED_CIRCLE = Shape("circle", "red", (255, 0, 0), 20.0, 20.0, 12.0)
@@ -227,7 +228,7 @@ def test_json_of_another_form_is_not_valid(broken):
 
 
 def test_is_right_takes_another_order_and_nothing_else():
-    from vlmcli.demo.accuracy import is_right
+    from vlmcli.demo.training.accuracy import is_right
 
     item = Item("what", "What is this?", 'A red circle, a blue square and the text "AB".')
     assert is_right(item, 'A blue square, a red circle and the text "AB".')

@@ -9,9 +9,10 @@ import pytest
 pytest.importorskip("tokenizers")
 torch = pytest.importorskip("torch")
 
-from vlmcli.demo import batches, export, losses, questions, scenes, tokenizer, train  # noqa: E402
-from vlmcli.demo.batches import LENGTH, PATCHES, REGIONS, UNKNOWN  # noqa: E402
-from vlmcli.demo.model import DemoModel, LanguageShape  # noqa: E402
+from vlmcli.demo.training import (batches, export, losses, questions, tokenizer, train,)
+from vlmcli.demo import scenes  # noqa: E402
+from vlmcli.demo.training.batches import (LENGTH, PATCHES, REGIONS, UNKNOWN,)  # noqa: E402
+from vlmcli.demo.training.model import DemoModel, LanguageShape  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +188,7 @@ def test_a_view_is_scaled_to_fit_and_padded_as_llama_cpp_pads():
 
 
 def test_muon_makes_updates_orthogonal_and_descends():
-    from vlmcli.demo.muon import Muon, orthogonal
+    from vlmcli.demo.training.muon import Muon, orthogonal
 
     torch.manual_seed(0)
     values = torch.linalg.svdvals(orthogonal(torch.randn(3, 24, 60)))
@@ -250,7 +251,8 @@ def test_an_exported_pair_is_read_back_and_trained_further(tmp_path, vocabulary,
 
 def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
     """Of the package's pair: read back without, calibrated on few rows, written and read again."""
-    from vlmcli.demo import FILES, calibrate
+    from vlmcli.demo import FILES
+    from vlmcli.demo.training import calibrate
 
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
     monkeypatch.setattr(calibrate, "ALLOWED", 0.0015)  # one or two of a thousand
@@ -290,7 +292,7 @@ def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
 
 def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
     from vlmcli.pictures import images
-    from vlmcli.demo import compare
+    from vlmcli.demo.training import compare
     from vlmcli.engine import Engine, Observer
     from vlmcli.values import Message, ModelFiles, Request
 

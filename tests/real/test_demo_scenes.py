@@ -5,7 +5,7 @@ They were chosen by seed before there was a model.
 
 import pytest
 
-from vlmcli.demo import accuracy
+from vlmcli.demo.training import accuracy
 
 
 @pytest.fixture(scope="module")

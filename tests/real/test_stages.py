@@ -21,7 +21,7 @@ from vlmcli import demo
 from vlmcli.reports import explain
 from vlmcli.pictures import images
 from vlmcli.bench.pairs import SMALL
-from vlmcli.demo import batches
+from vlmcli.demo.training import batches
 from vlmcli.engine import stages
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.stages import PictureRows

@@ -1,4 +1,4 @@
-"""Do llama.cpp and PyTorch give the same answers? `python -m vlmcli.demo.compare`.
+"""Do llama.cpp and PyTorch give the same answers? `python -m vlmcli.demo.training.compare`.
 
 Asks an exported pair in PyTorch (its weights as float32, greedy) and through the engine, and counts equal texts.
 """
@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vlmcli.demo import accuracy, export
-from vlmcli.demo.batches import view
-from vlmcli.demo.model import DemoModel
-from vlmcli.demo.tokenizer import Vocabulary
+from vlmcli.demo.training import accuracy, export
+from vlmcli.demo.training.batches import view
+from vlmcli.demo.training.model import DemoModel
+from vlmcli.demo.training.tokenizer import Vocabulary
 from vlmcli.engine import Engine
 from vlmcli.values import ModelFiles
 
@@ -56,7 +56,7 @@ def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], ques
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.compare", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.compare", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
     parser.add_argument("--pictures", type=int, default=60, help="scenes, eight questions about each (default 60)")
     parser.add_argument("--show", type=int, default=10, help="print so many answers that differ")

@@ -1,6 +1,6 @@
 """Write a trained demo model as the two GGUF files llama.cpp loads, and read them back to train it further.
 
-    python -m vlmcli.demo.export demo-training/final.pt
+    python -m vlmcli.demo.training.export demo-training/final.pt
 
 The language model becomes architecture `llama`, the encoder and the projector `clip` with projector type `mlp`.
 Matrices are F16, norms, biases and positions F32; embeddings that are only looked up, because the output has a matrix
@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vlmcli.demo import tokenizer
-from vlmcli.demo.model import DemoModel
-from vlmcli.demo.tokenizer import SPECIAL, Vocabulary
+from vlmcli.demo.training import tokenizer
+from vlmcli.demo.training.model import DemoModel
+from vlmcli.demo.training.tokenizer import SPECIAL, Vocabulary
 
 FILES = ("demo.gguf", "mmproj-demo.gguf")
 """Names of the language model's file and of the projector's."""
@@ -42,7 +42,7 @@ TEMPLATE = """\
 
 
 def load(checkpoint: Path) -> tuple[DemoModel, Vocabulary]:
-    """The model and the vocabulary of a checkpoint that `vlmcli.demo.train` wrote."""
+    """The model and the vocabulary of a checkpoint that `vlmcli.demo.training.train` wrote."""
     kept = torch.load(checkpoint, map_location="cpu", weights_only=True)
     vocabulary = Vocabulary(kept["vocabulary"])
     model = DemoModel(vocabulary.size)
@@ -207,7 +207,7 @@ def write(model: DemoModel, vocabulary: Vocabulary, folder: Path) -> None:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.export", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
     options = parser.parse_args()

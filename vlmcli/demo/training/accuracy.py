@@ -1,4 +1,4 @@
-"""How often the demo model is right, asked through the engine: `python -m vlmcli.demo.accuracy`.
+"""How often the demo model is right, asked through the engine: `python -m vlmcli.demo.training.accuracy`.
 
 Pictures that were never trained on (another seed), wordings that were kept out of training, every other picture a
 640x480 JPEG. Prints the table of docs/demo-model.md; with `--confusion FOLDER` it draws which colours and shapes are
@@ -22,8 +22,9 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from vlmcli.pictures import images
-from vlmcli.demo import FILES, questions, scenes, wordings
-from vlmcli.demo.questions import DONT_KNOW, Item
+from vlmcli.demo import FILES, scenes
+from vlmcli.demo.training import questions, wordings
+from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, SMALLEST_LETTER, UNSEEN_FAMILIES, Scene
 from vlmcli.engine import Engine, Observer
 from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
@@ -421,7 +422,7 @@ def draw_confusion(counts: dict[tuple[str, str], int], names: Sequence[str], pat
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.accuracy", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", type=int, default=1000, help="scenes (default 1000); eight questions about each")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--letters", type=float, default=SMALLEST_LETTER, help="least height in the model's view")

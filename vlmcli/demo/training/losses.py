@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor
 
-from vlmcli.demo import batches, scenes
-from vlmcli.demo.batches import CELLS, COLUMNS, LENGTH, LETTERS, PATCHES, UNKNOWN
-from vlmcli.demo.model import READINGS, DemoModel
-from vlmcli.demo.tokenizer import Vocabulary
+from vlmcli.demo.training import batches
+from vlmcli.demo import scenes
+from vlmcli.demo.training.batches import (CELLS, COLUMNS, LENGTH, LETTERS, PATCHES, UNKNOWN,)
+from vlmcli.demo.training.model import READINGS, DemoModel
+from vlmcli.demo.training.tokenizer import Vocabulary
 
 
 def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -21,7 +21,7 @@ from math import dist
 from random import Random
 from typing import Any
 
-from vlmcli.demo import wordings
+from vlmcli.demo.training import wordings
 from vlmcli.demo.scenes import APART, BACKGROUNDS, COLORS, SHAPES, Scene, Shape
 
 DONT_KNOW = "I don't know."

@@ -1,8 +1,8 @@
-"""Train the demo model from scratch: `python -m vlmcli.demo.train --minutes 240`.
+"""Train the demo model from scratch: `python -m vlmcli.demo.training.train --minutes 240`.
 
 First the encoder alone, asked about each patch; then everything together. The rate of learning stays level until the
 last part of a run, where it falls to nothing; what is kept from before that fall (`steady.pt`) is where `--resume`
-goes on, so that more minutes can be added later. `final.pt` is what `vlmcli.demo.export` wants.
+goes on, so that more minutes can be added later. `final.pt` is what `vlmcli.demo.training.export` wants.
 
 The same seed and numbers of steps give the same batches; the weights of a run that was not broken off are then the same
 up to the order in which a machine adds numbers. `--resume` begins with no pictures to show again, and warms up anew.
@@ -26,11 +26,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vlmcli.demo import batches, export, losses, tokenizer
-from vlmcli.demo.batches import NAMES, PATCHES
-from vlmcli.demo.model import DemoModel
-from vlmcli.demo.muon import Muon
-from vlmcli.demo.tokenizer import Vocabulary
+from vlmcli.demo.training import (batches, export, losses, tokenizer,)
+from vlmcli.demo.training.batches import NAMES, PATCHES
+from vlmcli.demo.training.model import DemoModel
+from vlmcli.demo.training.muon import Muon
+from vlmcli.demo.training.tokenizer import Vocabulary
 
 ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 8e-4
 """Of learning, for both optimizers: while the encoder learns alone; then together, for the language model and for the
@@ -346,7 +346,7 @@ def plot(folder: Path) -> None:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.train", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.train", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=240, help="for training everything together (default 240)")
     parser.add_argument("--encoder-steps", type=int, default=3000, help="for the encoder alone first (default 3000)")
     parser.add_argument("--level-steps", type=int, help="instead of minutes: up to this step at the full rate …")

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vlmcli.demo import questions, scenes, wordings
-from vlmcli.demo.questions import Item
+from vlmcli.demo.training import questions, wordings
+from vlmcli.demo import scenes
+from vlmcli.demo.training.questions import Item
 from vlmcli.demo.scenes import BACKGROUNDS, CHARACTERS, COLORS, SHAPES, VIEW, Scene, Shape
 
 if TYPE_CHECKING:  # the scenes and their labels need no tokenizer
-    from vlmcli.demo.tokenizer import Vocabulary
+    from vlmcli.demo.training.tokenizer import Vocabulary
 
 PATCH = 16
 CELLS = VIEW // PATCH
