@@ -14,7 +14,7 @@ import json, sys, time
 if sys.platform != "win32":
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-from vlmcli import sources
+from vlmcli.pictures import sources
 from vlmcli.errors import SourceError
 for word in json.load(sys.stdin):
     start = time.monotonic()

@@ -314,7 +314,7 @@ def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
     make.eyes("llava", pairs.Eyes("mlp", tensors=tensors), 64)
     question = ["ask", "-m", str(tmp_path), SCENE, "what is this?"]
     unchecked = (
-        "import sys; from vlmcli import pairing; pairing.check = lambda model, projector: None;"
+        "import sys; from vlmcli.models import pairing; pairing.check = lambda model, projector: None;"
         "from vlmcli.cli.app import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run([sys.executable, "-c", unchecked, *question], capture_output=True, text=True, check=False)

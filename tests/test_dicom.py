@@ -193,7 +193,7 @@ def test_bits_of_other_frames_are_left_alone(tmp_path):
 def test_without_pydicom_the_error_says_what_to_install(tmp_path):
     path = save(tmp_path / "a.dcm", GRAY)
     code = (
-        "import sys; sys.modules['pydicom'] = None; from pathlib import Path; from vlmcli import images\n"
+        "import sys; sys.modules['pydicom'] = None; from pathlib import Path; from vlmcli.pictures import images\n"
         "from vlmcli.errors import SourceError\n"
         "try: images.load(Path(sys.argv[1]))\nexcept SourceError as error: print(error)\n"
     )

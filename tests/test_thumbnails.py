@@ -217,6 +217,6 @@ def test_nothing_is_shown_where_nothing_can_be(protocol, columns, rows):
 
 def test_to_decide_loads_no_pillow():
     code = (
-        "import sys; from vlmcli import clipboard, thumbnails; thumbnails.protocol({}); sys.exit('PIL' in sys.modules)"
+        "import sys; from vlmcli.terminal import clipboard, thumbnails; thumbnails.protocol({}); sys.exit('PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,7 +17,7 @@ MEMORY = 1 << 30
 """Bytes of address space for the child, where the system can bound it."""
 
 
-_START = "import sys; sys.path[:] = [p for p in sys.path if p]; from vlmcli.pdf import main; sys.exit(main())"
+_START = "import sys; sys.path[:] = [p for p in sys.path if p]; from vlmcli.pictures.pdf import main; sys.exit(main())"
 """The child; nothing is imported from the folder one happens to be in."""
 
 

@@ -128,7 +128,7 @@ def calibrate(model: DemoModel, vocabulary: Vocabulary, steps: int) -> tuple[flo
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.calibrate", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent.parent, help="default: the package's")
     parser.add_argument("--steps", type=int, default=240, help="of training, whose rows are looked at (default 240)")
     options = parser.parse_args()
     model, vocabulary = export.read(options.folder)

@@ -209,7 +209,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent, help="default: the package's")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent.parent, help="default: the package's")
     options = parser.parse_args()
     write(*load(options.checkpoint), options.folder)
 

@@ -353,7 +353,7 @@ def main() -> None:
     parser.add_argument("--falling-steps", type=int, help="… then so many at a falling one")
     parser.add_argument("--resume", action="store_true", help="go on from steady.pt in the folder")
     parser.add_argument(
-        "--further", type=Path, metavar="PAIR", nargs="?", const=Path(__file__).parent,
+        "--further", type=Path, metavar="PAIR", nargs="?", const=Path(__file__).parent.parent,
         help="start from a folder's exported files, by default the package's; take another seed",
     )  # fmt: skip
     parser.add_argument("--folder", type=Path, default=Path("demo-training"), help="for checkpoints and the log")
