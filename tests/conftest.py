@@ -1,13 +1,13 @@
 """Shared by all tests."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
+from tests.support import ROOT
+from tests.support.engines import opened
+from vlmcli import demo
 from vlmcli.bench import pairs
-
-sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`, in real/ too
+from vlmcli.pictures import images
+from vlmcli.values import ModelFiles
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,3 +33,23 @@ def state(tmp_path, monkeypatch):
 def small(tmp_path_factory):
     """The folder of the nine small pairs, seed 0."""
     return pairs.small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def real_pair(tmp_path_factory):
+    """A pair of a real size; its encoder takes about a second a picture here."""
+    folder = pairs.real(tmp_path_factory.mktemp("real"), layers=4)
+    return ModelFiles("real", folder / "real.gguf", folder / "mmproj-real.gguf", encoder_layers=12)
+
+
+@pytest.fixture(scope="session")
+def demo_engine():
+    """One engine on the demo pair, for tests that only ask."""
+    with opened(demo.FILES) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def scene():
+    """A red circle and a blue square on white: red left, blue right."""
+    return images.load(ROOT / "docs" / "images" / "scene.png")

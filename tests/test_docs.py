@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from vlmcli.cli.app import app
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 

@@ -5,10 +5,10 @@ import pickle
 
 import pytest
 
-from fakes import ScriptedRunner
+from tests.support.fakes import ScriptedRunner
 from vlmcli import errors, settings
-from vlmcli.records import lines
 from vlmcli.errors import Exit, SourceError, UsageError, VlmError
+from vlmcli.records import lines
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import Answer, Done, Failed, Request, Result, Timings, Usage, run
 

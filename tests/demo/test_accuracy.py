@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vlmcli.demo.training import accuracy
 from vlmcli.demo import scenes
+from vlmcli.demo.training import accuracy
 from vlmcli.demo.training.accuracy import Case
 from vlmcli.demo.training.questions import DONT_KNOW, Item
 

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from vlmcli.demo.training import questions, wordings
 from vlmcli.demo import scenes
-from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.scenes import Scene, Shape, Text
+from vlmcli.demo.training import questions, wordings
+from vlmcli.demo.training.questions import DONT_KNOW, Item
 
 RED_CIRCLE = Shape("circle", "red", (255, 0, 0), 20.0, 20.0, 12.0)
 BLUE_SQUARE = Shape("square", "blue", (0, 0, 255), 100.0, 64.0, 20.0)

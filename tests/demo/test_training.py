@@ -9,9 +9,21 @@ import pytest
 pytest.importorskip("tokenizers")
 torch = pytest.importorskip("torch")
 
-from vlmcli.demo.training import (batches, export, losses, questions, tokenizer, train,)
 from vlmcli.demo import scenes  # noqa: E402
-from vlmcli.demo.training.batches import (LENGTH, PATCHES, REGIONS, UNKNOWN,)  # noqa: E402
+from vlmcli.demo.training import (  # noqa: E402
+    batches,
+    export,
+    losses,
+    questions,
+    tokenizer,
+    train,
+)
+from vlmcli.demo.training.batches import (  # noqa: E402
+    LENGTH,
+    PATCHES,
+    REGIONS,
+    UNKNOWN,
+)
 from vlmcli.demo.training.model import DemoModel, LanguageShape  # noqa: E402
 
 
@@ -291,9 +303,9 @@ def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
 
 
 def test_exported_files_give_the_logits_pytorch_gives(tmp_path, vocabulary):
-    from vlmcli.pictures import images
     from vlmcli.demo.training import compare
     from vlmcli.engine import Engine, Observer
+    from vlmcli.pictures import images
     from vlmcli.values import Message, ModelFiles, Request
 
     torch.manual_seed(3)

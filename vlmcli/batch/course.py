@@ -9,12 +9,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 import vlmcli
-from vlmcli.models import gguf
-from vlmcli.records import lines
-from vlmcli.records.target import is_stdout, target_of
 from vlmcli.errors import UsageError
-from vlmcli.records.journal import (Journal, Print, fields, model_id, print_of, work_id,)
+from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
+from vlmcli.records import lines
+from vlmcli.records.journal import (
+    Journal,
+    Print,
+    fields,
+    model_id,
+    print_of,
+    work_id,
+)
+from vlmcli.records.target import is_stdout, target_of
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles, Picture, Result
 

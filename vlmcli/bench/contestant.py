@@ -63,8 +63,8 @@ def vlm(job: Job) -> Times:
 def worker(job: Job) -> Times:
     """The same in a process of its own, put onto the machine as a command puts it."""
     started = time.perf_counter()
-    from vlmcli.values import ModelFiles, Wanted
     from vlmcli.runners.worker import Worker
+    from vlmcli.values import ModelFiles, Wanted
 
     files = ModelFiles("bench", Path(job.model), Path(job.projector))
     with Worker(files, Wanted(job.ctx, job.threads)) as runner:

@@ -139,8 +139,8 @@ def child(seed: int, first: int, last: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     except ImportError:  # no such bound on Windows
         sys.stderr.write("memory is not bounded here\n")
-    from vlmcli.pictures import images
     from vlmcli.errors import SourceError
+    from vlmcli.pictures import images
 
     with tempfile.TemporaryDirectory(prefix="vlm-fuzz-") as folder:
         whole, path = pictures(Path(folder)), Path(folder, "damaged")

@@ -13,12 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vlmcli.machine import fit, hollow_gguf
-from vlmcli.models import gguf, shapes
-from vlmcli.pictures import images
 from vlmcli.bench.pairs import BPE_SPECIALS
 from vlmcli.engine import Engine
 from vlmcli.engine.place import this_machine
+from vlmcli.machine import fit, hollow_gguf
+from vlmcli.models import gguf, shapes
+from vlmcli.pictures import images
 from vlmcli.values import Answer, Message, ModelFiles, Request
 
 NAMES = (

@@ -11,9 +11,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from vlmcli.models import shapes
-from vlmcli.machine import hollow_gguf
 from vlmcli.bench.pairs import BPE_SPECIALS
+from vlmcli.machine import hollow_gguf
+from vlmcli.models import shapes
 from vlmcli.values import ModelFiles
 
 _CONTROL = 3  # llama.h, enum llama_token_type

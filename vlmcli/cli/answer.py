@@ -10,20 +10,27 @@ from math import ceil
 
 import typer
 
-from vlmcli.records import lines
 from vlmcli.amounts import duration
-from vlmcli.batch.course import (Before, Course, Job, Memory, count, plan,)
+from vlmcli.batch.course import (
+    Before,
+    Course,
+    Job,
+    Memory,
+    count,
+    plan,
+)
+from vlmcli.batch.sidecars import Sidecars
 from vlmcli.cli.flags import Flags
-from vlmcli.cli.words import Named, grouped, named_pictures
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
-from vlmcli.terminal.show import Show
-from vlmcli.batch.sidecars import Sidecars
-from vlmcli.records.target import length_of_stdout
+from vlmcli.cli.words import Named, grouped, named_pictures
 from vlmcli.errors import Exit, ModelError, SourceError, VlmError
+from vlmcli.records import lines
+from vlmcli.records.target import length_of_stdout
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.templates import Template
+from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
     Card,

@@ -11,8 +11,14 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
+from vlmcli.cli import (
+    doctor,
+    explain,
+    models,
+    pull,
+    verbs,
+)
 from vlmcli.cli.chat import command
-from vlmcli.cli import (doctor, models, pull, explain, verbs,)
 from vlmcli.errors import Exit, VlmError
 from vlmcli.terminal.ui import Ui
 

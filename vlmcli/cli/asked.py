@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vlmcli import settings
-from vlmcli.tasks import templates
 from vlmcli.cli.words import pictures_and_questions
 from vlmcli.errors import UsageError
+from vlmcli.tasks import templates
 from vlmcli.tasks.templates import QUESTION, Template
 
 

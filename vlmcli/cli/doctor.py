@@ -8,9 +8,14 @@ import typer
 
 from vlmcli import settings
 from vlmcli.cli import options
-from vlmcli.reports.doctor import (Finding, Native, Probes, checks,)
 from vlmcli.errors import Exit
 from vlmcli.records.lines import escape, object_line
+from vlmcli.reports.doctor import (
+    Finding,
+    Native,
+    Probes,
+    checks,
+)
 from vlmcli.terminal.ui import Ui
 
 MARKS = {True: "ok", None: "--", False: "!!"}
@@ -22,11 +27,13 @@ def doctor(json: options.Json = False) -> None:
 
     vlm doctor
     """
-    from vlmcli.models import hub_cache, hub
+    from vlmcli.models import hub, hub_cache
 
     broken = False
     with Ui() as ui:
-        probes = Probes(_native, hub_cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer)
+        probes = Probes(
+            _native, hub_cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer
+        )
         for finding in checks(probes):
             broken |= finding.ok is False
             if json:
@@ -67,10 +74,10 @@ def _default() -> tuple[str, str]:
 def _answer() -> Finding:
     """The default model, or the one in the package, is asked about a drawn scene, in a process of its own."""
     from vlmcli import demo
-    from vlmcli.models import store
-    from vlmcli.pictures import images
     from vlmcli.cli.running import working
     from vlmcli.demo import scenes
+    from vlmcli.models import store
+    from vlmcli.pictures import images
     from vlmcli.pictures.sources import expand
     from vlmcli.tasks.ask import Ask
     from vlmcli.values import Failed, run

@@ -12,21 +12,26 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.flags import sampling_of, set_verbosity, settings_of, side_of
-from vlmcli.cli.words import (Named, grouped, named_pictures, pictures_and_questions,)
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import opened, tell_of_death
-from vlmcli.records.target import target_of, write
+from vlmcli.cli.words import (
+    Named,
+    grouped,
+    named_pictures,
+    pictures_and_questions,
+)
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
-from vlmcli.settings import Settings
 from vlmcli.pictures.sources import SUFFIXES, Source, expand
+from vlmcli.records.target import target_of, write
+from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import Answer, Done, Failed, ModelFiles, Picture, run
 
 if TYPE_CHECKING:
     from vlmcli.engine.stages import PictureRows, Tile
-    from vlmcli.reports.explain import ModelFacts, Told
     from vlmcli.pictures.images import Facts
+    from vlmcli.reports.explain import ModelFacts, Told
 
 _TURNED = {
     2: "mirrored", 3: "upside down", 4: "mirrored, upside down", 5: "mirrored, turned by 90°", 6: "turned by 90°",
@@ -87,8 +92,8 @@ def explain(
 
 def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequence[Source]) -> Told:
     """Ask, and keep what happens on the way."""
-    from vlmcli.reports import explain as telling
     from vlmcli.engine import stages
+    from vlmcli.reports import explain as telling
 
     begun = time.monotonic()
     pictures = [source.load(task.detail) for source in found]
@@ -114,8 +119,8 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
 
 
 def _model_facts(files: ModelFiles, vocabulary: int) -> ModelFacts:
-    from vlmcli.models import gguf
     from vlmcli.engine.stages import Encoding
+    from vlmcli.models import gguf
     from vlmcli.reports.explain import ModelFacts
 
     header, encoding = gguf.read(files.model), Encoding(files)
@@ -143,8 +148,8 @@ def is_picture(word: str) -> bool:
 
 def show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, side: int) -> Exit:
     """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
-    from vlmcli.pictures import images
     from vlmcli.engine import stages
+    from vlmcli.pictures import images
 
     if preview:
         if len(found) > 1:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vlmcli.cli import options
 from vlmcli.batch.course import Course
-from vlmcli.cli.words import Named
+from vlmcli.cli import options
 from vlmcli.cli.options import Existing, Format
+from vlmcli.cli.words import Named
 from vlmcli.errors import UsageError
-from vlmcli.settings import Settings, load
 from vlmcli.pictures.sources import expand
+from vlmcli.settings import Settings, load
 from vlmcli.tasks.templates import WHOLE, Template
 from vlmcli.values import Sampling
 

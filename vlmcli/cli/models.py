@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmcli import settings
-from vlmcli.tasks import templates
 from vlmcli.amounts import duration, size
 from vlmcli.cli import options
+from vlmcli.cli.explain import is_picture, show_pictures
 from vlmcli.cli.flags import side_of
-from vlmcli.cli.words import Named, named_pictures
 from vlmcli.cli.pull import find_model, speed_here
 from vlmcli.cli.running import interruptible
-from vlmcli.cli.explain import is_picture, show_pictures
+from vlmcli.cli.words import Named, named_pictures
 from vlmcli.errors import Exit, ModelError, UsageError
-from vlmcli.records.lines import escape, object_line
 from vlmcli.pictures.sources import expand
+from vlmcli.records.lines import escape, object_line
+from vlmcli.tasks import templates
 from vlmcli.terminal.ui import Ui
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def models(
 
     vlm models
     """
+    from vlmcli.engine.place import this_machine
     from vlmcli.machine import recommend
     from vlmcli.models import store
-    from vlmcli.engine.place import this_machine
 
     with Ui() as ui:
         here = {one.name.partition(":")[0] for one in store.listed()}
@@ -181,8 +181,8 @@ def rm(
 
     vlm rm --unfinished
     """
-    from vlmcli.models import hub_cache, store
     from vlmcli import demo
+    from vlmcli.models import hub_cache, store
 
     names = names or []
     if not names and not unfinished:

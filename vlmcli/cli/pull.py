@@ -13,16 +13,16 @@ from vlmcli.cli import options
 from vlmcli.cli.flags import set_verbosity
 from vlmcli.cli.running import interruptible, opened
 from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
+from vlmcli.pictures.sources import expand
 from vlmcli.records.lines import object_line
 from vlmcli.settings import Settings
-from vlmcli.pictures.sources import expand
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import Answer, ModelFiles
 
 if TYPE_CHECKING:
+    from vlmcli.machine.speed import Speed
     from vlmcli.models.pull import Order
     from vlmcli.models.repository import RemoteFile
-    from vlmcli.machine.speed import Speed
     from vlmcli.models.store import Published
 
 
@@ -52,8 +52,8 @@ def pull(
 
 
 def _published(name: str) -> Published:
-    from vlmcli.models import catalogue, store
     from vlmcli import demo
+    from vlmcli.models import catalogue, store
 
     if name == demo.FILES.name:
         raise UsageError(f"{name}: it is part of vlm", "it needs no download: vlm ask -m demo")
@@ -160,8 +160,8 @@ def _shown(found: Order) -> Sequence[str]:
 
 def _memory(found: Order) -> str:
     """What memory it takes, as far as that is known before it is here."""
-    from vlmcli.machine import recommend
     from vlmcli.engine.place import this_machine
+    from vlmcli.machine import recommend
 
     machine = this_machine()
     needed = recommend.memory_of(found.entry, machine) if found.entry else None
@@ -202,9 +202,9 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
 
 def _first(ui: Ui, chosen: Settings) -> str:
     """A name where none is set: of the best model for this machine, if the user agrees."""
+    from vlmcli.engine.place import this_machine
     from vlmcli.machine import recommend
     from vlmcli.models import store
-    from vlmcli.engine.place import this_machine
 
     here = store.listed()
     if here:
@@ -230,9 +230,9 @@ def speed_here(ui: Ui, *, again: bool = False) -> Speed:
         ui: where it is said that this takes a while.
         again: measure it in any case.
     """
-    from vlmcli.pictures import images
-    from vlmcli.machine import speed
     from vlmcli.engine.place import description
+    from vlmcli.machine import speed
+    from vlmcli.pictures import images
     from vlmcli.values import Message, Request
 
     folder, machine = settings.state_folder(), description()

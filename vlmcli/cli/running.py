@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli.runners import last_death
 from vlmcli.errors import NativeError
+from vlmcli.runners import last_death
 from vlmcli.settings import Settings, state_folder
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Runner, Wanted

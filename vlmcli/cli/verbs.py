@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.asked import asked
 from vlmcli.cli.answer import answer
+from vlmcli.cli.asked import asked
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.words import questions_of
 from vlmcli.errors import UsageError

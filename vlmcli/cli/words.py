@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from vlmcli.pictures import sources
 from vlmcli.errors import SourceError, UsageError
+from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Source, expand
 
 MAX_TOGETHER = 8

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from vlmcli.values import Card, ModelFiles
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
+"""Where the two files of the model are."""
 
 NOTICE = "the demo model sees drawn shapes and short words only; it cannot read photographs"
 
@@ -29,4 +30,4 @@ CARD = Card(
     licence="MIT",
 )
 
-FILES = ModelFiles("demo", _FOLDER / "demo.gguf", _FOLDER / "mmproj-demo.gguf", CARD)
+FILES = ModelFiles("demo", FOLDER / "demo.gguf", FOLDER / "mmproj-demo.gguf", CARD)

@@ -19,8 +19,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from vlmcli.models import gguf, pairing
 from vlmcli.engine import sampling
+from vlmcli.engine.chat_template import (
+    ChatTemplate,
+    begins_with,
+    opened,
+    parts,
+)
 from vlmcli.engine.grammar import Follower, Grammars, Pieces
 from vlmcli.engine.native import (
     AbortFlag,
@@ -38,10 +43,10 @@ from vlmcli.engine.native import (
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.stream import TextStream, loops
-from vlmcli.engine.chat_template import (ChatTemplate, begins_with, opened, parts,)
 from vlmcli.engine.vision import Pictures, Prompt, Vision, plan
 from vlmcli.errors import Cancelled, ContextFull, NativeError, NoPicture, NoRoom, RequestError, TimedOut, VlmError
 from vlmcli.machine.fit import step_back
+from vlmcli.models import gguf, pairing
 from vlmcli.values import (
     Answer,
     Delta,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vlmcli.engine import native
 from vlmcli.machine import fit
 from vlmcli.models import gguf
-from vlmcli.engine import native
 from vlmcli.values import Fit, Machine, ModelFiles, Wanted
 
 

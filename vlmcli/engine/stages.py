@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmcli.models import gguf
+from vlmcli.engine.chat_template import Place, TextPart
 from vlmcli.engine.engine import Observer
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
 from vlmcli.engine.plan import PictureSegment, Plan
-from vlmcli.engine.chat_template import Place, TextPart
 from vlmcli.engine.vision import Prompt, chunks_of
 from vlmcli.errors import NativeError
+from vlmcli.models import gguf
 from vlmcli.values import ModelFiles, Picture
 
 STEPS = 12

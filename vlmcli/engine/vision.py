@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlmcli.engine.chat_template import Part, TextPart
 from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text, Watch
 from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
-from vlmcli.engine.chat_template import Part, TextPart
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
 from vlmcli.values import Picture
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli.machine import cost
 from vlmcli.errors import ModelError
+from vlmcli.machine import cost
 from vlmcli.models.gguf import Header
 from vlmcli.values import Device, Fit, Machine
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from vlmcli.models import catalogue
 from vlmcli.machine import cost, fit
-from vlmcli.models.catalogue import Entry
 from vlmcli.machine.speed import Speed, seconds
+from vlmcli.models import catalogue
+from vlmcli.models.catalogue import Entry
 from vlmcli.values import Machine
 
 PICTURE = (1024, 768)

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vlmcli.machine import cost, hollow_gguf
-from vlmcli.models import gguf, shapes
-from vlmcli.machine.cost import Work
 from vlmcli.errors import VlmError
+from vlmcli.machine import cost, hollow_gguf
+from vlmcli.machine.cost import Work
+from vlmcli.models import gguf, shapes
 from vlmcli.values import Answer, ModelFiles
 
 PICTURE = (768, 768)

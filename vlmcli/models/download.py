@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli.models import hub_cache, hub
 from vlmcli.amounts import size
 from vlmcli.errors import HubBusy, HubError
+from vlmcli.models import hub, hub_cache
 from vlmcli.models.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import vlmcli
-from vlmcli.models.hub_cache import constant
 from vlmcli.errors import HubBusy, HubError, NotOnHub
+from vlmcli.models.hub_cache import constant
 from vlmcli.models.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:

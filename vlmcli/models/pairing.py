@@ -12,9 +12,20 @@ from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from vlmcli.models import gguf
 from vlmcli.errors import ModelError
-from vlmcli.models.families import (ALL_TURNED, FAMILIES, KNOWN, NOT_CAUSAL, PATCH, SWAPPED, TURNING, USUAL, Shape, mlp,)
+from vlmcli.models import gguf
+from vlmcli.models.families import (
+    ALL_TURNED,
+    FAMILIES,
+    KNOWN,
+    NOT_CAUSAL,
+    PATCH,
+    SWAPPED,
+    TURNING,
+    USUAL,
+    Shape,
+    mlp,
+)
 from vlmcli.models.gguf import Header, Tensor
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"

@@ -6,9 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmcli.models import (hub_cache, catalogue, disk, download, gguf, hub, pairing,)
-from vlmcli.models.catalogue import Entry
 from vlmcli.errors import HubError, ModelError, NotOnHub
+from vlmcli.models import (
+    catalogue,
+    disk,
+    download,
+    gguf,
+    hub,
+    hub_cache,
+    pairing,
+)
+from vlmcli.models.catalogue import Entry
 from vlmcli.models.repository import Choice, RemoteFile, Repository
 from vlmcli.models.store import Published, choice_of
 

@@ -13,11 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli.models import (hub_cache, catalogue, gguf, pairing, repository,)
-from vlmcli.models.hub_cache import Snapshot
+from vlmcli.errors import HubError, ModelError, NotHere
+from vlmcli.models import (
+    catalogue,
+    gguf,
+    hub_cache,
+    pairing,
+    repository,
+)
 from vlmcli.models.catalogue import Entry
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
-from vlmcli.errors import HubError, ModelError, NotHere
+from vlmcli.models.hub_cache import Snapshot
 from vlmcli.models.repository import Choice, Repository
 from vlmcli.values import Card, ModelFiles
 

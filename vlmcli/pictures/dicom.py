@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from vlmcli.pictures import truncated
 from vlmcli.errors import SourceError
+from vlmcli.pictures import truncated
 
 if TYPE_CHECKING:
     from pydicom import Dataset

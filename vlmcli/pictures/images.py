@@ -28,8 +28,8 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
-from vlmcli.pictures import pdf, truncated
 from vlmcli.errors import SourceError
+from vlmcli.pictures import pdf, truncated
 from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")

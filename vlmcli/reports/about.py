@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vlmcli.amounts import size
+from vlmcli.engine.place import this_machine
 from vlmcli.machine import cost, fit
 from vlmcli.models import gguf
-from vlmcli.amounts import size
 from vlmcli.models.gguf import Header
-from vlmcli.engine.place import this_machine
 from vlmcli.values import Fit, ModelFiles
 
 PICTURE = (1024, 768)

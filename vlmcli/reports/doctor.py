@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
-from vlmcli.models import disk
-from vlmcli.machine import fit
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
+from vlmcli.machine import fit
+from vlmcli.models import disk
 from vlmcli.values import Device
 
 PYTHON = (3, 10)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from vlmcli.pictures import images
 from vlmcli.engine.stages import Map, PictureRows, Step, TextRows, Tile
+from vlmcli.pictures import images
 from vlmcli.values import Answer, Picture
 
 MAX_TILES = 32

@@ -20,8 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.values import Last, Notice, Request
 from vlmcli.runners import wire
+from vlmcli.values import Last, Notice, Request
 
 BEAT_SECONDS = 1.0
 
@@ -80,8 +80,8 @@ class _Child:
         self._next_need = 0
         self._records(opening.levels)
         from vlmcli.engine import Engine, native
-        from vlmcli.machine.fit import step_back
         from vlmcli.engine.place import place
+        from vlmcli.machine.fit import step_back
 
         native.on_abort(_give_up)
         try:

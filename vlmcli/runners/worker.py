@@ -24,8 +24,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
-from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
 from vlmcli.runners import wire
+from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
 
 log = logging.getLogger("vlmcli.worker")
 

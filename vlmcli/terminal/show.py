@@ -11,15 +11,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from vlmcli.records import lines
 from vlmcli.amounts import duration
-from vlmcli.batch.course import (ONCE, Before, Course, Job, Memory, Work, count,)
+from vlmcli.batch.course import (
+    ONCE,
+    Before,
+    Course,
+    Job,
+    Memory,
+    Work,
+    count,
+)
 from vlmcli.batch.sidecars import Sidecars
-from vlmcli.records.target import begins_with, ends_with_line, length_of_stdout
 from vlmcli.errors import Cancelled, Exit, ModelError, NativeError, SourceError, UsageError, VlmError
-from vlmcli.records.journal import Print, print_of
-from vlmcli.settings import debugging
 from vlmcli.pictures.sources import Source
+from vlmcli.records import lines
+from vlmcli.records.journal import Print, print_of
+from vlmcli.records.target import begins_with, ends_with_line, length_of_stdout
+from vlmcli.settings import debugging
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.thinking import Thinking
 from vlmcli.terminal.ui import Ui

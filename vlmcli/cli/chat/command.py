@@ -9,18 +9,23 @@ from typing import Annotated
 
 import typer
 
-from vlmcli.chat import dropped
 from vlmcli import settings
-from vlmcli.terminal import thumbnails
+from vlmcli.chat import dropped
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
 from vlmcli.cli.chat.slash import COMMANDS, obey, words
+from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.cli.flags import set_verbosity, settings_of, side_of
-from vlmcli.terminal.lineedit import (Asked, Lines, Piped, Typed,)
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
-from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
+from vlmcli.terminal import thumbnails
+from vlmcli.terminal.lineedit import (
+    Asked,
+    Lines,
+    Piped,
+    Typed,
+)
 from vlmcli.terminal.ui import Ui
 
 COLUMNS, ROWS = 24, 8

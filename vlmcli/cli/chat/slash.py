@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from vlmcli.terminal import clipboard
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
-from vlmcli.cli.flags import SIDES, sampling_of, side_of
-from vlmcli.terminal.lineedit import PATHS, Words
-from vlmcli.cli.pull import find_model
 from vlmcli.cli.chat.talk import Talk
-from vlmcli.records.target import target_of, write
+from vlmcli.cli.flags import SIDES, sampling_of, side_of
+from vlmcli.cli.pull import find_model
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.settings import environment
 from vlmcli.pictures.sources import Source, Url, expand
+from vlmcli.records.target import target_of, write
+from vlmcli.settings import environment
+from vlmcli.terminal import clipboard
+from vlmcli.terminal.lineedit import PATHS, Words
 from vlmcli.values import Sampling
 
 

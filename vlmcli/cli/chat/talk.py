@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from vlmcli.machine import cost
 from vlmcli.chat import transcript
-from vlmcli.models import gguf
-from vlmcli.pictures import sources
 from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
-from vlmcli.settings import Settings
+from vlmcli.machine import cost
+from vlmcli.models import gguf
+from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Source
+from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.terminal.ui import Ui, whole
 from vlmcli.values import (

@@ -21,12 +21,12 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from vlmcli.pictures import images
 from vlmcli.demo import FILES, scenes
+from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, SMALLEST_LETTER, UNSEEN_FAMILIES, Scene
 from vlmcli.demo.training import questions, wordings
 from vlmcli.demo.training.questions import DONT_KNOW, Item
-from vlmcli.demo.scenes import COLORS, FAMILIES, SHAPES, SMALLEST_LETTER, UNSEEN_FAMILIES, Scene
 from vlmcli.engine import Engine, Observer
+from vlmcli.pictures import images
 from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
 
 SEED = 20261129

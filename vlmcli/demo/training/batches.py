@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vlmcli.demo.training import questions, wordings
 from vlmcli.demo import scenes
-from vlmcli.demo.training.questions import Item
 from vlmcli.demo.scenes import BACKGROUNDS, CHARACTERS, COLORS, SHAPES, VIEW, Scene, Shape
+from vlmcli.demo.training import questions, wordings
+from vlmcli.demo.training.questions import Item
 
 if TYPE_CHECKING:  # the scenes and their labels need no tokenizer
     from vlmcli.demo.training.tokenizer import Vocabulary

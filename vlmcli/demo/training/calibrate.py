@@ -1,4 +1,4 @@
-"""How ready the demo model is to say "I don't know.": `python -m vlmcli.demo.training.calibrate`, the last step of its making.
+"""How ready the demo model is to say "I don't know.": `python -m vlmcli.demo.training.calibrate`, its last step.
 
 A question about something else that sounds like one about shapes is answered as if it were, and there that answer's
 first token is often only a little likelier than that of "I don't know."; in its own world the two are far apart. So the
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlmcli.demo import FOLDER
 from vlmcli.demo.training import batches, export, losses
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.questions import DONT_KNOW
@@ -127,8 +128,10 @@ def calibrate(model: DemoModel, vocabulary: Vocabulary, steps: int) -> tuple[flo
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.calibrate", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent.parent, help="default: the package's")
+    parser = argparse.ArgumentParser(
+        prog="python -m vlmcli.demo.training.calibrate", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
     parser.add_argument("--steps", type=int, default=240, help="of training, whose rows are looked at (default 240)")
     options = parser.parse_args()
     model, vocabulary = export.read(options.folder)

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vlmcli.demo import FOLDER
 from vlmcli.demo.training import accuracy, export
 from vlmcli.demo.training.batches import view
 from vlmcli.demo.training.model import DemoModel
@@ -57,7 +58,7 @@ def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], ques
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.compare", description=__doc__.split("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent.parent, help="default: the package's")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
     parser.add_argument("--pictures", type=int, default=60, help="scenes, eight questions about each (default 60)")
     parser.add_argument("--show", type=int, default=10, help="print so many answers that differ")
     options = parser.parse_args()

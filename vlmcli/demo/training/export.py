@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlmcli.demo import FOLDER
 from vlmcli.demo.training import tokenizer
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.tokenizer import SPECIAL, Vocabulary
@@ -209,7 +210,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(__file__).parent.parent, help="default: the package's")
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
     options = parser.parse_args()
     write(*load(options.checkpoint), options.folder)
 

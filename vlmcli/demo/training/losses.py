@@ -12,9 +12,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor
 
-from vlmcli.demo.training import batches
 from vlmcli.demo import scenes
-from vlmcli.demo.training.batches import (CELLS, COLUMNS, LENGTH, LETTERS, PATCHES, UNKNOWN,)
+from vlmcli.demo.training import batches
+from vlmcli.demo.training.batches import (
+    CELLS,
+    COLUMNS,
+    LENGTH,
+    LETTERS,
+    PATCHES,
+    UNKNOWN,
+)
 from vlmcli.demo.training.model import READINGS, DemoModel
 from vlmcli.demo.training.tokenizer import Vocabulary
 

@@ -16,7 +16,13 @@ import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor, nn
 
 from vlmcli.demo import scenes
-from vlmcli.demo.training.batches import (BOX_NUMBERS, CELLS, COLUMNS, LETTERS, MOST,)
+from vlmcli.demo.training.batches import (
+    BOX_NUMBERS,
+    CELLS,
+    COLUMNS,
+    LETTERS,
+    MOST,
+)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from math import dist
 from random import Random
 from typing import Any
 
-from vlmcli.demo.training import wordings
 from vlmcli.demo.scenes import APART, BACKGROUNDS, COLORS, SHAPES, Scene, Shape
+from vlmcli.demo.training import wordings
 
 DONT_KNOW = "I don't know."
 NO_PICTURE = "There is no picture."

@@ -14,8 +14,8 @@ from random import Random
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from vlmcli.demo.training import questions, wordings
 from vlmcli.demo import scenes
+from vlmcli.demo.training import questions, wordings
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 _MERGED = 900  # bytes and merges of words, before the numbers of boxes are added

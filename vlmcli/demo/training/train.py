@@ -26,7 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vlmcli.demo.training import (batches, export, losses, tokenizer,)
+from vlmcli.demo import FOLDER
+from vlmcli.demo.training import (
+    batches,
+    export,
+    losses,
+    tokenizer,
+)
 from vlmcli.demo.training.batches import NAMES, PATCHES
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.muon import Muon
@@ -353,7 +359,7 @@ def main() -> None:
     parser.add_argument("--falling-steps", type=int, help="… then so many at a falling one")
     parser.add_argument("--resume", action="store_true", help="go on from steady.pt in the folder")
     parser.add_argument(
-        "--further", type=Path, metavar="PAIR", nargs="?", const=Path(__file__).parent.parent,
+        "--further", type=Path, metavar="PAIR", nargs="?", const=FOLDER,
         help="start from a folder's exported files, by default the package's; take another seed",
     )  # fmt: skip
     parser.add_argument("--folder", type=Path, default=Path("demo-training"), help="for checkpoints and the log")

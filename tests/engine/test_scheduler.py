@@ -1,0 +1,191 @@
+"""The scheduler against a cache of lists: what it believes is there is there, and everything is answered."""
+
+import random
+
+import pytest
+
+from tests.support.fakes import FakeCache
+from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, picture_key
+from vlmcli.engine.scheduler import Scheduler
+
+
+def picture(name, rows=20, bidirectional=False):
+    return PictureSegment(0, 0, picture_key(name, 0, rows, None), rows, rows, None, bidirectional)
+
+
+def plan(*parts):
+    return Plan([TextSegment(part) if isinstance(part, tuple) else part for part in parts])
+
+
+class World:
+    """A scheduler and a cache, driven as the engine drives them."""
+
+    def __init__(self, n_ctx=300, n_batch=32, n_seq=6, n_parallel=4, can_roll_back=True):
+        self.scheduler = Scheduler(n_ctx, n_batch, n_seq, n_parallel, can_roll_back)
+        self.cache = FakeCache(n_ctx, n_seq, can_roll_back)
+        self.expected = {}
+        self.left = {}
+        self.computed = 0
+        self.reused = {}
+        self.done = []
+
+    def ask(self, id, plan, tokens=3):
+        self.expected[id] = plan.identities.tolist()
+        self.left[id] = tokens
+        return self.scheduler.enqueue(id, plan, tokens)
+
+    def turn(self):
+        for admission in self.scheduler.admit():
+            self.cache.seat(admission)
+            self.reused[admission.ticket.id] = admission.ticket.row
+        moved = False
+        for step in (self.scheduler.row_step(lambda ticket: True), self.scheduler.token_step()):
+            if step is None:
+                continue
+            moved = True
+            for ticket, rows, *_ in step.takes:
+                whole = [*ticket.plan.identities.tolist(), *ticket.answered]
+                self.cache.append(ticket.seat.seq, whole[ticket.row : ticket.row + rows])
+                self.computed += rows
+            assert sum(take[1] for take in step.takes) <= self.scheduler.n_batch
+            for source, target in self.scheduler.commit((take[0], take[1]) for take in step.takes):
+                self.cache.sequences[target] = list(self.cache.sequences[source])
+            for ticket, _, output, *rest in step.takes:
+                if not rest and output is not None:
+                    self.pick(ticket)
+        return moved
+
+    def pick(self, ticket):
+        assert self.cache.holds(ticket.seat.seq) == self.expected[ticket.id]
+        self.left[ticket.id] -= 1
+        if self.left[ticket.id] == 0 or ticket.full:
+            self.scheduler.leave(ticket)
+            self.done.append(ticket.id)
+            return
+        token = 1000 + len(self.expected[ticket.id])
+        self.expected[ticket.id].append(token)
+        self.scheduler.picked(ticket, token)
+
+    def run(self):
+        for _ in range(10_000):
+            if not self.turn() and not self.scheduler.waiting and not self.scheduler.active:
+                return self
+        raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize("can_roll_back", [True, False])
+def test_a_picture_that_four_ask_about_is_computed_once(can_roll_back):
+    world = World(can_roll_back=can_roll_back, n_seq=8)
+    for id in range(4):
+        world.ask(id, plan((1, 2), picture("a"), (10 + id, 5)))
+    world.run()
+    assert world.reused == {0: 0, 1: 22, 2: 22, 3: 22}
+    assert world.computed == 24 + 3 * 2 + 4 * 2
+
+
+@pytest.mark.parametrize("can_roll_back", [True, False])
+def test_the_next_question_reuses_the_last_ones_picture(can_roll_back):
+    world = World(can_roll_back=can_roll_back)
+    for id in range(12):
+        world.ask(id, plan((1, 2), picture("a"), (10 + id, 5)))
+        world.run()
+    assert [world.reused[id] for id in range(12)] == [0] + [22] * 11
+
+
+def test_a_conversation_goes_on_where_it_was():
+    world = World()
+    first = world.ask(0, plan((1, 2), picture("a"), (3, 4)))
+    world.run()
+    told = world.expected[0]
+    world.ask(1, Plan([*first.plan.segments, TextSegment((*told[first.plan.rows :], 1, 7, 8))]))
+    world.run()
+    assert world.reused[1] == len(told)
+
+
+def test_different_pictures_do_not_wait_for_each_other():
+    world = World()
+    for id, name in enumerate("abc"):
+        world.ask(id, plan((1, 2), picture(name), (3,)))
+    world.turn()
+    assert len(world.scheduler.active) == 3
+
+
+def test_a_request_waits_for_cells_and_never_takes_anothers():
+    world = World(n_ctx=100)
+    for id in range(5):
+        world.ask(id, plan((1, 2), picture(str(id), rows=40), (3,)), tokens=10)
+    world.turn()
+    assert len(world.scheduler.active) == 1
+    world.run()
+    assert world.done == [0, 1, 2, 3, 4]
+
+
+def test_an_answer_ends_where_the_context_ends():
+    world = World(n_ctx=40)
+    world.ask(0, plan((1, 2), picture("a"), (3,)), tokens=500)
+    world.run()
+    assert len(world.expected[0]) == 40
+
+
+def test_bidirectional_pictures_are_never_split():
+    world = World(n_batch=30)
+    for id, name in enumerate("ab"):
+        world.ask(id, plan((1,), picture(name, 20, bidirectional=True), (3,)))
+    world.scheduler.admit()
+    world.scheduler.commit((ticket, 1) for ticket in world.scheduler.active)
+    step = world.scheduler.row_step(lambda ticket: True)
+    assert not step.causal
+    assert [take[1] for take in step.takes] == [20]
+
+
+def test_rows_whose_embedding_is_not_there_wait():
+    world = World()
+    world.ask(0, plan(picture("a"), (3,)))
+    world.scheduler.admit()
+    assert world.scheduler.row_step(lambda ticket: False) is None
+    assert world.scheduler.token_step() is None
+
+
+def test_a_rewound_request_computes_its_answer_again():
+    world = World()
+    ticket = world.ask(0, plan((1, 2), picture("a"), (3, 4)), tokens=6)
+    while len(ticket.answered) < 3:
+        world.turn()
+    world.cache.sequences[ticket.seat.seq].clear()
+    world.scheduler.requeue(ticket)
+    world.run()
+    assert world.done == [0]
+    assert len(world.expected[0]) == 24 + 5
+
+
+@pytest.mark.parametrize("can_roll_back", [True, False])
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_is_asked_and_cancelled(seed, can_roll_back):
+    rng = random.Random(seed)
+    n_seq = rng.choice([1, 2, 3, 6])
+    world = World(
+        n_ctx=rng.choice([90, 200, 400]),
+        n_batch=rng.choice([8, 32, 64]),
+        n_seq=n_seq,
+        n_parallel=rng.randint(1, n_seq),
+        can_roll_back=can_roll_back,
+    )
+    tickets = {}
+    cancelled = set()
+    for id in range(40):
+        pictures = [picture(rng.choice("abcd"), rng.choice([5, 20])) for _ in range(rng.choice([1, 1, 2]))]
+        question = tuple(rng.randrange(20, 24) for _ in range(rng.choice([1, 3, 30])))
+        tickets[id] = world.ask(id, plan((1, 2), *pictures, question), rng.choice([1, 4, 12]))
+        for _ in range(rng.choice([0, 1, 3, 10])):
+            world.turn()
+        if rng.random() < 0.2:
+            victim = rng.choice(list(tickets))
+            if victim not in world.done and victim not in cancelled:
+                world.scheduler.leave(tickets[victim])
+                cancelled.add(victim)
+        live = [ticket for ticket in world.scheduler.active if rng.random() < 0.02]
+        for ticket in live:
+            world.cache.sequences[ticket.seat.seq].clear()
+            world.scheduler.requeue(ticket)
+    world.run()
+    assert sorted([*world.done, *cancelled]) == list(range(40))

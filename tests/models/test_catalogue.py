@@ -1,0 +1,145 @@
+"""The catalogue's rows, the shapes behind them, and what is recommended of them."""
+
+import pytest
+
+from vlmcli.engine.chat_template import ChatTemplate
+from vlmcli.machine import hollow_gguf, recommend
+from vlmcli.machine.speed import Speed, seconds
+from vlmcli.models import catalogue, gguf, shapes
+from vlmcli.models.chat_templates import CHAT_TEMPLATES
+from vlmcli.models.repository import is_repository
+from vlmcli.tasks import ask
+from vlmcli.values import Machine, Message
+
+GIB = 1 << 30
+FAST, SLOW = (Speed(encode=rate, prefill=rate, read=read, machine="") for rate, read in ((1e13, 1e12), (1e11, 1e10)))
+
+
+def test_every_row_is_one_that_can_be_used():
+    rows = catalogue.entries()
+    assert len(rows) >= 30
+    assert len({row.name for row in rows}) == len({row.repository for row in rows}) == len(rows)
+    for row in rows:
+        assert row.name == row.name.lower()
+        assert not is_repository(row.name)
+        assert is_repository(row.repository)
+        assert row.use in catalogue.USES
+        assert row.boxes in catalogue.BOXES
+        assert 1 <= row.rank <= 10
+        assert len(row.good_at) <= 25  # `vlm models` has room for it at 80 columns
+        assert row.quant and row.licence and row.seen
+        assert 0 <= row.tokens[0] <= row.tokens[1]
+        assert set(row.prompts) <= set(ask.PROMPTS)
+        assert not row.chat_template or row.chat_template in CHAT_TEMPLATES
+        assert not row.shape or row.shape in shapes.SHAPES
+        assert not row.checked  # nobody could look at the Hub
+
+
+def test_the_families_that_are_asked_for_are_there():
+    names = " ".join(row.name for row in catalogue.entries())
+    for family in (
+        "smolvlm2",
+        "qwen2.5-vl",
+        "qwen3-vl",
+        "gemma-3",
+        "gemma-4",
+        "internvl3",
+        "lfm2-vl",
+        "minicpm-v",
+        "pixtral",
+    ):
+        assert family in names
+    for name in ("moondream2", "llava-1.5-7b", "llava-1.6-mistral-7b", "medgemma-4b", "gemma-3-4b"):
+        assert catalogue.find(name.upper()).name == name
+    assert sum(bool(row.prompts.get("ocr plain")) for row in catalogue.entries() if row.use == "ocr") >= 2
+    assert "not a medical device" in catalogue.find("medgemma-4b").accept
+
+
+def test_names_that_are_nearly_right_are_guessed():
+    assert catalogue.closest("smolvlm2-500")[0] == "smolvlm2-500m"
+    assert catalogue.closest("ggml-org/gemma-3-4B-GGUF")[0] == "gemma-3-4b"
+    assert catalogue.closest("xyzzy") == ()
+    assert catalogue.of_repository("GGML-org/pixtral-12b-gguf").name == "pixtral-12b"
+
+
+def test_models_without_a_chat_template_have_one_in_their_card():
+    turns = {"llava-1.5-7b": "USER: hello ASSISTANT:", "llava-1.6-mistral-7b": "[INST] hello [/INST]"}
+    for name, prompt in turns.items():
+        card = catalogue.card(catalogue.find(name))
+        assert written(card.chat_template, Message("user", ("hello",))) == prompt
+        assert card.stop
+    talk = [
+        Message("system", ("be brief",)),
+        Message("user", ("a",)),
+        Message("assistant", ("b",)),
+        Message("user", ("c",)),
+    ]
+    assert written(CHAT_TEMPLATES["mistral"][0], *talk) == "[INST] be brief\n\na [/INST] b</s>[INST] c [/INST]"
+
+
+def written(template, *messages):
+    """A conversation as a template writes it."""
+    return "".join(piece.text for piece in ChatTemplate(template).render(messages))
+
+
+@pytest.mark.parametrize(
+    ("name", "quant", "projector", "sizes"),
+    [
+        ("smolvlm2-500m", "Q8_0", "Q8_0", (437e6, 109e6)),
+        ("smolvlm2-2.2b", "Q4_K_M", "Q8_0", (1_112_602_656, 592_523_200)),
+        ("gemma-3-4b", "Q4_K_M", "F16", (2.49e9, 851e6)),
+    ],
+)
+def test_a_shape_has_the_size_of_the_published_file(name, quant, projector, sizes):
+    """The sizes that other projects pin."""
+    for header, size in zip(shapes.headers(name, quant, projector), sizes, strict=True):
+        assert header.file_size == pytest.approx(size, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["smolvlm2-256m", "gemma-3-4b", "qwen3-vl-2b", "lfm2-vl-450m"])
+def test_a_shape_that_is_written_is_read_again(tmp_path, name):
+    words, eyes = shapes.SHAPES[name]
+    files = hollow_gguf.pair(tmp_path, name, words, eyes, "Q4_K_M")
+    for path, header in zip((files.model, files.projector), shapes.headers(name), strict=True):
+        found = gguf.read(path)
+        gguf.check_whole(found)
+        assert [(one.name, one.shape, one.kind) for one in found.tensors] == [
+            (one.name, one.shape, one.kind) for one in header.tensors
+        ]
+        assert set(header.metadata) <= set(found.metadata)
+        for key, value in header.metadata.items():
+            assert found.metadata[key] == (pytest.approx(value) if isinstance(value, float) else value)
+        assert path.stat().st_blocks * 512 < 30_000_000 < found.file_size  # nothing but the header is on the disk
+
+
+def test_what_is_recommended_fits_and_is_quick_enough():
+    small, large = (Machine(4, free, (), total) for free, total in ((2 * GIB, 3 * GIB), (60 * GIB, 64 * GIB)))
+    ranks = {}
+    for name, machine, speed in (("small", small, FAST), ("slow", large, SLOW), ("large", large, FAST)):
+        advices = recommend.advise(machine, speed)
+        best = recommend.best(advices)
+        assert best.fits == "yes"
+        assert best.seconds <= recommend.PATIENCE
+        assert best.entry.use == "general"
+        assert not best.entry.accept
+        ranks[name] = best.entry.rank
+        for one in advices:
+            if one.fits == "yes":
+                assert one.memory <= machine.memory_total
+    assert ranks["small"] < ranks["large"]
+    assert ranks["slow"] < ranks["large"]
+    assert recommend.best(recommend.advise(Machine(1, 100 << 20, (), 200 << 20), FAST)) is None
+
+
+def test_time_grows_with_the_work():
+    by_name = {one.entry.name: one for one in recommend.advise(Machine(4, 60 * GIB, (), 64 * GIB), SLOW)}
+    took = [by_name[name].seconds for name in ("smolvlm2-256m", "smolvlm2-500m", "qwen2.5-vl-3b", "qwen2.5-vl-7b")]
+    assert took == sorted(took)
+    assert by_name["minicpm-v-2.6"].seconds is None
+    row = by_name["gemma-3-4b"]
+    model, projector = catalogue.headers(row.entry)
+    from vlmcli.machine import cost
+
+    work = cost.work(model, projector, recommend.PICTURE)
+    assert row.seconds == pytest.approx(work.encode / 1e11 + work.prefill / 1e11 + 64 * work.read / 1e10)
+    assert seconds(work, FAST) == pytest.approx(row.seconds / 100)

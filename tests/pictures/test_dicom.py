@@ -1,0 +1,318 @@
+"""DICOM: pixels against references made with numpy alone, and headers that mean harm."""
+
+import io
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import encaps, uid
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from test_cli import vlm
+from test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
+from test_hostile import refused, write
+
+from tests.support.limits import assert_refused, outcomes
+from vlmcli.errors import SourceError
+from vlmcli.pictures import dicom, images
+
+SIGNED = np.random.default_rng(5).integers(-1024, 3072, (48, 64), np.int16)
+TWELVE = np.random.default_rng(6).integers(0, 4096, (48, 64), np.uint16)
+
+
+def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, **more):
+    """A DICOM file of those pixels, with more attributes by their keywords."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = syntax, uid.SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+    made = FileDataset("", {}, bytes(128), meta, syntax.is_implicit_VR, syntax.is_little_endian)
+    one = pixels[0] if frames > 1 else pixels
+    made.Rows, made.Columns, made.SamplesPerPixel = one.shape[0], one.shape[1], 3 if one.ndim == 3 else 1
+    made.PhotometricInterpretation, made.NumberOfFrames = kind, frames
+    made.BitsAllocated = 8 * one.dtype.itemsize
+    made.BitsStored = stored or made.BitsAllocated
+    made.HighBit, made.PixelRepresentation = made.BitsStored - 1, int(one.dtype.kind == "i")
+    if one.ndim == 3:
+        made.PlanarConfiguration = 0
+    for keyword, value in more.items():
+        setattr(made, keyword, value)
+    if data is None:
+        swapped = pixels.astype(pixels.dtype.newbyteorder(">" if syntax == uid.ExplicitVRBigEndian else "<"))
+        data = swapped.tobytes() + b"\0" * (pixels.nbytes % 2)
+    made.PixelData = data
+    made["PixelData"].VR = "OW" if made.BitsAllocated > 8 else "OB"
+    made["PixelData"].is_undefined_length = syntax.is_encapsulated
+    made.save_as(path, enforce_file_format=True)
+    return path
+
+
+def item(**attributes):
+    made = Dataset()
+    for keyword, value in attributes.items():
+        setattr(made, keyword, value)
+    return made
+
+
+def table(entries, first, bits, **more):
+    return item(LUTDescriptor=[len(entries), first, bits], LUTData=np.asarray(entries, "<u2").tobytes(), **more)
+
+
+def window(values, center, width):
+    """PS3.3, C.11.2.1.2.1, as it is written there."""
+    values = values.astype(float)
+    shown = ((values - (center - 0.5)) / (width - 1) + 0.5) * 255
+    shown[values <= center - 0.5 - (width - 1) / 2] = 0
+    shown[values > center - 0.5 + (width - 1) / 2] = 255
+    return np.rint(shown)
+
+
+def spread(values):
+    values = values.astype(float)
+    return np.rint((values - values.min()) / (values.max() - values.min()) * 255)
+
+
+def rle(pixels):
+    """PS3.5, annex G, without a run: a plane for each byte of each sample, rows by themselves."""
+    planes = [p for c in np.atleast_3d(pixels).transpose(2, 0, 1) for p in c.astype(">" + c.dtype.str[1:])[..., None]
+              .view(np.uint8).transpose(2, 0, 1)]  # fmt: skip
+    parts = [b"".join(bytes([len(row) - 1]) + row.tobytes() for row in plane) for plane in planes]
+    parts = [part + b"\0" * (len(part) % 2) for part in parts]
+    starts = 64 + np.cumsum([0, *map(len, parts)])[:-1]
+    return struct.pack("<16L", len(parts), *starts, *[0] * (15 - len(parts))) + b"".join(parts)
+
+
+def coded(pixels, kind, **how):
+    made = io.BytesIO()
+    Image.fromarray(pixels).save(made, kind, **how)
+    return encaps.encapsulate([made.getvalue()])
+
+
+CT = {"RescaleSlope": 2, "RescaleIntercept": -1000}
+RGB_TABLE = {
+    f"{color}PaletteColorLookupTable{part}": value
+    for at, color in enumerate(("Red", "Green", "Blue"))
+    for part, value in (("Descriptor", [16, 0, 16]), ("Data", (TABLE[:, at].astype("<u2") * 257).tobytes()))
+}
+WAVE = (np.arange(4096) * 7919) % 4096
+BITS = (GRAY > 127).astype(np.uint8)
+YBR = np.stack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)], -1)
+
+# name → (pixels, how they are saved, what must be seen)
+FILES = {
+    "window": (SIGNED, {**CT, "WindowCenter": 40, "WindowWidth": 400}, window(SIGNED * 2.0 - 1000, 40, 400)),
+    "first window": (TWELVE, {"stored": 12, "WindowCenter": [2000, 9], "WindowWidth": [1500, 9]},
+                     window(TWELVE, 2000, 1500)),
+    "narrow window": (GRAY, {"WindowCenter": 128, "WindowWidth": 1}, np.where(GRAY > 127.5, 255, 0)),
+    "exact window": (GRAY, {"WindowCenter": 100, "WindowWidth": 100, "VOILUTFunction": "LINEAR_EXACT"},
+                     np.rint(np.clip((GRAY - 100.0) / 100 + 0.5, 0, 1) * 255)),
+    "sigmoid": (GRAY, {"WindowCenter": 100, "WindowWidth": 100, "VOILUTFunction": "SIGMOID"},
+                np.rint(255 / (1 + np.exp(-4 * (GRAY - 100.0) / 100)))),
+    "a window that is none": (GRAY, {"WindowCenter": 100, "WindowWidth": 0}, spread(GRAY)),
+    "no window": (SIGNED, CT, spread(SIGNED)),
+    "one value": (np.full_like(GRAY, 7), {}, np.zeros_like(GRAY)),
+    "inverse": (TWELVE, {"kind": "MONOCHROME1", "stored": 12, "WindowCenter": 2048, "WindowWidth": 4096},
+                255 - window(TWELVE, 2048, 4096)),
+    "table": (TWELVE, {"stored": 12, "VOILUTSequence": [table(WAVE, 0, 12)]}, np.rint(WAVE[TWELVE] / 4095 * 255)),
+    "table after its first": (TWELVE, {"stored": 12, "VOILUTSequence": [table(WAVE[:100], 1000, 12)]},
+                              np.rint(WAVE[np.clip(TWELVE.astype(int) - 1000, 0, 99)] / 4095 * 255)),
+    "window before table": (GRAY, {"WindowCenter": 128, "WindowWidth": 256, "VOILUTSequence": [table(WAVE, 0, 12)]},
+                            window(GRAY, 128, 256)),
+    "modality table": (GRAY, {"ModalityLUTSequence": [table(WAVE[:256], 0, 16, ModalityLUTType="US")],
+                              "WindowCenter": 2000, "WindowWidth": 3000}, window(WAVE[:256][GRAY], 2000, 3000)),
+    "one bit": (GRAY, {"BitsAllocated": 1, "stored": 1, "data": np.packbits(BITS, bitorder="little").tobytes()},
+                BITS * 255),
+    "implicit": (SIGNED, {**CT, "syntax": uid.ImplicitVRLittleEndian, "WindowCenter": 40, "WindowWidth": 400},
+                 window(SIGNED * 2.0 - 1000, 40, 400)),
+    "implicit palette": (INDEX, {"kind": "PALETTE COLOR", "syntax": uid.ImplicitVRLittleEndian, **RGB_TABLE},
+                         TABLE[INDEX]),
+    "big endian": (SIGNED, {**CT, "syntax": uid.ExplicitVRBigEndian, "WindowCenter": 40, "WindowWidth": 400},
+                   window(SIGNED * 2.0 - 1000, 40, 400)),
+    "palette": (INDEX, {"kind": "PALETTE COLOR", **RGB_TABLE}, TABLE[INDEX]),
+    "colours": (NOISE, {"kind": "RGB"}, NOISE),
+    "planes": (NOISE, {"kind": "RGB", "PlanarConfiguration": 1, "data": NOISE.transpose(2, 0, 1).tobytes()}, NOISE),
+    "sixteen bit colours": (NOISE.astype(np.uint16) * 257, {"kind": "RGB"}, NOISE),
+    "YBR": (YBR, {"kind": "YBR_FULL"}, thrice(GRAY)),
+    "YBR, halved": (YBR, {"kind": "YBR_FULL_422", "data": np.dstack(
+        [GRAY[:, ::2], GRAY[:, 1::2], *[np.full((48, 32), 128, np.uint8)] * 2]).tobytes()}, thrice(GRAY)),
+    "RLE": (SIGNED, {**CT, "syntax": uid.RLELossless, "data": encaps.encapsulate([rle(SIGNED)]),
+                     "WindowCenter": 40, "WindowWidth": 400}, window(SIGNED * 2.0 - 1000, 40, 400)),
+    "RLE, colours": (NOISE, {"kind": "RGB", "syntax": uid.RLELossless, "data": encaps.encapsulate([rle(NOISE)])},
+                     NOISE),
+    "JPEG 2000": (TWELVE, {"syntax": uid.JPEG2000Lossless, "data": coded(TWELVE, "JPEG2000", no_jp2=True),
+                           "WindowCenter": 2000, "WindowWidth": 1500}, window(TWELVE, 2000, 1500)),
+    "JPEG 2000, colours": (NOISE, {"kind": "YBR_RCT", "syntax": uid.JPEG2000Lossless,
+                                   "data": coded(NOISE, "JPEG2000", no_jp2=True, mct=1)}, NOISE),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_dicom_file_gives_what_the_standard_says(tmp_path, name):
+    pixels, how, wanted = FILES[name]
+    picture = images.load(save(tmp_path / "a.dcm", pixels, **how))
+    assert picture.size == (64, 48)
+    assert (array(picture) == (wanted if np.ndim(wanted) == 3 else thrice(wanted))).all()
+    assert "not a medical device" in picture.notice
+
+
+def test_jpeg_inside_is_nearly_its_pixels(tmp_path):
+    for name, pixels, kind in (("gray", FIELDS[..., 2], "MONOCHROME2"), ("colours", FIELDS, "YBR_FULL_422")):
+        data = coded(np.ascontiguousarray(pixels), "JPEG", quality=95)
+        how = {"WindowCenter": 128, "WindowWidth": 256} if name == "gray" else {}
+        path = save(tmp_path / f"{name}.dcm", pixels, kind, uid.JPEGBaseline8Bit, data=data, **how)
+        wanted = thrice(pixels) if name == "gray" else pixels
+        off = np.abs(array(images.load(path)).astype(int) - wanted)
+        assert off.mean() < 4
+
+
+def test_a_name_may_lie_and_frames_have_numbers(tmp_path):
+    frames = np.stack([np.roll(GRAY, at, 1) for at in range(3)])
+    each = [item(FrameVOILUTSequence=[item(WindowCenter=100 + at, WindowWidth=99)]) for at in range(3)]
+    shared = [item(PixelValueTransformationSequence=[item(RescaleSlope=1, RescaleIntercept=7, RescaleType="US")])]
+    groups = {"SharedFunctionalGroupsSequence": shared, "PerFrameFunctionalGroupsSequence": each}
+    packed = {"syntax": uid.RLELossless, "data": encaps.encapsulate([rle(one) for one in frames])}
+    for how in (groups, packed | groups):
+        path = save(tmp_path / "a.png", frames, frames=3, **how)
+        assert (array(images.load(path)) == array(images.load(path, frame=1))).all()
+        for at in range(3):
+            found = array(images.load(path.read_bytes(), "bytes", at + 1))
+            assert (found == thrice(window(frames[at] + 7.0, 100 + at, 99))).all()
+        with pytest.raises(SourceError, match="has 3 frames, no number 4"):
+            images.load(path, frame=4)
+
+
+def test_bits_of_other_frames_are_left_alone(tmp_path):
+    frames = np.random.default_rng(7).integers(0, 2, (3, 3, 7), np.uint8)
+    data = np.packbits(frames, bitorder="little").tobytes() + b"\0"
+    path = save(tmp_path / "a.dcm", frames, frames=3, stored=1, BitsAllocated=1, data=data)
+    for at in range(3):
+        assert (array(images.load(path, frame=at + 1)) == thrice(frames[at] * 255)).all()
+
+
+def test_without_pydicom_the_error_says_what_to_install(tmp_path):
+    path = save(tmp_path / "a.dcm", GRAY)
+    code = (
+        "import sys; sys.modules['pydicom'] = None; from pathlib import Path; from vlmcli.pictures import images\n"
+        "from vlmcli.errors import SourceError\n"
+        "try: images.load(Path(sys.argv[1]))\nexcept SourceError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith(f"{path}: ")
+    assert "pip install 'vlmcli[dicom]'" in done.stdout
+
+
+def test_the_command_says_once_that_it_is_no_medical_device(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        save(tmp_path / name, NOISE, "RGB")
+    done = vlm("ask", "-m", "demo", str(tmp_path), "what is this?")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr.count("not a medical device") == 1
+    assert "medical" not in done.stdout
+
+
+# --- What means harm ---
+
+
+@pytest.mark.parametrize("name", ["window", "implicit", "RLE", "JPEG 2000", "palette", "one bit"])
+def test_a_dicom_file_that_is_cut_off_is_never_taken_for_a_picture(tmp_path, name):
+    pixels, how, _ = FILES[name]
+    path = save(tmp_path / "a.dcm", pixels, **how)
+    data = path.read_bytes()
+    for tenth in range(10):
+        refused(write(path, data[: len(data) * tenth // 10]))
+
+
+def element(group, number, kind, value, length=None):
+    """In explicit VR, little endian."""
+    long = kind in (b"SQ", b"OB", b"UN")
+    head = struct.pack("<HH2s", group, number, kind)
+    return head + struct.pack("<2xL" if long else "<H", len(value) if length is None else length) + value
+
+
+def header(rows=4, columns=4, syntax=uid.ExplicitVRLittleEndian, without=None, **other):
+    """A header with what a picture of 8 bits needs."""
+    name = syntax.encode() + b"\0" * (len(syntax) % 2)
+    numbers = {0x02: 1, 0x10: rows, 0x11: columns, 0x100: 8, 0x101: 8, 0x102: 7, 0x103: 0}
+    numbers |= {int(key[1:], 16): value for key, value in other.items()}
+    parts = {key: element(0x28, key, b"US", struct.pack("<H", value)) for key, value in numbers.items()}
+    parts[0x04] = element(0x28, 0x04, b"CS", b"MONOCHROME2 ")
+    found = b"".join(parts[key] for key in sorted(parts) if key != without)
+    return bytes(128) + b"DICM" + element(2, 0x10, b"UI", name) + found
+
+
+PIXELS = element(0x7FE0, 0x10, b"OB", bytes(range(16)))
+ITEM, END = struct.pack("<HHL", 0xFFFE, 0xE000, 0), struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+OPEN = element(0x5200, 0x9230, b"SQ", b"", 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
+LIE = io.BytesIO()
+Image.new("L", (9000, 9000)).save(LIE, "JPEG")
+
+
+def packed(syntax, frame, **how):
+    data = encaps.encapsulate([frame])
+    return header(syntax=syntax, **how) + element(0x7FE0, 0x10, b"OB", data, 0xFFFFFFFF) + END
+
+
+def number(key, text):
+    """A rescale slope or window width, which are written in letters."""
+    return header() + element(0x28, key, b"DS", text) + PIXELS
+
+
+HOSTILE = {
+    "huge": (header(65535, 65535) + PIXELS, "million pixels"),
+    "huge without pixels": (header(65535, 65535), "million pixels"),
+    "strip": (header(1, 60000) + PIXELS, "strip"),
+    "too few pixels": (header(9000, 9000) + PIXELS, "cut short"),
+    "no rows": (header(without=0x10) + PIXELS, "no Rows"),
+    "no columns": (header(without=0x11) + PIXELS, "no Columns"),
+    "no kind": (header(without=0x04) + PIXELS, "no PhotometricInterpretation"),
+    "no bits": (header(without=0x100) + PIXELS, "no BitsAllocated"),
+    "no sign": (header(without=0x103) + PIXELS, "no PixelRepresentation"),
+    "zero rows": (header(rows=0) + PIXELS, "0 pixels"),
+    "32 bits": (header(_100=32, _101=32) + PIXELS, "32 bits"),
+    "four samples": (header(_2=4) + PIXELS, "4x8 bits"),
+    "no pixels": (header(), "without a picture"),
+    "float pixels": (header() + element(0x7FE0, 0x08, b"OB", bytes(64)), "32-bit numbers"),
+    "no syntax": (header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), b"") + PIXELS, "does not name"),
+    "odd syntax": (header(syntax=uid.UID("1.2.3")) + PIXELS, "1.2.3 is not read here"),
+    "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"), "JPEG-LS Lossless Image Compression is not read here"),
+    "lossless JPEG": (packed(uid.JPEGLosslessSV1, b"x"), "JPEG Lossless"),
+    "deflated": (header(syntax=uid.DeflatedExplicitVRLittleEndian), "Deflated Explicit VR Little Endian"),
+    "JPEG of another size": (packed(uid.JPEGBaseline8Bit, LIE.getvalue()), "another size"),
+    "JPEG that is none": (packed(uid.JPEGBaseline8Bit, b"no JPEG"), "JPEG Baseline"),
+    "RLE of nothing": (packed(uid.RLELossless, bytes(64)), "cut short"),
+    "RLE bomb": (packed(uid.RLELossless, struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * (1 << 19)), ""),
+    "RLE beyond its end": (packed(uid.RLELossless, struct.pack("<16L", 1, 0xFFFFFFF0, *[0] * 14) + bytes(40)), "cut"),
+    "fragments": (header(syntax=uid.RLELossless, rows=9, columns=9)
+                  + element(0x7FE0, 0x10, b"OB", ITEM * (1 << 20), 0xFFFFFFFF), ""),
+    "nested": (header() + OPEN * 50_000 + PIXELS, ""),
+    "many items": (header() + element(0x5200, 0x9230, b"SQ", ITEM * 250_000) + PIXELS, "more in this DICOM"),
+    "many items, no length": (header() + element(0x5200, 0x9230, b"SQ", ITEM * 250_000 + END, 0xFFFFFFFF), ""),
+    "many elements": (header() + element(0x29, 0x10, b"LO", b"") * (6 << 20) + PIXELS, "more in this DICOM"),
+    "a long value": (header() + element(0x5200, 0x9230, b"SQ", b"", 0xFFFFFFF0) + PIXELS, ""),
+    "no end": (header() + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF) + bytes(64 << 20), ""),
+    "NaN": (number(0x1053, b"nan "), ""),
+    "infinite": (number(0x1053, b"1e308 "), ""),
+    "no number": (number(0x1053, b"much"), ""),
+}  # fmt: skip
+
+
+def test_a_hostile_header_is_an_error_soon(tmp_path):
+    words = [write(tmp_path / f"{number}.dcm", data) for number, (data, _) in enumerate(HOSTILE.values())]
+    for word, (_, says), outcome in zip(words, HOSTILE.values(), outcomes(words), strict=True):
+        assert_refused(outcome, word, says)
+
+
+def test_the_bound_of_time_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom, "SECONDS", 0)
+    assert "more in this DICOM" in refused(save(tmp_path / "a.dcm", GRAY))
+
+
+def test_show_says_that_it_is_dicom_and_the_notice_once(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        save(tmp_path / name, np.arange(64, dtype=np.uint8).reshape(8, 8))
+    done = vlm("show", str(tmp_path / "a.dcm"), str(tmp_path / "b.dcm"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": DICOM, ") == 2
+    assert done.stderr.count("not a medical device") == 1

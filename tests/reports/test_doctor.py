@@ -1,0 +1,150 @@
+"""`vlm doctor`, as it is installed: what it finds, on a healthy machine and on broken ones."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.hub import Hub
+from vlmcli.reports import doctor
+from vlmcli.reports.doctor import Finding, Native
+from vlmcli.values import Device
+
+VLM = str(Path(sys.executable).with_name("vlm"))
+AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "hub", "settings", "model"]
+
+
+@pytest.fixture
+def env(tmp_path):
+    """A machine with nothing on it, and a Hub that answers."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("VLM_", "HF_", "XDG_"))}
+    with Hub() as hub:
+        folders = {f"XDG_{name}_HOME": str(tmp_path / name.lower()) for name in ("STATE", "CONFIG", "CACHE")}
+        yield own | folders | {"HF_HOME": str(tmp_path / "hub"), "HF_ENDPOINT": hub.url}
+
+
+def run(env, *words):
+    done = subprocess.run([VLM, "doctor", *words], capture_output=True, text=True, env=env, timeout=120, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def findings(env, code=0):
+    done = run(env, "--json")
+    assert done.returncode == code, done.stdout
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(set(one) == {"v", "area", "ok", "what", "mend"} for one in found)
+    return {one["area"]: one for one in found}
+
+
+def test_a_healthy_machine(env):
+    found = findings(env)
+    assert set(found) == set(AREAS)
+    assert not [one for one in found.values() if one["ok"] is False]
+    assert found["hub"]["what"] == f"{env['HF_ENDPOINT']} answers"
+    assert "The circle is red." in found["model"]["what"]
+    assert "vlm pull" in found["settings"]["mend"]
+    lines = [line.split("\t") for line in run(env).stdout.splitlines()]
+    assert {line[0] for line in lines} <= {"ok", "--"}
+    assert all(len(line) == 4 for line in lines)
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_it_fits_a_terminal(env, columns):
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    running = subprocess.Popen([VLM, "doctor"], stdout=child, stderr=child, stdin=child, env=env | {"TERM": "xterm"})
+    os.close(child)
+    seen = b""
+    try:
+        while block := os.read(parent, 1 << 16):
+            seen += block
+    except OSError:
+        pass  # the other end is closed
+    os.close(parent)
+    assert running.wait(timeout=60) == 0
+    lines = seen.decode().splitlines()
+    assert "ok  python" in lines[0]
+    assert any(line.startswith(" " * 14 + "-> ") for line in lines)
+    long = [line for line in lines if len(line) > columns]
+    assert not [line for line in long if " " in line.strip()[3:]]  # only what cannot be parted
+
+
+def test_offline_is_no_trouble_and_a_hub_that_is_away_a_remark(env):
+    offline = findings(env | {"HF_HUB_OFFLINE": "1"})["hub"]
+    assert (offline["ok"], "offline" in offline["what"]) == (True, True)
+    away = findings(env | {"HF_ENDPOINT": "http://127.0.0.1:9"})["hub"]
+    assert (away["ok"], "127.0.0.1:9 cannot be reached" in away["what"]) == (None, True)
+    assert "network" in away["mend"]
+
+
+def test_a_default_model_that_is_missing_is_broken(env):
+    found = findings(env | {"VLM_MODEL": "smolvlm2-500m"}, code=1)
+    assert (found["model"]["ok"], found["model"]["mend"]) == (False, "vlm pull smolvlm2-500m")
+    assert "VLM_MODEL" in found["settings"]["what"]
+
+
+def test_a_broken_file_of_settings_is_named(env):
+    path = Path(env["XDG_CONFIG_HOME"]) / "vlm" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text("model = [", "utf-8")
+    found = findings(env, code=1)
+    assert found["settings"]["ok"] is False
+    assert str(path) in found["settings"]["what"]
+    assert found["python"]["ok"]
+
+
+def test_a_library_that_cannot_be_loaded_is_one_finding(env, tmp_path):
+    """llama_cpp is there, and broken."""
+    (tmp_path / "broken" / "llama_cpp").mkdir(parents=True)
+    (tmp_path / "broken" / "llama_cpp" / "__init__.py").write_text(
+        "raise OSError('libggml.so: wrong ELF class')", "utf-8"
+    )
+    path = os.pathsep.join([str(tmp_path / "broken"), env.get("PYTHONPATH", "")])
+    found = findings(env | {"PYTHONPATH": path}, code=1)
+    assert found["llama.cpp"]["ok"] is False
+    assert "llama-cpp-python==0.3.36" in found["llama.cpp"]["mend"]
+    assert "model" not in found
+    assert found["memory"]["ok"]
+
+
+def test_downloads_that_were_not_finished_are_told_of(env):
+    blobs = Path(env["HF_HOME"]) / "hub" / "models--a--b" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / ("0" * 64 + ".incomplete")).write_bytes(bytes(1_200_000))
+    done = run(env)
+    assert "--\tcache\t1.2 MB of downloads that were not finished" in done.stdout
+
+
+CPU = Device("CPU", "a CPU", "cpu", 1, 2)
+GPU = Device("CUDA0", "a card", "gpu", 6_000_000_000, 8_000_000_000)
+NATIVE = Native({"llama.cpp": "1", "llama-cpp-python": "1", "features": "CPU : AVX | AVX2 | FMA | REPACK"}, (CPU,))
+
+
+def test_a_cpu_that_can_do_more_than_the_library_uses_is_a_hint():
+    full = doctor._cpu(NATIVE, frozenset({"avx", "avx2", "fma", "sse"}))
+    assert (full.ok, full.mend) == (True, "")
+    more = doctor._cpu(NATIVE, frozenset({"avx", "avx2", "fma", "avx512f", "avx512_bf16"}))
+    assert more.ok is None
+    assert "it could use AVX512, AVX512_BF16" in more.what
+    assert "--no-binary llama-cpp-python" in more.mend
+    assert "none of its extensions" in doctor._cpu(replace(NATIVE, versions={"features": "CPU :"}), frozenset()).what
+
+
+def test_a_gpu_is_named_with_its_memory():
+    (found,) = doctor._gpu(replace(NATIVE, devices=(CPU, GPU)))
+    assert found == Finding("gpu", True, "CUDA0: a card, 6.00 GB free of 8.00 GB")
+
+
+def test_code_for_amx_that_would_end_the_process_is_told_of():
+    found = doctor._cpu(replace(NATIVE, miscompiler="GCC 12.2"), frozenset({"avx512f"}))
+    assert (found.ok, "not AMX, whose code GCC 12.2 got wrong" in found.what) == (None, True)
+    assert "-mno-amx-tile" in found.mend

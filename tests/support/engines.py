@@ -1,0 +1,43 @@
+"""What the tests on the real engine share."""
+
+from contextlib import contextmanager
+
+import numpy as np
+
+from vlmcli.engine import Engine, Observer
+from vlmcli.pictures import images
+from vlmcli.values import Fit, Message, ModelFiles, Request
+
+THREADS = 2
+
+
+def noise(seed, size=(320, 200)):
+    """A picture of noise, from memory."""
+    width, height = size
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return images.from_pixels(pixels.tobytes(), size, f"noise-{seed}.png")
+
+
+def ask(question, *pictures, tokens=24, **sampling):
+    """A greedy request, unless told otherwise."""
+    return Request((Message("user", (*pictures, question)),), max_tokens=tokens, **sampling)
+
+
+def small_files(folder, name):
+    return ModelFiles(name, folder / f"{name}.gguf", folder / f"mmproj-{name}.gguf")
+
+
+class Tap(Observer):
+    """Calls a function with (request id, number of the answer's token, logits) before each token is picked."""
+
+    def __init__(self, function):
+        self.picking = function
+
+
+@contextmanager
+def opened(files, tap=None, observer=None, **fit):
+    """An engine that is ready."""
+    observer = observer or (Tap(tap) if tap else None)
+    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer) as engine:
+        engine.ready()
+        yield engine

@@ -1,0 +1,62 @@
+"""Pictures are asked for in a child process that has little time and memory, as a user's word names them."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from tests.support import ROOT
+
+SECONDS, MEMORY = 5, 1 << 30
+
+_CHILD = """
+import json, sys, time
+if sys.platform != "win32":
+    import resource
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+from vlmcli.pictures import sources
+from vlmcli.errors import SourceError
+for word in json.load(sys.stdin):
+    start = time.monotonic()
+    try:
+        found = [source.load() for source in sources.find([word], allow_local=LOCAL)]
+        said = "", f"{len(found)} pictures", ""
+    except SourceError as error:
+        said = "SourceError", error.message, error.hint
+    except BaseException as error:
+        said = type(error).__name__, str(error), ""
+    print(json.dumps([*said, time.monotonic() - start]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a word: the name of an error, or nothing where it was a picture."""
+
+    error: str
+    message: str
+    hint: str
+    seconds: float
+
+
+def outcomes(words, local=False, **environment):
+    """What comes of each word, all in one child of so much address space; whatever else it says is a failure."""
+    code = _CHILD.replace("MEMORY", str(MEMORY)).replace("LOCAL", str(local))
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps([str(word) for word in words]), capture_output=True, text=True,
+        timeout=120, check=False, env=os.environ | environment, cwd=ROOT,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr, done.stderr
+    found = [Outcome(*json.loads(line)) for line in done.stdout.splitlines()]
+    assert len(found) == len(words), f"the child died of {words[len(found)]}: {done.returncode} {done.stderr}"
+    return found
+
+
+def assert_refused(outcome, name, says=""):
+    """An error that names what was asked for, says what to do, and came in time."""
+    assert outcome.error == "SourceError", outcome
+    assert outcome.message.startswith(f"{name}: "), outcome
+    assert says in outcome.message, outcome
+    assert outcome.hint, outcome
+    assert outcome.seconds < SECONDS, outcome
