@@ -10,21 +10,19 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
 import time
 import zlib
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.support import ROOT
+from tests.support.program import VLM
 from vlmcli.batch.sidecars import keywords
 from vlmcli.demo import scenes
 from vlmcli.pictures import embedded, xmp
 
-VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = ROOT / "docs" / "images" / "scene.png"
 QUESTION = "what is this?"
 

@@ -12,27 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support import ROOT
+from tests.support.program import ANSWER, NOTICE, SCENE, VLM, vlm
 from vlmcli.bench import pairs
-
-VLM = str(Path(sys.executable).with_name("vlm"))
-SCENE = str(ROOT / "docs" / "images" / "scene.png")
-NOTICE = "vlm: the demo model sees drawn shapes and short words only; it cannot read photographs\n"
-ANSWER = "A red circle and a blue square.\n"
-
-
-def vlm(*words, env=None, **options):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")} | (env or {})
-    return subprocess.run(
-        [VLM, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        **options,
-    )
 
 
 def test_the_bare_answer_and_nothing_else():

@@ -19,10 +19,10 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.hub import Fault, Hub
+from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.models import catalogue
 
-VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = str(ROOT / "docs" / "images" / "scene.png")
 ANSWER = "A red circle and a blue square.\n"
 REPOSITORY = "ggml-org/SmolVLM2-500M-Video-Instruct-GGUF"

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from test_cli import SCENE
 
 from tests.support.fakes import ScriptedRunner
+from tests.support.program import SCENE
 from vlmcli.batch.course import Job
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask

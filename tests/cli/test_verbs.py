@@ -4,8 +4,8 @@ import json
 from random import Random
 
 import pytest
-from test_cli import SCENE, vlm
 
+from tests.support.program import SCENE, vlm
 from vlmcli.demo import scenes
 from vlmcli.engine.stream import LOOP, loops
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from tests.support import ROOT
 from tests.support.engines import Tap, ask, noise, opened, small_files
+from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.bench.pairs import Eyes, Maker, Words, small
 from vlmcli.engine import Engine, native
@@ -32,7 +33,6 @@ from vlmcli.values import Answer, Device, Fit, Machine, Picture, Request
 
 SCENE = ROOT / "docs" / "images" / "scene.png"
 QUESTION, RIGHT = "what is this?", "A red circle and a blue square."
-VLM = str(Path(sys.executable).with_name("vlm"))
 
 
 # ------------------------------------------------------------------------------------------ what goes in

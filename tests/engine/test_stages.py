@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_formats import pdf
 
+from tests.pictures.test_formats import pdf
 from tests.support import ROOT
 from tests.support.engines import ask, noise, opened, small_files
 from vlmcli import demo

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from pydicom import encaps, uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from test_cli import vlm
-from test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
-from test_hostile import refused, write
 
+from tests.pictures.test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
+from tests.pictures.test_hostile import refused, write
 from tests.support.limits import assert_refused, outcomes
+from tests.support.program import vlm
 from vlmcli.errors import SourceError
 from vlmcli.pictures import dicom, images
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from test_cli import SCENE, vlm
 
 from tests.support.limits import assert_refused, outcomes
+from tests.support.program import SCENE, vlm
 from vlmcli.errors import SourceError
 from vlmcli.pictures import fetch
 

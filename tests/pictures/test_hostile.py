@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_formats import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf
 
+from tests.pictures.test_formats import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf
 from tests.support.limits import assert_refused, outcomes
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images

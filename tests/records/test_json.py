@@ -5,9 +5,9 @@ import re
 
 import jsonschema
 import pytest
-from test_cli import SCENE, vlm
 
 from tests.support import ROOT
+from tests.support.program import SCENE, vlm
 
 PAGE = (ROOT / "docs" / "json.md").read_text("utf-8")
 SCHEMA = json.loads(re.search(r"```json schema\n(.*?)```", PAGE, re.DOTALL)[1])

@@ -6,7 +6,6 @@ import os
 import pty
 import struct
 import subprocess
-import sys
 import termios
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub import Hub
+from tests.support.program import VLM
 from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
 from vlmcli.values import Device
 
-VLM = str(Path(sys.executable).with_name("vlm"))
 AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "hub", "settings", "model"]
 
 

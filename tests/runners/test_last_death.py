@@ -5,15 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
+from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.runners import last_death
 
-VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = ROOT / "docs" / "images" / "scene.png"
 SAYS = "A red circle and a blue square.\n"
 NOTICE = 1  # lines on stderr: the demo's

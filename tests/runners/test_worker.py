@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.support.engines import ask, noise, small_files
+from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
@@ -29,7 +30,6 @@ from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles,
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 FIT = Fit(n_ctx=4096, threads=2)
-VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = "A red circle and a blue square."
 
 

@@ -15,14 +15,13 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
-from pathlib import Path
 
 import pyte
 
-VLM = str(Path(sys.executable).with_name("vlm"))
+from tests.support.program import VLM
+
 UP, ESCAPE, CTRL_C, CTRL_D, CTRL_G, TAB, ALT_ENTER = "\x1b[A", "\x1b", "\x03", "\x04", "\x07", "\t", "\x1b\r"
 
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from test_cli import SCENE, vlm
 
 from tests.support import ROOT
+from tests.support.program import SCENE, vlm
 from vlmcli.tasks import templates
 
 SHIPPED = sorted(path.stem for path in Path(templates.__file__).parent.glob("*.toml"))

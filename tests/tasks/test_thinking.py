@@ -12,11 +12,11 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import ANSWER, SCENE, vlm
-from test_json import SCHEMA
 
+from tests.records.test_json import SCHEMA
 from tests.support import ROOT
 from tests.support.fakes import ScriptedRunner
+from tests.support.program import ANSWER, SCENE, vlm
 from vlmcli.batch.course import Job
 from vlmcli.engine.chat_template import (
     ChatTemplate,

@@ -12,7 +12,8 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import ANSWER, SCENE, VLM
+
+from tests.support.program import ANSWER, SCENE, VLM
 
 fcntl = pytest.importorskip("fcntl", reason="POSIX terminals")
 pty = pytest.importorskip("pty", reason="POSIX terminals")
