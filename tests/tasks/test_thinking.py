@@ -161,11 +161,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tests.support.fakes import ScriptedRunner
-from vlmcli.cli.course import Job
-from vlmcli.cli.showing import Show
-from vlmcli.sources import Source
-from vlmcli.tasks import Ask
-from vlmcli.ui import Ui
+from vlmcli.batch.course import Job
+from vlmcli.terminal.show import Show
+from vlmcli.pictures.sources import Source
+from vlmcli.tasks.ask import Ask
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles
 picture = Source(sys.argv[1], Path(sys.argv[1]))
 files = ModelFiles("m", Path("m"), Path("p"))
