@@ -38,7 +38,6 @@ from vlmcli.engine.native import (
     Sampler,
     Text,
     Watch,
-    fault,
 )
 from vlmcli.engine.plan import Int32, PictureSegment, Plan
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
@@ -84,8 +83,14 @@ class Observer:
 
     watches = False
 
+    def loading(self) -> None:
+        """The weights are about to be loaded."""
+
     def planned(self, id: int, plan: Plan) -> None:
         """The request's prompt as rows."""
+
+    def starting(self, id: int, request: Request) -> None:
+        """The request has got its sequence: what it needs is computed next."""
 
     def encoded(self, id: int, segment: PictureSegment, watch: Watch, rows: Float32) -> None:
         """A picture went through the encoder and the projector: float32 [rows, n_embd_inp]."""
@@ -347,7 +352,8 @@ class Engine:
     def _load_as_fitted(self, stack: ExitStack, report: Callable[[int], Callable[[float], None]]) -> None:
         """Load everything as `self.fit` says. Raises NoRoom where a device has none."""
         fit, files = self.fit, self.files
-        fault(["load"])
+        if self._observer is not None:
+            self._observer.loading()
         self.model = stack.enter_context(Model(files.model, fit.n_gpu_layers, report(0), self._flag, fit.repack))
         self._template = ChatTemplate(
             files.card.chat_template or self.model.chat_template, self.model.bos, self.model.eos, str(files.model)
@@ -530,9 +536,9 @@ class Engine:
         job = self._jobs[ticket.id]
         if not job.started:
             job.started = True
-            if self._enter([ticket]):
+            if self._observer is not None and self._enter([ticket]):
                 try:
-                    fault([picture.source for picture in job.request.pictures], self.model)
+                    self._observer.starting(ticket.id, job.request)
                 finally:
                     self._leave()
             job.usage = replace(job.usage, reused_tokens=ticket.row)

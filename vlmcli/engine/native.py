@@ -222,46 +222,6 @@ def _unloadable(message: str, hint: str) -> ModelError:
     return kind(f"{message} ({reason})", hint)
 
 
-def fault(names: Sequence[str], model: Model | None = None) -> None:
-    """Fail as a native library does, where a test asks for it: VLM_FAULT="KIND NAME [MARK]", on POSIX.
-
-    Args:
-        names: what the engine is at: its pictures' sources, or "load". The last part of one must be NAME.
-        model: for a C++ exception.
-
-    KIND is abort (a failed assertion), segfault, throw (a C++ exception that nobody catches), hang, leak (64 MiB),
-    kill, or full (a device's memory is). With MARK, a file that does not exist, it happens once: the file is made.
-    """
-    kind, name, mark = [*os.environ.get("VLM_FAULT", "").split(" ", 2), "", "", ""][:3]
-    if kind not in ("", "abort", "segfault", "throw", "hang", "leak", "kill", "full"):
-        raise NativeError(f"VLM_FAULT: there is no fault {kind!r}", "unset it")
-    if not kind or not any(Path(one).name == name for one in names):
-        return
-    if mark:
-        try:
-            Path(mark).touch(exist_ok=False)
-        except FileExistsError:
-            return
-    libc = ctypes.CDLL(None)
-    if kind == "abort":
-        _bind("ggml_abort", None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)(
-            b"fault.c", 1, b"GGML_ASSERT(VLM_FAULT) failed"
-        )
-    elif kind == "segfault":
-        ctypes.memset(8, 1, 1)
-    elif kind == "throw" and model is not None:
-        L.llama_token_to_piece(model._vocab, model.n_vocab, ctypes.create_string_buffer(8), 8, 0, False)
-    elif kind == "hang":
-        libc.sleep(1000)
-    elif kind == "leak":
-        libc.malloc.restype = ctypes.c_void_p
-        ctypes.memset(libc.malloc(64 << 20), 1, 64 << 20)
-    elif kind == "kill":
-        os.kill(os.getpid(), 9)
-    elif kind == "full":
-        raise NoRoom(f"{names[0]}: unable to allocate CUDA0 buffer", "it is a fault that was asked for")
-
-
 def versions() -> dict[str, str]:
     """Versions of llama.cpp and its bindings, and the CPU features it was compiled with."""
     features = L.llama_print_system_info().decode().replace(" = 1", "").strip(" |")
