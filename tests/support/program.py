@@ -1,11 +1,22 @@
-"""The installed `vlm`, as a script meets it: words in; stdout, stderr and an exit code out."""
+"""`vlm`, as a script meets it: words in; stdout, stderr and an exit code out.
 
+`vlm` runs it in this process, on pipes, which is all that most tests need. `VLM` is the installed command, for tests of
+what a process has: its start, signals, a terminal, a stream that is closed.
+"""
+
+import logging
 import os
 import subprocess
 import sys
+import threading
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support import ROOT
+from vlmcli.cli import app
 
 VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = str(ROOT / "docs" / "images" / "scene.png")
@@ -13,15 +24,84 @@ NOTICE = "vlm: the demo model sees drawn shapes and short words only; it cannot 
 ANSWER = "A red circle and a blue square.\n"
 
 
-def vlm(*words, env=None, **options):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")} | (env or {})
-    return subprocess.run(
-        [VLM, *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        **options,
-    )
+def own_environment(env=None):
+    """The environment without settings of the user's, and with these variables; None takes one away."""
+    whole = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")} | (env or {})
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def vlm(*words, env=None, cwd=None, input=b"", text=True):
+    """Run a command in this process. Returns a CompletedProcess, as if it had been one of its own."""
+    words = [str(word) for word in words]
+    with pytest.MonkeyPatch.context() as patch, _Pipe() as out, _Pipe() as err, _source(input) as stdin:
+        for name in os.environ.keys() - own_environment(env).keys():
+            patch.delenv(name)
+        for name, value in own_environment(env).items():
+            patch.setenv(name, value)
+        if cwd is not None:
+            patch.chdir(cwd)
+        patch.setattr(sys, "stdin", stdin)
+        patch.setattr(sys, "stdout", out.stream)
+        patch.setattr(sys, "stderr", err.stream)
+        with warnings.catch_warnings(), _loggers_as_they_were():
+            code = app.main(words)
+        said = out.read(), err.read()
+    return subprocess.CompletedProcess(words, int(code), *((one.decode() for one in said) if text else said))
+
+
+class _Pipe:
+    """A pipe that is read to its end in a thread of its own."""
+
+    def __enter__(self):
+        source, sink = os.pipe()
+        self.stream = os.fdopen(sink, "w", encoding="utf-8", errors="surrogateescape")
+        self._source = os.fdopen(source, "rb")
+        self._pieces = []
+        self._thread = threading.Thread(target=self._listen)
+        self._thread.start()
+        return self
+
+    def _listen(self):
+        while piece := self._source.read1(1 << 16):
+            self._pieces.append(piece)
+
+    def read(self):
+        """Close it. Returns all that was written."""
+        self.stream.close()
+        self._thread.join()
+        return b"".join(self._pieces)
+
+    def __exit__(self, *_):
+        self.read()
+        self._source.close()
+
+
+@contextmanager
+def _source(data):
+    """A stdin with these bytes."""
+    with open(os.devnull, encoding="utf-8") if not data else _piped(data) as stream:
+        yield stream
+
+
+def _piped(data):
+    source, sink = os.pipe()
+
+    def write():
+        with os.fdopen(sink, "wb") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+
+    threading.Thread(target=write, daemon=True).start()
+    return os.fdopen(source, encoding="utf-8", errors="surrogateescape")
+
+
+@contextmanager
+def _loggers_as_they_were():
+    """pytest's own handlers see what a command logs, and the next command logs as it is told."""
+    levels = {name: logging.getLogger(name).level for name in ("", "vlmcli", "vlmcli.llama")}
+    handlers = list(logging.getLogger().handlers)
+    try:
+        yield
+    finally:
+        logging.getLogger().handlers[:] = handlers
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
