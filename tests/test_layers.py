@@ -1,189 +1,134 @@
-"""DESIGN's two tables, held to the code: who may import whom, and which file may import which library."""
+"""tests/map.py, held to the code: who imports whom, which library lives where, how long everything is."""
 
 import ast
+import hashlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "vlmcli"
-MODULES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+from tests.map import LIBRARIES, MAY_IMPORT, PACKAGE, folder_of, purpose
+from tests.support import ROOT
+from tests.support.program import VLM
 
-LAYER = {
-    "errors": 0, "values": 0, "thinking": 0, "markdown": 0,
-    "settings": 1, "templates": 1, "pdf": 0, "whole": 0, "dicom": 1, "images": 1, "fetch": 1, "sources": 2, "gguf": 1,
-    "thumbnails": 2, "clipboard": 2,
-    "demo": 1,
-    "demo/scenes": 1, "demo/wordings": 1, "demo/questions": 1, "demo/tokenizer": 2, "demo/batches": 2,
-    "demo/model": 3, "demo/muon": 3, "demo/losses": 4, "demo/train": 5, "demo/export": 4, "demo/calibrate": 5,
-    "demo/accuracy": 6, "demo/compare": 7,
-    "amounts": 0, "disk": 0, "marks": 0, "families": 1, "pairing": 2, "fit": 2,
-    "repository": 1, "cache": 2, "hub": 3, "download": 4, "chat_templates": 0, "shapes": 2, "catalogue": 3,
-    "store": 4, "pull": 5,
-    "cost": 2, "sparse": 3, "speed": 4, "recommend": 5, "about": 8, "doctor": 3,
-    "engine/template": 3, "engine/plan": 3, "engine/grammar": 3, "engine/amx": 2, "engine/native": 3,
-    "engine/stream": 3,
-    "engine/vision": 4, "engine/sampling": 4, "engine/scheduler": 4, "engine/engine": 5,
-    "engine/stages": 6, "engine": 6, "place": 7,
-    "worker": 0, "worker/wire": 1, "worker/runner": 2, "worker/child": 8,
-    "xmp": 1, "embedded": 1, "chat": 1, "transcript": 2, "dropped": 3,
-    "tasks": 7, "records": 7, "explain": 7, "journal": 8,
-    "ui": 8,
-    "cli/options": 9, "cli/naming": 9, "cli/writing": 9, "cli/flags": 9, "cli/running": 9,
-    "cli/pulling": 9, "cli/course": 9, "cli/sidecars": 9, "cli/lineedit": 9,
-    "cli/talk": 10, "cli/commands": 11, "cli/chatting": 12,
-    "cli/showing": 10, "cli/asking": 10, "cli/asked": 10, "cli/verbs": 11,
-    "cli/seeing": 12, "cli/manage": 13, "cli/diagnosing": 13, "cli/app": 14, "cli": 9,
-    "bench": 15, "bench/pairs": 9, "bench/contestant": 14, "bench/fuzz": 15, "bench/broken": 15,
-    "bench/photo": 15, "bench/memory": 15, "bench/steady": 15, "bench/__main__": 15,
-    "bench/mutants": 10, "bench/published": 10, "bench/rounds": 15, "bench/folder": 15,
-    "__main__": 16, "": 0,
-}  # fmt: skip
+MODULES = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+           for path in sorted(PACKAGE.rglob("*.py"))}  # fmt: skip
+TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
 
-# What a module may import of this package, where that is less than all layers below it.
-ALLOWED = {
-    "errors": set(),
-    "values": {"errors"},
-    "thinking": set(),
-    "marks": set(),
-    "markdown": set(),
-    "settings": {"errors", "values"},
-    "templates": {"errors", "values"},
-    "images": {"errors", "values", "pdf", "dicom", "whole"},
-    "pdf": {"errors"},
-    "dicom": {"errors", "whole"},
-    "whole": {"errors"},
-    "fetch": {"errors", ""},
-    "sources": {"errors", "values", "images", "fetch"},
-    "thumbnails": {"images"},
-    "clipboard": {"errors"},
-    "gguf": {"errors", "values"},
-    "demo": {"errors", "values"},
-    "demo/scenes": {"demo"},
-    "demo/wordings": {"demo"},
-    "demo/questions": {"demo", "demo/scenes", "demo/wordings"},
-    "families": set(),
-    "pairing": {"errors", "values", "gguf", "families"},
-    "repository": {"errors"},
-    "amounts": set(),
-    "disk": set(),
-    "xmp": {"errors"},
-    "embedded": {"errors", "xmp"},
-    "cache": {"errors", "repository"},
-    "hub": {"errors", "repository", "cache", ""},
-    "download": {"errors", "repository", "cache", "hub", "amounts"},
-    "chat_templates": set(),
-    "shapes": {"gguf"},
-    "catalogue": {"values", "gguf", "shapes", "chat_templates"},
-    "store": {"errors", "values", "gguf", "pairing", "repository", "cache", "catalogue", "chat_templates"},
-    "pull": {"errors", "gguf", "pairing", "repository", "cache", "hub", "download", "catalogue", "disk", "store"},
-    "cost": {"gguf"},
-    "doctor": {"errors", "values", "fit", "amounts", "disk", ""},
-    "sparse": {"values", "gguf", "shapes"},
-    "speed": {"errors", "values", "gguf", "shapes", "sparse", "cost"},
-    "recommend": {"values", "catalogue", "cost", "fit", "speed"},
-    "fit": {"errors", "values", "gguf", "cost"},
-    "engine/template": {"errors", "values"},
-    "engine/plan": {"errors", "values"},
-    "engine/native": {"engine/amx", "errors", "values"},
-    "engine/stream": {"errors", "values"},
-    "engine/grammar": {"errors", "values"},
-    "engine/sampling": {"errors", "values", "engine/native"},
-    "engine/scheduler": {"errors", "values", "engine/plan"},
-    "engine/vision": {"errors", "values", "engine/native", "engine/plan", "engine/template"},
-    "worker/wire": {"errors", "values"},
-    "worker/runner": {"errors", "values", "worker/wire"},  # whoever asks loads nothing native
-    "tasks": {"errors", "values", "thinking"},
-    "chat": {"errors", "values"},
-    "transcript": {"errors", "chat"},
-    "dropped": {"sources"},
-    "records": {"errors", "values"},
-    "ui": {"errors", "values", "markdown", "amounts"},
-}
-
-ONE_FILE = {
-    "llama_cpp": {"engine/native", "bench/contestant"},  # the benchmark runs the peer's own handler
-    "PIL": {
-        "images", "dicom", "whole", "thumbnails", "clipboard", "bench/__main__", "bench/broken", "bench/fuzz",
-        "bench/photo", "demo",
-    },
-    "pillow_heif": {"images", "bench/fuzz"},
-    "pypdfium2": {"pdf", "bench/fuzz"},
-    "pydicom": {"dicom", "bench/fuzz"},
-    "numpy": {"images", "dicom", "bench", "engine", "demo"},
-    "jinja2": {"engine/template"},
-    "platformdirs": {"settings"},
-    "tomllib": {"templates", "settings", "catalogue"},
-    "tomli": {"templates", "settings", "catalogue"},
-    "rich": {"ui"},
-    "markdown_it": {"ui"},
-    "typer": {"cli"},
-    "prompt_toolkit": {"cli/lineedit"},
-    "huggingface_hub": {"cache", "hub"},
-    "httpx2": {"hub"},
-    "filelock": {"cache"},
-    "gguf": {"bench/pairs", "bench/published", "demo/export"},
-    "torch": {"demo/losses", "demo/model", "demo/muon", "demo/train", "demo/export", "demo/calibrate", "demo/compare"},
-    "tokenizers": {"demo/tokenizer"},
-    "matplotlib": {"demo/train"},
-}  # fmt: skip
+TABLES = {"vlmcli.demo.training.wordings"}
+"""Modules that are data, as long as that is."""
 
 
-def name(path: str) -> str:
-    return path.removesuffix(".py").removesuffix("/__init__").removesuffix("__init__")
-
-
-def imports(path: Path) -> set[str]:
-    """Dotted names imported anywhere in a file; TYPE_CHECKING blocks too."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+def imports(tree):
+    """Dotted names imported anywhere in a module, in functions and for types too."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def own(dotted: str) -> str | None:
-    """The module of this package a dotted name stands for."""
-    if dotted.split(".")[0] != "vlmcli":
-        return None
-    parts = dotted.split(".")[1:]
-    while parts:
-        if "/".join(parts) + ".py" in MODULES or "/".join(parts) + "/__init__.py" in MODULES:
-            return "/".join(parts)
-        parts.pop()
-    return ""
+def own(tree):
+    """The modules of this package that a module imports."""
+    for dotted in imports(tree):
+        if dotted in MODULES:
+            yield dotted
+        elif dotted.rpartition(".")[0] in MODULES:
+            yield dotted.rpartition(".")[0]
 
 
-@pytest.mark.parametrize("path", MODULES)
-def test_a_module_imports_only_lower_layers(path):
-    module = name(path)
-    for dotted in imports(MODULES[path]):
-        other = own(dotted)
-        if other is None or other == module:
-            continue
-        assert LAYER[other] <= LAYER[module], f"{module} imports {other}, which is above it"
-        if module in ALLOWED and other:
-            assert other in ALLOWED[module], f"{module} may not import {other}"
+def test_every_folder_is_on_the_map_and_above_what_imports_it():
+    folders = list(MAY_IMPORT)
+    assert {folder_of(path) for path in MODULES.values()} == set(folders)
+    for number, folder in enumerate(folders):
+        assert set(MAY_IMPORT[folder].split()) <= set(folders[:number]), f"{folder} may import upward"
+        assert purpose(folder), f"{folder}/__init__.py does not say what it is for"
 
 
-@pytest.mark.parametrize("path", MODULES)
-def test_a_library_is_imported_where_it_belongs(path):
-    module = name(path)
-    for dotted in imports(MODULES[path]):
-        library = dotted.split(".")[0]
-        if library in ONE_FILE:
-            homes = ONE_FILE[library]
-            at_home = any(module == home or module.startswith(home + "/") for home in homes)
-            assert at_home, f"{module} imports {library}"
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_a_folder_imports_what_the_map_says(folder):
+    found = {
+        (name, other)
+        for name, path in MODULES.items()
+        if folder_of(path) == folder and name != "vlmcli.__main__"  # which only starts the program
+        for other in own(TREES[name])
+        if folder_of(MODULES[other]) not in (folder, *MAY_IMPORT[folder].split())
+    }
+    assert not found
+    others = {folder_of(MODULES[other]) for name in MODULES if folder_of(MODULES[name]) == folder
+              for other in own(TREES[name])}  # fmt: skip
+    assert set(MAY_IMPORT[folder].split()) <= others, "the map allows what nobody needs"
+
+
+def test_no_modules_import_one_another_in_a_circle():
+    done, under_way = set(), []
+
+    def visit(name):
+        assert name not in under_way, " -> ".join([*under_way[under_way.index(name) :], name])
+        if name not in done:
+            under_way.append(name)
+            for other in sorted(set(own(TREES[name])) - {name}):
+                visit(other)
+            done.add(under_way.pop())
+
+    for name in MODULES:
+        visit(name)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_is_imported_where_it_lives(library):
+    homes = {folder_of(MODULES[name]) for name, tree in TREES.items()
+             if any(dotted.split(".")[0] == library for dotted in imports(tree))}  # fmt: skip
+    assert homes == set(LIBRARIES[library].split())
+
+
+def test_the_map_names_every_library():
+    known = {*LIBRARIES, *sys.stdlib_module_names, "vlmcli", "tomli"}
+    assert {dotted.split(".")[0] for tree in TREES.values() for dotted in imports(tree)} <= known
 
 
 def test_only_settings_reads_the_environment():
-    readers = {name(path) for path, file in MODULES.items() if "os.environ" in file.read_text("utf-8")}
-    readers -= {"bench/broken"}  # hands it on to the processes it starts
-    assert readers == {"settings", "engine/native"}  # native: what must be set before the library loads
+    readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text("utf-8")}
+    readers -= {"vlmcli.bench.broken"}  # hands it on to the processes it starts
+    assert readers == {"vlmcli.settings", "vlmcli.engine.native.library"}  # which sets what C reads when it loads
+
+
+def test_modules_functions_and_the_engine_are_short():
+    long = []
+    for path in sorted(ROOT.glob("*/**/*.py")):
+        name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        text = path.read_text("utf-8")
+        most = {"vlmcli": 500, "tests": 600}.get(name.split(".")[0])
+        if most and name not in TABLES and len(text.splitlines()) > most:
+            long.append(f"{name}: {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)) if name.startswith("vlmcli.") else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _lines(node) > 60:
+                long.append(f"{name}.{node.name}: {_lines(node)} lines")
+            if isinstance(node, ast.ClassDef) and node.name == "Engine" and _lines(node) > 400:
+                long.append(f"{name}.{node.name}: {_lines(node)} lines")
+    assert not long
+
+
+def _lines(node):
+    return node.end_lineno - node.lineno + 1
+
+
+def test_the_command_that_is_tested_is_of_this_tree():
+    """Where a copy is installed, it is the same as what lies here."""
+    code = "import vlmcli; print(vlmcli.__file__)"
+    python = Path(VLM).with_name(Path(sys.executable).name)
+    done = subprocess.run([python, "-P", "-c", code] if sys.version_info >= (3, 11) else [python, "-c", code],
+                          capture_output=True, text=True, check=True, cwd=ROOT.parent)  # fmt: skip
+    installed = Path(done.stdout.strip()).parent
+    assert Path(importlib.util.find_spec("vlmcli").origin).parent == PACKAGE, "the tests import another tree"
+
+    def files(folder):
+        return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}  # fmt: skip
+
+    assert files(installed) == files(PACKAGE), "`vlm` is of another tree than these tests: pip install '.[dev]' again"
 
 
 def test_help_imports_nothing_heavy():

@@ -79,7 +79,7 @@ class _Pipe:
 @contextmanager
 def _source(data):
     """A stdin with these bytes."""
-    with open(os.devnull, encoding="utf-8") if not data else _piped(data) as stream:
+    with _piped(data) if data else Path(os.devnull).open(encoding="utf-8") as stream:
         yield stream
 
 
@@ -96,7 +96,7 @@ def _piped(data):
 
 @contextmanager
 def _loggers_as_they_were():
-    """pytest's own handlers see what a command logs, and the next command logs as it is told."""
+    """Pytest's own handlers see what a command logs, and the next command logs as it is told."""
     levels = {name: logging.getLogger(name).level for name in ("", "vlmcli", "vlmcli.llama")}
     handlers = list(logging.getLogger().handlers)
     try:

@@ -1,0 +1,94 @@
+"""The folders of vlmcli: what each is for and which others it may import. `python -m tests.map` prints them.
+
+The order is that of the floors of a house: a folder imports only folders above it in this table, and of those only
+the ones it names. tests/test_layers.py holds the code to it.
+"""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from pathlib import Path
+
+from tests.support import ROOT
+
+PACKAGE = ROOT / "vlmcli"
+TOP = "vlmcli"
+"""The files at the top: words that everybody uses."""
+
+MAY_IMPORT = {
+    TOP: "",
+    "pictures": "vlmcli",
+    "models": "vlmcli",
+    "tasks": "vlmcli",
+    "demo": "vlmcli",
+    "machine": "vlmcli models",
+    "records": "vlmcli pictures tasks",
+    "engine/native": "vlmcli",
+    "engine": "vlmcli models machine engine/native",
+    "runners": "vlmcli machine engine engine/native",
+    "batch": "vlmcli pictures models tasks records",
+    "chat": "vlmcli pictures",
+    "reports": "vlmcli pictures models machine engine",
+    "terminal": "vlmcli pictures tasks records batch",
+    "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal",
+    "demo/training": "vlmcli pictures demo engine",
+    "bench": "vlmcli pictures models tasks demo machine records engine engine/native runners batch cli",
+}
+"""Who may import whom. A folder inside another that is not named here is part of it."""
+
+LIBRARIES = {
+    "filelock": "models",
+    "gguf": "bench demo/training",
+    "httpx2": "models",
+    "huggingface_hub": "models",
+    "jinja2": "engine",
+    "llama_cpp": "engine/native bench",  # bench: a peer's own handler is a contestant
+    "markdown_it": "terminal",
+    "matplotlib": "demo/training",
+    "numpy": "pictures engine engine/native demo demo/training bench",
+    "PIL": "pictures terminal demo demo/training bench",
+    "pillow_heif": "pictures bench",
+    "platformdirs": "vlmcli",
+    "prompt_toolkit": "terminal",
+    "pydicom": "pictures bench",
+    "pypdfium2": "pictures bench",
+    "rich": "terminal",
+    "tokenizers": "demo/training",
+    "torch": "demo/training",
+    "typer": "cli",
+}
+"""Which folders may import a library. bench/ measures with its peers' libraries, and demo/ draws and trains."""
+
+
+def folder_of(file: Path) -> str:
+    """The folder of the table that a module of vlmcli lies in."""
+    parts = file.relative_to(PACKAGE).parts[:-1]
+    while parts and "/".join(parts) not in MAY_IMPORT:
+        parts = parts[:-1]
+    return "/".join(parts) or TOP
+
+
+def purpose(folder: str) -> str:
+    """What a folder is for: the first paragraph of its package's docstring."""
+    package = PACKAGE if folder == TOP else PACKAGE / folder
+    text = ast.get_docstring(ast.parse((package / "__init__.py").read_text("utf-8"))) or ""
+    return " ".join(text.split("\n\n")[0].split())
+
+
+def drawn(width: int = 100) -> str:
+    """The table as text."""
+    lines = []
+    for folder in [TOP, *sorted(set(MAY_IMPORT) - {TOP})]:
+        name = f"{folder}/" if folder == TOP else f"  {'  ' * folder.count('/')}{folder.rpartition('/')[2]}/"
+        wrapped = textwrap.wrap(purpose(folder), width - 16)
+        lines += [f"{name if first else '':<16}{line}".rstrip() for first, line in _marked(wrapped)]
+    return "\n".join(lines)
+
+
+def _marked(lines: list[str]) -> list[tuple[bool, str]]:
+    return [(not number, line) for number, line in enumerate(lines)]
+
+
+if __name__ == "__main__":
+    print(drawn())
