@@ -496,9 +496,10 @@ CLOSED = {
 @pytest.mark.parametrize(("name", "symbol"), CLOSED.items(), ids=CLOSED)
 def test_a_function_that_is_never_called(name, symbol):
     """No attribute of that name, exactly or as a beginning, is used where the bindings are."""
-    tree = ast.parse(Path(native.__file__).read_text("utf-8"))
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    used |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    files = sorted(Path(native.__file__).parent.rglob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    used |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     assert "mtmd_tokenize_from_parts" in used
     found = {one for one in used if one.startswith(symbol)} - {"mtmd_tokenize_from_parts"}
     assert not found
@@ -622,7 +623,7 @@ def test_what_a_graph_means_to_clear_is_cleared(small, monkeypatch):
     request = ask(QUESTION, noise(1, (300, 200)), tokens=4)
     with opened(small_files(small, "pixtral")) as engine:
         (expected,) = engine.run([request])
-    real, seen = native._is_cleared, []
+    real, seen = native.library._is_cleared, []
 
     def spoilt(address):
         """After it was computed (ggml asks twice about a node), the tensor is what that memory may be."""
@@ -630,11 +631,11 @@ def test_what_a_graph_means_to_clear_is_cleared(small, monkeypatch):
         if found:
             seen.append(address)
             if seen.count(address) % 2 == 0:
-                count = native._nbytes(address)
-                native._write(address, b"\xff" * count, 0, count)
+                count = native.library._nbytes(address)
+                native.library._write(address, b"\xff" * count, 0, count)
         return found
 
-    monkeypatch.setattr(native, "_is_cleared", spoilt)
+    monkeypatch.setattr(native.library, "_is_cleared", spoilt)
     with opened(small_files(small, "pixtral")) as engine:
         (answer,) = engine.run([request])
     assert seen

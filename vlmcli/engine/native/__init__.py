@@ -1,0 +1,43 @@
+"""llama.cpp and libmtmd: the only importer of their bindings."""
+
+from vlmcli.engine.native.library import (
+    AbortFlag,
+    Bitmap,
+    Chunk,
+    Chunks,
+    Context,
+    Decoded,
+    Float32,
+    Int32,
+    Model,
+    Projector,
+    Sampler,
+    Text,
+    Watch,
+    devices,
+    miscompiler,
+    on_abort,
+    repacked_types,
+    versions,
+)
+
+__all__ = [
+    "AbortFlag",
+    "Bitmap",
+    "Chunk",
+    "Chunks",
+    "Context",
+    "Decoded",
+    "Float32",
+    "Int32",
+    "Model",
+    "Projector",
+    "Sampler",
+    "Text",
+    "Watch",
+    "devices",
+    "miscompiler",
+    "on_abort",
+    "repacked_types",
+    "versions",
+]
