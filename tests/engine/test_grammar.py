@@ -183,8 +183,8 @@ def test_a_vocabulary_that_cannot_write_it(small):
 
 def llamas_mask(sampler, n_vocab):
     """What llama.cpp's own sampler leaves of a vocabulary."""
-    llama = native.library.L
-    tokens = np.zeros(n_vocab, native.library._TOKEN)
+    llama = native.library.llama
+    tokens = np.zeros(n_vocab, native.sampler.TOKEN_DATA)
     tokens["id"] = np.arange(n_vocab)
     array = llama.llama_token_data_array()
     array.data = tokens.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
@@ -209,7 +209,7 @@ def test_the_mask_is_llama_cpps(small, name):
     llama.cpp would let a special token be written by its name, and takes 0xF5 to 0xFF for beginnings of characters.
     """
     path = demo.FILES.model if name == "demo" else small / f"{name}.gguf"
-    llama, rng = native.library.L, random.Random(0)
+    llama, rng = native.library.llama, random.Random(0)
     with native.Model(path, 0, lambda done: None, native.AbortFlag()) as model:
         tokens = range(model.n_vocab)
         pieces = Pieces([model.piece(token) for token in tokens], filter(model.ends, tokens))

@@ -623,7 +623,7 @@ def test_what_a_graph_means_to_clear_is_cleared(small, monkeypatch):
     request = ask(QUESTION, noise(1, (300, 200)), tokens=4)
     with opened(small_files(small, "pixtral")) as engine:
         (expected,) = engine.run([request])
-    real, seen = native.library._is_cleared, []
+    real, seen = native.watch.is_cleared, []
 
     def spoilt(address):
         """After it was computed (ggml asks twice about a node), the tensor is what that memory may be."""
@@ -631,11 +631,10 @@ def test_what_a_graph_means_to_clear_is_cleared(small, monkeypatch):
         if found:
             seen.append(address)
             if seen.count(address) % 2 == 0:
-                count = native.library._nbytes(address)
-                native.library._write(address, b"\xff" * count, 0, count)
+                native.watch.write_tensor(address, b"\xff" * native.watch.tensor_size(address))
         return found
 
-    monkeypatch.setattr(native.library, "_is_cleared", spoilt)
+    monkeypatch.setattr(native.projector, "is_cleared", spoilt)
     with opened(small_files(small, "pixtral")) as engine:
         (answer,) = engine.run([request])
     assert seen

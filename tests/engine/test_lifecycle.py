@@ -301,7 +301,7 @@ def resident():
 def counted(monkeypatch):
     """Counts native handles that are open."""
     live = []
-    init, close = native.library._Handle.__init__, native.library._Handle.close
+    init, close = native.Handle.__init__, native.Handle.close
 
     def opening(self, pointer, free):
         init(self, pointer, free)
@@ -312,8 +312,8 @@ def counted(monkeypatch):
             live.remove(self)
         close(self)
 
-    monkeypatch.setattr(native.library._Handle, "__init__", opening)
-    monkeypatch.setattr(native.library._Handle, "close", closing)
+    monkeypatch.setattr(native.Handle, "__init__", opening)
+    monkeypatch.setattr(native.Handle, "close", closing)
     return live
 
 

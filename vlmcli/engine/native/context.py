@@ -1,0 +1,247 @@
+"""The context: what a language model has read, and the logits of what comes next.
+
+It knows cells, sequences and rows, and neither prompts nor which sequence serves whom. A context belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from vlmcli.engine.native.library import (
+    AbortFlag,
+    Float32,
+    Handle,
+    Int32,
+    clear_complaints,
+    llama,
+    load_error,
+    take_complaint,
+)
+from vlmcli.engine.native.model import Model
+from vlmcli.engine.native.sampler import TOKEN_DATA, Sampler
+from vlmcli.errors import ModelError, NativeError
+
+MAX_CTX = 1 << 22
+"""The most cells a context is asked for."""
+
+
+class Decoded(Enum):
+    """How a decode ended."""
+
+    OK = 0
+    FULL = 1  # no cells; nothing was changed
+    ABORTED = 2  # some rows may be in the cache
+
+
+class Context(Handle):
+    """A language model's KV cache, its sequences, and the logits of the last decode.
+
+    Rows of one decode belong to sequences 0 … n_seq - 1, which share `n_ctx` cells.
+
+    Attributes:
+        n_ctx: cells there are.
+        n_batch: the most rows of one decode; may be less than was asked for.
+        n_seq: sequences there are.
+    """
+
+    def __init__(self, model: Model, n_ctx: int, n_batch: int, n_seq: int, threads: int, flag: AbortFlag) -> None:
+        """Make an empty context.
+
+        Args:
+            model: must outlive this object.
+            n_ctx: cells to make, at most `MAX_CTX`.
+            n_batch: the most rows of one decode.
+            n_seq: how many sequences.
+            threads: how many a decode uses on the CPU.
+            flag: ends a decode when set.
+
+        Raises:
+            NoRoom: llama.cpp found no memory.
+            ModelError: it cannot be made for another reason.
+        """
+        if not 0 < n_ctx <= MAX_CTX:  # C would try for minutes, and take all memory on the way
+            raise ModelError(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
+        params = llama.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
+        params.n_seq_max = n_seq
+        params.n_outputs_max = n_seq  # room for this many rows of logits, not for n_batch of them
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = True  # forking a sequence then copies no cells
+        params.swa_full = True  # and a copy of a sequence may hold cells that its window has left behind
+        self._keep = params.abort_callback, params.abort_callback_data = flag.callback
+        clear_complaints()
+        pointer = llama.llama_init_from_model(model.pointer, params)
+        if not pointer:
+            raise load_error(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
+        super().__init__(pointer, llama.llama_free)
+        self._model = model
+        self._memory = llama.llama_get_memory(pointer)
+        self.n_ctx: int = llama.llama_n_ctx(pointer)
+        self.n_batch: int = min(llama.llama_n_batch(pointer), llama.llama_n_ubatch(pointer))
+        self.n_seq: int = llama.llama_n_seq_max(pointer)
+        self._outputs: set[int] = set()
+        # One set of arrays for all batches: row i belongs to the one sequence in _seq[i].
+        self._seq = np.zeros(self.n_batch, np.int32)
+        self._n_seq = np.ones(self.n_batch, np.int32)
+        self._logits = np.zeros(self.n_batch, np.int8)
+        pointers = self._seq.ctypes.data + 4 * np.arange(self.n_batch, dtype=np.uintp)
+        self._seq_pointers = np.ascontiguousarray(pointers)
+
+    def decode_tokens(self, tokens: Int32, positions: Int32, seqs: Int32, logits: npt.NDArray[np.bool_]) -> Decoded:
+        """Decode text rows: four arrays of one length, at most n_batch.
+
+        Args:
+            tokens: int32 [n], ids.
+            positions: int32 [n].
+            seqs: int32 [n], the sequence of each row.
+            logits: bool [n], true for the rows to be sampled from, at most n_seq of them.
+
+        Raises:
+            NativeError: an array is not as above, or the decode failed.
+        """
+        if tokens.size and not (int(tokens.min()) >= 0 and int(tokens.max()) < self._model.n_vocab):
+            raise NativeError("a token id is outside the vocabulary")
+        tokens = np.ascontiguousarray(tokens, np.int32)
+        return self._decode(len(tokens), tokens, None, positions, seqs, logits)
+
+    def decode_rows(self, rows: Float32, positions: Int32, seqs: Int32, causal: bool) -> Decoded:
+        """Decode picture rows; none of them can be sampled from.
+
+        Args:
+            rows: float32 [n, n_embd_inp], n at most n_batch.
+            positions: int32 [n_pos, n].
+            seqs: int32 [n], the sequence of each row.
+            causal: whether a row sees only those before it. Otherwise every row of a sequence sees every other, so a
+                picture must come whole.
+
+        Raises:
+            NativeError: an array is not as above, or the decode failed.
+        """
+        n = len(rows)
+        if rows.shape != (n, self._model.n_embd_inp) or positions.shape != (self._model.n_pos, n):
+            raise NativeError(f"picture rows {rows.shape} with positions {positions.shape} do not fit the model")
+        rows = np.ascontiguousarray(rows, np.float32)
+        if causal:
+            return self._decode(n, None, rows, positions, seqs, np.zeros(n, np.bool_))
+        llama.llama_set_causal_attn(self.pointer, False)
+        try:
+            return self._decode(n, None, rows, positions, seqs, np.zeros(n, np.bool_))
+        finally:
+            llama.llama_set_causal_attn(self.pointer, True)
+
+    def _decode(
+        self,
+        n: int,
+        tokens: Int32 | None,
+        rows: Float32 | None,
+        positions: Int32,
+        seqs: Int32,
+        logits: npt.NDArray[np.bool_],
+    ) -> Decoded:
+        """Decode n rows, of `tokens` or of `rows`, once everything has the length C reads."""
+        if not 0 < n <= self.n_batch:  # more aborts the process
+            raise NativeError(f"a batch of {n} rows, where 1 to {self.n_batch} are allowed")
+        if positions.size < n or seqs.size != n or logits.size != n:  # C would read past their ends
+            raise NativeError("the arrays of a batch have different lengths")
+        if int(seqs.min()) < 0 or int(seqs.max()) >= self.n_seq:
+            raise NativeError("a sequence id is out of range")
+        if int(logits.sum()) > self.n_seq:
+            raise NativeError("more rows want logits than there is room for")
+        self._seq[:n] = seqs
+        self._logits[:n] = logits
+        positions = np.ascontiguousarray(positions, np.int32)
+        batch = llama.llama_batch()
+        batch.n_tokens = n
+        if tokens is not None:
+            batch.token = tokens.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        if rows is not None:
+            batch.embd = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        batch.pos = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.n_seq_id = self._n_seq.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.seq_id = self._seq_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
+        batch.logits = self._logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
+        self._outputs.clear()
+        clear_complaints()
+        status = llama.llama_decode(self.pointer, batch)
+        if status not in (0, 1, 2):
+            raise NativeError(f"the language model failed ({take_complaint() or status})")
+        if status == 0:
+            self._outputs.update(np.flatnonzero(logits).tolist())
+        return Decoded(status)
+
+    def logits(self, index: int) -> Float32:
+        """The logits after row `index` of the last decode: float32 [n_vocab], a copy.
+
+        NativeError where that row was not marked in the decode's `logits`; so in `sample` and `pick`.
+        """
+        self._check_output(index)
+        values = llama.llama_get_logits_ith(self.pointer, index)
+        copy: Float32 = np.ctypeslib.as_array(values, shape=(self._model.n_vocab,)).copy()
+        return copy
+
+    def sample(self, sampler: Sampler, index: int) -> int:
+        """Pick the token after row `index` of the last decode, and let the sampler accept it."""
+        self._check_output(index)
+        if not sampler.picks:  # C aborts here
+            raise NativeError("no sampler picks a token")
+        return int(llama.llama_sampler_sample(sampler.pointer, self.pointer, index))  # accepts it, too
+
+    def pick(self, sampler: Sampler, index: int, allowed: npt.NDArray[np.bool_] | None = None) -> int:
+        """Pick a token after row `index` of the last decode; the sampler has to `accept` one then.
+
+        Args:
+            sampler: with one that picks.
+            index: of the row.
+            allowed: bool [n_vocab], true for the tokens to choose from, at least one; None for all.
+        """
+        self._check_output(index)
+        logits = np.ctypeslib.as_array(llama.llama_get_logits_ith(self.pointer, index), shape=(self._model.n_vocab,))
+        ids = np.arange(self._model.n_vocab) if allowed is None else np.flatnonzero(allowed)
+        if not ids.size or ids[-1] >= self._model.n_vocab:
+            raise NativeError("there is no token to pick from")
+        tokens = np.zeros(ids.size, TOKEN_DATA)
+        tokens["id"], tokens["logit"] = ids, logits[ids]
+        array = llama.llama_token_data_array()
+        array.data = tokens.ctypes.data_as(ctypes.POINTER(llama.llama_token_data))
+        array.size, array.selected, array.sorted = ids.size, -1, False
+        llama.llama_sampler_apply(sampler.pointer, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise NativeError("no sampler picked a token")
+        return int(array.data[array.selected].id)
+
+    def _check_output(self, index: int) -> None:
+        if index not in self._outputs:  # C aborts here
+            raise NativeError(f"row {index} of the last decode has no logits")
+
+    def fork(self, source: int, target: int, end: int) -> None:
+        """Let sequence `target`, emptied first, share the cells of `source` before position `end`."""
+        self._check_seq(source, target)
+        self.forget(target)
+        whole = not self._model.can_roll_back
+        llama.llama_memory_seq_cp(self._memory, source, target, -1 if whole else 0, -1 if whole else end)
+
+    def roll_back(self, seq: int, end: int) -> bool:
+        """Drop the sequence's cells from position `end` on; False when it cannot be, and nothing was changed."""
+        self._check_seq(seq)
+        if end > self.last_position(seq):
+            return True
+        return bool(llama.llama_memory_seq_rm(self._memory, seq, end, -1))
+
+    def forget(self, seq: int) -> None:
+        """Drop all of the sequence's cells."""
+        self._check_seq(seq)
+        llama.llama_memory_seq_rm(self._memory, seq, -1, -1)
+
+    def last_position(self, seq: int) -> int:
+        """The highest position the sequence holds; -1 when it is empty."""
+        self._check_seq(seq)
+        return int(llama.llama_memory_seq_pos_max(self._memory, seq))
+
+    def _check_seq(self, *seqs: int) -> None:
+        if not all(0 <= seq < self.n_seq for seq in seqs):  # C aborts here
+            raise NativeError(f"sequence {seqs} is out of range")
