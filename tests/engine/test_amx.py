@@ -2,7 +2,7 @@
 
 import pytest
 
-from vlmcli.engine import amx
+from vlmcli.engine.native import amx
 
 
 @pytest.mark.parametrize(

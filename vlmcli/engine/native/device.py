@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Literal
 
-from vlmcli.engine import amx
+from vlmcli.engine.native import amx
 from vlmcli.engine.native.library import bind, folder, versions
 from vlmcli.values import Device
 
