@@ -290,10 +290,12 @@ def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
     """A projector whose matrix does not fit its encoder aborts the process inside ggml, were it not refused before."""
     import numpy as np
 
-    make = pairs.Maker(tmp_path, np.random.default_rng(0).standard_normal)
-    make.words("llava", pairs.Words(bpe="", specials=["<image>"]))
+    from vlmcli.bench.pair_maker import EncoderShape, ModelShape, PairMaker
+
+    make = PairMaker(tmp_path, np.random.default_rng(0).standard_normal)
+    make.model("llava", ModelShape(bpe="", specials=["<image>"]))
     tensors = make.mlp(64, 96, 64, 0.2, ("mm.0", "mm.2"))
-    make.eyes("llava", pairs.Eyes("mlp", tensors=tensors), 64)
+    make.projector("llava", EncoderShape("mlp", tensors=tensors), 64)
     question = ["ask", "-m", str(tmp_path), SCENE, "what is this?"]
     unchecked = (
         "import sys; from vlmcli.models import pairing; pairing.check = lambda model, projector: None;"

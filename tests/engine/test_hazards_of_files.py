@@ -18,7 +18,7 @@ from tests.support import ROOT
 from tests.support.engines import ask, noise, opened, small_files
 from tests.support.program import VLM
 from vlmcli import demo
-from vlmcli.bench.pairs import Eyes, Maker, Words
+from vlmcli.bench.pair_maker import EncoderShape, ModelShape, PairMaker
 from vlmcli.pictures import images
 
 SCENE = ROOT / "docs" / "images" / "scene.png"
@@ -28,36 +28,33 @@ QUESTION, RIGHT = "what is this?", "A red circle and a blue square."
 # ------------------------------------------------------------------------------------------ models and projectors
 
 
-class Spoiler(Maker):
+class Spoiler(PairMaker):
     """Writes a pair with something wrong: `change(name, values)` gives a tensor's values, or None to leave it out."""
 
     def __init__(self, folder, change=lambda name, values: values):
         super().__init__(folder, np.random.default_rng(0).standard_normal)
         self.change = change
 
-    def _file(self, name, arch):
-        @contextmanager
-        def spoiled():
-            with Maker._file(self, name, arch) as writer:
-                add = writer.add_tensor
+    @contextmanager
+    def file(self, name, arch):
+        with super().file(name, arch) as writer:
+            add = writer.add_tensor
 
-                def changed(tensor, values):
-                    values = self.change(tensor, values)
-                    if values is not None:
-                        add(tensor, values)
+            def changed(tensor, values):
+                values = self.change(tensor, values)
+                if values is not None:
+                    add(tensor, values)
 
-                writer.add_tensor = changed
-                yield writer
-
-        return spoiled()
+            writer.add_tensor = changed
+            yield writer
 
 
-def llava(folder, change=lambda name, values: values, words=None, **eyes):
+def llava(folder, change=lambda name, values: values, model=None, **encoder):
     make = Spoiler(folder, change)
-    make.words("x", words or Words(bpe="", specials=["<image>"]))
+    make.model("x", model or ModelShape(bpe="", specials=["<image>"]))
     tensors = make.mlp(64, 64, 64, 0.2, ("mm.0", "mm.2"))
-    shape = Eyes("mlp", class_token=True, pre_norm=True, patch_bias=False, gelu=False, tensors=tensors)
-    make.eyes("x", replace(shape, **eyes), 64)
+    shape = EncoderShape("mlp", class_token=True, pre_norm=True, patch_bias=False, gelu=False, tensors=tensors)
+    make.projector("x", replace(shape, **encoder), 64)
 
 
 def without(*names):
@@ -107,7 +104,7 @@ FILES = {
     "a picture as the model: NULL": bytes_of("x.gguf", lambda data: SCENE.read_bytes()),
     "unknown projector: NULL": lambda folder, pairs: llava(folder, projector="nonsense"),
     "unknown architecture: NULL": lambda folder, pairs: llava(
-        folder, words=Words("nonsense", bpe="", specials=["<image>"])
+        folder, model=ModelShape("nonsense", bpe="", specials=["<image>"])
     ),
     "projector without patch_embd: SIGSEGV": without("v.patch_embd.weight"),
     "projector without attn_q: SIGSEGV": without("v.blk.1.attn_q.weight"),

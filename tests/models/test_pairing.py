@@ -149,7 +149,7 @@ def test_a_vocabulary_without_a_token_for_the_overview_gets_its_letters(spoilt):
         picture = Picture("a" * 64, (80, 60), "a.png", lambda: bytes(80 * 60 * 3))
         (answer,) = engine.run([Request((Message("user", (picture, "what?")),), max_tokens=3)])
         assert isinstance(answer, Answer), answer
-        assert b"".join(map(engine.model.piece, engine.projector.whole([-1]))) == b"<global-img>"
+        assert b"".join(map(engine.model.piece, engine.projector.spell_overview([-1]))) == b"<global-img>"
 
 
 def without(file, token):

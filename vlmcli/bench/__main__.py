@@ -24,7 +24,7 @@ NAMES = ("vlm", "vlm --worker", BASE, "llama-mtmd-cli", "llama-server")
 
 
 def main() -> None:
-    """Parse, run the rounds, print the tables."""
+    """Run the rounds, and print the table."""
     if sys.argv[1:2] == ["folder"]:
         folder.main(sys.argv[2:])
         return
@@ -55,12 +55,12 @@ def main() -> None:
     _report(results, names, options)
 
 
-def _pictures(folder: Path, count: int) -> tuple[str, ...]:
-    """Pictures of noise at the encoder's own size, each another."""
+def _pictures(place: Path, count: int) -> tuple[str, ...]:
+    """Write so many pictures of noise at the encoder's own size, no two alike; the paths of their files."""
     paths = []
     for number in range(count):
         pixels = np.random.default_rng(number).integers(0, 256, (384, 384, 3), np.uint8)
-        path = folder / f"{number}.png"
+        path = place / f"{number}.png"
         Image.fromarray(pixels).save(path)
         paths.append(str(path))
     return tuple(paths)

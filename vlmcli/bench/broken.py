@@ -33,7 +33,17 @@ ADDRESSES = 4 << 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a mutant: how it was spoilt, the exit code, stderr, seconds."""
+    """What came of a mutant.
+
+    Attributes:
+        number: the mutant's, of its seed.
+        name: of the pair that was spoilt.
+        how: it was spoilt.
+        code: the exit code.
+        said: stderr.
+        seconds: the command took.
+        resident: the most bytes any engine's process so far has had in memory.
+    """
 
     number: int
     name: str
@@ -42,7 +52,6 @@ class Outcome:
     said: str
     seconds: float
     resident: int
-    """The most bytes any engine's process so far has had in memory."""
 
     def wrong(self, seconds: float, memory: int) -> str:
         """What must not be, if it is; empty otherwise."""
@@ -72,7 +81,12 @@ class Outcome:
 
 
 def child(seed: int, numbers: Sequence[int]) -> None:
-    """Ask about mutants, and write a line of each."""
+    """Ask about mutants, and write a line of JSON for each: the fields of its `Outcome`.
+
+    Args:
+        seed: of all mutants.
+        numbers: which of them; each is spoilt by `seed` and its number alone.
+    """
     with contextlib.suppress(ImportError):
         import resource
 
@@ -140,7 +154,7 @@ def outcomes(seed: int, numbers: Sequence[int], patience: int) -> Iterator[Outco
 
 
 def main() -> int:
-    """The command. Returns 1 if anything came that must not."""
+    """Ask about every mutant, and print the counts; 1 if anything came that must not."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.broken", description=__doc__.split("\n")[0])
     parser.add_argument("--mutants", type=int, default=20_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first (default 0)")

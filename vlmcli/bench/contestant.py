@@ -30,7 +30,16 @@ QUESTION = "what is this?"
 
 @dataclass(frozen=True)
 class Job:
-    """What every contestant is given."""
+    """What every contestant is given.
+
+    Attributes:
+        model: path of the language model's file.
+        projector: path of the projector's.
+        pictures: paths; the first is asked about alone.
+        threads: of the CPU.
+        tokens: of an answer, at most.
+        ctx: cells of the context.
+    """
 
     model: str
     projector: str
@@ -42,7 +51,13 @@ class Job:
 
 @dataclass
 class Times:
-    """Seconds: from nothing to the first answer, and for all the other pictures; tokens say the work was the same."""
+    """How long a contestant took.
+
+    Attributes:
+        cold: seconds from nothing to the first answer.
+        many: seconds for all the other pictures; None where a contestant answers only one.
+        tokens: of each answer, so that it shows when the work was not the same.
+    """
 
     cold: float
     many: float | None
@@ -50,7 +65,7 @@ class Times:
 
 
 def vlm(job: Job) -> Times:
-    """This project's engine."""
+    """This project's engine, in this process."""
     started = time.perf_counter()
     from vlmcli.engine import Engine
     from vlmcli.values import Fit, ModelFiles

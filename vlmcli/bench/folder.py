@@ -23,11 +23,11 @@ from vlmcli.machine.fit import this_machine
 VLM, HANDLER = "vlm --worker", "MTMDChatHandler"
 SERVERS = ("llama-server -np 1", "llama-server -np 4")
 AT_MOST = {"the better llama-server": (SERVERS, 1.0), HANDLER: ((HANDLER,), 0.8)}
-"""What is wanted of vlm: its seconds to those of whoever of these it is least ahead of."""
+"""What is wanted of vlm: its seconds by those of the best of these contestants, at most so much."""
 
 
 def main(words: Sequence[str]) -> None:
-    """Parse, draw the scenes, run the rounds, print the table."""
+    """Draw the scenes, run the rounds, and print the table; `words` are the arguments behind `folder`."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench folder", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=16, help="after the first")
@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> None:
 
 
 def _scenes(folder: Path, count: int) -> tuple[str, ...]:
-    """Drawn scenes of all sizes."""
+    """Draw so many scenes of all sizes; the paths of their files."""
     paths = []
     for number in range(count):
         path = folder / f"{number:02}.png"

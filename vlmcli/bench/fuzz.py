@@ -107,7 +107,7 @@ def _dicom(path: Path, image: Image.Image, packing: str) -> None:
 
 
 def damaged(rng: Random, data: bytes) -> bytes:
-    """Data with one to eight things done to it."""
+    """A copy of a file, damaged in one to eight places."""
     found = bytearray(data)
     for _ in range(rng.randint(1, 8)):
         at = rng.randrange(max(1, len(found)))
@@ -161,7 +161,7 @@ def child(seed: int, first: int, last: int) -> None:
 
 
 def main() -> int:
-    """The command. Returns 1 if anything but pictures and errors came."""
+    """Damage and read files in child processes, and print the counts; 1 if anything but pictures and errors came."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.fuzz", description=__doc__.split("\n")[0])
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)

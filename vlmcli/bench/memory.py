@@ -1,7 +1,8 @@
 """`python -m vlmcli.bench.memory`: what `fit.needs` predicts beside what a process takes, for models of real shapes.
 
-Each pair is written with zeros for weights (`sparse`), and asked about a picture of its encoder's size in a process of
-its own; what that took is its peak of resident memory, less what Python and the libraries took before the model. Linux.
+Each pair is written with zeros for weights (`hollow_gguf`), and asked about a picture of its encoder's size in a
+process of its own; what that took is its peak of resident memory, less what Python and the libraries took before the
+model. Linux.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vlmcli.bench.pairs import BPE_SPECIALS
+from vlmcli.bench.pair_maker import BPE_SPECIALS
 from vlmcli.engine import Engine
 from vlmcli.engine.place import this_machine
 from vlmcli.machine import fit, hollow_gguf
@@ -27,11 +28,12 @@ NAMES = (
 )  # fmt: skip
 GEMMA = ("<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>")
 GOOD = 0.10
+"""How far from the prediction counts as right, as a part of what was taken."""
 MIB = 1 << 20
 
 
 def main() -> None:
-    """Write, predict, measure, print a line each."""
+    """Write each pair, predict and measure its memory, and print a line of it."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.memory", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="SHAPE", help=f"of {', '.join(shapes.SHAPES)}")
     parser.add_argument("--quant", default="Q4_K_M", help="of the language models: F16, Q8_0, Q4_K_M")
@@ -61,6 +63,7 @@ def main() -> None:
 
 
 def _child(folder: Path, name: str, ctx: int) -> None:
+    """Ask one question here, and print the bytes predicted and taken as JSON."""
     files = ModelFiles(name, folder / f"{name}.gguf", folder / f"mmproj-{name}.gguf")
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, this_machine(), ctx, projector=projector)

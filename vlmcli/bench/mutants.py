@@ -16,6 +16,8 @@ from typing import Any
 from vlmcli.bench.pairs import SMALL
 
 ALIGNMENT = 32
+"""Bytes between tensors."""
+
 STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 BYTES = {0: 4, 1: 2}  # of an element; the small pairs hold F32 and F16
@@ -36,7 +38,15 @@ class Value:
 
 @dataclass
 class Weight:
-    """A tensor: dimensions in ggml's order, and its bytes; `offset` where the file shall lie about it."""
+    """A tensor.
+
+    Attributes:
+        name: as the file spells it.
+        shape: in ggml's order, the innermost dimension first.
+        kind: ggml's number of the type.
+        data: its bytes.
+        offset: what the file says of where it lies; None for the truth.
+    """
 
     name: bytes
     shape: list[int]
@@ -65,7 +75,7 @@ class File:
 
 
 def read(raw: bytes) -> File:
-    """Take a well-formed file apart."""
+    """The parts of a well-formed file whose tensors are F32 or F16."""
     at = 24
     version, n_weights, n_keys = struct.unpack_from("<IQQ", raw, 4)
 
@@ -106,7 +116,7 @@ def read(raw: bytes) -> File:
 
 
 def write(file: File) -> bytes:
-    """Put a file together, whatever is in it."""
+    """The bytes of a file, whatever is in its parts."""
     count = len(file.weights) if file.n_weights is None else file.n_weights
     head = [b"GGUF", struct.pack("<IQQ", file.version, count, len(file.keys) if file.n_keys is None else file.n_keys)]
     for name, value in file.keys:
@@ -329,7 +339,7 @@ FILE_WAYS: tuple[tuple[int, Callable[[random.Random, File], str]], ...] = (
 
 
 def _flip(rng: random.Random, raw: bytearray, start: int) -> str:
-    """Bits of the header."""
+    """Flip one to four bits of the header."""
     places = [rng.randrange(min(start, len(raw))) for _ in range(rng.randint(1, 4))]
     for at in places:
         raw[at] ^= 1 << rng.randrange(8)

@@ -1,363 +1,72 @@
-"""Random-weight GGUF pairs of real architectures, for tests and benchmarks: they compute, they know nothing.
+"""The pairs of random weights that tests and benchmarks run on: real architectures that compute and know nothing.
 
 `small(folder)` writes nine pairs of under a megabyte, one for each way of putting a picture before a language model
-that llama.cpp has; equal seeds give equal files. `real(folder)` writes one of the size people use. Needs the `gguf`
-package (the extras `dev` and `bench`).
-
-Tensor names and keys: llama.cpp, src/llama-arch.cpp and tools/mtmd/clip-impl.h.
+that llama.cpp has; equal seeds give equal files. `real(folder)` writes one of the size people use. How a pair is
+written is in `pair_maker`. Needs the `gguf` package (the extras `dev` and `bench`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import gguf
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from vlmcli.bench.pair_maker import Array, EncoderShape, ModelShape, PairMaker
+
 SMALL = ("llava", "qwen2vl", "qwen25vl", "qwen3vl", "gemma3", "smolvlm", "pixtral", "internvl", "lfm2vl")
+"""Names of the small pairs: the files are NAME.gguf and mmproj-NAME.gguf."""
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{m.role}}\n{{m.content}}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-BPE_SPECIALS = [
-    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"),
-    *("<fake_token_around_image>", "<global-img>", "<image>", "<img>", "</img>", "[IMG]", "[IMG_END]", "[IMG_BREAK]"),
-    *("[INST]", "[/INST]", "<end_of_utterance>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>"),
-    *(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)),
-]
-BPE_MERGES = ["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ", "y e", "ye s", "n o"]
-SPM_PIECES = ["▁", "e", "t", "a", "o", "i", "n", "s", "r", "h", "l", "d", "\n", "\n\n"]
-
-
-@dataclass(frozen=True)
-class Words:
-    """A language model's shape. `bpe` names the pre-tokeniser; without it the vocabulary is SentencePiece's."""
-
-    arch: str = "llama"
-    bpe: str = "qwen2"
-    specials: Sequence[str] = ()
-    width: int = 64
-    heads: int = 4
-    kv_heads: int = 2
-    head_dim: int = 16
-    ff: int = 128
-    layers: int = 3
-    context: int = 4096
-    vocabulary: int = 0  # filled up with words to this
-    qkv_bias: bool = False
-    head_norms: bool = False
-    gemma: bool = False
-    sections: Sequence[int] = ()
-    window: int = 0
-    deepstack: int = 0
-    convolutions: Sequence[int] = ()  # layers that are short convolutions instead of attention
-
-
-@dataclass(frozen=True)
-class Eyes:
-    """A vision encoder's shape, and the projector's tensors and keys."""
-
-    projector: str
-    image: int = 56
-    patch: int = 14
-    width: int = 64
-    heads: int = 4
-    ff: int = 128
-    layers: int = 3
-    gelu: bool = True
-    silu: bool = False
-    class_token: bool = False
-    positions: bool = True
-    bias: bool = True
-    rms: bool = False
-    fused_qkv: bool = False
-    gate: bool = False
-    patch_bias: bool = True
-    temporal: bool = False
-    pre_norm: bool = False
-    post_norm: bool = True
-    layer_scale: bool = False
-    keys: Mapping[str, int] = field(default_factory=dict)
-    tensors: Mapping[str, Array] = field(default_factory=dict)
-
-
-Draw = Callable[[tuple[int, ...]], Array]
-
-
-class Maker:
-    """Writes pairs into a folder. `draw(shape)` gives float numbers with mean 0 and deviation 1."""
-
-    def __init__(self, folder: Path, draw: Draw) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._draw = draw
-
-    def half(self, *shape: int, scale: float) -> Array:
-        """A weight in F16; its last dimension is ggml's first."""
-        return (self._draw(shape) * scale).astype(np.float16)
-
-    def full(self, *shape: int, scale: float = 0.05) -> Array:
-        """A bias in F32."""
-        return (self._draw(shape) * scale).astype(np.float32)
-
-    def gain(self, n: int) -> Array:
-        """A norm's weight."""
-        return np.ones(n, np.float32) + self.full(n, scale=0.02)
-
-    @contextmanager
-    def _file(self, name: str, arch: str) -> Iterator[gguf.GGUFWriter]:
-        writer = gguf.GGUFWriter(self.folder / name, arch)
-        yield writer
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-
-    def words(self, name: str, shape: Words) -> None:
-        """Write NAME.gguf."""
-        with self._file(f"{name}.gguf", shape.arch) as w:
-            size = _bpe(w, shape) if shape.bpe else _spm(w, shape)
-            _word_keys(w, shape, size)
-            w.add_tensor("token_embd.weight", self.half(size, shape.width, scale=0.3))
-            w.add_tensor(
-                "token_embd_norm.weight" if shape.arch == "lfm2" else "output_norm.weight", self.gain(shape.width)
-            )
-            for layer in range(shape.layers):
-                self._block(w, f"blk.{layer}.", shape, layer in shape.convolutions)
-
-    def _block(self, w: gguf.GGUFWriter, at: str, shape: Words, convolution: bool) -> None:
-        width, hd = shape.width, shape.head_dim
-        w.add_tensor(at + "attn_norm.weight", self.gain(width))
-        w.add_tensor(at + "ffn_norm.weight", self.gain(width))
-        if convolution:
-            w.add_tensor(at + "shortconv.conv.weight", self.full(width, 3, scale=0.5))
-            w.add_tensor(at + "shortconv.in_proj.weight", self.half(3 * width, width, scale=0.2))
-            w.add_tensor(at + "shortconv.out_proj.weight", self.half(width, width, scale=0.2))
-        else:
-            for name, heads in (("q", shape.heads), ("k", shape.kv_heads), ("v", shape.kv_heads)):
-                w.add_tensor(f"{at}attn_{name}.weight", self.half(heads * hd, width, scale=0.2))
-                if shape.qkv_bias:
-                    w.add_tensor(f"{at}attn_{name}.bias", self.full(heads * hd))
-            w.add_tensor(at + "attn_output.weight", self.half(width, shape.heads * hd, scale=0.2))
-            if shape.head_norms or shape.gemma or shape.convolutions:
-                w.add_tensor(at + "attn_q_norm.weight", self.gain(hd))
-                w.add_tensor(at + "attn_k_norm.weight", self.gain(hd))
-        if shape.gemma:
-            w.add_tensor(at + "post_attention_norm.weight", self.gain(width))
-            w.add_tensor(at + "post_ffw_norm.weight", self.gain(width))
-        w.add_tensor(at + "ffn_gate.weight", self.half(shape.ff, width, scale=0.2))
-        w.add_tensor(at + "ffn_up.weight", self.half(shape.ff, width, scale=0.2))
-        w.add_tensor(at + "ffn_down.weight", self.half(width, shape.ff, scale=0.2))
-
-    def eyes(self, name: str, shape: Eyes, text_width: int) -> None:
-        """Write mmproj-NAME.gguf."""
-        width = shape.width
-        with self._file(f"mmproj-{name}.gguf", "clip") as w:
-            _eye_keys(w, shape, text_width)
-            for suffix in ("", ".1")[: 1 + shape.temporal]:
-                w.add_tensor("v.patch_embd.weight" + suffix, self.half(width, 3, shape.patch, shape.patch, scale=0.05))
-            if shape.patch_bias:
-                w.add_tensor("v.patch_embd.bias", self.full(width))
-            if shape.class_token:
-                w.add_tensor("v.class_embd", self.full(width))
-            if shape.positions:
-                places = (shape.image // shape.patch) ** 2 + shape.class_token
-                w.add_tensor("v.position_embd.weight", self.full(places, width))
-            if shape.pre_norm:
-                self._norm(w, "v.pre_ln", shape)
-            if shape.post_norm:
-                self._norm(w, "v.post_ln", shape)
-            for layer in range(shape.layers):
-                self._eye_block(w, f"v.blk.{layer}.", shape)
-            for tensor, values in shape.tensors.items():
-                w.add_tensor(tensor, values)
-
-    def _norm(self, w: gguf.GGUFWriter, at: str, shape: Eyes) -> None:
-        w.add_tensor(at + ".weight", self.gain(shape.width))
-        if not shape.rms:
-            w.add_tensor(at + ".bias", self.full(shape.width))
-
-    def _eye_block(self, w: gguf.GGUFWriter, at: str, shape: Eyes) -> None:
-        width = shape.width
-        linear = [("attn_qkv", 3 * width, width)] if shape.fused_qkv else [(f"attn_{n}", width, width) for n in "qkv"]
-        for name, rows, columns in [*linear, ("attn_out", width, width)]:
-            self._linear(w, at + name, rows, columns, shape.bias)
-        self._norm(w, at + "ln1", shape)
-        self._norm(w, at + "ln2", shape)
-        if shape.layer_scale:
-            w.add_tensor(at + "ls1.weight", self.gain(width))
-            w.add_tensor(at + "ls2.weight", self.gain(width))
-        self._linear(w, at + "ffn_up", shape.ff, width, shape.bias)
-        self._linear(w, at + "ffn_down", width, shape.ff, shape.bias)
-        if shape.gate:
-            self._linear(w, at + "ffn_gate", shape.ff, width, shape.bias)
-
-    def _linear(self, w: gguf.GGUFWriter, at: str, rows: int, columns: int, bias: bool) -> None:
-        w.add_tensor(at + ".weight", self.half(rows, columns, scale=0.2))
-        if bias:
-            w.add_tensor(at + ".bias", self.full(rows))
-
-    def mlp(self, rows: int, columns: int, hidden: int, scale: float, names: tuple[str, str]) -> dict[str, Array]:
-        """A projector of two linear layers."""
-        first, second = names
-        return {
-            f"{first}.weight": self.half(hidden, columns, scale=scale),
-            f"{first}.bias": self.full(hidden),
-            f"{second}.weight": self.half(rows, hidden, scale=0.2),
-            f"{second}.bias": self.full(rows),
-        }
-
-
-def _byte_letters() -> list[str]:
-    """GPT-2's letters for the 256 bytes."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = {byte: chr(byte) for byte in plain}
-    for n, byte in enumerate(byte for byte in range(256) if byte not in letters):
-        letters[byte] = chr(256 + n)
-    order = [*plain, *(byte for byte in range(256) if byte not in plain)]
-    by_byte = dict(zip(order, (letters[byte] for byte in order), strict=True))
-    return [by_byte[byte] for byte in range(256)]
-
-
-def _pad(tokens: list[Any], types: list[int], shape: Words, encode: Callable[[str], Any]) -> None:
-    """Fill up with words when a size is asked for, and with special tokens to a multiple of 32."""
-    while len(tokens) < shape.vocabulary:
-        tokens.append(encode(f"Ġw{len(tokens)}"))
-        types.append(1)
-    while len(tokens) % 32:
-        tokens.append(encode(f"<pad{len(tokens)}>"))
-        types.append(3)
-
-
-def _bpe(w: gguf.GGUFWriter, shape: Words) -> int:
-    tokens = [*_byte_letters(), *(merge.replace(" ", "") for merge in BPE_MERGES), *BPE_SPECIALS]
-    types = [1] * (256 + len(BPE_MERGES)) + [3] * len(BPE_SPECIALS)
-    _pad(tokens, types, shape, str)
-    w.add_tokenizer_model("gpt2")
-    w.add_tokenizer_pre(shape.bpe)
-    w.add_token_list(tokens)
-    w.add_token_types(types)
-    w.add_token_merges(BPE_MERGES)
-    w.add_eos_token_id(tokens.index("<|im_end|>"))
-    w.add_bos_token_id(tokens.index("<|endoftext|>"))
-    w.add_pad_token_id(tokens.index("<|endoftext|>"))
-    w.add_add_bos_token(False)
-    return len(tokens)
-
-
-def _spm(w: gguf.GGUFWriter, shape: Words) -> int:
-    tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256))]
-    types = [2, 3, 3] + [6] * 256
-    scores = [0.0] * len(tokens) + [-float(n + 1) for n in range(len(SPM_PIECES))]
-    tokens += [piece.encode() for piece in SPM_PIECES]
-    types += [1] * len(SPM_PIECES)
-    tokens += [special.encode() for special in shape.specials]
-    types += [3] * len(shape.specials)
-    _pad(tokens, types, shape, str.encode)
-    w.add_tokenizer_model("llama")
-    w.add_tokenizer_pre("default")
-    w.add_token_list(tokens)
-    w.add_token_scores(scores + [0.0] * (len(tokens) - len(scores)))
-    w.add_token_types(types)
-    w.add_bos_token_id(1)
-    w.add_eos_token_id(2)
-    w.add_unk_token_id(0)
-    w.add_add_bos_token(True)
-    w.add_add_space_prefix(False)
-    return len(tokens)
-
-
-def _word_keys(w: gguf.GGUFWriter, shape: Words, vocabulary: int) -> None:
-    w.add_chat_template(CHATML)
-    w.add_context_length(shape.context)
-    w.add_embedding_length(shape.width)
-    w.add_block_count(shape.layers)
-    w.add_feed_forward_length(shape.ff)
-    w.add_head_count(shape.heads)
-    w.add_vocab_size(vocabulary)
-    if shape.convolutions:
-        w.add_head_count_kv([0 if layer in shape.convolutions else shape.kv_heads for layer in range(shape.layers)])
-    else:
-        w.add_head_count_kv(shape.kv_heads)
-    w.add_layer_norm_rms_eps(1e-6)
-    w.add_rope_freq_base(10000.0)
-    w.add_rope_dimension_count(shape.head_dim)
-    w.add_file_type(1)
-    if shape.head_dim * shape.heads != shape.width or shape.gemma or shape.deepstack:
-        w.add_key_length(shape.head_dim)
-        w.add_value_length(shape.head_dim)
-    if shape.sections:
-        w.add_rope_dimension_sections(list(shape.sections))
-    if shape.window:
-        w.add_sliding_window(shape.window)
-    if shape.deepstack:
-        w.add_uint32(f"{shape.arch}.n_deepstack_layers", shape.deepstack)
-    if shape.convolutions:
-        w.add_uint32(f"{shape.arch}.shortconv.l_cache", 3)
-
-
-def _eye_keys(w: gguf.GGUFWriter, shape: Eyes, text_width: int) -> None:
-    w.add_bool("clip.has_vision_encoder", True)
-    w.add_string("clip.projector_type", shape.projector)
-    w.add_bool("clip.use_gelu", shape.gelu)
-    w.add_bool("clip.use_silu", shape.silu)
-    sizes = {
-        "embedding_length": shape.width,
-        "feed_forward_length": shape.ff,
-        "block_count": shape.layers,
-        "projection_dim": text_width,
-        "image_size": shape.image,
-        "patch_size": shape.patch,
-    }
-    for key, value in sizes.items():
-        w.add_uint32(f"clip.vision.{key}", value)
-    w.add_uint32("clip.vision.attention.head_count", shape.heads)
-    w.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-6)
-    w.add_array("clip.vision.image_mean", [0.5] * 3)
-    w.add_array("clip.vision.image_std", [0.5] * 3)
-    w.add_file_type(1)
-    for key, value in shape.keys.items():
-        w.add_uint32(f"clip.vision.{key}", value)
+_MLP = ("mm.0", "mm.2")
 
 
 def small(folder: Path, seed: int = 0) -> Path:
     """Write the nine pairs of `SMALL`, and `wide`, a language model that fits none of the projectors.
 
     The order of the calls is the order of the random numbers: files of one seed are equal everywhere.
-    """
-    rng = np.random.default_rng(seed)
-    make = Maker(folder, rng.standard_normal)
-    mm = ("mm.0", "mm.2")
-    make.words("llava", Words(bpe="", specials=["<image>"]))
-    tensors = make.mlp(64, 64, 64, 0.2, mm)
-    make.eyes("llava", Eyes("mlp", class_token=True, pre_norm=True, patch_bias=False, gelu=False, tensors=tensors), 64)
 
-    qwen = Words("qwen2vl", qkv_bias=True, sections=[2, 3, 3, 0])
-    make.words("qwen2vl", qwen)
-    merger = make.mlp(64, 256, 128, 0.1, mm)
+    Args:
+        folder: where to; made when it is not there.
+        seed: of the random numbers.
+
+    Returns:
+        The folder.
+    """
+    make = PairMaker(folder, np.random.default_rng(seed).standard_normal)
+    _llava(make)
+    _qwens(make)
+    _gemma3(make)
+    _smolvlm(make)
+    _pixtral(make)
+    _internvl(make)
+    _lfm2vl(make)
+    make.model("wide", ModelShape(bpe="", specials=["<image>"], width=96, head_dim=24))
+    return folder
+
+
+def _llava(make: PairMaker) -> None:
+    make.model("llava", ModelShape(bpe="", specials=["<image>"]))
+    tensors = make.mlp(64, 64, 64, 0.2, _MLP)
+    shape = EncoderShape("mlp", class_token=True, pre_norm=True, patch_bias=False, gelu=False, tensors=tensors)
+    make.projector("llava", shape, 64)
+
+
+def _qwens(make: PairMaker) -> None:
+    """Three pairs whose projectors have the same two layers."""
+    qwen = ModelShape("qwen2vl", qkv_bias=True, sections=[2, 3, 3, 0])
+    make.model("qwen2vl", qwen)
+    merger = make.mlp(64, 256, 128, 0.1, _MLP)
     merge = {"spatial_merge_size": 2}
-    make.eyes(
-        "qwen2vl",
-        Eyes("qwen2vl_merger", image=560, positions=False, patch_bias=False, temporal=True, keys=merge, tensors=merger),
-        64,
+    shape = EncoderShape(
+        "qwen2vl_merger", image=560, positions=False, patch_bias=False, temporal=True, keys=merge, tensors=merger
     )
-    make.words("qwen25vl", qwen)
-    make.eyes(
-        "qwen25vl",
-        Eyes(
-            "qwen2.5vl_merger", image=560, positions=False, patch_bias=False, temporal=True, rms=True, gate=True,
-            silu=True, gelu=False, keys={"n_wa_pattern": 2, **merge}, tensors=merger,
-        ),
-        64,
+    make.projector("qwen2vl", shape, 64)
+    make.model("qwen25vl", qwen)
+    shape = EncoderShape(
+        "qwen2.5vl_merger", image=560, positions=False, patch_bias=False, temporal=True, rms=True, gate=True, silu=True,
+        gelu=False, keys={"n_wa_pattern": 2, **merge}, tensors=merger,
     )  # fmt: skip
-    make.words("qwen3vl", Words("qwen3vl", head_norms=True, sections=[2, 3, 3, 0], deepstack=1))
+    make.projector("qwen25vl", shape, 64)
+    make.model("qwen3vl", ModelShape("qwen3vl", head_norms=True, sections=[2, 3, 3, 0], deepstack=1))
     deepstack = {
         "v.deepstack.1.norm.weight": make.gain(256),
         "v.deepstack.1.norm.bias": make.full(256),
@@ -366,36 +75,38 @@ def small(folder: Path, seed: int = 0) -> Path:
         "v.deepstack.1.fc2.weight": make.half(64, 128, scale=0.1),
         "v.deepstack.1.fc2.bias": make.full(64),
     }
-    make.eyes(
-        "qwen3vl",
-        Eyes(
-            "qwen3vl_merger", image=256, patch=16, temporal=True, fused_qkv=True, keys=merge,
-            tensors={**merger, **deepstack},
-        ),
-        64,
-    )  # fmt: skip
-    turns = ["<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>"]
-    make.words("gemma3", Words("gemma3", bpe="", specials=turns, gemma=True, window=32, layers=7))
-    tensors = {"mm.input_projection.weight": make.full(64, 64, scale=0.2), "mm.soft_emb_norm.weight": make.gain(64)}
-    make.eyes("gemma3", Eyes("gemma3", image=224, tensors=tensors), 64)
+    shape = EncoderShape(
+        "qwen3vl_merger", image=256, patch=16, temporal=True, fused_qkv=True, keys=merge, tensors=merger | deepstack
+    )
+    make.projector("qwen3vl", shape, 64)
 
-    make.words("smolvlm", Words(bpe="smollm"))
+
+def _gemma3(make: PairMaker) -> None:
+    turns = ["<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>"]
+    make.model("gemma3", ModelShape("gemma3", bpe="", specials=turns, gemma=True, window=32, layers=7))
+    tensors = {"mm.input_projection.weight": make.full(64, 64, scale=0.2), "mm.soft_emb_norm.weight": make.gain(64)}
+    make.projector("gemma3", EncoderShape("gemma3", image=224, tensors=tensors), 64)
+
+
+def _smolvlm(make: PairMaker) -> None:
+    make.model("smolvlm", ModelShape(bpe="smollm"))
     tensors = {"mm.model.fc.weight": make.half(64, 256, scale=0.1)}
     tiles = {"projector.scale_factor": 2, "preproc_image_size": 192}
-    make.eyes("smolvlm", Eyes("idefics3", image=64, patch=16, keys=tiles, tensors=tensors), 64)
+    make.projector("smolvlm", EncoderShape("idefics3", image=64, patch=16, keys=tiles, tensors=tensors), 64)
 
-    make.words("pixtral", Words(bpe="tekken"))
+
+def _pixtral(make: PairMaker) -> None:
+    make.model("pixtral", ModelShape(bpe="tekken"))
     tensors = make.mlp(64, 64, 64, 0.2, ("mm.1", "mm.2")) | {"v.token_embd.img_break": make.full(64)}
-    make.eyes(
-        "pixtral",
-        Eyes(
-            "pixtral", image=256, patch=16, positions=False, rms=True, gate=True, silu=True, gelu=False, bias=False,
-            patch_bias=False, pre_norm=True, post_norm=False, tensors=tensors,
-        ),
-        64,
+    shape = EncoderShape(
+        "pixtral", image=256, patch=16, positions=False, rms=True, gate=True, silu=True, gelu=False, bias=False,
+        patch_bias=False, pre_norm=True, post_norm=False, tensors=tensors,
     )  # fmt: skip
-    make.words("internvl", Words("qwen2", qkv_bias=True))
-    scale = {"projector.scale_factor": 2}
+    make.projector("pixtral", shape, 64)
+
+
+def _internvl(make: PairMaker) -> None:
+    make.model("internvl", ModelShape("qwen2", qkv_bias=True))
     tensors = {
         "mm.model.mlp.0.weight": make.gain(256),
         "mm.model.mlp.0.bias": make.full(256),
@@ -404,33 +115,38 @@ def small(folder: Path, seed: int = 0) -> Path:
         "mm.model.mlp.3.weight": make.half(64, 64, scale=0.2),
         "mm.model.mlp.3.bias": make.full(64),
     }
-    make.eyes(
-        "internvl",
-        Eyes("internvl", class_token=True, layer_scale=True, post_norm=False, keys=scale, tensors=tensors),
-        64,
-    )
+    scale = {"projector.scale_factor": 2}
+    shape = EncoderShape("internvl", class_token=True, layer_scale=True, post_norm=False, keys=scale, tensors=tensors)
+    make.projector("internvl", shape, 64)
 
-    make.words("lfm2vl", Words("lfm2", bpe="lfm2", layers=4, convolutions=[0, 2]))
+
+def _lfm2vl(make: PairMaker) -> None:
+    make.model("lfm2vl", ModelShape("lfm2", bpe="lfm2", layers=4, convolutions=[0, 2]))
     tensors = {"mm.input_norm.weight": make.gain(256), "mm.input_norm.bias": make.full(256)}
     tensors |= make.mlp(64, 256, 128, 0.1, ("mm.1", "mm.2"))
-    make.eyes("lfm2vl", Eyes("lfm2", image=256, patch=16, keys=scale, tensors=tensors), 64)
-
-    make.words("wide", Words(bpe="", specials=["<image>"], width=96, head_dim=24))
-    return folder
+    scale = {"projector.scale_factor": 2}
+    make.projector("lfm2vl", EncoderShape("lfm2", image=256, patch=16, keys=scale, tensors=tensors), 64)
 
 
 def real(folder: Path, layers: int = 12) -> Path:
     """Write `real.gguf` and `mmproj-real.gguf`: SmolLM2-360M's width and SigLIP-B/16 at 384 px behind an mlp.
 
     Weights are a short run of random numbers repeated, so it takes seconds; arithmetic does not care.
+
+    Args:
+        folder: where to; made when it is not there.
+        layers: of the language model.
+
+    Returns:
+        The folder.
     """
     pool = np.random.default_rng(0).standard_normal(1 << 20)
 
     def draw(shape: tuple[int, ...]) -> Array:
         return np.resize(pool, shape)
 
-    make = Maker(folder, draw)
-    words = Words(
+    make = PairMaker(folder, draw)
+    shape = ModelShape(
         bpe="smollm",
         width=960,
         heads=15,
@@ -441,7 +157,8 @@ def real(folder: Path, layers: int = 12) -> Path:
         vocabulary=49_152,
         context=8192,
     )
-    make.words("real", words)
-    tensors = make.mlp(960, 768, 960, 0.02, ("mm.0", "mm.2"))
-    make.eyes("real", Eyes("mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=12, tensors=tensors), 960)
+    make.model("real", shape)
+    tensors = make.mlp(960, 768, 960, 0.02, _MLP)
+    encoder = EncoderShape("mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=12, tensors=tensors)
+    make.projector("real", encoder, 960)
     return folder

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 SHAPE = 4 / 3
+"""Width by height."""
 
 
 def make(path: Path, megapixels: float) -> None:
@@ -33,7 +34,7 @@ def make(path: Path, megapixels: float) -> None:
 
 
 def load(path: Path) -> None:
-    """Read it, and say how large it has become, seconds, CPU seconds and MiB at most."""
+    """Read it, and print its size in pixels, seconds, CPU seconds and the most MiB of memory."""
     import resource
 
     from vlmcli.pictures import images
@@ -47,7 +48,7 @@ def load(path: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Make the photograph, read it several times, and print the medians."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.photo", description=__doc__.split("\n")[0])
     parser.add_argument("--megapixels", type=float, default=100)
     parser.add_argument("--rounds", type=int, default=5)

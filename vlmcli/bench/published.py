@@ -11,7 +11,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 
-from vlmcli.bench.pairs import BPE_SPECIALS
+from vlmcli.bench.pair_maker import BPE_SPECIALS
 from vlmcli.machine import hollow_gguf
 from vlmcli.models import shapes
 from vlmcli.values import ModelFiles
@@ -23,7 +23,7 @@ _TEMPLATE = (
     "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""Takes a turn as a text and as typed parts, so that all write the same prompt."""
+"""Takes a turn as a text and as typed parts, so that all contestants write the same prompt."""
 
 
 def pair(folder: Path, name: str, longest: int = 0) -> ModelFiles:
@@ -56,7 +56,12 @@ def pair(folder: Path, name: str, longest: int = 0) -> ModelFiles:
 
 
 def _fill(path: Path, control: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> None:
-    """Numbers where `sparse` has left a hole; a short run of random ones repeated, as arithmetic does not care."""
+    """Write numbers where `hollow_gguf` has left holes: a short run of random ones, repeated; arithmetic does not care.
+
+    Args:
+        path: of the file, which is changed in place.
+        control: int64, ids of the tokens whose rows become zeros.
+    """
     pool = np.random.default_rng(0).standard_normal((1 << 20) - 1)
     for tensor in gguf.GGUFReader(path, "r+").tensors:
         data = tensor.data

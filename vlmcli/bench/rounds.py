@@ -13,7 +13,7 @@ from typing import Any
 from vlmcli.bench.contestant import Job
 
 Rounds = dict[str, list[dict[str, Any]]]
-"""Of each contestant, its `contestant.Times` of each round."""
+"""Of each contestant, the fields of its `contestant.Times`, once a round."""
 
 
 def run(folder: Path, job: Job, names: Sequence[str], rounds: int) -> Rounds:
@@ -23,7 +23,10 @@ def run(folder: Path, job: Job, names: Sequence[str], rounds: int) -> Rounds:
         folder: for the job's file.
         job: what each is given.
         names: of contestants that can run here.
-        rounds: how often.
+        rounds: how often each is given it.
+
+    Raises:
+        SystemExit: a contestant failed.
     """
     file = folder / "job.json"
     file.write_text(json.dumps(asdict(job)), "utf-8")
@@ -43,7 +46,14 @@ def run(folder: Path, job: Job, names: Sequence[str], rounds: int) -> Rounds:
 
 
 def ratios(rounds: Rounds, name: str, base: str, key: str) -> list[float]:
-    """A contestant's seconds by another's, round by round."""
+    """A contestant's seconds by another's, round by round.
+
+    Args:
+        rounds: as `run` gives them.
+        name: of the contestant.
+        base: of the other.
+        key: "cold" or "many".
+    """
     return [one[key] / other[key] for one, other in zip(rounds[name], rounds[base], strict=True)]
 
 

@@ -23,7 +23,7 @@ WARM = 100
 
 
 def main() -> None:
-    """Draw the scenes, run, print, draw the curve."""
+    """Draw the scenes, run the command on them, and print and draw its memory."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench.steady", description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the curve as SVG")
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _at(curve: list[tuple[int, int]], count: int) -> int:
-    """The most that was taken when so many pictures had been answered, give or take fifty."""
+    """The most bytes that were taken when so many pictures had been answered, give or take fifty."""
     return max(memory for done, memory in curve if count - 50 <= done <= count + 50)
 
 
@@ -88,7 +88,7 @@ def _resident(pid: int) -> int:
 
 
 def _svg(curve: list[tuple[int, int]]) -> str:
-    """The curve, with its axes."""
+    """The curve with its axes, as an SVG document."""
     width, height, left, bottom = 640, 260, 60, 40
     across, up = curve[-1][0], max(memory for _, memory in curve) * 1.15
     wide, high = width - left - 20, height - bottom - 20
