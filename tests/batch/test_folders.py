@@ -17,7 +17,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from tests.support import ROOT
+from tests.support import ROOT, faulty
 from tests.support.program import VLM
 from vlmcli.batch.sidecars import keywords
 from vlmcli.demo import scenes
@@ -27,14 +27,15 @@ SCENE = ROOT / "docs" / "images" / "scene.png"
 QUESTION = "what is this?"
 
 
-def started(folder, *words):
+def started(folder, *words, fault=""):
     return subprocess.Popen(
-        [VLM, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    )
+        faulty.command(fault, *words) if fault else [VLM, *words], cwd=folder, env=faulty.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
 
 
-def vlm(folder, *words):
-    running = started(folder, *words)
+def vlm(folder, *words, fault=""):
+    running = started(folder, *words, fault=fault)
     out, err = running.communicate(timeout=300)
     assert "Traceback" not in err
     return subprocess.CompletedProcess(words, running.returncode, out, err)
@@ -382,10 +383,9 @@ def png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
-def test_a_picture_that_kills_llama_cpp_costs_one_record(tmp_path, monkeypatch):
+def test_a_picture_that_kills_llama_cpp_costs_one_record(tmp_path):
     names = drawn(tmp_path, 12)
-    monkeypatch.setenv("VLM_FAULT", "segfault 0005.png")
-    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl")
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl", fault="segfault 0005.png")
     assert done.returncode == 3
     found = lines(tmp_path)
     assert [one["sources"][0] for one in found] == names
@@ -393,11 +393,10 @@ def test_a_picture_that_kills_llama_cpp_costs_one_record(tmp_path, monkeypatch):
     assert "segmentation fault" in found[5]["error"]["message"]
 
 
-def test_a_picture_that_takes_too_long_is_given_up_and_the_others_are_answered(tmp_path, monkeypatch):
+def test_a_picture_that_takes_too_long_is_given_up_and_the_others_are_answered(tmp_path):
     names = drawn(tmp_path, 6)
-    monkeypatch.setenv("VLM_FAULT", f"hang 0003.png {tmp_path / 'mark'}")
-    began = time.monotonic()
-    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl", "--timeout", "1")
+    began, hang = time.monotonic(), f"hang 0003.png {tmp_path / 'mark'}"
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl", "--timeout", "1", fault=hang)
     assert time.monotonic() - began < 60  # without it, the patience of 300 seconds
     assert done.returncode == 3
     assert [one["sources"][0] for one in lines(tmp_path)] == names
@@ -620,7 +619,7 @@ def test_names_are_chosen_by_patterns(folder, words, left):
     assert (done.returncode, "none of 6 pictures has a name that is asked for" in done.stderr) == (1, True)
 
 
-def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path, monkeypatch):
+def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path):
     drawn(tmp_path, 30)
     whole = SCENE.read_bytes()
     hostile = {
@@ -632,8 +631,7 @@ def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path, monkeypat
         (tmp_path / "pics" / name).write_bytes(content)
     (tmp_path / "pics" / "gone.png").symlink_to("nothing")
     shutil.copy(SCENE, tmp_path / "pics" / "killer.png")
-    monkeypatch.setenv("VLM_FAULT", "segfault killer.png")
-    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl")
+    done = vlm(tmp_path, "caption", "-m", "demo", "pics", "--output", "out.jsonl", fault="segfault killer.png")
     assert done.returncode == 3, done.stderr
     found = lines(tmp_path)
     assert len(found) == 30 + len(hostile) + 2

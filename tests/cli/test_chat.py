@@ -285,11 +285,10 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(talk, home):
     assert talk.line("What color is the circle?").endswith("The circle is red.")
 
 
-def test_a_picture_that_kills_llama_cpp_costs_one_answer(home, monkeypatch):
+def test_a_picture_that_kills_llama_cpp_costs_one_answer(home):
     with Image.open(SCENE) as image:
         image.convert("L").save(home / "bad.png")
-    monkeypatch.setenv("VLM_FAULT", "segfault bad.png")
-    with Terminal("chat", "-m", "demo", "bad.png", cwd=home, columns=100) as talk:
+    with Terminal("chat", "-m", "demo", "bad.png", cwd=home, columns=100, fault="segfault bad.png") as talk:
         talk.wait(r">>> a question")
         assert "llama.cpp gave up" in talk.line("what is this?")
         talk.line("/drop 1")

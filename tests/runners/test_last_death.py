@@ -1,6 +1,5 @@
 """A command that dies inside llama.cpp is explained by the next one; one that is ended is not."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,7 +7,7 @@ import time
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import ROOT, faulty
 from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.runners import last_death
@@ -21,8 +20,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 
 def vlm(*words, fault="", **more):
-    command = [VLM, *map(str, words)]
-    env = os.environ | {"VLM_FAULT": fault}
+    command = faulty.command(fault, *words) if fault else [VLM, *map(str, words)]
+    env = faulty.environment()
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, **more)
 
 
@@ -71,7 +70,7 @@ def test_a_death_with_another_model_changes_nothing(state):
 def test_what_is_explained_at_once_leaves_nothing(state):
     code, _, err = ask(fault="abort scene.png")
     assert code == 70
-    assert any("GGML_ASSERT(VLM_FAULT) failed" in line for line in err)
+    assert any("GGML_ASSERT(fault) failed" in line for line in err)
     assert list((state / "running").iterdir()) == []
     assert len(ask()[2]) == NOTICE
 

@@ -16,7 +16,9 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
+from tests.support import faulty
 from tests.support.engines import ask, noise, small_files
+from tests.support.faults import Fault, named
 from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.demo import scenes
@@ -24,7 +26,8 @@ from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
 from vlmcli.pictures import images
 from vlmcli.runners import wire
-from vlmcli.runners.worker import Worker, _Process
+from vlmcli.runners.process import Process
+from vlmcli.runners.worker import Worker
 from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Notice, Picture, Request, Sampling, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
@@ -33,7 +36,7 @@ FIT = Fit(n_ctx=4096, threads=2)
 SCENE = "A red circle and a blue square."
 
 
-def named(scene, name):
+def called(scene, name):
     """The scene under another name, so that a fault can tell it from others."""
     return Picture(scene.identity, scene.size, name, scene.load)
 
@@ -79,23 +82,29 @@ def is_alive(pid):
         return False
 
 
+def worker_with(fault, fit=FIT, **options):
+    """A worker on the demo in whose process there is a fault, and which does not wait before it starts another."""
+    if fault.startswith("hang"):  # for the others a short patience would only be in the way of a busy machine
+        options["patience"] = 2.0
+    return Worker(demo.FILES, fit=fit, observer=named(fault), back_off=(0.0,), **options)
+
+
 linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 
-# What the fault switch does → what the error says of it.
+# What `support.faults` does → what the error says of it.
 FAULTS = {
-    "abort": "fault.c:1: GGML_ASSERT(VLM_FAULT) failed",
+    "abort": "fault.c:1: GGML_ASSERT(fault) failed",
     "segfault": "segmentation fault",
     "throw": "std::out_of_range: vector::_M_range_check",
-    "hang": "nothing moved for 1.5 s",
+    "hang": "nothing moved for 2 s",
     "kill": "killed from outside",
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_request_that_kills_is_named_and_the_others_are_answered(scene, monkeypatch, fault):
-    monkeypatch.setenv("VLM_FAULT", f"{fault} three.png")
-    requests = [ask("what is this?", named(scene, f"/a/{n}.png")) for n in ("one", "two", "three", "four", "five")]
-    with Worker(demo.FILES, fit=FIT, patience=1.5) as worker:
+def test_the_request_that_kills_is_named_and_the_others_are_answered(scene, fault):
+    requests = [ask("what is this?", called(scene, f"/a/{n}.png")) for n in ("one", "two", "three", "four", "five")]
+    with worker_with(f"{fault} three.png") as worker:
         found = outcomes(worker, requests)
         assert texts(found) == [SCENE, SCENE, "NativeError", SCENE, SCENE]
         error = found[2]
@@ -108,19 +117,17 @@ def test_the_request_that_kills_is_named_and_the_others_are_answered(scene, monk
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_process_that_dies_once_loses_nothing(scene, monkeypatch, tmp_path, fault):
-    monkeypatch.setenv("VLM_FAULT", f"{fault} three.png {tmp_path / 'mark'}")
-    requests = [ask("what is this?", named(scene, f"{n}.png")) for n in ("one", "two", "three", "four", "five")]
-    with Worker(demo.FILES, fit=FIT, patience=1.5) as worker:
+def test_a_process_that_dies_once_loses_nothing(scene, tmp_path, fault):
+    requests = [ask("what is this?", called(scene, f"{n}.png")) for n in ("one", "two", "three", "four", "five")]
+    with worker_with(f"{fault} three.png {tmp_path / 'mark'}") as worker:
         assert texts(outcomes(worker, requests)) == [SCENE] * 5
         assert worker.restarts == 1
     assert (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("fault", ["abort", "segfault", "hang", "kill"])
-def test_a_model_that_cannot_be_loaded_is_named(scene, monkeypatch, fault):
-    monkeypatch.setenv("VLM_FAULT", f"{fault} load")
-    with Worker(demo.FILES, fit=FIT, patience=1.5) as worker:
+def test_a_model_that_cannot_be_loaded_is_named(scene, fault):
+    with worker_with(f"{fault} load") as worker:
         found = outcomes(worker, [ask("what is this?", scene)] * 3)
         assert texts(found) == ["NativeError"] * 3
         for name in (str(demo.FILES.model), str(demo.FILES.projector), FAULTS[fault]):
@@ -142,32 +149,28 @@ def said(runner, request):
     return texts([ended.answer if isinstance(ended, Done) else ended.error]), told
 
 
-def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(scene, monkeypatch, tmp_path):
-    monkeypatch.setenv("VLM_FAULT", f"full load {tmp_path / 'mark'}")
-    with Engine(demo.FILES, ON_GPU) as engine:
+def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(scene, tmp_path):
+    with Engine(demo.FILES, ON_GPU, Fault(f"full load {tmp_path / 'mark'}")) as engine:
         found, told = said(engine, ask("what is this?", scene))
         assert found == [SCENE]
         assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, -1)
     assert "once more, with all layers on CUDA0, the projector on the CPU" in told
-    monkeypatch.setenv("VLM_FAULT", "full load")
-    with Engine(demo.FILES, ON_GPU) as engine:
+    with Engine(demo.FILES, ON_GPU, Fault("full load")) as engine:
         found, told = said(engine, ask("what is this?", scene))
         assert found == ["NoRoom"]
         assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, 0)
     assert "everything on the CPU" in told
 
 
-def test_a_process_that_dies_of_the_gpu_is_followed_by_one_with_the_projector_on_the_cpu(scene, monkeypatch, tmp_path):
-    monkeypatch.setenv("VLM_FAULT", f"segfault load {tmp_path / 'mark'}")
-    with Worker(demo.FILES, fit=ON_GPU) as worker:
+def test_a_process_that_dies_of_the_gpu_is_followed_by_one_with_the_projector_on_the_cpu(scene, tmp_path):
+    with worker_with(f"segfault load {tmp_path / 'mark'}", fit=ON_GPU) as worker:
         found, told = said(worker, ask("what is this?", scene))
     assert found == [SCENE]
     assert "all layers on CUDA0, the projector on the CPU" in told
 
 
-def test_a_model_whose_loading_dies_once_is_loaded(scene, monkeypatch, tmp_path):
-    monkeypatch.setenv("VLM_FAULT", f"segfault load {tmp_path / 'mark'}")
-    with Worker(demo.FILES, fit=FIT) as worker:
+def test_a_model_whose_loading_dies_once_is_loaded(scene, tmp_path):
+    with worker_with(f"segfault load {tmp_path / 'mark'}") as worker:
         assert texts(outcomes(worker, [ask("what is this?", scene)])) == [SCENE]
 
 
@@ -182,10 +185,9 @@ def test_a_model_that_is_none_is_the_engines_own_error(tmp_path, scene):
     assert [(type(one), one.message, one.hint) for one in found] == [(ModelError, expected.message, expected.hint)] * 2
 
 
-def test_a_process_that_grows_is_replaced_between_requests(scene, monkeypatch):
-    monkeypatch.setenv("VLM_FAULT", "leak leak.png")
-    requests = [ask("what is this?", named(scene, "leak.png")) for _ in range(20)]
-    with Worker(demo.FILES, fit=FIT, growth=200 << 20) as worker:
+def test_a_process_that_grows_is_replaced_between_requests(scene):
+    requests = [ask("what is this?", called(scene, "leak.png")) for _ in range(20)]
+    with worker_with("leak leak.png", growth=200 << 20) as worker:
         pids = []
         for request in requests:
             assert texts(outcomes(worker, [request])) == [SCENE]
@@ -293,7 +295,7 @@ def test_a_process_whose_reader_fails_ends_at_once(scene):
     with Worker(demo.FILES, fit=FIT) as worker:
         worker.submit(ask("what is this?", picture))
         assert wanted.wait(20)
-        worker._process.outgoing.put(wire.Pixels(999))
+        worker._process.send(wire.Pixels(999))
         assert until(lambda: worker.restarts == 1)
         go.set()
         done = last_of(worker)
@@ -307,7 +309,7 @@ def test_what_a_grown_process_had_is_asked_again_should_it_go_too_early(scene):
         worker.submit(ask("what is this?", picture))
         assert wanted.wait(20)
         worker._process.retiring = True
-        worker._process.outgoing.put(None)  # it ends with exit code 0
+        worker._process.finish()  # it ends with exit code 0
         assert until(lambda: worker.restarts == 1)
         go.set()
         done = last_of(worker)
@@ -326,17 +328,16 @@ def test_a_command_that_was_stopped_is_no_process_that_hangs(monkeypatch):
             now += step or 0
             return step is None
 
-    monkeypatch.setattr("vlmcli.runners.worker.time", SimpleNamespace(monotonic=lambda: now))
-    process = _Process(SimpleNamespace(kill=lambda: killed.append(now)), None, gone=Gone(), heard=now)
-    Worker._watch(SimpleNamespace(_patience=10.0, _lock=threading.Lock(), _asked={}), process)
+    monkeypatch.setattr("vlmcli.runners.process.time", SimpleNamespace(monotonic=lambda: now))
+    process = Process(SimpleNamespace(kill=lambda: killed.append(now)), None, 10.0, gone=Gone(), heard=now)
+    process.watch(lambda: True)
     assert killed == [1911.5]
 
 
-def test_what_a_process_takes_once_for_its_first_picture_is_no_growth(scene, monkeypatch, tmp_path):
-    monkeypatch.setenv("VLM_FAULT", f"leak leak.png {tmp_path / 'mark'}")
-    with Worker(demo.FILES, fit=FIT, growth=48 << 20) as worker:
+def test_what_a_process_takes_once_for_its_first_picture_is_no_growth(scene, tmp_path):
+    with worker_with(f"leak leak.png {tmp_path / 'mark'}", growth=48 << 20) as worker:
         for _ in range(3):
-            assert texts(outcomes(worker, [ask("what is this?", named(scene, "leak.png"))])) == [SCENE]
+            assert texts(outcomes(worker, [ask("what is this?", called(scene, "leak.png"))])) == [SCENE]
         assert worker.restarts == 0
     assert (tmp_path / "mark").exists()
 
@@ -421,10 +422,10 @@ def _until_ended(runner, id):
 # ---------------------------------------------------------------------------------------------- the command
 
 
-def vlm(*words, **options):
+def vlm(*words, fault="", **options):
     return subprocess.Popen(
-        [VLM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | options.pop("env", {}), **options,
+        faulty.command(fault, *words) if fault else [VLM, *map(str, words)], env=faulty.environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
 
@@ -503,7 +504,7 @@ def kill(process, rng, longest):
 def test_no_child_outlives_the_command(folder, fault):
     path, _ = folder
     for delay in (0.0, 0.1, 0.3, 1.0):
-        process = vlm("caption", "-m", "demo", path, "--worker", env={"VLM_FAULT": fault})
+        process = vlm("caption", "-m", "demo", path, "--worker", fault=fault)
         assert until(lambda p=process: children(p.pid))
         time.sleep(delay)
         born = children(process.pid)
@@ -533,7 +534,7 @@ def test_the_command_names_the_picture_and_goes_on(tmp_path, scene):
         picture = Image.open(scene.source).convert("RGB")
         picture.putpixel((0, 0), (250, 250, 250 - number))  # equal pixels are asked about once
         picture.save(tmp_path / f"{name}.png")
-    process = vlm("ask", "-m", "demo", tmp_path, "what is this?", env={"VLM_FAULT": "segfault b.png"})
+    process = vlm("ask", "-m", "demo", tmp_path, "what is this?", fault="segfault b.png")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert out.splitlines() == [f"{tmp_path}/{n}.png\t{SCENE}" for n in ("a", "c")]
@@ -544,7 +545,7 @@ def test_one_question_is_asked_in_process_unless_told_otherwise(tmp_path, scene)
     path = tmp_path / "a.png"
     path.write_bytes(Path(scene.source).read_bytes())
     for words, code in (([], -11), (["--worker"], 70)):
-        process = vlm("ask", "-m", "demo", path, "what is this?", *words, env={"VLM_FAULT": "segfault a.png"})
+        process = vlm("ask", "-m", "demo", path, "what is this?", *words, fault="segfault a.png")
         process.communicate(timeout=60)
         assert process.returncode == code
 

@@ -20,6 +20,7 @@ import time
 
 import pyte
 
+from tests.support import faulty
 from tests.support.program import VLM
 
 UP, ESCAPE, CTRL_C, CTRL_D, CTRL_G, TAB, ALT_ENTER = "\x1b[A", "\x1b", "\x03", "\x04", "\x07", "\t", "\x1b\r"
@@ -39,12 +40,14 @@ class _Screen(pyte.Screen):
 class Terminal:
     """A command's screen. Its rows are so many that nothing is scrolled away."""
 
-    def __init__(self, *words: str, cwd=None, columns: int = 80, rows: int = 120, **env: str) -> None:
+    def __init__(self, *words: str, cwd=None, columns: int = 80, rows: int = 120, fault: str = "", **env: str) -> None:
         self._parent, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        whole = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR", "TMUX")}
+        unset = ("COLUMNS", "LINES", "NO_COLOR", "TMUX")
+        whole = {key: value for key, value in faulty.environment().items() if key not in unset}
         self.process = subprocess.Popen(
-            [VLM, *map(str, words)], stdin=child, stdout=child, stderr=child, cwd=cwd, start_new_session=True,
+            faulty.command(fault, *words) if fault else [VLM, *map(str, words)],
+            stdin=child, stdout=child, stderr=child, cwd=cwd, start_new_session=True,
             env=whole | {"TERM": "xterm-256color", "LANG": "C.UTF-8"} | env, preexec_fn=_control,
         )  # fmt: skip
         os.close(child)

@@ -4,6 +4,7 @@
     process     one such child: started, written to, listened to, ended
     child       the engine's end of it
     wire        what goes from one process to the other: messages, and pixels through shared memory
+    frames      messages as bytes, and back; what is no message is refused
     last_death  what an earlier run died of
 
 Each is a `values.Runner`. Nothing here knows tasks or the terminal, and only the child loads anything native.

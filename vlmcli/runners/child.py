@@ -8,6 +8,7 @@ carries messages, so whatever else is written there goes to standard error.
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import logging
 import os
 import signal
@@ -18,19 +19,26 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.runners import wire
+from vlmcli.runners import frames, wire
 from vlmcli.values import Last, Notice, Request
+
+if TYPE_CHECKING:
+    from vlmcli.engine import Observer
 
 BEAT_SECONDS = 1.0
 
 
-def main(shared: int = -1) -> None:
+def main(shared: int = -1, observer: str = "") -> None:
     """Run the engine for the other end of standard input and output.
 
     Args:
         shared: the descriptor of the memory that pixels come through; -1 for none.
+        observer: what the engine shows its work to, an `engine.Observer`: "module:Class", or "module:Class:argument"
+            for one that is made with a text; empty for none. It comes with the program that is run, never as a
+            message, so that no message can name what is imported.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the asking end, which ends this one
     if hasattr(signal, "pthread_sigmask"):
@@ -40,12 +48,31 @@ def main(shared: int = -1) -> None:
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
-    writer = wire.Writer(sink)
-    opening = wire.receive(source)
+    writer = frames.Writer(sink)
+    opening = _receive(source)
     if isinstance(opening, wire.Open):
-        child = _Child(writer, opening, shared)
-        _or_exit(lambda: child.serve(lambda: wire.receive(source)))
+        child = _Child(writer, opening, shared, _made(observer))
+        _or_exit(lambda: child.serve(lambda: _receive(source)))
     os._exit(0)
+
+
+def _receive(source: IO[bytes]) -> wire.ToEngine | None:
+    """The next message; None when the other end is gone. What is no message ends this process."""
+    try:
+        message: wire.ToEngine | None = frames.receive(source, wire.ToEngine)
+    except frames.Garbled as error:
+        os.write(2, f"what came is no message: {error}\n".encode())
+        os._exit(1)
+    return message
+
+
+def _made(observer: str) -> Observer | None:
+    """What `main` is told to show the engine's work to."""
+    if not observer:
+        return None
+    module, name, *argument = observer.split(":", 2)
+    made: Observer = getattr(importlib.import_module(module), name)(*argument)
+    return made
 
 
 def _or_exit(work: Callable[[], None]) -> None:
@@ -70,7 +97,7 @@ def _no_core() -> None:
 class _Child:
     """The engine, its ids and those of the asking end, and what it waits for."""
 
-    def __init__(self, writer: wire.Writer, opening: wire.Open, shared: int) -> None:
+    def __init__(self, writer: frames.Writer, opening: wire.Open, shared: int, observer: Observer | None) -> None:
         self._writer = writer
         self._shared = shared
         self._lock = threading.Lock()
@@ -95,11 +122,11 @@ class _Child:
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)
-        self._engine = Engine(opening.files, fit)
+        self._engine = Engine(opening.files, fit, observer)
         for work in (lambda: self._load(fit.reason), self._events, self._beat):
             threading.Thread(target=_or_exit, args=(work,), daemon=True).start()
 
-    def serve(self, receive: Callable[[], object]) -> None:
+    def serve(self, receive: Callable[[], wire.ToEngine | None]) -> None:
         """Read messages until there are no more."""
         while (message := receive()) is not None:
             if isinstance(message, wire.Submit):
@@ -112,7 +139,7 @@ class _Child:
             elif isinstance(message, wire.Pixels):
                 self._pixels(message)
 
-    def _send(self, message: wire.Received) -> None:
+    def _send(self, message: wire.FromEngine) -> None:
         self._writer.send(message)
 
     # ------------------------------------------------------------------------------------------ requests and events
@@ -190,7 +217,7 @@ class _Child:
 class _Forward(logging.Handler):
     """Log records go to the asking end."""
 
-    def __init__(self, writer: wire.Writer) -> None:
+    def __init__(self, writer: frames.Writer) -> None:
         super().__init__()
         self._writer = writer
 

@@ -1,6 +1,6 @@
-"""What goes between the process that asks and the one with the engine.
+"""What goes between the process that asks and the one with the engine: messages, and pixels.
 
-Messages are pickled dataclasses, one after another, in each direction of a pipe; both ends are of the same program.
+Messages are frozen dataclasses; both ends are of the same program. How they become bytes is `frames`' to know.
 A request travels without pixels: the engine's end asks for a picture's when it has to encode it, so that
 what its caches know is neither read nor sent. Pixels then go through memory that both ends have open where the system
 has that (a file without a name, inherited), else in the message.
@@ -9,14 +9,12 @@ has that (a file without a name, inherited), else in the message.
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import IO, Any
 
 from vlmcli.errors import VlmError
 from vlmcli.values import Event, Fit, Message, ModelFiles, Picture, Request, Wanted
@@ -51,7 +49,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class Cancel:
-    """End a request."""
+    """The request of that id is to be ended; nothing happens when it has ended already."""
 
     id: int
 
@@ -66,6 +64,8 @@ class Pixels:
     data: bytes | None = None
     error: VlmError | None = None
 
+
+ToEngine = Open | Submit | Cancel | Pixels
 
 # ---------------------------------------------------------------------------------------------- from the engine
 
@@ -102,7 +102,7 @@ class Taken:
 
 @dataclass(frozen=True)
 class Record:
-    """A log record."""
+    """A log record of the engine's process, formatted: the logger's name, the level's number, and the text."""
 
     name: str
     level: int
@@ -123,42 +123,24 @@ class Happened:
     event: Event
 
 
-Received = Loaded | LoadFailed | Need | Taken | Record | Beat | Happened
-
-
-class Writer:
-    """Writes messages, from any thread."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._lock = threading.Lock()
-
-    def send(self, message: Any) -> None:
-        """Write one message. Raises OSError when the other end is gone."""
-        raw = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        with self._lock:
-            self._file.write(raw)
-            self._file.flush()
-
-
-def receive(file: IO[bytes]) -> Any:
-    """The next message; None when the other end is gone, or has written what is none."""
-    try:
-        return pickle.load(file)  # written by our own process
-    except Exception:  # a library that has overwritten memory may have written anything
-        return None
+FromEngine = Loaded | LoadFailed | Need | Taken | Record | Beat | Happened
 
 
 # ---------------------------------------------------------------------------------------------- requests and pixels
 
 
-def _not_here() -> bytes:
-    raise RuntimeError("these pixels are in the other process")
+@dataclass(frozen=True)
+class Elsewhere:
+    """In place of `Picture.load` while a request travels: the pixels are in the other process."""
+
+    def __call__(self) -> bytes:
+        """Raises RuntimeError: they have to be asked for."""
+        raise RuntimeError("these pixels are in the other process")
 
 
 def without_pixels(request: Request) -> Request:
-    """The request as it travels."""
-    return _with_loads(request, lambda number, picture: _not_here)
+    """The request as it travels: each picture's `load` is an `Elsewhere`."""
+    return _with_loads(request, lambda number, picture: Elsewhere())
 
 
 def with_pixels(request: Request, load: Callable[[int], bytes]) -> Request:
@@ -184,7 +166,7 @@ class Shared:
     """Memory that both processes have open. The asking end puts pixels into it, the engine's end copies them out."""
 
     def __init__(self) -> None:
-        """Make it. Raises OSError."""
+        """Make an empty one. Raises OSError where there is no room for it."""
         if hasattr(os, "memfd_create"):
             self.fd = os.memfd_create("vlm-pixels")
         else:
@@ -223,7 +205,7 @@ class Shared:
                     os.ftruncate(self.fd, 0)
 
     def close(self) -> None:
-        """Free it; the other end's copy of the descriptor may live on."""
+        """Close this end's descriptor; the other end's may live on."""
         with self._writing:
             fd, self.fd = self.fd, -1
             if fd >= 0:

@@ -1,6 +1,7 @@
 """The end that asks: a `values.Runner` whose engine may die without an answer being lost.
 
-One thread starts the process with the engine, reads what it writes, and starts another when it dies. A death is
+It knows which requests are under way, are asked again, are given up; how a process is started and ended, `process`
+does. One thread starts the process with the engine, reads what it writes, and starts another when it dies. A death is
 nobody's fault yet: whatever was under way is asked again, one request alone at a time, and a request under which the
 process dies alone is given up, with its pictures' names. The others never notice but for the time it takes.
 """
@@ -10,21 +11,15 @@ from __future__ import annotations
 import logging
 import queue
 import random
-import re
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
 from vlmcli.runners import wire
+from vlmcli.runners.process import Cause, Process
 from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
 
 log = logging.getLogger("vlmcli.worker")
@@ -49,19 +44,6 @@ not the picture's fault."""
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before another process is started, by how many have died since one last answered."""
 
-LEAVE_SECONDS = 1.0
-
-STOPPED_SECONDS = 5.0
-"""A watch that comes so much too late was not late: this process was stopped, and its children with it."""
-
-_BOOT = "import sys; sys.path[:] = {path!r}; from vlmcli.runners.child import main; main({shared})"
-_KILLS = tuple(getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name))
-_SIGKILL = getattr(signal, "SIGKILL", 0)
-_FAMILIAR = {
-    "SIGSEGV": "segmentation fault", "SIGABRT": "aborted", "SIGFPE": "division by zero",
-    "SIGILL": "illegal instruction", "SIGBUS": "bus error", "SIGKILL": "killed from outside",
-}  # fmt: skip
-
 
 @dataclass
 class _Asked:
@@ -73,26 +55,6 @@ class _Asked:
     kills: int = 0  # deaths by a signal from outside while it was alone
     text: str = ""  # of this try's answer so far
     shown: str = ""  # what Deltas have been sent of
-
-
-@dataclass
-class _Process:
-    """A process with an engine, while it lives."""
-
-    popen: subprocess.Popen[bytes]
-    shared: wire.Shared | None
-    outgoing: queue.SimpleQueue[object] = field(default_factory=queue.SimpleQueue)
-    words: deque[str] = field(default_factory=lambda: deque(maxlen=400))  # the last lines of its standard error
-    loaded: bool = False
-    resident: int = 0
-    answered: bool = False
-    first_resident: int = 0  # after its first answer: for its first picture it takes what it then keeps
-    heard: float = field(default_factory=time.monotonic)
-    stalled: bool = False
-    retiring: bool = False
-    listener: threading.Thread | None = None
-    gone: threading.Event = field(default_factory=threading.Event)
-    ended: bool = False  # killed by this end
 
 
 class Worker:
@@ -107,8 +69,11 @@ class Worker:
         files: ModelFiles,
         wanted: Wanted | None = None,
         fit: Fit | None = None,
+        *,
         patience: float = PATIENCE,
         growth: int = GROWTH,
+        back_off: Sequence[float] = BACK_OFF,
+        observer: str = "",
     ) -> None:
         """Open a model.
 
@@ -118,22 +83,23 @@ class Worker:
             fit: the whole of its place, instead.
             patience: seconds without a sign of life from a busy engine after which it is ended.
             growth: bytes of growth after which the process is replaced, between requests.
+            back_off: seconds before another process is started, by how many have died since one last answered.
+            observer: what the engine shows its work to, made in its process: as `child.main`'s.
         """
         self.files = files
         self._opening = wire.Open(files, fit, wanted or Wanted(), _levels())
-        self._patience, self._growth = patience, growth
+        self._patience, self._growth, self._back_off, self._observer = patience, growth, back_off, observer
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}  # by id, in the order they came
         self._next_id = 0
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self._closing = threading.Event()
         self._settled = threading.Event()  # loaded, or known that it cannot be
         self._broken: VlmError | None = None
         self._deaths = 0  # since something was last answered
         self._failed_loads = 0  # since the model was last loaded
         self._was_loaded = False
-        self._memory_kills = _memory_kills()
         self.restarts = 0
         """How many processes have taken a dead or grown one's place."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
@@ -153,7 +119,7 @@ class Worker:
     def pid(self) -> int | None:
         """The process that has the engine now; None between two."""
         process = self._process
-        return process.popen.pid if process else None
+        return process.pid if process else None
 
     def submit(self, request: Request) -> int:
         """Take a request; its events carry the id returned."""
@@ -180,7 +146,7 @@ class Worker:
                 return
             self._outbox.put(Failed(id, Cancelled()))
             if asked.sent and self._process is not None:
-                self._process.outgoing.put(wire.Cancel(id))
+                self._process.send(wire.Cancel(id))
             self._dispatch()
 
     def events(self) -> Iterator[Event]:
@@ -188,12 +154,12 @@ class Worker:
         return events_of(self._outbox)
 
     def close(self) -> None:
-        """Fail what waits, end the process."""
+        """Fail whatever has not ended, and end the process; may be called twice."""
         with self._lock:
             self._closing.set()
             process = self._process
         if process is not None:
-            _end(process)
+            process.end()
         self._thread.join()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -220,7 +186,7 @@ class Worker:
                 under_way += 1
                 if under_way == 1:
                     process.heard = time.monotonic()
-                process.outgoing.put(wire.Submit(id, wire.without_pixels(asked.request)))
+                process.send(wire.Submit(id, wire.without_pixels(asked.request)))
 
     def _end_one(self, event: Last) -> None:
         if self._asked.pop(event.id, None) is not None:
@@ -254,69 +220,60 @@ class Worker:
             self._break(self._broken or error)
             process = self._process
         if process is not None:
-            _end(process)
+            process.end()
         self._outbox.put(None)
 
-    def _start(self) -> _Process | None:
+    def _start(self) -> Process | None:
         """Start a process, once the last one's death is long enough ago."""
-        if self._closing.wait(BACK_OFF[min(self._deaths, len(BACK_OFF) - 1)]):
+        if self._closing.wait(self._back_off[min(self._deaths, len(self._back_off) - 1)]):
             return None
         try:
-            process = _spawn()
+            process = Process.spawn(self._patience, self._observer)
         except OSError as error:
             with self._lock:
                 self._break(NativeError(f"no process for the engine can be started ({error})", "try --in-process"))
             return None
-        process.outgoing.put(self._opening)
-        process.listener = threading.Thread(target=_listen, args=(process,), daemon=True)
-        process.listener.start()
-        for work in (_write, self._watch):
-            threading.Thread(target=work, args=(process,), daemon=True).start()
+        process.send(self._opening)
+        threading.Thread(target=process.watch, args=(lambda: self._is_busy(process),), daemon=True).start()
         with self._lock:
             self._process = process
             closing = self._closing.is_set()
             self._dispatch()
         if closing:
-            _end(process)
+            process.end()
         return process
 
-    def _read(self, process: _Process) -> None:
-        """Take what the process writes until it is gone."""
-        source = process.popen.stdout
-        assert source is not None
-        while (message := wire.receive(source)) is not None:
-            process.heard = time.monotonic()
+    def _read(self, process: Process) -> None:
+        """Take what the process writes until it is gone, or writes what is no message."""
+        while (message := process.receive()) is not None:
             if isinstance(message, wire.Happened):
                 self._happened(process, message.event)
             elif isinstance(message, wire.Need):
                 self._pool.submit(self._fetch, process, message)
             elif isinstance(message, wire.Taken):
-                assert process.shared is not None
-                process.shared.taken()
+                if process.shared is not None:
+                    process.shared.taken()
             elif isinstance(message, wire.Beat):
-                process.resident = message.resident
-                if process.answered and not process.first_resident:
-                    process.first_resident = message.resident
+                process.holds(message.resident)
             elif isinstance(message, wire.Record):
-                logger = logging.getLogger(message.name)
-                logger.log(message.level, "%s", message.text)
+                logging.getLogger(message.name).log(message.level, "%s", message.text)
             elif isinstance(message, wire.Loaded):
                 self._loaded(process, message.reason)
             elif isinstance(message, wire.LoadFailed):
                 with self._lock:
                     self._break(message.error)
-                process.outgoing.put(None)
+                process.finish()
                 return
             self._replace_when_grown(process)
 
-    def _loaded(self, process: _Process, reason: str) -> None:
-        log.info("process %d: %s", process.popen.pid, reason)
+    def _loaded(self, process: Process, reason: str) -> None:
+        log.info("process %d: %s", process.pid, reason)
         with self._lock:
             process.loaded = True
             self._failed_loads, self._was_loaded = 0, True
             self._settled.set()
 
-    def _happened(self, process: _Process, event: Event) -> None:
+    def _happened(self, process: Process, event: Event) -> None:
         with self._lock:
             if event.id is None:
                 self._outbox.put(event)
@@ -350,48 +307,38 @@ class Worker:
     def _changed(self, id: int) -> None:
         """What has been shown of an answer cannot be taken back, and asked again it went another way."""
         names = _names(self._asked[id].request)
-        self._end_one(
-            Failed(id, NativeError(f"llama.cpp gave up in the middle of the answer about {names}", "ask again"))
-        )
+        error = NativeError(f"llama.cpp gave up in the middle of the answer about {names}", "ask again")
+        self._end_one(Failed(id, error))
         if self._process is not None:
-            self._process.outgoing.put(wire.Cancel(id))
+            self._process.send(wire.Cancel(id))
         self._dispatch()
 
-    def _replace_when_grown(self, process: _Process) -> None:
+    def _replace_when_grown(self, process: Process) -> None:
         """Let a process that has grown finish what it has, and take no more; then another is started."""
-        grown = process.resident - process.first_resident if process.first_resident else 0
+        grown = process.grown_by
         if not process.retiring and grown <= self._growth:
             return
         with self._lock:
             process.retiring = True
             done = not any(asked.sent for asked in self._asked.values())
         if done:
-            log.info("process %d has grown by %d MiB, and is replaced", process.popen.pid, grown >> 20)
-            process.outgoing.put(None)
+            log.info("process %d has grown by %d MiB, and is replaced", process.pid, grown >> 20)
+            process.finish()
 
-    def _buried(self, process: _Process) -> None:
+    def _buried(self, process: Process) -> None:
         """A process is gone: find out why, and what it means for those that were under way."""
-        with suppress(subprocess.TimeoutExpired):
-            process.popen.wait(LEAVE_SECONDS)
-        _end(process)
-        code = process.popen.wait()
-        if process.listener is not None:
-            process.listener.join(LEAVE_SECONDS)  # its last words may be on their way
+        cause = process.bury()
         with self._lock:
             self._process = None
             if self._closing.is_set() or self._broken is not None:
                 return
             self.restarts += 1
-            if process.retiring and code == 0 and not any(asked.sent for asked in self._asked.values()):
+            if process.retiring and cause.code == 0 and not any(asked.sent for asked in self._asked.values()):
                 return
-            memory_kills, self._memory_kills = self._memory_kills, _memory_kills()
-            short = -code == _SIGKILL and self._memory_kills > memory_kills
-            reason = "memory ran out" if short else _reason(process, code, self._patience)
-            log.warning("process %d has died: %s", process.popen.pid, reason)
+            log.warning("process %d has died: %s", process.pid, cause.reason)
             self._deaths += 1
-            killed = -code in _KILLS and not (process.stalled or process.ended or short)
             if process.loaded:
-                self._suspect(reason, killed)
+                self._suspect(cause)
             else:
                 for asked in self._asked.values():
                     asked.sent = False
@@ -399,165 +346,47 @@ class Worker:
                 if not self._was_loaded:  # a projector without room on a GPU ends the process
                     self._opening = replace(self._opening, back=self._opening.back + 1)
                 if self._failed_loads >= (TRIES if self._was_loaded else FIRST_TRIES):
-                    self._break(_model_error(self.files, reason))
+                    self._break(_model_error(self.files, cause.reason))
 
-    def _suspect(self, reason: str, killed: bool) -> None:
+    def _suspect(self, cause: Cause) -> None:
         """The requests that were under way are asked again alone; the one that was alone already is given up."""
         for id, asked in list(self._asked.items()):
             if not asked.sent:
                 continue
             asked.sent = False
             if asked.alone:
-                asked.kills += killed
-                if not killed or asked.kills >= KILLS_ALONE:
+                asked.kills += cause.from_outside
+                if not cause.from_outside or asked.kills >= KILLS_ALONE:
                     names = _names(asked.request)
                     error = NativeError(
-                        f"{names}: llama.cpp gave up on it each time ({reason})",
+                        f"{names}: llama.cpp gave up on it each time ({cause.reason})",
                         "check that it opens elsewhere, or try it at another size",
                     )
                     self._end_one(Failed(id, error))
             asked.alone = True
 
-    def _watch(self, process: _Process) -> None:
-        """End a process that is busy and gives no sign of life; not when both were stopped (Ctrl-Z), and go on."""
-        pause, last = min(0.5, self._patience / 4), time.monotonic()
-        while not process.gone.wait(pause):
-            now = time.monotonic()
-            if now - last > pause + STOPPED_SECONDS:
-                process.heard = now
-            last = now
-            with self._lock:
-                busy = not process.loaded or any(asked.sent for asked in self._asked.values())
-            if busy and now - process.heard > self._patience:
-                process.stalled = True
-                process.popen.kill()
-                return
+    def _is_busy(self, process: Process) -> bool:
+        """Whether something must move in the process."""
+        with self._lock:
+            return not process.loaded or any(asked.sent for asked in self._asked.values())
 
-    def _fetch(self, process: _Process, need: wire.Need) -> None:
+    def _fetch(self, process: Process, need: wire.Need) -> None:
         """Read a picture's pixels, and hand them over."""
         with self._lock:
             asked = self._asked.get(need.id)
-        if asked is None:
-            process.outgoing.put(wire.Pixels(need.need, error=Cancelled()))
-            return
-        picture = asked.request.pictures[need.number]
-        try:
-            data = picture.pixels()
-        except VlmError as error:
-            process.outgoing.put(wire.Pixels(need.need, error=error))
-            return
-        except Exception as error:  # `Picture.load` is whoever's
-            hint = "check that it opens elsewhere"
-            told = SourceError(f"{picture.source}: cannot be read ({error})", hint)
-            process.outgoing.put(wire.Pixels(need.need, error=told))
-            return
-        if process.shared is not None:
-            with suppress(OSError):  # no room there
-                offset = process.shared.put(data)
-                process.outgoing.put(wire.Pixels(need.need, len(data), offset))
+        pictures = asked.request.pictures if asked else ()
+        error: VlmError = Cancelled()
+        if 0 <= need.number < len(pictures):
+            picture = pictures[need.number]
+            try:
+                process.send_pixels(need.need, picture.pixels())
                 return
-        process.outgoing.put(wire.Pixels(need.need, data=data))
-
-
-# ---------------------------------------------------------------------------------------------- the process
-
-
-def _spawn() -> _Process:
-    """A new Python with this one's modules; Ctrl-C does not reach it, and it ends when its input does."""
-    shared = None
-    if wire.Shared.is_possible():
-        with suppress(OSError):
-            shared = wire.Shared()
-    code = _BOOT.format(path=sys.path, shared=shared.fd if shared else -1)
-    command = [sys.executable, *(["-X", "utf8"] if sys.flags.utf8_mode else []), "-c", code]
-    flags = 0
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-    mask = None
-    if hasattr(signal, "pthread_sigmask"):  # blocked until the child has decided to ignore it
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        popen = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(shared.fd,) if shared else (), creationflags=flags,
-        )  # fmt: skip
-    except BaseException:
-        if shared:
-            shared.close()
-        raise
-    finally:
-        if mask is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return _Process(popen, shared)
-
-
-def _write(process: _Process) -> None:
-    """A process's own thread: send it its messages; None closes its input, and so ends it."""
-    sink = process.popen.stdin
-    assert sink is not None
-    writer = wire.Writer(sink)
-    try:
-        while (message := process.outgoing.get()) is not None:
-            writer.send(message)
-    except (OSError, ValueError):
-        pass  # it is gone, which the reader sees
-    finally:
-        with suppress(OSError):
-            sink.close()
-
-
-def _listen(process: _Process) -> None:
-    """A process's own thread: keep its last words."""
-    assert process.popen.stderr is not None
-    with suppress(OSError, ValueError):
-        for line in process.popen.stderr:
-            text = line.decode("utf-8", "replace").rstrip()
-            process.words.append(text)
-            log.debug("process %d: %s", process.popen.pid, text)
-
-
-def _end(process: _Process) -> None:
-    """End a process and free what this end has of it: its input is closed, and after a second it is killed."""
-    process.outgoing.put(None)
-    try:
-        process.popen.wait(LEAVE_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.ended = True
-        process.popen.kill()
-        process.popen.wait()
-    process.gone.set()
-    if process.shared is not None:
-        process.shared.close()
-
-
-def _reason(process: _Process, code: int, patience: float) -> str:
-    """Why a process has died, in a few words."""
-    if process.stalled:
-        return f"nothing moved for {patience:g} s"
-    if process.ended:
-        return "it sent what is no message"
-    words = list(process.words)
-    for line in reversed(words):
-        if line.startswith(wire.GAVE_UP):
-            return line.removeprefix(wire.GAVE_UP)[:300]
-    thrown = next((m[1] for line in words if (m := re.search(r"throwing an instance of '([^']+)'", line))), "")
-    if thrown:
-        what = next((line.split("what():", 1)[1].strip() for line in words if "what():" in line), "")
-        return f"{thrown}: {what}"[:300] if what else thrown
-    if code < 0:
-        with suppress(ValueError):
-            name = signal.Signals(-code).name
-            return _FAMILIAR.get(name, name)
-    return f"exit code {code}" + (f": {words[-1][:200]}" if words else "")
-
-
-def _memory_kills() -> int:
-    """How many processes this system has killed because memory was short; 0 where it does not say."""
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text("ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
+            except VlmError as met:
+                error = met
+            except Exception as met:  # `Picture.load` is whoever's
+                hint = "check that it opens elsewhere"
+                error = SourceError(f"{picture.source}: cannot be read ({met})", hint)
+        process.send(wire.Pixels(need.need, error=error))
 
 
 def _names(request: Request) -> str:
