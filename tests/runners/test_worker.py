@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -18,14 +19,14 @@ from PIL import Image
 
 from tests.support import faulty
 from tests.support.engines import ask, noise, small_files
-from tests.support.faults import Fault, named
+from tests.support.faults import Fault, Touch, named
 from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
 from vlmcli.pictures import images
-from vlmcli.runners import wire
+from vlmcli.runners import frames, wire
 from vlmcli.runners.process import Process
 from vlmcli.runners.worker import Worker
 from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Notice, Picture, Request, Sampling, run
@@ -98,6 +99,8 @@ FAULTS = {
     "throw": "std::out_of_range: vector::_M_range_check",
     "hang": "nothing moved for 2 s",
     "kill": "killed from outside",
+    "noise": "it sent what is no message",
+    "frame": "it sent what is no message",
 }
 
 
@@ -122,10 +125,10 @@ def test_a_process_that_dies_once_loses_nothing(scene, tmp_path, fault):
     with worker_with(f"{fault} three.png {tmp_path / 'mark'}") as worker:
         assert texts(outcomes(worker, requests)) == [SCENE] * 5
         assert worker.restarts == 1
-    assert (tmp_path / "mark").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["mark"]  # and no "mark.made", of a frame that ran
 
 
-@pytest.mark.parametrize("fault", ["abort", "segfault", "hang", "kill"])
+@pytest.mark.parametrize("fault", ["abort", "segfault", "hang", "kill", "noise"])
 def test_a_model_that_cannot_be_loaded_is_named(scene, fault):
     with worker_with(f"{fault} load") as worker:
         found = outcomes(worker, [ask("what is this?", scene)] * 3)
@@ -303,6 +306,38 @@ def test_a_process_whose_reader_fails_ends_at_once(scene):
     assert done.answer.text.strip() == SCENE
 
 
+@pytest.mark.parametrize("code", [False, True])
+def test_garbage_for_a_process_is_its_death(scene, tmp_path, code):
+    """It comes between two messages; the code in it would make a file."""
+    picture, wanted, go = blocked(scene)
+    payload = pickle.dumps(Touch(tmp_path / "made"))
+    with Worker(demo.FILES, fit=FIT) as worker:
+        worker.submit(ask("what is this?", picture))
+        assert wanted.wait(20)
+        sink = worker._process.popen.stdin
+        sink.write(frames.header(payload) + payload if code else b"what somebody has printed\n")
+        sink.flush()
+        assert until(lambda: worker.restarts == 1)
+        go.set()
+        done = last_of(worker)
+    assert isinstance(done, Done), done
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_waits_longer_after_more_deaths_and_closes_at_once_all_the_same(scene):
+    with Worker(demo.FILES, fit=FIT, back_off=(0.0, 60.0)) as worker:
+        worker.ready()
+        os.kill(worker.pid, signal.SIGKILL)
+        assert until(lambda: worker.restarts == 1)
+        id = worker.submit(ask("what is this?", scene))
+        time.sleep(0.3)
+        assert worker.pid is None
+        started = time.monotonic()
+    assert time.monotonic() - started < 1.0
+    (failed,) = (event for event in worker.events() if isinstance(event, Failed))
+    assert (failed.id, type(failed.error)) == (id, Cancelled)
+
+
 def test_what_a_grown_process_had_is_asked_again_should_it_go_too_early(scene):
     picture, wanted, go = blocked(scene)
     with Worker(demo.FILES, fit=FIT) as worker:
@@ -422,9 +457,10 @@ def _until_ended(runner, id):
 # ---------------------------------------------------------------------------------------------- the command
 
 
-def vlm(*words, fault="", **options):
+def vlm(*words, fault=None, **options):
+    """`vlm`, or with a fault the same with that fault; an empty one only spares the worker's waiting."""
     return subprocess.Popen(
-        faulty.command(fault, *words) if fault else [VLM, *map(str, words)], env=faulty.environment(),
+        [VLM, *map(str, words)] if fault is None else faulty.command(fault, *words), env=faulty.environment(),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
     )  # fmt: skip
 
@@ -472,7 +508,7 @@ def test_fifty_kills_lose_and_double_nothing(folder):
     rng, kills = random.Random(1), 0
     while kills < 50:
         start = time.monotonic()
-        process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker")
+        process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker", fault="")
         lines = [process.stdout.readline()]
         first = time.monotonic() - start  # how long a start takes here now, so that some kills fall into starts
         found = []
@@ -500,7 +536,7 @@ def kill(process, rng, longest):
 
 
 @linux
-@pytest.mark.parametrize("fault", ["", "hang 000.png"])
+@pytest.mark.parametrize("fault", [None, "hang 000.png"])
 def test_no_child_outlives_the_command(folder, fault):
     path, _ = folder
     for delay in (0.0, 0.1, 0.3, 1.0):
@@ -550,9 +586,11 @@ def test_one_question_is_asked_in_process_unless_told_otherwise(tmp_path, scene)
         assert process.returncode == code
 
 
-def test_nothing_the_library_writes_reaches_stdout_or_stderr(tmp_path, scene):
+@pytest.mark.parametrize("fault", [None, "noise scene.png {}", "frame scene.png {}", "throw scene.png {}"])
+def test_nothing_the_library_writes_reaches_stdout_or_stderr(tmp_path, scene, fault):
     assert images.load(Path(scene.source)).identity == scene.identity
-    process = vlm("ask", "-m", "demo", scene.source, "what is this?", "--worker")
+    fault = fault and fault.format(tmp_path / "mark")
+    process = vlm("ask", "-m", "demo", scene.source, "what is this?", "--worker", fault=fault)
     out, err = process.communicate(timeout=60)
     assert out == SCENE + "\n"
     assert len(err.splitlines()) == 1  # the demo's notice

@@ -1,7 +1,8 @@
 """`vlm` with a fault in it: `python -m tests.support.faulty "KIND NAME [MARK]" words…`; an empty text is no fault.
 
 The command is the whole one. Only the engine it opens, or has opened in a worker's process, is shown to a
-`faults.Fault`: there is no option or variable of `vlm` that could ask for that.
+`faults.Fault`, and the worker does not wait before it starts another process. There is no option or variable of `vlm`
+that could ask for that.
 """
 
 import os
@@ -27,22 +28,26 @@ def main(fault, *words):
     """Run `vlm words…`, and return its exit code."""
     from vlmcli import __main__ as program  # first: it sees to the standard streams and to Ctrl-C
 
-    if fault:
-        _put_in(fault)
+    _put_in(fault)
     sys.argv = ["vlm", *words]
     return program.main()
 
 
 def _put_in(fault):
+    """Have `cli.running` open its engine and its worker with it."""
     from functools import partial
 
-    from tests.support.faults import Fault, named
-    from vlmcli import engine
     from vlmcli.runners import worker
 
-    made = engine.Engine
-    worker.Worker = partial(worker.Worker, observer=named(fault))
-    engine.Engine = lambda files, fit=None, observer=None: made(files, fit, observer or Fault(fault))
+    given = {}
+    if fault:
+        from tests.support.faults import Fault, named
+        from vlmcli import engine
+
+        given = {"observer": named(fault)}
+        made = engine.Engine
+        engine.Engine = lambda files, fit=None, observer=None: made(files, fit, observer or Fault(fault))
+    worker.Worker = partial(worker.Worker, back_off=(0.0,), **given)
 
 
 if __name__ == "__main__":
