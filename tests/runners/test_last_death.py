@@ -119,5 +119,5 @@ def test_rubbish_is_removed(tmp_path):
         ("5", '{"pictures": 3, "model": ""}'),
     ):
         (tmp_path / f"{name}.txt").write_text(text)
-    assert last_death.last_death(tmp_path) is None
+    assert last_death.take(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

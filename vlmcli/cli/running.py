@@ -48,7 +48,7 @@ def _marks() -> Path:
 
 def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
     """Explain how the last command died, if it did; whether it had this model."""
-    death = last_death.last_death(_marks())
+    death = last_death.take(_marks())
     if death is None:
         return False
     names = ", ".join(death.pictures) or "no picture"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vlmcli.engine import Observer
 
 BEAT_SECONDS = 1.0
+"""How often the asking end is told whether anything has moved."""
 
 
 def main(shared: int = -1, observer: str = "") -> None:
@@ -61,7 +62,7 @@ def _receive(source: IO[bytes]) -> wire.ToEngine | None:
     try:
         message: wire.ToEngine | None = frames.receive(source, wire.ToEngine)
     except frames.Garbled as error:
-        os.write(2, f"what came is no message: {error}\n".encode())
+        os.write(2, f"what came is no message: {error}\n".encode("utf-8", "replace"))
         os._exit(1)
     return message
 
@@ -184,7 +185,7 @@ class _Child:
     # ------------------------------------------------------------------------------------------ pixels
 
     def _need(self, id: int, number: int) -> bytes:
-        """A picture's pixels, from the asking end. Raises what it met."""
+        """A picture's pixels, from the asking end. Raises the error that it met there."""
         with self._lock:
             need, self._next_need = self._next_need, self._next_need + 1
             future = self._needs[need] = Future()

@@ -63,13 +63,13 @@ def marked(folder: Path, model: Path, pictures: Sequence[str]) -> Iterator[None]
 
 
 def clear(folder: Path) -> None:
-    """This process's death, from here on, is explained."""
+    """Remove this process's file: should it end now, the user has been told why."""
     with suppress(OSError):
         (folder / f"{os.getpid()}.txt").unlink()
 
 
-def last_death(folder: Path) -> Death | None:
-    """What the newest file of a dead process says; all of them are removed."""
+def take(folder: Path) -> Death | None:
+    """What the newest file of a dead process says, None where none says anything; all of them are removed."""
     found: list[tuple[float, Death]] = []
     with suppress(OSError):
         for path in folder.glob("*.txt"):
@@ -82,7 +82,7 @@ def last_death(folder: Path) -> Death | None:
 
 
 def _left(path: Path) -> str | None:
-    """The text of a dead process's file, which is removed; None when the process lives."""
+    """The text of a dead process's file, which is removed; None where the process lives."""
     with path.open("r+", encoding="utf-8", errors="replace") as file:
         if not _lock(file):
             return None
@@ -106,6 +106,7 @@ def _lock(file: IO[str]) -> bool:
 
 
 def _death(text: str) -> Death | None:
+    """What a file says; None where the process had not begun, or was told to end."""
     first, _, rest = text.partition("\n")
     try:
         said = json.loads(first)
