@@ -1,13 +1,7 @@
-r"""What an answer may look like: a grammar in GBNF, as a machine over characters.
+"""Answers that follow a grammar: which tokens may come next, as a machine over characters.
 
-GBNF is llama.cpp's notation (grammars/README.md): rules `name ::= …`, of which `root` is the answer; "literals",
-[sets], [^sets] and `.`; (groups), alternatives with |; * + ? {m} {m,} {m,n}; # comments. A line's end ends a rule,
-but inside a group and after `::=` or |. Its extension for single tokens, <…>, is not taken.
-
-The language is llama.cpp's, the machine is not: its parser recurses without a bound (long chains of rules and deep
-groups overflow the stack), its search for left recursion misses what hides behind a rule that may be empty, and takes
-2**n steps for n rules of two equal alternatives, and its set of stacks has no limit. Each of them ends or hangs the
-process, and a grammar may be a stranger's. Here everything has a bound, and a grammar beyond it is a RequestError.
+The rules are llama.cpp's GBNF (see `gbnf`), the machine is not llama.cpp's: the number of its stacks has no limit
+there. Here everything has a bound, and a grammar beyond it is a RequestError. It knows a vocabulary as bytes only.
 """
 
 from __future__ import annotations
@@ -15,19 +9,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from vlmcli.engine import gbnf
+from vlmcli.engine.gbnf import LAST, Chars, Item
 from vlmcli.errors import RequestError
 
-MAX_TEXT = 1 << 16  # characters of a grammar
-MAX_DEPTH = 50  # groups in groups
-MAX_REPEAT = 2000  # llama.cpp's, too
-MAX_ITEMS = 50_000  # characters, sets and references, when repetitions are written out
 MAX_STACKS = 250  # ways in which an answer so far may be read
 MAX_HEIGHT = 2000  # of a stack: how deep an answer may be nested
 MAX_WORK = 2_000_000  # stacks looked at for one picked token; about two seconds
@@ -35,357 +26,13 @@ MAX_KEPT = 2_000_000  # what a machine remembers: stacks, steps, and the stacks 
 KEPT_MASKS = 32  # of a machine
 KEPT_MACHINES = 8
 
-LAST = 0x10FFFF
-
 Bool = npt.NDArray[np.bool_]
-Chars = tuple[tuple[int, int], ...]
-"""A set of characters: ranges of code points, ascending, apart, both ends included."""
-
-Item = Chars | int
-"""What stands at a place of a rule: a set, or another rule by number."""
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-")
-_ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
-_HEX = {"x": 2, "u": 4, "U": 8}
 
 
-@dataclass
-class _Rule:
-    name: str
-    ways: list[list[Item]] = field(default_factory=list)
-    defined: bool = False
-
-
-class _Parser:
-    """Reads a grammar once, from left to right."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.depth = 0
-        self.items = 0
-        self.rules: list[_Rule] = []
-        self.by_name: dict[str, int] = {}
-
-    def wrong(self, what: str) -> RequestError:
-        line = self.text.count("\n", 0, self.at) + 1
-        return RequestError(f"the grammar is wrong in line {line}: {what}", "GBNF is described in llama.cpp, grammars/")
-
-    def parse(self) -> list[_Rule]:
-        self.space(newlines=True)
-        while self.at < len(self.text):
-            self.rule()
-        if not self.by_name or not any(rule.name == "root" and rule.defined for rule in self.rules):
-            raise RequestError("the grammar has no rule named root", "write root ::= … for the whole answer")
-        for rule in self.rules:
-            if not rule.defined:
-                raise RequestError(f"the grammar uses {rule.name!r}, which has no rule", f"add {rule.name} ::= …")
-        return self.rules
-
-    @property
-    def next(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def space(self, newlines: bool) -> None:
-        while self.next and (self.next in " \t#" or (newlines and self.next in "\r\n")):
-            if self.next == "#":
-                while self.next and self.next not in "\r\n":
-                    self.at += 1
-            else:
-                self.at += 1
-
-    def name(self) -> str:
-        start = self.at
-        while self.next in _NAME:
-            self.at += 1
-        if start == self.at:
-            raise self.wrong(f"a name should be at {self.here}")
-        return self.text[start : self.at]
-
-    @property
-    def here(self) -> str:
-        return repr(self.text[self.at : self.at + 12]) if self.next else "its end"
-
-    def number_of(self, name: str) -> int:
-        if name not in self.by_name:
-            self.by_name[name] = self.new(name)
-        return self.by_name[name]
-
-    def new(self, name: str) -> int:
-        self.rules.append(_Rule(name))
-        return len(self.rules) - 1
-
-    def rule(self) -> None:
-        name = self.name()
-        self.space(newlines=False)
-        if not self.text.startswith("::=", self.at):
-            raise self.wrong(f"::= should be at {self.here}")
-        self.at += 3
-        self.space(newlines=True)
-        rule = self.rules[self.number_of(name)]
-        if rule.defined:
-            raise self.wrong(f"{name!r} has a rule already")
-        rule.ways, rule.defined = self.ways(nested=False), True
-        if self.next and self.next not in "\r\n":
-            raise self.wrong(f"{self.here} cannot be here")
-        self.space(newlines=True)
-
-    def ways(self, nested: bool) -> list[list[Item]]:
-        ways = [self.sequence(nested)]
-        while self.next == "|":
-            self.at += 1
-            self.space(newlines=True)
-            ways.append(self.sequence(nested))
-        return ways
-
-    def sequence(self, nested: bool) -> list[Item]:
-        done: list[Item] = []
-        last: list[Item] | None = None  # what a repetition would repeat
-        while self.next:
-            if self.next in "*+?{":
-                if last is None:
-                    raise self.wrong(f"there is nothing to repeat before {self.here}")
-                last = self.repeated(last, *self.times(nested))
-            else:
-                following = self.one(nested)
-                if following is None:
-                    break
-                done += last or ()
-                last = following
-            self.space(newlines=nested)
-        return done + (last or [])
-
-    def one(self, nested: bool) -> list[Item] | None:
-        """A literal, a set, a group or a name; None at the sequence's end."""
-        if self.next == '"':
-            return self.count(self.literal())
-        if self.next == "[":
-            return self.count([self.set()])
-        if self.next == ".":
-            self.at += 1
-            return self.count([((0, LAST),)])
-        if self.next == "(":
-            return self.count([self.group()])
-        if self.next in ("<", "!"):
-            raise self.wrong("tokens (<…>) are not taken here; write their text")
-        if self.next in _NAME:
-            return self.count([self.number_of(self.name())])
-        return None
-
-    def count(self, items: list[Item]) -> list[Item]:
-        self.items += max(1, len(items))
-        if self.items > MAX_ITEMS:
-            raise RequestError(f"the grammar has more than {MAX_ITEMS} items", "repeat less in it, or leave it open: +")
-        return items
-
-    def literal(self) -> list[Item]:
-        self.at += 1
-        found: list[Item] = []
-        while self.next != '"':
-            char = self.char()
-            found.append(((char, char),))
-        self.at += 1
-        return found
-
-    def set(self) -> Chars:
-        self.at += 1
-        negated = self.next == "^"
-        self.at += negated
-        ranges = []
-        while self.next != "]":
-            low = high = self.char()
-            if self.next == "-" and self.text[self.at + 1 : self.at + 2] != "]":
-                self.at += 1
-                high = self.char()
-            if high < low:
-                raise self.wrong(f"a range from {chr(low)!r} down to {chr(high)!r}")
-            ranges.append((low, high))
-        self.at += 1
-        if not ranges:
-            raise self.wrong("an empty set")
-        return _merged(ranges, negated)
-
-    def char(self) -> int:
-        if not self.next or self.next in "\r\n":
-            raise self.wrong("a literal or a set does not end")
-        self.at += 1
-        if self.text[self.at - 1] != "\\":
-            return ord(self.text[self.at - 1])
-        kind = self.next
-        self.at += 1
-        if kind in _HEX:
-            digits = self.text[self.at : self.at + _HEX[kind]]
-            if len(digits) < _HEX[kind] or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
-                raise self.wrong(f"\\{kind} wants {_HEX[kind]} hexadecimal digits")
-            self.at += _HEX[kind]
-            if int(digits, 16) > LAST:
-                raise self.wrong(f"\\{kind}{digits} is no character")
-            return int(digits, 16)
-        if not kind or kind not in _ESCAPES:
-            raise self.wrong(f"\\{kind} means nothing here")
-        return ord(_ESCAPES[kind])
-
-    def group(self) -> int:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.wrong(f"more than {MAX_DEPTH} groups inside each other")
-        self.at += 1
-        self.space(newlines=True)
-        number = self.new("(…)")
-        ways = self.ways(nested=True)
-        if self.next != ")":
-            raise self.wrong(f") should be at {self.here}")
-        self.at += 1
-        self.depth -= 1
-        self.rules[number].ways, self.rules[number].defined = ways, True
-        return number
-
-    def times(self, nested: bool) -> tuple[int, int | None]:
-        """How often: least and most, None for no bound."""
-        sign = self.next
-        self.at += 1
-        if sign != "{":
-            return {"*": (0, None), "+": (1, None), "?": (0, 1)}[sign]
-        self.space(newlines=nested)
-        least = self.integer()
-        most: int | None = least
-        self.space(newlines=nested)
-        if self.next == ",":
-            self.at += 1
-            self.space(newlines=nested)
-            most = None if self.next == "}" else self.integer()
-            self.space(newlines=nested)
-        if self.next != "}":
-            raise self.wrong(f"}} should be at {self.here}")
-        self.at += 1
-        if most is not None and most < least:
-            raise self.wrong(f"a repetition from {least} to {most}")
-        return least, most
-
-    def integer(self) -> int:
-        start = self.at
-        while self.next and self.next in "0123456789":
-            self.at += 1
-        digits = self.text[start : self.at]
-        if not digits:
-            raise self.wrong(f"a number should be at {self.here}")
-        if len(digits) > 9 or int(digits) > MAX_REPEAT:
-            raise self.wrong(f"more than {MAX_REPEAT} repetitions")
-        return int(digits)
-
-    def repeated(self, items: list[Item], least: int, most: int | None) -> list[Item]:
-        """S{m,n} as llama.cpp writes it out: S S S … R, R ::= S R' | (n - m times), or R ::= S R | without a bound."""
-        optional = 1 if most is None else most - least
-        self.items += (max(0, least - 1) + optional) * max(1, len(items))
-        self.count([])
-        done = items * least
-        rest: int | None = None
-        for _ in range(optional):
-            number = self.new("(…)")
-            following = number if most is None else rest
-            way = [*items] if following is None else [*items, following]
-            self.rules[number].ways, self.rules[number].defined = [way, []], True
-            rest = number
-        return done if rest is None else [*done, rest]
-
-
-def _merged(ranges: list[tuple[int, int]], negated: bool) -> Chars:
-    done: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if done and low <= done[-1][1] + 1:
-            done[-1] = done[-1][0], max(high, done[-1][1])
-        else:
-            done.append((low, high))
-    if negated:
-        edges = [(-1, -1), *done, (LAST + 1, LAST + 1)]
-        done = [(one[1] + 1, two[0] - 1) for one, two in pairwise(edges) if one[1] + 1 < two[0]]
-    return tuple(done)
-
-
-def _has(chars: Chars, low: int, high: int) -> bool:
-    """Whether a set has a character from low to high."""
+def _contains(chars: Chars, low: int, high: int) -> bool:
+    """Whether a set has a character from `low` to `high`, both included."""
     index = bisect_right(chars, (high, LAST))
     return index > 0 and chars[index - 1][1] >= low
-
-
-def _refuse_left_recursion(rules: list[_Rule]) -> None:
-    """Raise RequestError where a rule begins with itself, and more follows: its stacks would grow without end.
-
-    With nothing to follow (`x ::= y x |` with an empty y) they do not.
-    """
-    empty = _may_be_empty(rules)
-    edges: list[list[tuple[int, bool]]] = [[] for _ in rules]  # rules that one may begin with, and if more follows
-    for number, rule in enumerate(rules):
-        for way in rule.ways:
-            for place, item in enumerate(way):
-                if not isinstance(item, int):
-                    break
-                edges[number].append((item, place + 1 < len(way)))
-                if not empty[item]:
-                    break
-    component = _components([[target for target, _ in targets] for targets in edges])
-    for number, targets in enumerate(edges):
-        for target, more in targets:
-            if more and component[number] == component[target]:
-                raise RequestError(
-                    f"the grammar's rule {rules[number].name!r} begins with itself", "put what repeats behind it: x+"
-                )
-
-
-def _may_be_empty(rules: list[_Rule]) -> list[bool]:
-    """Of each rule, whether nothing at all is one of its ways."""
-    empty = [False] * len(rules)
-    users: list[list[list[int]]] = [[] for _ in rules]  # [rule, how many in this way of it may not be empty yet]
-    todo = []
-    for number, rule in enumerate(rules):
-        for way in rule.ways:
-            if all(isinstance(item, int) for item in way):
-                waiting = [number, len(way)]
-                for item in way:
-                    if isinstance(item, int):
-                        users[item].append(waiting)
-                if not way:
-                    todo.append(number)
-    while todo:
-        number = todo.pop()
-        if empty[number]:
-            continue
-        empty[number] = True
-        for waiting in users[number]:
-            waiting[1] -= 1
-            if not waiting[1]:
-                todo.append(waiting[0])
-    return empty
-
-
-def _components(edges: list[list[int]]) -> list[int]:
-    """A number for each node: equal where each can be reached from the other (Kosaraju's algorithm, unrolled)."""
-    order: list[int] = []
-    seen = [False] * len(edges)
-    back: list[list[int]] = [[] for _ in edges]
-    for start in range(len(edges)):
-        trail = [] if seen[start] else [(start, iter(edges[start]))]
-        seen[start] = True
-        while trail:
-            node, targets = trail[-1]
-            for target in targets:
-                back[target].append(node)
-                if not seen[target]:
-                    seen[target] = True
-                    trail.append((target, iter(edges[target])))
-                    break
-            else:
-                order.append(node)
-                trail.pop()
-    component = [-1] * len(edges)
-    for start in reversed(order):
-        todo = [start] if component[start] < 0 else []
-        while todo:
-            node = todo.pop()
-            if component[node] < 0:
-                component[node] = start
-                todo += [source for source in back[node] if component[source] < 0]
-    return component
 
 
 class _Beyond(Exception):
@@ -396,7 +43,7 @@ class Pieces:
     """A vocabulary's bytes, so ordered that a machine reads what tokens have in common once."""
 
     def __init__(self, pieces: Sequence[bytes], ends: Iterable[int]) -> None:
-        """Take them.
+        """Sort a vocabulary.
 
         Args:
             pieces: each token's bytes; none for a token that writes nothing.
@@ -433,20 +80,14 @@ class Machine:
 
     def __init__(self, text: str) -> None:
         """Read a grammar. Raises RequestError."""
-        if len(text) > MAX_TEXT:
-            raise RequestError(f"the grammar has {len(text)} characters", f"{MAX_TEXT} are the most")
-        if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-            raise RequestError("the grammar is not text: it has NULs or bytes in it", r"write them as \x00")
-        parser = _Parser(text)
-        rules = parser.parse()
-        _refuse_left_recursion(rules)
-        self._items: list[Item | None] = []  # all ways of all rules, None behind each
+        rules, root = gbnf.read(text)
+        self._items: list[Item | None] = []  # all alternatives of all rules, None behind each
         self._starts: list[list[int]] = []  # of each rule
         for rule in rules:
             self._starts.append([])
-            for way in rule.ways:
+            for alternative in rule.alternatives:
                 self._starts[-1].append(len(self._items))
-                self._items += [*way, None]
+                self._items += [*alternative, None]
         self._stacks: list[tuple[int, int, int]] = [(-1, -1, 0)]  # place, the stack below, height
         self._stack_ids: dict[tuple[int, int], int] = {}
         self._states: list[tuple[int, ...]] = []
@@ -456,7 +97,7 @@ class Machine:
         self._work = self._kept = 0
         try:
             ready: set[int] = set()
-            for start in self._starts[parser.by_name["root"]]:
+            for start in self._starts[root]:
                 self._ready(self._push(start, 0), ready)
             self.start = self._state(ready)
         except _Beyond:
@@ -479,7 +120,7 @@ class Machine:
         )
 
     def _push(self, place: int, below: int) -> int:
-        if self._items[place] is None:  # nothing more of this way
+        if self._items[place] is None:  # the end of this alternative
             return below
         found = self._stack_ids.get((place, below))
         if found is None:
@@ -492,7 +133,7 @@ class Machine:
         return found
 
     def _ready(self, stack: int, ready: set[int]) -> None:
-        """Replace the rule on top by its ways until there are characters on top."""
+        """Replace the rule on top by its alternatives until there are characters on top."""
         seen, todo = {stack}, [stack]
         while todo:
             one = todo.pop()
@@ -536,7 +177,7 @@ class Machine:
             try:
                 for stack in self._states[state]:
                     place, below, _ = self._stacks[stack]
-                    if stack and _has(self._set(place), char, char):
+                    if stack and _contains(self._set(place), char, char):
                         self._ready(self._push(place + 1, below), ready)
                 found = self._state(ready)
             except _Beyond:
@@ -565,7 +206,7 @@ class Machine:
                 return None
         if left:
             low, high = _completions(left)
-            if not any(_has(self._set(self._stacks[one][0]), low, high) for one in self._states[state] if one):
+            if not any(_contains(self._set(self._stacks[one][0]), low, high) for one in self._states[state] if one):
                 return None
         return state, left
 
@@ -574,7 +215,7 @@ class Machine:
         return self._states[state][0] == 0
 
     def must_end(self, state: int) -> bool:
-        """Whether nothing may follow."""
+        """Whether the grammar ends here, so that nothing may follow."""
         return self._states[state] == (0,)
 
     def mask(self, state: int, pending: bytes, pieces: Pieces) -> Bool:
@@ -611,7 +252,7 @@ class Machine:
             allowed[token] = not failed
 
     def begin(self) -> None:
-        """Count anew: another token is to be picked."""
+        """Set the bound on work back, since another token is to be picked."""
         self._work = 0
 
 
@@ -627,7 +268,7 @@ def _completions(part: bytes) -> tuple[int, int]:
 
 
 class Follower:
-    """One answer's way through a machine."""
+    """Follows one answer through a machine, token by token."""
 
     def __init__(self, machine: Machine, pieces: Pieces) -> None:
         self._machine, self._pieces = machine, pieces
@@ -654,7 +295,7 @@ class Follower:
         return mask
 
     def take(self, token: int) -> None:
-        """A token that may come has come; not one that ends the answer."""
+        """Go on behind a token, which must not end the answer. Raises RequestError where it may not come."""
         self._machine.begin()
         after = self._machine.feed(self._state, self._pending, self._pieces.pieces[token])
         if after is None:
@@ -663,7 +304,7 @@ class Follower:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing may follow."""
+        """Whether the grammar ends here, so that nothing may follow."""
         return not self._pending and self._machine.must_end(self._state)
 
 
@@ -675,15 +316,16 @@ class Grammars:
         self._machines: OrderedDict[str, Machine] = OrderedDict()
 
     @cached_property
-    def _pieces(self) -> Pieces:
+    def pieces(self) -> Pieces:
+        """The vocabulary, sorted when the first grammar comes."""
         return self._make()
 
     def follower(self, text: str) -> Follower:
-        """The way of an answer through a grammar. Raises RequestError."""
+        """What follows an answer through this grammar. Raises RequestError where the grammar is wrong."""
         machine = self._machines.pop(text, None)
         if machine is None or machine.full:
             machine = Machine(text)
         self._machines[text] = machine
         if len(self._machines) > KEPT_MACHINES:
             self._machines.popitem(last=False)
-        return Follower(machine, self._pieces)
+        return Follower(machine, self.pieces)
