@@ -123,7 +123,7 @@ def test_one_failing_request_leaves_the_others(demo_engine, scene):
 )
 def test_a_users_text_is_only_text(demo_engine, scene, text):
     """Special tokens in it would end the turn, or fail; as text they are answered like any other question."""
-    model, template = demo_engine.model, demo_engine._template
+    model, template = demo_engine.model, demo_engine.loaded.template
     from vlmcli.engine.chat_template import TextPart, parts
 
     def control_tokens(question):

@@ -87,11 +87,11 @@ def test_requests_with_and_without_run_together(demo_engine, scene):
 def test_the_end_of_the_grammar_is_the_end(demo_engine, scene):
     """After its last character there is no other token than the end: it is not even asked for."""
     picks = []
-    demo_engine._observer = Tap(lambda id, number, logits: picks.append(number))
+    demo_engine.observer = Tap(lambda id, number, logits: picks.append(number))
     try:
         answer = one(demo_engine, QUESTION, scene, grammar='root ::= "A red"')
     finally:
-        demo_engine._observer = None
+        demo_engine.observer = None
     assert (answer.text, answer.finish_reason) == ("A red", "stop")
     assert len(picks) == answer.usage.answer_tokens
     empty = one(demo_engine, QUESTION, scene, grammar='root ::= ""')
@@ -169,8 +169,8 @@ def test_a_grammar_that_would_take_for_ever_does_not(demo_engine, scene, text):
 def test_a_vocabulary_that_cannot_write_it(small):
     """The smallest SentencePiece vocabulary has all bytes; one with a token less has a character less."""
     with opened(small_files(small, "llava")) as engine:
-        engine._grammars.follower('root ::= "x"')
-        pieces = engine._grammars._pieces
+        engine.loaded.grammars.follower('root ::= "x"')
+        pieces = engine.loaded.grammars.pieces
         pieces.pieces[pieces.odd[0]] = b""
         kept = list(pieces.odd[1:])
         pieces.odd[:] = []

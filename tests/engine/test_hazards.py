@@ -59,7 +59,7 @@ def calls(function):
     """The native functions, in the process of an engine that is idle: `function(engine, context, model)` raises."""
 
     def run(engine, scene):
-        function(engine, engine._context, engine.model)
+        function(engine, engine.loaded.context, engine.model)
 
     return run
 
@@ -138,11 +138,11 @@ def a_model_that_is_not_loaded(**fit):
 
 def an_observer_that_fails(**hooks):
     def run(engine, scene):
-        engine._observer = Tap(lambda *_: 1 / 0)
+        engine.observer = Tap(lambda *_: 1 / 0)
         try:
             return one(engine, ask(QUESTION, scene))
         finally:
-            engine._observer = None
+            engine.observer = None
 
     return run
 
@@ -376,7 +376,7 @@ def test_a_function_that_is_never_called(name, symbol):
 
 def test_sequences_share_one_stream_so_that_a_part_may_be_copied(demo_engine):
     """seq_cp of a part across streams: abort. With one stream for all there is no across."""
-    context = demo_engine._context
+    context = demo_engine.loaded.context
     for seq in (2, 3):
         context.forget(seq)
     decode(context, 5, 6, 7, 8, seq=2)

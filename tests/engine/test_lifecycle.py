@@ -142,7 +142,7 @@ def test_an_aborted_batch_is_computed_again(small, name, monkeypatch):
 
     monkeypatch.setattr(native.Context, "_decode", aborting)
     with opened(small_files(small, name), tap=tap_to("aborted"), n_batch=100) as engine:
-        engine._context._test_flag = engine._flag
+        engine.loaded.context._test_flag = engine.vision.flag
         again = engine.run(requests)
     assert len(aborted) >= 4
     assert all(isinstance(outcome, Answer) for outcome in (*calm, *again)), (calm, again)
@@ -185,7 +185,7 @@ def test_a_cache_in_long_use_neither_hangs_nor_lies(small, name):
             (answer,) = engine.run([request])
             assert isinstance(answer, Answer), number
         tapped = {}
-        engine._observer = Tap(lambda id, step, logits: tapped.setdefault(step, logits))
+        engine.observer = Tap(lambda id, step, logits: tapped.setdefault(step, logits))
         engine.run([ask("what is this?", pictures[0], tokens=4)])
     fresh = {}
     with opened(small_files(small, name), tap=lambda id, step, logits: fresh.setdefault(step, logits)) as engine:
@@ -197,8 +197,8 @@ def test_a_cache_that_has_lost_its_rows_is_noticed(scene):
     """The scheduler believes in a prefix that is not there: it is computed again, not answered without."""
     with opened(demo.FILES) as engine:
         engine.run([ask("What is this?", scene)])
-        for seq in range(engine._context.n_seq):
-            engine._context.forget(seq)  # the engine's thread is idle
+        for seq in range(engine.loaded.context.n_seq):
+            engine.loaded.context.forget(seq)  # the engine's thread is idle
         (answer,) = engine.run([ask("What color is the circle?", scene)])
         assert answer.text == "The circle is red."
         assert answer.usage.reused_tokens == 0

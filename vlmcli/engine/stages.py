@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vlmcli.engine.chat_template import Place, TextPart
-from vlmcli.engine.engine import Observer
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
+from vlmcli.engine.observer import Observer
 from vlmcli.engine.plan import PictureSegment, Plan
-from vlmcli.engine.vision import Prompt, chunks_of
+from vlmcli.engine.prompt import Prompt, chunks_of
 from vlmcli.errors import NativeError
 from vlmcli.models import gguf
 from vlmcli.values import ModelFiles, Picture

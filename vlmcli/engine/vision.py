@@ -1,95 +1,26 @@
 """Pictures become rows of the language model's space: from memory, else through the encoder.
 
-A prompt is planned with placeholders, which need only sizes. Pixels are read and prepared (scaled, tiled, normalised
-by libmtmd) in a small pool, ahead of the encoder, and only for what no cache holds.
+Pixels are read and prepared (scaled, tiled, normalised by libmtmd) in a small pool, ahead of the encoder, and only for
+what is not in memory. It knows encoder inputs by their keys, and nothing of questions or the KV cache.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
 
-from vlmcli.engine.chat_template import Part, TextPart
-from vlmcli.engine.native import AbortFlag, Bitmap, Chunks, Float32, Projector, Text, Watch
-from vlmcli.engine.plan import PictureSegment, Plan, Segment, TextSegment, picture_key
+from vlmcli.engine.native import AbortFlag, Chunks, Float32, Projector, Watch
+from vlmcli.engine.plan import PictureSegment
+from vlmcli.engine.prompt import Prompt, chunks_of
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
-from vlmcli.values import Picture
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
 MEMORY_PICTURES = 64  # … of so many, so that a run over a folder does not grow
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A rendered prompt and its pictures, ready to be tokenised."""
-
-    parts: tuple[Part, ...]
-    pictures: tuple[Picture, ...]
-    add_bos: bool
-
-
-def chunks_of(projector: Projector, prompt: Prompt, real: int | None = None) -> Chunks:
-    """Tokenise the whole prompt, with pixels for picture `real` only.
-
-    Always the whole: a few families' chunks depend on what stands before them. Raises RequestError, which names that
-    picture, where the model cannot take it.
-    """
-    parts: list[Text | Bitmap] = []
-    for part in prompt.parts:
-        if isinstance(part, TextPart):
-            parts.append(Text(part.text, part.parse_special))
-        else:
-            picture = prompt.pictures[part.picture]
-            pixels = picture.pixels() if part.picture == real else None
-            parts.append(Bitmap(f"{picture.identity}#{part.picture}", picture.size, pixels))
-    try:
-        return projector.chunks(parts, prompt.add_bos)
-    except RequestError as error:
-        if real is None:
-            raise
-        raise _refused(prompt.pictures[real], error) from error
-
-
-def _refused(picture: Picture, error: RequestError) -> RequestError:
-    size = "x".join(map(str, picture.size))
-    return RequestError(f"{picture.source} ({size}): {error.message}", error.hint)
-
-
-def plan(projector: Projector, prompt: Prompt) -> Plan:
-    """The prompt's segments, without touching a pixel."""
-    segments: list[Segment] = []
-    tiles: Counter[int] = Counter()
-    with _placeholders(projector, prompt) as chunks:
-        for chunk in chunks.read():
-            if not chunk.id:
-                segments.append(TextSegment(chunk.tokens))
-                continue
-            identity, _, number = chunk.id.rpartition("#")
-            picture = int(number)
-            tile = tiles[picture]
-            tiles[picture] += 1
-            key = picture_key(identity, tile, chunk.rows, chunk.grid)
-            segments.append(
-                PictureSegment(picture, tile, key, chunk.rows, chunk.positions, chunk.grid, chunk.bidirectional)
-            )
-    return Plan(segments)
-
-
-def _placeholders(projector: Projector, prompt: Prompt) -> Chunks:
-    try:
-        return chunks_of(projector, prompt)
-    except RequestError:
-        for picture in prompt.pictures:  # which of them was it?
-            try:
-                projector.chunks([Bitmap("probe#0", picture.size), Text("\n", False)], False).close()
-            except RequestError as error:
-                raise _refused(picture, error) from error
-        raise
 
 
 @dataclass
@@ -202,7 +133,7 @@ class Pictures:
             work.add_done_callback(_close)
 
     def close(self) -> None:
-        """Free all prepared pixels."""
+        """Free all of the request's prepared pixels; what is still being prepared is freed when that is done."""
         for picture in list(self._prepared):
             self.release(picture)
 

@@ -1,0 +1,170 @@
+"""A request inside the engine: its prompt, checked before anything is computed, and how far it has come.
+
+It computes nothing and sends nothing: the loop does, and keeps its books here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from vlmcli.engine.answering import Answering
+from vlmcli.engine.chat_template import begins_with, opened, parts
+from vlmcli.engine.loading import Loaded
+from vlmcli.engine.native import Float32
+from vlmcli.engine.plan import PictureSegment, Plan
+from vlmcli.engine.prompt import Prompt, plan_of
+from vlmcli.engine.scheduler import Ticket
+from vlmcli.engine.vision import Pictures
+from vlmcli.errors import ContextFull, NoPicture, RequestError
+from vlmcli.values import Answer, FinishReason, Request, Timings, Usage
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A request whose prompt is planned.
+
+    Attributes:
+        request: as it came.
+        prompt: rendered.
+        plan: its rows.
+        begun: what the template has written of the answer.
+    """
+
+    request: Request
+    prompt: Prompt
+    plan: Plan
+    begun: str
+
+    def rows_of_pictures(self) -> tuple[int, ...]:
+        """The rows that each of the request's pictures takes."""
+        rows = Counter(dict.fromkeys(range(len(self.request.pictures)), 0))
+        for segment in self.plan.segments:
+            if isinstance(segment, PictureSegment):
+                rows[segment.picture] += segment.rows
+        return tuple(rows.values())
+
+
+def plan_request(loaded: Loaded, request: Request) -> Planned:
+    """Plan a request. Raises NoPicture, RequestError, TemplateError."""
+    if not request.pictures:
+        raise NoPicture("there is no picture in the question", "name at least one")
+    if request.max_tokens < 1:
+        raise RequestError("an answer needs at least one token", "ask for more")
+    template = loaded.template
+    pieces = template.render(request.messages)
+    add_bos = not begins_with(pieces, template.bos)
+    prompt = Prompt(tuple(parts(pieces, loaded.model)), request.pictures, add_bos)
+    begun = opened(pieces, loaded.files.card.think[0])
+    return Planned(request, prompt, plan_of(loaded.projector, prompt), begun)
+
+
+def check(loaded: Loaded, planned: Planned) -> None:
+    """Raise what keeps a plan from being answered: ContextFull, NoPicture or RequestError."""
+    plan, request, n_ctx = planned.plan, planned.request, loaded.context.n_ctx
+    if plan.rows >= n_ctx:
+        count = len(request.pictures)
+        enough = -(-(plan.rows + request.max_tokens) // 1024) * 1024
+        raise ContextFull(
+            f"{count} picture{'s' * (count > 1)} and the question take {plan.rows} tokens, and the context has {n_ctx}",
+            f"give it more, --ctx {enough}, or ask about fewer pictures at a time",
+        )
+    counted = {segment.picture for segment in plan.segments if isinstance(segment, PictureSegment)}
+    for number, picture in enumerate(request.pictures):
+        if number not in counted:
+            raise NoPicture(f"{picture.source} would not reach the model", "please report this")
+    for segment in plan.segments:
+        if isinstance(segment, PictureSegment):
+            if segment.bidirectional and segment.rows > loaded.context.n_batch:
+                raise RequestError(f"a picture of {segment.rows} rows is larger than a batch", "try it smaller")
+        elif min(segment.tokens) < 0 or max(segment.tokens) >= loaded.model.n_vocab:
+            raise RequestError(
+                f"{loaded.files.projector.name} needs tokens that {loaded.files.model.name} does not have",
+                "use the mmproj file that was published with this model",
+            )
+    if isinstance(plan.segments[-1], PictureSegment):
+        raise RequestError("the prompt ends with a picture", "use another --chat-template")
+
+
+@dataclass
+class Job:
+    """A request that is queued or being answered.
+
+    Attributes:
+        ticket: what the scheduler knows of it.
+        request: as it came.
+        pictures: on their way to rows.
+        answering: the answer so far.
+        usage: rows, as far as they are known.
+        load: seconds of the model's loading that it waited for.
+        prefill: seconds of its prompt in the language model.
+        generate: seconds of its answer in the language model.
+        started: whether it has had a sequence.
+        ready: an encoder input's rows that are to be decoded next, by its key: float32 [rows, n_embd_inp].
+    """
+
+    ticket: Ticket
+    request: Request
+    pictures: Pictures
+    answering: Answering
+    usage: Usage
+    load: float
+    prefill: float = 0.0
+    generate: float = 0.0
+    started: bool = False
+    ready: tuple[str, Float32] | None = field(default=None, repr=False)
+
+    @property
+    def id(self) -> int:
+        """The request's."""
+        return self.ticket.id
+
+    def seated(self) -> None:
+        """It has got a sequence, for the first time or again: begin with the next picture that is not in the cache."""
+        self.ready = None
+        plan = self.ticket.plan
+        for segment, row in zip(plan.segments, plan.row_starts, strict=True):
+            if isinstance(segment, PictureSegment) and row >= self.ticket.row:
+                self.pictures.prepare(segment)
+                return
+
+    def encoded(self, segment: PictureSegment, rows: Float32) -> None:
+        """Keep a segment's rows for decoding, free its picture after the last tile, and begin with the next one."""
+        self.ready = (segment.key, rows)
+        inputs = self._inputs()
+        later = inputs[inputs.index(segment) + 1 :]
+        if all(one.picture != segment.picture for one in later):
+            self.pictures.release(segment.picture)
+        if later:
+            self.pictures.prepare(later[0])
+
+    def encoded_share(self, segment: PictureSegment, share: float) -> float:
+        """The share of the prompt's encoder inputs that are done, given the share of this one."""
+        inputs = self._inputs()
+        return (inputs.index(segment) + min(1.0, share)) / len(inputs)
+
+    def _inputs(self) -> list[PictureSegment]:
+        return [segment for segment in self.ticket.plan.segments if isinstance(segment, PictureSegment)]
+
+    def spend(self, seconds: float) -> None:
+        """Count time that the language model spent on it; to be called before the ticket moves on."""
+        if self.ticket.pending is None:
+            self.prefill += seconds
+        else:
+            self.generate += seconds
+
+    def answer(self, reason: FinishReason, model: str) -> Answer:
+        """The finished answer, by the name of the model that gave it."""
+        spent = self.pictures.spent
+        return Answer(
+            self.answering.text,
+            reason,
+            replace(self.usage, answer_tokens=self.answering.tokens),
+            Timings(self.load, spent.picture, spent.encode, self.prefill, self.generate),
+            model,
+        )
+
+    def close(self) -> None:
+        """Free what it holds outside the cache."""
+        self.pictures.close()
+        self.answering.close()

@@ -1,0 +1,98 @@
+"""The KV cache, made to hold what the scheduler has decided.
+
+The scheduler decides, this performs: it forks, rolls back and decodes sequences, and tells the scheduler what came of
+it. It knows tickets and rows, but no requests, answers or events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+
+from vlmcli.engine.native import Context, Decoded, Float32, Model
+from vlmcli.engine.plan import Int32, PictureSegment
+from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
+
+log = logging.getLogger("vlmcli.engine")
+
+RowsOf = Callable[[Ticket, PictureSegment], Float32]
+"""Gives a ticket's encoded picture: float32 [rows, n_embd_inp]."""
+
+
+class KVCache:
+    """Performs on a context what its scheduler says."""
+
+    def __init__(self, model: Model, context: Context, scheduler: Scheduler) -> None:
+        self._model = model
+        self._context = context
+        self._scheduler = scheduler
+
+    def seat(self, admission: Admission) -> bool:
+        """Let the ticket's sequence hold what it begins with. False when it does not; then the ticket is queued again.
+
+        llama.cpp may have overwritten rows that the scheduler believes in, so what is there is compared with that.
+        """
+        ticket = admission.ticket
+        assert ticket.seat is not None
+        for seq in admission.forget:
+            self._context.forget(seq)
+        seq = ticket.seat.seq
+        kept = True
+        if admission.source is not None:
+            self._context.fork(admission.source, seq, admission.end)
+        elif admission.end:
+            kept = self._context.roll_back(seq, admission.end)
+        else:
+            self._context.forget(seq)
+        last = self._context.last_position(seq)
+        if not kept or last >= max(admission.end, 1) or (admission.end and last < 0):
+            log.warning("sequence %d does not hold what it should; computing it again", seq)
+            for doubtful in {seq, seq if admission.source is None else admission.source}:
+                self._context.forget(doubtful)
+                self._scheduler.distrust(doubtful)
+            return False
+        return True
+
+    def decode(self, step: RowStep | TokenStep, rows_of: RowsOf) -> Decoded:
+        """Run one batch through the language model. Raises NativeError."""
+        if isinstance(step, RowStep):
+            return self._context.decode_rows(*self._gather(step, rows_of), step.causal)
+        return self._context.decode_tokens(step.tokens, step.positions, step.seqs, step.logits)
+
+    def _gather(self, step: RowStep, rows_of: RowsOf) -> tuple[Float32, Int32, Int32]:
+        """The rows of a step, their positions [n_pos, rows], and their sequences [rows]."""
+        rows, positions, seqs = [], [], []
+        for ticket, count, segment, offset in step.takes:
+            assert ticket.seat is not None
+            start = ticket.plan.position(ticket.row - offset)
+            rows.append(rows_of(ticket, segment)[offset : offset + count])
+            positions.append(segment.position_rows(start, self._model.n_pos)[:, offset : offset + count])
+            seqs.append(np.full(count, ticket.seat.seq, np.int32))
+        return np.concatenate(rows), np.concatenate(positions, axis=1), np.concatenate(seqs)
+
+    def commit(self, step: RowStep | TokenStep) -> None:
+        """The step's rows are in the cache: move its tickets on, and keep copies where the scheduler wants them."""
+        for source, target in self._scheduler.commit((take[0], take[1]) for take in step.takes):
+            self._context.fork(source, target, self._context.last_position(source) + 1)
+
+    def go_back(self, ticket: Ticket) -> None:
+        """An aborted batch may have left rows in the cache: go back to those that are known."""
+        assert ticket.seat is not None
+        row = ticket.row
+        index, offset = ticket.plan.at(row)
+        if offset and isinstance(ticket.plan.segments[index], PictureSegment):
+            row -= offset  # under M-RoPE a picture's rows cannot be told apart by position
+        after = max(0, row - ticket.plan.rows)  # tokens of the answer
+        end = ticket.plan.position(row) + after
+        if not self._model.can_roll_back or not self._context.roll_back(ticket.seat.seq, end):
+            self.restart(ticket)  # a recurrent state may have been half overwritten
+        elif row < ticket.row:
+            self._scheduler.rewind(ticket, row)
+
+    def restart(self, ticket: Ticket) -> None:
+        """What the cache holds of a ticket is of no use: forget it, and queue the ticket again."""
+        assert ticket.seat is not None
+        self._context.forget(ticket.seat.seq)
+        self._scheduler.requeue(ticket)

@@ -1,0 +1,145 @@
+"""A pair of files becomes a `Loaded`: everything in memory that answering needs.
+
+Where a GPU has no room, it is tried again with less on the GPU. It knows no requests.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from vlmcli.engine.chat_template import ChatTemplate
+from vlmcli.engine.desk import Desk
+from vlmcli.engine.grammar import Grammars, Pieces
+from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
+from vlmcli.engine.observer import Observer
+from vlmcli.engine.vision import Vision
+from vlmcli.errors import Cancelled, NoRoom
+from vlmcli.machine.fit import step_back
+from vlmcli.models import gguf, pairing
+from vlmcli.values import Fit, ModelFiles, Notice, Progress
+
+PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
+MODEL_SHARE = 0.8  # of the progress bar; projectors are the smaller files
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A language model and its projector in memory, and what is made of them once.
+
+    Attributes:
+        files: where they came from.
+        fit: how they were put onto the machine.
+        model: the weights and the vocabulary.
+        projector: the vision encoder and its projection into the language model's space.
+        context: the KV cache.
+        template: the chat template.
+        grammars: those that answers followed last.
+        vision: the projector behind a memory of embeddings.
+        seconds: how long loading took.
+    """
+
+    files: ModelFiles
+    fit: Fit
+    model: Model
+    projector: Projector
+    context: Context
+    template: ChatTemplate
+    grammars: Grammars
+    vision: Vision
+    seconds: float
+
+
+class Loader:
+    """Loads one pair, once.
+
+    Attributes:
+        fit: how the pair is put onto the machine, as far as is known: what was asked for or, after a step back, what
+            was tried last.
+    """
+
+    def __init__(self, files: ModelFiles, fit: Fit, desk: Desk, observer: Observer | None) -> None:
+        self.fit = fit
+        self._files = files
+        self._desk = desk
+        self._observer = observer
+
+    def load(self, stack: ExitStack) -> Loaded:
+        """Load everything; `stack` frees it. Raises ModelError, and Cancelled when the desk is closed meanwhile."""
+        started = time.monotonic()
+        files = self._files
+        pairing.check(gguf.read(files.model), gguf.read(files.projector))  # C would end the process
+        while True:
+            attempt = stack.enter_context(ExitStack())
+            try:
+                loaded = self._attempt(attempt, started)
+                break
+            except NoRoom as error:
+                attempt.close()
+                back = step_back(self.fit)
+                if back is None:
+                    raise
+                self._desk.send(Notice(f"{error.message}; once more, with {back.reason}"))
+                self.fit = back
+        if self._desk.flag.is_set():
+            raise Cancelled("the model's loading was cancelled")
+        self._desk.send(Progress(None, "load", 1.0))
+        return loaded
+
+    def _attempt(self, stack: ExitStack, started: float) -> Loaded:
+        """Load everything as `self.fit` says. Raises NoRoom where a device has none."""
+        fit, files, flag = self.fit, self._files, self._desk.flag
+        if self._observer is not None:
+            self._observer.loading()
+        bar = _Bar(self._desk)
+        model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
+        template = ChatTemplate(files.card.chat_template or model.chat_template, model.bos, model.eos, str(files.model))
+        grammars = Grammars(lambda: _pieces(model))
+        projector = stack.enter_context(
+            Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag)
+        )
+        n_batch = max(fit.n_batch, _bidirectional_rows(projector))
+        # A recurrent state can only be kept by a copy of its sequence, so such models get more of them.
+        n_seq = 2 * fit.n_parallel if not model.can_roll_back else fit.n_parallel + 2
+        n_ctx = max(fit.n_ctx, 256)
+        context = stack.enter_context(Context(model, n_ctx, n_batch, n_seq, fit.threads, flag))
+        vision = Vision(projector, flag)
+        stack.callback(vision.close)
+        seconds = time.monotonic() - started
+        return Loaded(files, fit, model, projector, context, template, grammars, vision, seconds)
+
+
+class _Bar:
+    """One progress bar over both files, which moves in steps of a hundredth."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._last = -1.0
+
+    def model(self, done: float) -> None:
+        self._show(done * MODEL_SHARE)
+
+    def projector(self, done: float) -> None:
+        self._show(MODEL_SHARE + done * (1 - MODEL_SHARE))
+
+    def _show(self, total: float) -> None:
+        self._desk.beat()
+        if total - self._last >= 0.01:
+            self._last = total
+            self._desk.send(Progress(None, "load", total))
+
+
+def _pieces(model: Model) -> Pieces:
+    """The bytes of all of the model's tokens."""
+    tokens = range(model.n_vocab)
+    return Pieces([model.piece(token) for token in tokens], filter(model.ends, tokens))
+
+
+def _bidirectional_rows(projector: Projector) -> int:
+    """The most rows one picture takes in a model that must decode it in one batch; 0 in others."""
+    most = 0
+    for size in PROBE_SIZES:
+        with projector.chunks([Bitmap("probe#0", size), Text("\n", False)], False) as chunks:
+            most = max(most, *(chunk.rows for chunk in chunks.read() if chunk.bidirectional), 0)
+    return most
