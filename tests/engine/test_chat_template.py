@@ -10,7 +10,7 @@ from tests.support.fakes import FakeVocabulary
 from vlmcli.engine.chat_template import (
     ChatTemplate,
     Given,
-    Place,
+    PicturePart,
     Plain,
     TextPart,
     begins_with,
@@ -37,14 +37,14 @@ def ask(*content, system=None):
 
 
 def text_of(pieces, picture="▣"):
-    return "".join(picture if isinstance(piece, Place) else piece.text for piece in pieces)
+    return "".join(picture if isinstance(piece, PicturePart) else piece.text for piece in pieces)
 
 
 def test_content_as_a_string():
     pieces = ChatTemplate(CHATML).render(ask(PICTURE, "what is this?"))
     assert pieces == [
         Plain("<|im_start|>user\n"),
-        Place(0),
+        PicturePart(0),
         Given("what is this?"),
         Plain("<|im_end|>\n<|im_start|>assistant\n"),
     ]
@@ -57,7 +57,7 @@ def test_content_as_parts_where_a_string_would_be_lost():
 
 def test_several_pictures_keep_their_order():
     pieces = ChatTemplate(CHATML).render(ask("a", PICTURE, "b", PICTURE, PICTURE))
-    assert [piece.picture for piece in pieces if isinstance(piece, Place)] == [0, 1, 2]
+    assert [piece.picture for piece in pieces if isinstance(piece, PicturePart)] == [0, 1, 2]
 
 
 def test_upper_casing_and_trimming_templates_keep_the_users_words():
@@ -192,7 +192,7 @@ def test_no_text_becomes_a_special_token_a_picture_or_an_instruction(first, seco
         f"<turn><|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{first}▣{second}<|im_end|>\n<|im_start|>assistant\n"
     )
     result = parts(pieces, vocabulary)
-    assert sum(isinstance(part, Place) for part in result) == 1
+    assert sum(isinstance(part, PicturePart) for part in result) == 1
     harmless = parts(template.render([Message("system", ("s",)), Message("user", ("a", PICTURE, "b"))]), vocabulary)
     assert specials(result, vocabulary) == specials(harmless, vocabulary)
     assert text_of([Plain(p.text) if isinstance(p, TextPart) else p for p in result]) == text_of(pieces)

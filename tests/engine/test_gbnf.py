@@ -1,4 +1,4 @@
-"""GBNF as a machine: what it allows, what it refuses, and that nothing in it is without a bound."""
+"""GBNF as an automaton: what it allows, what it refuses, and that nothing in it is without a bound."""
 
 import random
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vlmcli.engine import grammar
-from vlmcli.engine.grammar import Follower, Grammars, Machine, Pieces
+from vlmcli.engine.grammar import Automaton, Follower, Grammars, Pieces
 from vlmcli.errors import RequestError
 
 WORDS = [
@@ -48,9 +48,9 @@ ws ::= | " " | "\n" [ \t]{0,20}
 
 def matches(text, answer):
     """Whether an answer, whole, follows a grammar."""
-    machine = Machine(text)
-    after = machine.feed(machine.start, b"", answer.encode("utf-8", "surrogateescape"))
-    return after is not None and not after[1] and machine.may_end(after[0])
+    automaton = Automaton(text)
+    after = automaton.feed(automaton.start, b"", answer.encode("utf-8", "surrogateescape"))
+    return after is not None and not after[1] and automaton.may_end(after[0])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ WRONG = {
 def test_a_wrong_grammar_is_refused_in_one_line(text, says):
     start = time.monotonic()
     with pytest.raises(RequestError) as caught:
-        Machine(text)
+        Automaton(text)
     assert says in caught.value.message
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 200
@@ -150,7 +150,7 @@ def test_what_overflows_or_hangs_llama_cpps_parser_is_read(text):
 
 
 def test_what_has_two_to_the_nth_readings_ends():
-    """After n letters there are 2**n stacks: the machine stops following at its limit."""
+    """After n letters there are 2**n stacks: the automaton stops following at its limit."""
     text = 'root ::= "a" root "b" | "a" root "c" | "a"'
     assert matches(text, "aab")
     start = time.monotonic()
@@ -177,9 +177,9 @@ GRAMMARS = [
 @pytest.mark.parametrize("text", GRAMMARS, ids=range(len(GRAMMARS)))
 def test_the_mask_is_what_each_token_says_alone(text):
     """Along random walks, tokens that begin alike are looked at together; alone, each says the same."""
-    machine, rng = Machine(text), random.Random(0)
+    automaton, rng = Automaton(text), random.Random(0)
     for _ in range(30):
-        follower = Follower(machine, PIECES)
+        follower = Follower(automaton, PIECES)
         written = b""
         for _ in range(12):
             alone = [follower.allows(token) for token in range(len(PIECES.pieces))]
@@ -200,7 +200,7 @@ def test_the_mask_is_what_each_token_says_alone(text):
 
 
 def test_a_character_in_parts():
-    euro = Follower(Machine('root ::= "€"'), PIECES)
+    euro = Follower(Automaton('root ::= "€"'), PIECES)
     names = [PIECES.pieces[token] for token in np.flatnonzero(euro.mask())]
     assert names == [b"\xe2"]
     euro.take(21)
@@ -223,17 +223,17 @@ def test_what_a_part_of_a_character_can_become(first):
 
 
 def test_a_token_that_was_not_allowed_is_an_error_and_no_crash():
-    follower = Follower(Machine('root ::= "yes"'), PIECES)
+    follower = Follower(Automaton('root ::= "yes"'), PIECES)
     with pytest.raises(RequestError, match="does not allow"):
         follower.take(0)
     assert follower.allows(4)
 
 
-def test_a_machine_is_kept_for_the_next_answer_until_it_is_large(monkeypatch):
+def test_an_automaton_is_kept_for_the_next_answer_until_it_is_large(monkeypatch):
     made = []
-    monkeypatch.setattr(grammar, "Machine", lambda text: made.append(text) or Machine(text))
+    monkeypatch.setattr(grammar, "Automaton", lambda text: made.append(text) or Automaton(text))
     grammars = Grammars(lambda: PIECES)
-    texts = [f'root ::= "{n}"' for n in range(grammar.KEPT_MACHINES + 1)]
+    texts = [f'root ::= "{n}"' for n in range(grammar.KEPT_AUTOMATA + 1)]
     grammars.follower(texts[0])
     grammars.follower(texts[0])
     assert made == texts[:1]
@@ -246,10 +246,10 @@ def test_a_machine_is_kept_for_the_next_answer_until_it_is_large(monkeypatch):
         grammars.follower(texts[0])
 
 
-def test_a_machine_stops_before_it_fills_the_memory(monkeypatch):
+def test_an_automaton_stops_before_it_fills_the_memory(monkeypatch):
     """A grammar in which every answer is a state of its own."""
     monkeypatch.setattr(grammar, "MAX_KEPT", 20_000)
-    machine = Machine('root ::= "a" root "x" | "b" root "y" | "c"')
+    automaton = Automaton('root ::= "a" root "x" | "b" root "y" | "c"')
     with pytest.raises(RequestError, match="too many ways"):
         for number in range(1000):
-            machine.feed(machine.start, b"", bin(number)[2:].replace("0", "a").replace("1", "b").encode() * 5)
+            automaton.feed(automaton.start, b"", bin(number)[2:].replace("0", "a").replace("1", "b").encode() * 5)

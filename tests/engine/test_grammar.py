@@ -12,7 +12,7 @@ from tests.support.engines import Tap, ask, noise, opened, small_files
 from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import native
-from vlmcli.engine.grammar import Follower, Machine, Pieces
+from vlmcli.engine.grammar import Automaton, Follower, Pieces
 from vlmcli.errors import RequestError
 from vlmcli.values import Answer, Sampling
 
@@ -69,8 +69,8 @@ def test_random_weights_write_json(small, name, sampling):
         assert isinstance(outcome, Answer), outcome
         if outcome.finish_reason == "stop":
             assert json.loads(outcome.text)
-        machine = Machine(JSON)
-        assert machine.feed(machine.start, b"", outcome.text.encode()) is not None
+        automaton = Automaton(JSON)
+        assert automaton.feed(automaton.start, b"", outcome.text.encode()) is not None
     if sampling == HOT:
         assert "stop" in {outcome.finish_reason for outcome in outcomes}
 
@@ -215,10 +215,10 @@ def test_the_mask_is_llama_cpps(small, name):
         pieces = Pieces([model.piece(token) for token in tokens], filter(model.ends, tokens))
         vocabulary = llama.llama_model_get_vocab(model.pointer)
         for text in (JSON, 'root ::= "yes" | "no" "!"*', "root ::= [^a-y]{2,5} .+", 'root ::= "€" | ("ä" "😀"?)+'):
-            machine = Machine(text)
+            automaton = Automaton(text)
             for _ in range(6):
                 sampler = llama.llama_sampler_init_grammar(vocabulary, text.encode(), b"root")
-                follower = Follower(machine, pieces)
+                follower = Follower(automaton, pieces)
                 written = b""
                 for _ in range(15):
                     mine, theirs = follower.mask(), llamas_mask(sampler, model.n_vocab)

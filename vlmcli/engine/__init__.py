@@ -1,7 +1,7 @@
-"""From pictures and words to an answer: llama.cpp's multimodal pipeline behind one door, `Engine`.
+"""Pictures and words become answers: llama.cpp's multimodal pipeline behind one door, `Engine`.
 
-This folder knows pixels, tokens, sequences and the KV cache. What a caption or a box means lives above it, and so does
-everything about terminals, files of results and where models come from.
+Knows pixels, tokens, sequences and the KV cache. Does not know what a caption or a box means, where pictures and models
+come from, or who reads the answers.
 
     engine          the door: requests in, events out
     desk            where any thread leaves requests and collects events; cancelling, time limits
@@ -9,7 +9,7 @@ everything about terminals, files of results and where models come from.
     loop            answers any number of requests in one thread
     scheduler       decides who sits in which sequence, and what is computed next
     kv_cache        makes the KV cache hold what the scheduler decided
-    job             a request inside the engine, and what keeps it from being answered
+    job             a request inside the engine, checked, and how far it has come
     chat_template   messages become prompt parts
     prompt          prompt parts become chunks for libmtmd, and a plan
     plan            a prompt as rows of the KV cache
@@ -22,7 +22,6 @@ everything about terminals, files of results and where models come from.
     observer        what may look on
     stages          what each stage makes of a picture and a question, to be shown
     place           where a model goes on this machine
-    amx             whether a CPU's matrix instructions can be used
     native          llama.cpp, owned and checked
 """
 

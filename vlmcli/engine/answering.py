@@ -89,5 +89,5 @@ class Answering:
         return self._stream.finish()
 
     def close(self) -> None:
-        """Free the sampler."""
+        """Free the sampler, which lives in C."""
         self._sampler.close()

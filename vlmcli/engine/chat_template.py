@@ -2,7 +2,7 @@
 
 A template is a program that came with a download, so it runs in Jinja's sandbox, bounded in running time and output
 (one made to exhaust memory in a single filter still can). What a user wrote never enters it: random sentinels stand
-for texts and pictures while it runs, and are replaced afterwards. So a text can not become a template instruction or
+for texts and pictures while it runs, and are replaced afterwards. So a text cannot become a template instruction or
 a picture's place, and `parts` keeps it from becoming a special token. Pure: it knows a vocabulary only through a
 protocol.
 """
@@ -51,13 +51,13 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Place:
+class PicturePart:
     """Where the request's n-th picture goes."""
 
     picture: int
 
 
-Piece = Plain | Given | Place
+Piece = Plain | Given | PicturePart
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TextPart:
     parse_special: bool
 
 
-Part = TextPart | Place
+Part = TextPart | PicturePart
 
 
 class Vocabulary(Protocol):
@@ -78,7 +78,7 @@ class Vocabulary(Protocol):
         """Token ids of a text."""
 
     def text(self, token: int) -> str:
-        """A token's text."""
+        """A token's text in the vocabulary, also of a special one."""
 
     def is_special(self, token: int) -> bool:
         """Control, unknown, or the end of an answer."""
@@ -98,7 +98,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """The sandbox, where multiplying can not make a gigabyte out of two letters."""
+    """The sandbox, where multiplying cannot make a gigabyte out of two letters."""
 
     intercepted_binops = frozenset(["*", "**"])
 
@@ -232,23 +232,23 @@ class ChatTemplate:
 
     def _render(self, messages: Sequence[Message]) -> list[Piece]:
         nonce = f"{secrets.randbelow(10**24):024d}"  # digits survive upper-casing, escaping and trimming
-        given: list[Given | Place] = []
+        given: list[Given | PicturePart] = []
         rows: list[dict[str, object]] = []
         for message in messages:
             marks = ""
             for part in message.content:
                 marks += f"{nonce}{len(given):06d}"
-                pictures = sum(isinstance(one, Place) for one in given)
-                given.append(Place(pictures) if isinstance(part, Picture) else Given(part))
+                pictures = sum(isinstance(one, PicturePart) for one in given)
+                given.append(PicturePart(pictures) if isinstance(part, Picture) else Given(part))
             content: object = [{"type": "text", "text": marks}] if self._typed else marks
             rows.append({"role": message.role, "content": content})
         text = self._run(rows)
         split = re.split(rf"{nonce}(\d{{6}})", text)
         seen = Counter(int(index) for index in split[1::2])
         for index, one in enumerate(given):
-            wrong = seen[index] != 1 if isinstance(one, Place) else seen[index] == 0
+            wrong = seen[index] != 1 if isinstance(one, PicturePart) else seen[index] == 0
             if wrong:
-                what = "a picture" if isinstance(one, Place) else "a part of the question"
+                what = "a picture" if isinstance(one, PicturePart) else "a part of the question"
                 raise self._unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
         if max(seen, default=0) >= len(given):
             raise self._unusable("makes up a part of the question")

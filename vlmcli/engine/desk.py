@@ -20,7 +20,7 @@ from vlmcli.values import Delta, Event, Failed, Last, Notice, Progress, Request,
 
 @dataclass(frozen=True)
 class Submit:
-    """A request was submitted."""
+    """A request to be answered under this id."""
 
     id: int
     request: Request

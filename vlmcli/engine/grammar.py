@@ -1,7 +1,7 @@
-"""Answers that follow a grammar: which tokens may come next, as a machine over characters.
+"""Answers that follow a grammar: which tokens may come next, as an automaton over characters.
 
-The rules are llama.cpp's GBNF (see `gbnf`), the machine is not llama.cpp's: the number of its stacks has no limit
-there. Here everything has a bound, and a grammar beyond it is a RequestError. It knows a vocabulary as bytes only.
+The rules are those of `gbnf`. The automaton is not llama.cpp's, which puts no limit on its stacks: here everything has
+a bound, and a grammar beyond it is a RequestError. It knows a vocabulary only as bytes, and no syntax of grammars.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from vlmcli.errors import RequestError
 MAX_STACKS = 250  # ways in which an answer so far may be read
 MAX_HEIGHT = 2000  # of a stack: how deep an answer may be nested
 MAX_WORK = 2_000_000  # stacks looked at for one picked token; about two seconds
-MAX_KEPT = 2_000_000  # what a machine remembers: stacks, steps, and the stacks in states; about 100 bytes each
-KEPT_MASKS = 32  # of a machine
-KEPT_MACHINES = 8
+MAX_KEPT = 2_000_000  # what an automaton remembers: stacks, steps, and the stacks in states; about 100 bytes each
+KEPT_MASKS = 32  # of an automaton
+KEPT_AUTOMATA = 8
 
 Bool = npt.NDArray[np.bool_]
 
@@ -36,11 +36,11 @@ def _contains(chars: Chars, low: int, high: int) -> bool:
 
 
 class _Beyond(Exception):
-    """More stacks, or higher ones, than a machine keeps."""
+    """More stacks, or higher ones, than an automaton keeps."""
 
 
 class Pieces:
-    """A vocabulary's bytes, so ordered that a machine reads what tokens have in common once."""
+    """A vocabulary's bytes, so ordered that an automaton reads what tokens have in common once."""
 
     def __init__(self, pieces: Sequence[bytes], ends: Iterable[int]) -> None:
         """Sort a vocabulary.
@@ -71,7 +71,7 @@ class Pieces:
             self.shared.append(length)
 
 
-class Machine:
+class Automaton:
     """A grammar, ready to be followed; shared by all answers it governs.
 
     A stack is a number: 0 for the empty one, where the grammar ends, else a place and the stack below it. A state is
@@ -268,18 +268,18 @@ def _completions(part: bytes) -> tuple[int, int]:
 
 
 class Follower:
-    """Follows one answer through a machine, token by token."""
+    """Follows one answer through an automaton, token by token."""
 
-    def __init__(self, machine: Machine, pieces: Pieces) -> None:
-        self._machine, self._pieces = machine, pieces
-        self._state, self._pending = machine.start, b""
+    def __init__(self, automaton: Automaton, pieces: Pieces) -> None:
+        self._automaton, self._pieces = automaton, pieces
+        self._state, self._pending = automaton.start, b""
 
     def allows(self, token: int) -> bool:
         """Whether a token may come next."""
-        self._machine.begin()
+        self._automaton.begin()
         if not self._pieces.pieces[token] or token in self._ends:
-            return token in self._ends and not self._pending and self._machine.may_end(self._state)
-        return self._machine.feed(self._state, self._pending, self._pieces.pieces[token]) is not None
+            return token in self._ends and not self._pending and self._automaton.may_end(self._state)
+        return self._automaton.feed(self._state, self._pending, self._pieces.pieces[token]) is not None
 
     @cached_property
     def _ends(self) -> frozenset[int]:
@@ -287,7 +287,7 @@ class Follower:
 
     def mask(self) -> Bool:
         """Which tokens may come next: bool [n_vocab]. Raises RequestError when none may."""
-        mask = self._machine.mask(self._state, self._pending, self._pieces)
+        mask = self._automaton.mask(self._state, self._pending, self._pieces)
         if not mask.any():
             raise RequestError(
                 "the grammar asks for characters that this model cannot write", "leave the answer another way"
@@ -296,8 +296,8 @@ class Follower:
 
     def take(self, token: int) -> None:
         """Go on behind a token, which must not end the answer. Raises RequestError where it may not come."""
-        self._machine.begin()
-        after = self._machine.feed(self._state, self._pending, self._pieces.pieces[token])
+        self._automaton.begin()
+        after = self._automaton.feed(self._state, self._pending, self._pieces.pieces[token])
         if after is None:
             raise RequestError("the grammar does not allow what the model has written", "please report this")
         self._state, self._pending = after
@@ -305,15 +305,15 @@ class Follower:
     @property
     def ended(self) -> bool:
         """Whether the grammar ends here, so that nothing may follow."""
-        return not self._pending and self._machine.must_end(self._state)
+        return not self._pending and self._automaton.must_end(self._state)
 
 
 class Grammars:
-    """The machines of the grammars that were asked for last, over one vocabulary."""
+    """The automata of the grammars that were asked for last, over one vocabulary."""
 
     def __init__(self, pieces: Callable[[], Pieces]) -> None:
         self._make = pieces
-        self._machines: OrderedDict[str, Machine] = OrderedDict()
+        self._automata: OrderedDict[str, Automaton] = OrderedDict()
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -322,10 +322,10 @@ class Grammars:
 
     def follower(self, text: str) -> Follower:
         """What follows an answer through this grammar. Raises RequestError where the grammar is wrong."""
-        machine = self._machines.pop(text, None)
-        if machine is None or machine.full:
-            machine = Machine(text)
-        self._machines[text] = machine
-        if len(self._machines) > KEPT_MACHINES:
-            self._machines.popitem(last=False)
-        return Follower(machine, self.pieces)
+        automaton = self._automata.pop(text, None)
+        if automaton is None or automaton.full:
+            automaton = Automaton(text)
+        self._automata[text] = automaton
+        if len(self._automata) > KEPT_AUTOMATA:
+            self._automata.popitem(last=False)
+        return Follower(automaton, self.pieces)

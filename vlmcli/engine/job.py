@@ -116,7 +116,7 @@ class Job:
 
     @property
     def id(self) -> int:
-        """The request's."""
+        """The request's id, as its events carry it."""
         return self.ticket.id
 
     def seated(self) -> None:

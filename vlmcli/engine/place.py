@@ -1,4 +1,7 @@
-"""Where a model goes on this machine: its headers and the machine's devices, through `fit`."""
+"""Where a model goes on this machine: its headers and the machine's devices, through `fit`.
+
+It asks llama.cpp which devices there are, and loads nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from vlmcli.values import Fit, Machine, ModelFiles, Wanted
 
 
 def place(files: ModelFiles, wanted: Wanted) -> Fit:
-    """How the model is put here. Raises ModelError when it cannot fit, with what would."""
+    """How the model is put onto this machine. Raises ModelError when it cannot fit, with what would."""
     machine = this_machine()
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector)

@@ -1,8 +1,8 @@
 """A prompt as the KV cache sees it: segments of rows, each row with an identity.
 
 Two prompts share their computation as far as their identities are equal. A row is one KV cache cell; a position is
-what rotary embedding counts. Under M-RoPE a picture of 1,000 rows may take only 40 positions, so the two never mix
-here. Pure: it knows neither llama.cpp nor sequences.
+what rotary embedding counts. Under M-RoPE a picture of 1,000 rows may take only 40 positions, so the two are never
+mixed up here. Pure: it knows neither llama.cpp nor sequences.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class TextSegment:
 
     @property
     def rows(self) -> int:
-        """KV cache cells."""
+        """KV cache cells that it takes."""
         return len(self.tokens)
 
     @property
     def positions(self) -> int:
-        """How far the position moves."""
+        """How far the position moves over it."""
         return len(self.tokens)
 
     @cached_property

@@ -1,4 +1,7 @@
-"""A request's `Sampling` becomes a chain of samplers in C, once, so that the loop has no options in it."""
+"""A request's `Sampling` becomes a chain of samplers in C, once, so that the loop has no options in it.
+
+It knows the vocabulary's size through the model, and nothing of prompts or answers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who sits in which sequence, what is computed next, and what need not be computed at all.
+"""Who has which sequence, what is computed next, and what need not be computed at all.
 
 It decides only: pure Python over small objects. The engine does what it says and reports back with `commit`,
 `rewind` or `requeue`. One sequence belongs to one request at a time; afterwards its rows stay, to be extended or
@@ -46,7 +46,7 @@ class Ticket:
         id: the request's.
         plan: its prompt; once it had to start again, also what it had already answered.
         reserve: cells it may take in all.
-        keep: a row before which the sequence is kept as it stands, for models that can not go back to it; 0 for none.
+        keep: a row before which the sequence is kept as it stands, for models that cannot go back to it; 0 for none.
         row: rows in the cache, generated ones among them.
         pending: the token to decode next, once the plan is computed.
         answered: the tokens picked since the plan was made.
@@ -348,7 +348,7 @@ class Scheduler:
         return forks
 
     def _checkpoint(self, seat: Seat) -> int | None:
-        """Keep a copy of a sequence as it stands, for models that can not go back to it."""
+        """Keep a copy of a sequence as it stands, for models that cannot go back to it."""
         idle = [one for one in self.seats if one.ticket is None and one.rows != seat.rows]
         if not idle or any(one.rows == seat.rows for one in self.seats if one is not seat):
             return None

@@ -2,7 +2,8 @@
 
     picture → encoder inputs (tiles) → encoder → projector → rows of the prompt → probabilities → answer
 
-`looking` stops before the encoder computes anything; an `Engine` with a `Recorder` goes all the way.
+`looking` stops before the encoder computes anything; an `Engine` with a `Recorder` goes all the way. How the values are
+shown is not known here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vlmcli.engine.chat_template import Place, TextPart
+from vlmcli.engine.chat_template import PicturePart, TextPart
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Model, Projector, Watch
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.plan import PictureSegment, Plan
@@ -84,7 +85,7 @@ class TextRows:
 
     @property
     def rows(self) -> int:
-        """One for each token."""
+        """KV cache cells, one for each token."""
         return len(self.tokens)
 
 
@@ -160,7 +161,7 @@ def _map(rows: Float32, down: int, across: int) -> Map:
 
 
 class Recorder(Observer):
-    """Keeps what an engine shows of the one request it is asked."""
+    """Keeps what an engine shows of the one request that it answers."""
 
     watches = True
 
@@ -171,15 +172,15 @@ class Recorder(Observer):
         self._seen: dict[str, tuple[Watch, Float32]] = {}
 
     def planned(self, id: int, plan: Plan) -> None:
-        """Keeps the prompt's segments."""
+        """Keep the prompt's segments."""
         self._plan = plan
 
     def encoded(self, id: int, segment: PictureSegment, watch: Watch, rows: Float32) -> None:
-        """Keeps an encoder's inputs, outputs and rows."""
+        """Keep an encoder's inputs, outputs and rows."""
         self._seen[segment.key] = (watch, rows)
 
     def picking(self, id: int, number: int, logits: Float32) -> None:
-        """Keeps the likeliest of the first tokens."""
+        """Keep the likeliest tokens at each of the answer's first places."""
         if number >= STEPS:
             return
         chances = np.exp(logits - logits.max(), dtype=np.float64)
@@ -226,7 +227,7 @@ def looking(files: ModelFiles) -> Iterator[Callable[[Picture], list[PictureRows]
     ):
 
         def look(picture: Picture) -> list[PictureRows]:
-            prompt = Prompt((Place(0), TextPart("\n", False)), (picture,), False)
+            prompt = Prompt((PicturePart(0), TextPart("\n", False)), (picture,), False)
             with chunks_of(projector, prompt, 0) as chunks:
                 return [
                     PictureRows(0, chunk.rows, projector.n_embd, _tiles(projector, encoding, chunks, index))

@@ -1,4 +1,7 @@
-"""Tokens' bytes become an answer's text: whole characters only, and nothing from a stop string on. Pure."""
+"""Tokens' bytes become an answer's text: whole characters only, and nothing from a stop string on.
+
+Pure: it knows bytes and strings, and neither tokens nor models.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from collections.abc import Sequence
 class TextStream:
     """Feed it bytes, show what it returns; `text` is everything shown so far, `begun` what comes before all bytes.
 
-    Bytes that can not be UTF-8 become U+FFFD. The start of what may become a stop string is held back until it is
+    Bytes that cannot be UTF-8 become U+FFFD. The start of what may become a stop string is held back until it is
     known to be one or not.
     """
 
