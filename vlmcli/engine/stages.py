@@ -172,7 +172,7 @@ class Recorder(Observer):
         self._seen: dict[str, tuple[Watch, Float32]] = {}
 
     def planned(self, id: int, plan: Plan) -> None:
-        """Keep the prompt's segments."""
+        """Keep the prompt's segments, for `prompt`."""
         self._plan = plan
 
     def encoded(self, id: int, segment: PictureSegment, watch: Watch, rows: Float32) -> None:
