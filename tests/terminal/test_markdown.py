@@ -20,7 +20,8 @@ pty = pytest.importorskip("pty", reason="POSIX terminals")
 termios = pytest.importorskip("termios", reason="POSIX terminals")
 
 from vlmcli.terminal.markdown import Piece, Pieces  # noqa: E402
-from vlmcli.terminal.ui import Rendered, Ui  # noqa: E402
+from vlmcli.terminal.rendered import Rendered  # noqa: E402
+from vlmcli.terminal.ui import Ui  # noqa: E402
 
 TEXT = """# A red circle
 
@@ -291,7 +292,7 @@ def test_a_one_line_answer_is_exactly_as_it_was():
 
 LOADED = """
 import sys
-from vlmcli.ui import Ui
+from vlmcli.terminal.ui import Ui
 with Ui(markdown=True) as ui:
     ui.stream(sys.argv[1])
     ui.end_stream()

@@ -18,7 +18,8 @@ from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
-from vlmcli.terminal.ui import Ui, whole
+from vlmcli.terminal.streams import uninterrupted
+from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
     Answer,
     Delta,
@@ -320,7 +321,7 @@ class Talk:
             if isinstance(runner, Loading):
                 runner.ready()
         except (VlmError, KeyboardInterrupt):
-            with whole():
+            with uninterrupted():
                 self._stack.close()
                 self._runner = self._stack.enter_context(self._opening(self.files, self.settings))
             raise
