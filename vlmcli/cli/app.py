@@ -11,13 +11,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
-from vlmcli.cli import (
-    doctor,
-    explain,
-    models,
-    pull,
-    verbs,
-)
+from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
 from vlmcli.cli.chat import command
 from vlmcli.errors import Exit, VlmError
 from vlmcli.terminal.ui import Ui
@@ -33,11 +27,11 @@ for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, explain.explai
     app.command(no_args_is_help=True)(verb)
 app.command()(command.chat)
 app.command(no_args_is_help=True)(pull.pull)
-for manager in (models.ls, models.show, models.models, models.default, models.verify):
-    app.command()(manager)
+for verb in (models.ls, show.show, models.models, models.default, models.verify):
+    app.command()(verb)
 app.command(no_args_is_help=True)(models.rm)
 app.command()(doctor.doctor)
-app.command("templates")(models.list_templates)
+app.command("templates")(templates.list_templates)
 
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 

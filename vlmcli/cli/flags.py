@@ -7,7 +7,8 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -28,28 +29,11 @@ log = logging.getLogger("vlmcli")
 log.addHandler(logging.NullHandler())
 
 
-def set_verbosity(level: int) -> None:
-    """Log records go to stderr as far as -v asks; without it llama.cpp is silent."""
-    if level:
-        logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
-        log.setLevel(logging.INFO if level == 1 else logging.DEBUG)
-        logging.getLogger("vlmcli.llama").setLevel(logging.WARNING if level == 1 else logging.DEBUG)
-
-
-def settings_of(
-    model: str | None, mmproj: str | None, ctx: int | None, threads: int | None, gpu_layers: int | None, yes: bool
-) -> Settings:
-    """The settings with a command's flags."""
-    return load(
-        {"model": model, "mmproj": mmproj, "ctx": ctx, "threads": threads, "gpu_layers": gpu_layers, "yes": yes or None}
-    )
-
-
 def sampling_of(
     pairs: Sequence[str] | None,
-    temperature: float | None,
-    seed: int | None,
-    max_tokens: int | None,
+    temperature: float | None = None,
+    seed: int | None = None,
+    max_tokens: int | None = None,
     template: Template | None = None,
 ) -> tuple[Sampling, int]:
     """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest."""
@@ -167,7 +151,12 @@ class Flags:
 
     def settings(self) -> Settings:
         """The user's settings with these flags."""
-        return settings_of(self.model, self.mmproj, self.ctx, self.threads, self.gpu_layers, self.yes)
+        return load(
+            {
+                "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
+                "gpu_layers": self.gpu_layers, "yes": self.yes or None,
+            }
+        )  # fmt: skip
 
     def sampling(self, template: Template | None = None) -> tuple[Sampling, int]:
         """How tokens are chosen, and how many at most."""
@@ -216,22 +205,69 @@ class Flags:
         return SEPARATORS.get(self.format, "") if self.format else ""
 
 
-def with_flags(verb: Callable[..., None]) -> Callable[..., None]:
-    """Give a verb the options of `Flags` behind its own; it takes them as `flags`."""
-    own = inspect.signature(verb, eval_str=True).parameters
+MODEL = ("model", "mmproj", "chat_template")
+SAMPLING = ("sample", "temperature", "seed", "max_tokens")
+PLACE = ("ctx", "threads", "gpu_layers", "yes", "verbose")
+"""Flags that go together in the help of the verbs that take some of them only."""
+
+
+def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb options of `Flags`, which it takes as `flags`, and let its log go where they say while it runs.
+
+    Args:
+        names: fields of `Flags`, and parameters of the verb's own, in the order of the help; all of `Flags` without
+            any. The verb's own parameters that are not named come before them.
+    """
     hints = get_type_hints(Flags, include_extras=True)
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name]) for one in fields(Flags)
-    ]
-    parameters = [*(one.replace(kind=keyword) for one in own.values() if one.name != "flags"), *shared]
+    shared = {
+        one.name: inspect.Parameter(
+            one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
+        )
+        for one in fields(Flags)
+    }
 
-    @functools.wraps(verb)
-    def command(**values: Any) -> None:
-        flags = Flags(**{one.name: values.pop(one.name) for one in fields(Flags)})
-        set_verbosity(flags.verbose)
-        verb(**values, flags=flags)
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(verb, eval_str=True).parameters
+        own = {
+            one.name: one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for one in signature.values()
+            if one.name != "flags"
+        }
+        order = names or tuple(shared)
+        parameters = [one for one in own.values() if one.name not in order]
+        parameters += [own[name] if name in own else shared[name] for name in order]
+        taken = [name for name in order if name not in own]
 
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    return command
+        @functools.wraps(verb)
+        def command(**values: Any) -> None:
+            flags = Flags(**{name: values.pop(name) for name in taken})
+            with _logged(flags.verbose):
+                verb(**values, flags=flags)
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return decorate
+
+
+@contextmanager
+def _logged(level: int) -> Iterator[None]:
+    """Let log records go to stderr as far as -v asks; without it llama.cpp is silent. Afterwards all is as it was."""
+    if not level:
+        yield
+        return
+    root, llama = logging.getLogger(), logging.getLogger("vlmcli.llama")
+    before = {logger: logger.level for logger in (root, log, llama)}
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    root.addHandler(handler)
+    try:
+        root.setLevel(logging.WARNING)
+        log.setLevel(logging.INFO if level == 1 else logging.DEBUG)
+        llama.setLevel(logging.WARNING if level == 1 else logging.DEBUG)
+        yield
+    finally:
+        root.removeHandler(handler)
+        for logger, found in before.items():
+            logger.setLevel(found)

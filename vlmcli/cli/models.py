@@ -11,64 +11,16 @@ import typer
 from vlmcli import settings
 from vlmcli.amounts import duration, size
 from vlmcli.cli import options
-from vlmcli.cli.explain import is_picture, show_pictures
-from vlmcli.cli.flags import side_of
-from vlmcli.cli.pull import find_model, speed_here
+from vlmcli.cli.pull import speed_here
 from vlmcli.cli.running import interruptible
-from vlmcli.cli.words import Named, named_pictures
-from vlmcli.errors import Exit, ModelError, UsageError
+from vlmcli.errors import ModelError, UsageError
 from vlmcli.pictures.sources import expand
 from vlmcli.records.lines import escape, object_line
-from vlmcli.tasks import templates
 from vlmcli.terminal.ui import Ui
 
 if TYPE_CHECKING:
     from vlmcli.machine.recommend import Advice
     from vlmcli.models.store import Listed
-
-
-def show(
-    words: Annotated[list[str] | None, typer.Argument(metavar="MODEL|PICTURES", show_default=False)] = None,
-    preview: options.Preview = None,
-    detail: options.Detail = "high",
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    allow_local_urls: options.AllowLocalUrls = False,
-    json: options.Json = False,
-) -> None:
-    """Say what a model is, or a picture and what is seen of it.
-
-    vlm show demo
-
-    vlm show photo.jpg --preview seen.png
-    """
-    names = words or []
-    with Ui() as ui:
-        if names and all(is_picture(name) for name in names):
-            if json:
-                raise UsageError("--json is of models, and these are pictures", "leave it out")
-            side = side_of(detail, "--detail")
-            chosen = settings.load({"model": model, "mmproj": mmproj})
-            files = find_model(ui, chosen, offer=False) if model or preview else None
-            found, _ = named_pictures(Named(names, None, False, allow_local_urls))
-            code = show_pictures(ui, found, files, preview, side)
-            if code:
-                raise typer.Exit(int(code))
-            return
-        if len(names) > 1 or (names and model):
-            other = next(name for name in names if not is_picture(name))
-            raise UsageError(f"{other}: not a picture, and a model is shown by itself", "name pictures, or one model")
-        if preview:
-            raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
-        chosen = settings.load({"model": names[0] if names else model, "mmproj": mmproj})
-        files = find_model(ui, chosen, offer=False)
-        from vlmcli.reports import about
-
-        facts = about.facts(files)
-        if json:
-            ui.line(object_line(about.record(facts)))
-        else:
-            ui.about(about.lines(facts))
 
 
 def ls(json: options.Json = False) -> None:
@@ -316,24 +268,3 @@ def default(
         ui.say(f"{files.name} is the default now ({where})")
         if settings.load().model != (str(path.absolute()) if by_path else files.name):
             ui.say("the variable VLM_MODEL goes before it")
-
-
-def list_templates() -> None:
-    """List the templates that `vlm ask -t NAME` takes.
-
-    vlm templates
-    """
-    rows: list[tuple[str, ...]] = []
-    failed = False
-    with Ui() as ui:
-        for path in templates.names(settings.config_folder() / "templates").values():
-            try:
-                one = templates.read(path)
-                where = "shipped" if one.shipped else str(path)
-                rows.append((*map(escape, (one.name, where, one.description)),))
-            except UsageError as error:
-                ui.error(error)
-                failed = True
-        ui.rows(rows)
-    if failed:
-        raise typer.Exit(int(Exit.SOME_FAILED))

@@ -10,7 +10,7 @@ import typer
 from vlmcli import settings
 from vlmcli.amounts import size
 from vlmcli.cli import options
-from vlmcli.cli.flags import set_verbosity
+from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.running import interruptible, opened
 from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
 from vlmcli.pictures.sources import expand
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vlmcli.models.store import Published
 
 
+@with_flags("json", "verbose")
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
     mmproj: Annotated[
@@ -33,8 +34,8 @@ def pull(
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, and accept the licence.")] = False,
     quiet: options.Quiet = False,
-    json: options.Json = False,
-    verbose: options.Verbose = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """Download a model: a name of the catalogue, or a repository of the Hub.
 
@@ -42,12 +43,11 @@ def pull(
 
     vlm pull ggml-org/Qwen2.5-VL-3B-Instruct-GGUF:Q8_0
     """
-    set_verbosity(verbose)
     settings.load()  # what is wrong there is said before a long download
     with Ui() as ui:
         for wanted in [_published(name) for name in names]:
             fetched = bring(ui, wanted, mmproj or "", yes=yes, quiet=quiet)
-            if json:
+            if flags.json:
                 ui.line(object_line(fetched))
 
 

@@ -17,7 +17,7 @@ from vlmcli.tasks.ask import prompt
 Pictures = Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)]
 
 
-@with_flags
+@with_flags()
 def ask(
     words: Annotated[
         list[str] | None,
@@ -54,7 +54,7 @@ def ask(
     answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)
 
 
-@with_flags
+@with_flags()
 def caption(words: Pictures = None, *, flags: Flags) -> None:
     """Say in one sentence what each picture shows.
 
@@ -65,7 +65,7 @@ def caption(words: Pictures = None, *, flags: Flags) -> None:
     answer(lambda card: [prompt("caption", card.prompts)], flags.named(words or (), each=True), flags)
 
 
-@with_flags
+@with_flags()
 def describe(words: Pictures = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags) -> None:
     """Describe each picture.
 
@@ -80,7 +80,7 @@ def describe(words: Pictures = None, length: options.Length = None, focus: optio
     answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
 
 
-@with_flags
+@with_flags()
 def ocr(words: Pictures = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
     """Write down the text in each picture.
 

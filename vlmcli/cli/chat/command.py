@@ -15,7 +15,7 @@ from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
 from vlmcli.cli.chat.slash import COMMANDS, obey, words
 from vlmcli.cli.chat.talk import Talk, Wishes
-from vlmcli.cli.flags import set_verbosity, settings_of, side_of
+from vlmcli.cli.flags import MODEL, PLACE, SAMPLING, Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
@@ -32,27 +32,14 @@ COLUMNS, ROWS = 24, 8
 """Cells of a thumbnail."""
 
 
+@with_flags(
+    *MODEL, "system", *SAMPLING, "think", "plain", "stats", "no_thumbnails", "detail", "allow_local_urls", *PLACE
+)
 def chat(
     pictures: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
-    model: options.Model = None,
-    mmproj: options.Mmproj = None,
-    chat_template: options.ChatTemplate = None,
-    system: options.System = "",
-    sample: options.Sample = None,
-    temperature: options.Temperature = None,
-    seed: options.Seed = None,
-    max_tokens: options.MaxTokens = None,
-    think: options.Think = False,
-    plain: options.Plain = False,
-    stats: options.Stats = False,
     no_thumbnails: options.NoThumbnails = False,
-    detail: options.Detail = "high",
-    allow_local_urls: options.AllowLocalUrls = False,
-    ctx: options.Ctx = None,
-    threads: options.Threads = None,
-    gpu_layers: options.GpuLayers = None,
-    yes: options.Yes = False,
-    verbose: options.Verbose = 0,
+    *,
+    flags: Flags,
 ) -> None:
     """Talk about pictures: drop them into the line, and ask.
 
@@ -60,22 +47,19 @@ def chat(
 
     vlm chat scan.pdf < questions.txt
     """
-    set_verbosity(verbose)
-    chosen = settings_of(model, mmproj, ctx, threads, gpu_layers, yes)
-    flags = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
-    sampling = _pairs(sample) | {name: str(value) for name, value in flags.items() if value is not None}
+    chosen = flags.settings()
     wishes = Wishes(
-        sampling, stats=stats, think=think, side=side_of(detail, "--detail"), thumbnails=not no_thumbnails,
-        allow_local_urls=allow_local_urls,
+        _sampling(flags), stats=flags.stats, think=flags.think, side=flags.side, thumbnails=not no_thumbnails,
+        allow_local_urls=flags.allow_local_urls,
     )  # fmt: skip
     wishes.chosen()
-    with Ui(markdown=not plain) as ui:
-        files = find_model(ui, chosen, chat_template or "")
+    with Ui(markdown=not flags.plain) as ui:
+        files = find_model(ui, chosen, flags.chat_template or "")
         tell_of_death(ui, files)
         typed = sys.stdin is not None and sys.stdin.isatty()
         lines = _lines(ui, typed)
         with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:
-            talk.conversation.system = system
+            talk.conversation.system = flags.system
             talk.on_attached = lambda one: _show_thumbnail(talk, one)
             if typed:
                 talk.tell(f"{files.name}; /help says what can be done, Ctrl-D leaves")
@@ -86,9 +70,11 @@ def chat(
             raise typer.Exit(int(Exit.SOME_FAILED if talk.answered else Exit.FAILED))
 
 
-def _pairs(sample: list[str] | None) -> dict[str, str]:
-    """`-o NAME=VALUE` by name; what is no pair is left for the check to name."""
-    return {name: value for name, _, value in (one.partition("=") for one in sample or ())}
+def _sampling(flags: Flags) -> dict[str, str]:
+    """What is set of sampling, by `-o`'s names; a `-o` that is no pair is left for the check to name."""
+    pairs = {name: value for name, _, value in (one.partition("=") for one in flags.sample or ())}
+    long = {"temperature": flags.temperature, "seed": flags.seed, "max_tokens": flags.max_tokens}
+    return pairs | {name: str(value) for name, value in long.items() if value is not None}
 
 
 def _lines(ui: Ui, typed: bool) -> Lines:

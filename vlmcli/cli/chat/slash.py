@@ -140,7 +140,7 @@ def _set(talk: Talk, rest: str) -> None:
     name, _, value = rest.replace("=", " ", 1).partition(" ")
     chosen = talk.wishes.sampling
     if name and value.strip():
-        sampling_of([f"{name}={value.strip()}"], None, None, None)
+        sampling_of([f"{name}={value.strip()}"])
         chosen[name] = value.strip()
     elif name in chosen:
         del chosen[name]

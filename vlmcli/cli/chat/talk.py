@@ -75,7 +75,7 @@ class Wishes:
 
     def chosen(self) -> tuple[Sampling, int]:
         """As a Sampling, and how many tokens at most. Raises UsageError."""
-        return sampling_of([f"{name}={value}" for name, value in self.sampling.items()], None, None, None)
+        return sampling_of([f"{name}={value}" for name, value in self.sampling.items()])
 
 
 class Talk:
