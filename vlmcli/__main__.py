@@ -18,10 +18,21 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 
 
 def main() -> int:
-    """Run `vlm` and return its exit code."""
+    """Run `vlm`, for the last time in this process, and return its exit code."""
     from vlmcli.cli import app
 
-    return app.main()
+    code = app.main()
+    _let_go_of_stdout()
+    return code
+
+
+def _let_go_of_stdout() -> None:
+    """Where nobody reads stdout any more, let Python's own flush at exit have somewhere to go."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

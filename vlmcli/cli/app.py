@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import typer
 from vlmcli import __version__, settings
 from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
 from vlmcli.cli.chat import command
+from vlmcli.cli.running import signals_as_found
 from vlmcli.errors import Exit, VlmError
 from vlmcli.terminal.ui import Ui
 
@@ -63,10 +63,28 @@ def _vlm(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `vlm` and return its exit code."""
+    """Run `vlm` and return its exit code, one of `errors.Exit`.
+
+    It may be called any number of times in a process: streams, environment and folders are looked at anew each time,
+    and handlers of signals, loggers and standard streams are afterwards as they were.
+
+    Args:
+        arguments: the words behind `vlm`; None for the process's own.
+    """
     words = _join_options(list(sys.argv[1:] if arguments is None else arguments))
+    streams = sys.stdout, sys.stderr
+    with signals_as_found():
+        try:
+            return _run(words)
+        finally:
+            sys.stdout, sys.stderr = streams  # the parser puts others there when the reader of its help goes away
+
+
+def _run(words: Sequence[str]) -> int:
+    """Parse and do; every error that a user can meet becomes its exit code here."""
     try:
-        result = app(words, prog_name="vlm", standalone_mode=False)
+        # Not `app(...)`, which would leave a hook for exceptions of its own.
+        result = typer.main.get_command(app)(words, prog_name="vlm", standalone_mode=False)
         code = result if isinstance(result, int) else Exit.DONE
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -79,12 +97,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.debugging():
             traceback.print_exc()
         Ui().error(error)
-        return _silence(error.exit_code)
+        return error.exit_code
     except OSError as error:  # stdout's: everything else that may fail has its own error
         Ui().error(VlmError(f"the output cannot be written ({error.strerror})", "make room, or write elsewhere"))
-        return _silence(Exit.FAILED)
+        return Exit.FAILED
     except SystemExit:  # how the parser says that the reader of its help went away
-        return _silence(Exit.PIPE_CLOSED)
+        return Exit.PIPE_CLOSED
     except _ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             Ui().help(str(error))
@@ -110,13 +128,3 @@ def _usage(error: BaseException) -> tuple[str, str]:
     context = getattr(error, "ctx", None)
     message = getattr(error, "format_message", lambda: str(error))()
     return message.rstrip("."), f"see {context.command_path} --help" if context is not None else "see vlm --help"
-
-
-def _silence(code: Exit) -> Exit:
-    """Nobody may read stdout any more: let Python's own flush at exit have somewhere to go."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code

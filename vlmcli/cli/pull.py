@@ -1,8 +1,12 @@
-"""Models are brought here: `vlm pull`, and the offer where a command needs one that is missing."""
+"""`vlm pull`, the model that a command asks, and the offer to download one that is missing.
+
+Knows what a person is shown and asked. Does not know how files are found on the Hub or come from there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,7 +50,7 @@ def pull(
     settings.load()  # what is wrong there is said before a long download
     with Ui() as ui:
         for wanted in [_published(name) for name in names]:
-            fetched = bring(ui, wanted, mmproj or "", yes=yes, quiet=quiet)
+            fetched = fetch_model(ui, wanted, mmproj or "", yes=yes, quiet=quiet)
             if flags.json:
                 ui.line(object_line(fetched))
 
@@ -67,8 +71,8 @@ def _published(name: str) -> Published:
     return wanted
 
 
-def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: bool = False) -> dict[str, object]:
-    """Show what a model is and takes, ask on a terminal, and download it. Returns what has come.
+def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: bool = False) -> dict[str, object]:
+    """Show what a model is and takes, ask on a terminal, and download it; it is the default where there was none.
 
     Args:
         ui: where it is shown.
@@ -76,9 +80,11 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
         projector: which of its projectors, where there are several.
         yes: do not ask, and accept its licence.
         quiet: show nothing but errors.
+
+    Returns what has come, as `vlm pull --json` has it. Raises HubError; UsageError where a person does not agree;
+    Cancelled.
     """
     from vlmcli.engine.place import prefers_bf16
-    from vlmcli.models.pull import bring as download
     from vlmcli.models.pull import order
 
     def say(text: str) -> None:
@@ -95,28 +101,10 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
         )
     if not yes:
         _agree(ui, found, quiet=quiet)
-    done = dict.fromkeys((file.path for file in found.choice.files), 0)
-    with ui.transfer(wanted.name, found.choice.size, quiet=quiet) as bar:
-
-        def progress(file: RemoteFile, count: int) -> None:
-            done[file.path] = count
-            bar.at(sum(done.values()))
-
-        interruptible()
-        try:
-            model, mmproj = download(found, progress, say)
-        except KeyboardInterrupt:
-            share = sum(done.values()) / max(1, found.choice.size)
-            raise Cancelled(
-                f"{wanted.name}: stopped at {share:.0%}", f"vlm pull {wanted.name} goes on from there"
-            ) from None
+    model, mmproj = _downloaded(ui, found, say, quiet=quiet)
     say(f"{wanted.name} is here")
     if not settings.load().model:
-        try:
-            settings.remember_model(wanted.name)
-            say("it is the default from now on; vlm default NAME changes that")
-        except UsageError as error:  # the model is here all the same
-            ui.say(f"{error.message}; name the model with -m {wanted.name}, or in VLM_MODEL")
+        _set_default(ui, wanted.name, say)
     return {
         "name": wanted.name,
         "repository": found.repository.name,
@@ -128,6 +116,34 @@ def bring(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, quiet: b
         "model": str(model),
         "projector": str(mmproj),
     }
+
+
+def _downloaded(ui: Ui, found: Order, say: Callable[[str], None], *, quiet: bool) -> tuple[Path, Path]:
+    """Download what is missing, with a bar. Returns the model's and the projector's file."""
+    from vlmcli.models.pull import bring
+
+    name, whole = found.published.name, found.choice.size
+    done = dict.fromkeys((file.path for file in found.choice.files), 0)
+    with ui.transfer(name, whole, quiet=quiet) as bar:
+
+        def progress(file: RemoteFile, count: int) -> None:
+            done[file.path] = count
+            bar.at(sum(done.values()))
+
+        interruptible()
+        try:
+            return bring(found, progress, say)
+        except KeyboardInterrupt:
+            share = sum(done.values()) / max(1, whole)
+            raise Cancelled(f"{name}: stopped at {share:.0%}", f"vlm pull {name} goes on from there") from None
+
+
+def _set_default(ui: Ui, name: str, say: Callable[[str], None]) -> None:
+    try:
+        settings.remember_model(name)
+        say("it is the default from now on; vlm default NAME changes that")
+    except UsageError as error:  # the model is here all the same
+        ui.say(f"{error.message}; name the model with -m {name}, or in VLM_MODEL")
 
 
 def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
@@ -145,7 +161,7 @@ def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
 
 
 def _shown(found: Order) -> Sequence[str]:
-    """What will be brought, in lines."""
+    """What will be downloaded: the model, its files, and the disk and memory they take, a line each."""
     entry, choice = found.entry, found.choice
     licence = found.repository.licence or (entry.licence if entry else "") or "not said"
     lines = [f"{found.published.name}: {found.repository.name}, licence {licence}"]
@@ -171,7 +187,7 @@ def _memory(found: Order) -> str:
 
 
 def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool = True) -> ModelFiles:
-    """The files of the model the user has named; of one that is missing, after an offer to bring it.
+    """The files of the model the user has named; of one that is missing, after an offer to download it.
 
     Args:
         ui: where to ask.
@@ -196,7 +212,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
             raise
         if not first:
             ui.say(missing.message)
-    bring(ui, wanted, yes=chosen.yes)
+    fetch_model(ui, wanted, yes=chosen.yes)
     return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
 
 
@@ -241,8 +257,8 @@ def speed_here(ui: Ui, *, again: bool = False) -> Speed:
         return known
     ui.say("measuring this machine's speed, once")
 
-    def ask(files: ModelFiles, size: tuple[int, int], tokens: int) -> Answer | VlmError:
-        picture = images.from_pixels(bytes(size[0] * size[1] * 3), size, "a black picture")
+    def ask(files: ModelFiles, pixels: tuple[int, int], tokens: int) -> Answer | VlmError:
+        picture = images.from_pixels(bytes(pixels[0] * pixels[1] * 3), pixels, "a black picture")
         with opened(ui, files, Settings(), ()) as engine:
             engine.ready()
             (outcome,) = engine.run([Request((Message("user", (picture, "what is this?")),), max_tokens=tokens)])

@@ -89,23 +89,25 @@ class Asked(Piped):
 class Typed:
     """Lines that are typed: Enter ends one, Alt-Enter and \"\"\" make it several, Ctrl-G opens the editor."""
 
-    def __init__(self, history: Path, words: Words, out: TextIO, hint: str) -> None:
+    def __init__(self, source: TextIO, out: TextIO, history: Path, words: Words, hint: str) -> None:
         """Make ready for typing.
 
         Args:
+            source: the terminal that is typed on.
+            out: the terminal that shows what is typed.
             history: the file that keeps what was typed; without one, where it cannot be written.
             words: what can be completed.
-            out: the terminal.
             hint: shown while nothing is typed.
         """
         from prompt_toolkit import PromptSession
+        from prompt_toolkit.input import create_input
         from prompt_toolkit.output import create_output
 
         _leave_as_found(out)
         self._session: PromptSession[str] = PromptSession(
             history=_history(history), completer=_completer(words), complete_while_typing=False, multiline=True,
             key_bindings=_keys(), prompt_continuation=MORE, tempfile_suffix=".md",
-            output=create_output(out),
+            input=create_input(source), output=create_output(out),
             placeholder=lambda: [("fg:ansibrightblack", "" if self._session.app.is_done else hint)],
         )  # fmt: skip
 

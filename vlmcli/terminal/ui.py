@@ -104,6 +104,9 @@ class Ui:
         self._pieces = Pieces() if markdown and self.stdout.isatty() else None
         self._rendered: Rendered | None = None
         self._file = file_descriptor(self.stdout)
+        if self._file is not None:
+            with suppress(OSError):  # that it fails is said when something of ours is written
+                self.stdout.flush()  # what somebody else has written there goes before
 
     def __enter__(self) -> Ui:
         return self

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated
 
@@ -82,12 +84,16 @@ def _lines(ui: Ui, typed: bool) -> Lines:
     if not typed:
         if sys.stdin is None:
             raise UsageError("stdin is closed", "pipe questions into it, or type them on a terminal")
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            with suppress(io.UnsupportedOperation):  # it has been read from, in what it was then
+                sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
         return Piped(sys.stdin)
     out = ui.stdout if ui.stdout.isatty() else ui.stderr
     if settings.environment().get("TERM") in ("dumb", "unknown"):
         return Asked(sys.stdin, out)
-    return Typed(settings.state_folder() / "chat-history", words(), out, "a question, or a picture dropped here")
+    return Typed(
+        sys.stdin, out, settings.state_folder() / "chat-history", words(), "a question, or a picture dropped here"
+    )
 
 
 def _go_on(talk: Talk, lines: Lines) -> None:
