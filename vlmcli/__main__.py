@@ -1,4 +1,4 @@
-"""`vlm`, and `python -m vlmcli`."""
+"""The process: `vlm`, and `python -m vlmcli`. What must be done before anything is imported, and last of all."""
 
 import os
 import signal

@@ -133,7 +133,7 @@ class NativeError(VlmError):
 
 
 class Cancelled(VlmError):
-    """The request was cancelled."""
+    """The request, or the whole command, was ended by whoever had asked for it."""
 
     exit_code = Exit.INTERRUPTED
     http_status = 499

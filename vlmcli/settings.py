@@ -82,8 +82,8 @@ def load(
     return Settings(**values, sources=sources)
 
 
-def environment() -> Mapping[str, str]:
-    """The variables, for what asks which terminal or desktop this is."""
+def variables() -> Mapping[str, str]:
+    """The environment's variables, for what asks which terminal or desktop this is."""
     return os.environ
 
 

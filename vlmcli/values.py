@@ -208,7 +208,7 @@ class Delta:
 
 @dataclass(frozen=True)
 class Done:
-    """The request is answered."""
+    """The request is answered; no event of it follows."""
 
     id: int
     answer: Answer

@@ -67,7 +67,7 @@ XTERM = {"TERM": "xterm-256color"}
     ],
 )
 def test_the_protocol_of_an_environment(environment, expected):
-    assert thumbnails.protocol(environment) == expected
+    assert thumbnails.protocol_of(environment) == expected
 
 
 def picture(width, height):
@@ -218,6 +218,6 @@ def test_nothing_is_shown_where_nothing_can_be(protocol, columns, rows):
 def test_to_decide_loads_no_pillow():
     code = (
         "import sys; from vlmcli.terminal import clipboard, thumbnails;"
-        "thumbnails.protocol({}); sys.exit('PIL' in sys.modules)"
+        "thumbnails.protocol_of({}); sys.exit('PIL' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -78,7 +78,7 @@ _PAIRS = frozenset(['""', "''", "()", "[]", "{}", "<>", "``", "“”", "‘’"
 
 _BELOW_ROOT = re.compile(r"/[^/]+/")
 
-Kind = Literal["file", "other", "none", "unknown"]
+PathKind = Literal["file", "other", "none", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,9 @@ class _Disk:
     def __init__(self) -> None:
         self.left = MAX_STATS
         self._tries = MAX_TRIES
-        self._seen: dict[str, Kind] = {}
+        self._seen: dict[str, PathKind] = {}
 
-    def kind(self, word: str) -> Kind:
+    def kind(self, word: str) -> PathKind:
         """Of a path, a page of one, or a file:// address."""
         self._tries -= 1
         if self._tries < 0:
@@ -137,7 +137,7 @@ class _Disk:
         kind = self._kind(path)
         return self._kind(document) if kind == "none" and (document := _document(path)) else kind
 
-    def _kind(self, path: str) -> Kind:
+    def _kind(self, path: str) -> PathKind:
         if path not in self._seen:
             if max(map(len, re.split(r"[/\\]" if WINDOWS else "/", path))) > MAX_NAME or len(path) > MAX_PATH:
                 return "none"
@@ -156,7 +156,7 @@ class _Disk:
         return f"./{path}" if path[:5].lower() in ("data:", "file:") else path
 
 
-def _stat(path: str) -> Kind:
+def _stat(path: str) -> PathKind:
     try:
         mode = Path(sources.expand(path)).stat().st_mode
     except (OSError, ValueError):  # not there, or no name of a file at all

@@ -1,4 +1,7 @@
-"""A conversation as a file: JSON to go on with, Markdown to read."""
+"""A conversation as a file: JSON to go on with, Markdown to read.
+
+Pictures are named by their places and hashes, not kept. Does not read them again: whoever loads a conversation does.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class SavedTurn:
 
 @dataclass(frozen=True)
 class SavedTalk:
-    """A saved conversation."""
+    """A conversation as it was saved: what the model is told beforehand, the turns, and pictures without a question."""
 
     system: str
     turns: Sequence[SavedTurn]

@@ -1,1 +1,19 @@
-"""The command line: parse, load, run, show."""
+"""The command line: parse words, call one thing, and show what comes of it.
+
+    app        the `vlm` command; errors become exit codes here
+    options    every option that several commands have
+    flags      a command's options as values
+    words      which words are pictures and which the question
+    verbs      ask, caption, describe, ocr
+    answer     what these four have in common: find the model, see what is left to do, run
+    running    the engine in this process, or in one of its own
+    chat/      chat
+    explain    explain
+    show       show
+    templates  templates
+    pull       pull, and the offer to download a model that is missing
+    models     ls, models, rm, verify, default
+    doctor     doctor
+
+Typer is imported here only, and nothing heavy before a command needs it: `vlm --help` is immediate.
+"""

@@ -1,4 +1,7 @@
-"""The `vlm` command: its verbs, its logging, the one place where errors become exit codes."""
+"""The `vlm` command: its verbs, and the one place where errors become exit codes.
+
+Leaves nothing behind in the process; what only a process that ends needs is in `vlmcli.__main__`.
+"""
 
 from __future__ import annotations
 

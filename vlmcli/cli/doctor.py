@@ -1,4 +1,7 @@
-"""`vlm doctor`."""
+"""`vlm doctor`: what the installation and this machine are asked, and how the findings are shown.
+
+Does not know what is right: `reports.doctor` does.
+"""
 
 from __future__ import annotations
 

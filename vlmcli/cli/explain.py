@@ -1,4 +1,7 @@
-"""What a model sees: `vlm explain`, and `vlm show` of pictures."""
+"""`vlm explain`: one question is asked while everything on its way through the model is recorded.
+
+Does not know how that looks as lines or as a page: `reports.explain` does.
+"""
 
 from __future__ import annotations
 

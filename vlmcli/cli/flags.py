@@ -1,4 +1,7 @@
-"""A command's flags as values: settings, sampling, how much is logged; and those that every verb that asks has."""
+"""A command's options as values: `Flags`, with settings, sampling and a course made of them, and `with_flags`.
+
+Every verb that asks takes all of `Flags`, others name the fields they take. Does not know what is done with them.
+"""
 
 from __future__ import annotations
 

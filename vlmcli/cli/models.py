@@ -1,4 +1,8 @@
-"""The verbs about what there is: models, pictures, templates."""
+"""The verbs about models as files: `vlm ls`, `models`, `rm`, `verify` and `default`.
+
+Knows how a table, a record and a question look. Does not know where models lie (`models.store`) or what fits this
+machine (`machine.recommend`).
+"""
 
 from __future__ import annotations
 
@@ -31,15 +35,15 @@ def ls(json: options.Json = False) -> None:
     from vlmcli import demo
     from vlmcli.models import store
 
-    default = store.language_model(expand(settings.load().model), demo.FILES)
+    chosen = store.language_model(expand(settings.load().model), demo.FILES)
     with Ui() as ui:
         rows = store.listed(demo.FILES)
         if json:
             for one in rows:
-                ui.line(object_line(_record(one) | {"default": one.files[0] == default}))
+                ui.line(object_line(_record(one) | {"default": one.files[0] == chosen}))
             return
         head = ("NAME", "SIZE", "QUANTISATION", "LICENCE", "")
-        ui.rows([head, *(_row(one, "default" if one.files[0] == default else "") for one in rows)])
+        ui.rows([head, *(_row(one, "default" if one.files[0] == chosen else "") for one in rows)])
 
 
 def _row(one: Listed, note: str) -> tuple[str, ...]:
@@ -97,7 +101,7 @@ def _advice_row(one: Advice) -> tuple[str, ...]:
 
 
 def _about(count: int) -> str:
-    """Bytes, roughly."""
+    """Bytes as a table of estimates has them; "?" where there is no estimate."""
     return f"~{count / 1e9:.1f} GB" if count else "?"
 
 
@@ -139,7 +143,7 @@ def rm(
     names = names or []
     if not names and not unfinished:
         raise UsageError("nothing is named to be removed", "vlm ls lists what is here")
-    default = settings.load().model
+    chosen = settings.load().model
     with Ui() as ui:
         if demo.FILES.name in names:
             raise UsageError(f"{demo.FILES.name}: it is part of vlm", "it goes when vlm is uninstalled")
@@ -148,8 +152,8 @@ def rm(
             _agree(ui, f"{one.name} ({size(one.size)})", yes=yes)
             freed = store.remove(one)
             ui.say(f"{one.name} is removed, {size(freed)} are free again")
-            if not store.is_here(default):
-                ui.say(f"the default is {default}, which is not here any more: vlm default NAME sets another")
+            if not store.is_here(chosen):
+                ui.say(f"the default is {chosen}, which is not here any more: vlm default NAME sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
         parts = hub_cache.parts() if unfinished else ()

@@ -1,4 +1,7 @@
-"""Every option once, with its letter, its help and its bounds."""
+"""Every option that several commands have: its letter, its help and its bounds, declared once.
+
+What a command makes of them is `flags`'s. An option that one command has is declared with that command.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +57,8 @@ AllowLocalUrls = Annotated[
 ]
 
 
-class Size(str, Enum):
-    """How much is said."""
+class AnswerLength(str, Enum):
+    """How much a description says; no length asks for the model's own."""
 
     SHORT, LONG = "short", "long"
 
@@ -84,7 +87,7 @@ class Layout(str, Enum):
     PLAIN, MARKDOWN = "plain", "markdown"
 
 
-Length = Annotated[Size | None, typer.Option("--length", help="How much to say.")]
+Length = Annotated[AnswerLength | None, typer.Option("--length", help="How much to say.")]
 Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="What to say most about.")]
 LayoutOption = Annotated[Layout, typer.Option("--layout", help="Bare lines, or headings, lists and tables.")]
 Html = Annotated[

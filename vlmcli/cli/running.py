@@ -1,4 +1,7 @@
-"""What answers a command's requests: the engine in this process, or in one of its own."""
+"""What answers a command's requests: the engine in this process, or in one of its own; and whose signals are handled.
+
+Does not know what is asked, nor what becomes of the answers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs that answer: each says what is asked; `asking` does the rest."""
+"""The verbs that answer: each says what is asked; `answer` does the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vlmcli.cli.words import questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks.ask import prompt
 
-Pictures = Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)]
+PicturesArgument = Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)]
 
 
 @with_flags()
@@ -55,7 +55,7 @@ def ask(
 
 
 @with_flags()
-def caption(words: Pictures = None, *, flags: Flags) -> None:
+def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
     """Say in one sentence what each picture shows.
 
     vlm caption photo.jpg
@@ -66,7 +66,9 @@ def caption(words: Pictures = None, *, flags: Flags) -> None:
 
 
 @with_flags()
-def describe(words: Pictures = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags) -> None:
+def describe(
+    words: PicturesArgument = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags
+) -> None:
     """Describe each picture.
 
     vlm describe --length short photo.jpg
@@ -81,7 +83,7 @@ def describe(words: Pictures = None, length: options.Length = None, focus: optio
 
 
 @with_flags()
-def ocr(words: Pictures = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
+def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
     """Write down the text in each picture.
 
     vlm ocr letter.pdf

@@ -1,1 +1,6 @@
-"""What is known about a model, a machine or one question, as values and pages. Prints nothing itself."""
+"""What is known about a model, a machine or one question, as values and pages. Prints nothing itself.
+
+about    a pair of files, from its headers and for this machine: `vlm show`
+doctor   an installation: checks that give findings
+explain  one question's way through a model: lines, or a page
+"""

@@ -1,4 +1,7 @@
-"""What a model is, from its headers and for this machine: `vlm show`."""
+"""What a model is, from its headers and for this machine: `vlm show`.
+
+No weights are read, and nothing is loaded.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,11 @@ PICTURE = (1024, 768)
 
 
 @dataclass(frozen=True)
-class Facts:
-    """A pair.
+class PairFacts:
+    """What the headers of a pair say, and how it would go onto this machine.
 
     Attributes:
-        files: it.
+        files: where the two are, and what is known beside them.
         model: the language model's header.
         projector: the projector's.
         chosen: how it would be put here.
@@ -40,20 +43,20 @@ class Facts:
     tokens: int | None
 
 
-def facts(files: ModelFiles) -> Facts:
+def facts(files: ModelFiles) -> PairFacts:
     """Read a pair's headers, and see how it would go onto this machine."""
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     machine = this_machine()
     chosen = fit.fit(model, machine, projector=projector)
     needed = fit.needs(model, projector, chosen)
-    return Facts(
+    return PairFacts(
         files, model, projector, chosen, needed.wanted, fit.missing(needed, machine),
         cost.picture_tokens(projector, *PICTURE),
     )  # fmt: skip
 
 
-def lines(found: Facts) -> Sequence[str]:
-    """For a person."""
+def lines(found: PairFacts) -> Sequence[str]:
+    """The facts for a person: a line each, the name first; those of a card that has its own instead."""
     card, model, projector = found.files.card, found.model, found.projector
     if card.about:
         return card.about
@@ -76,8 +79,8 @@ def lines(found: Facts) -> Sequence[str]:
     return [f"{found.files.name}: {model.name}", *(f"  {key:10} {value}" for key, value in fields.items() if value)]
 
 
-def record(found: Facts) -> dict[str, Any]:
-    """For a program."""
+def record(found: PairFacts) -> dict[str, Any]:
+    """The facts for a program: one JSON object of `vlm show --json`."""
     card, model, projector = found.files.card, found.model, found.projector
     return {
         "name": found.files.name,

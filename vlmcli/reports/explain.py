@@ -1,6 +1,6 @@
 """One question's way through a multimodal model, told stage by stage: as lines, or as a page of HTML.
 
-from vlmcli import explain
+from vlmcli.reports import explain
 told = explain.Told("what is this?", pictures, 0.1, prompt, steps, answer, facts)  # what a stages.Recorder has kept
 lines, page = explain.lines(told), explain.page(told)
 """

@@ -21,7 +21,7 @@ class Thinking:
         self.inside = False
 
     def feed(self, text: str) -> tuple[str, str]:
-        """What is certain now."""
+        """Take the next piece of the text. Returns (thinking, answer) as far as it is certain which is which."""
         self._held += text
         thought = ""
         if self._undecided:

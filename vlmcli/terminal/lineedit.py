@@ -1,4 +1,7 @@
-"""Lines for a conversation: typed on a terminal, with history, editing and completion, or piped."""
+"""Lines for a conversation: typed on a terminal, with history, editing and completion, or piped.
+
+The only importer of prompt_toolkit. Does not know what a line means, nor which commands there are.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from vlmcli.settings import environment
+from vlmcli.settings import variables
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -23,7 +26,7 @@ PROMPT, MORE = ">>> ", "... "
 PATHS = None
 """Instead of a command's words: it takes a path."""
 
-Words = Mapping[str, Callable[[], Iterable[str]] | None]
+Completions = Mapping[str, Callable[[], Iterable[str]] | None]
 """What may come behind each command; `PATHS` for a path."""
 
 
@@ -53,7 +56,7 @@ def unquoted(text: str) -> str:
 
 
 class Piped:
-    """Lines of a stream."""
+    """Lines of a pipe or a file: nothing is shown, and nothing can be edited."""
 
     def __init__(self, stream: TextIO) -> None:
         self._lines = iter(stream)
@@ -72,7 +75,7 @@ class Piped:
         return unquoted("".join(lines).removesuffix("\n"))
 
 
-class Asked(Piped):
+class Prompted(Piped):
     """Lines that are typed on a terminal that can do nothing but show letters."""
 
     def __init__(self, stream: TextIO, out: TextIO) -> None:
@@ -89,7 +92,7 @@ class Asked(Piped):
 class Typed:
     """Lines that are typed: Enter ends one, Alt-Enter and \"\"\" make it several, Ctrl-G opens the editor."""
 
-    def __init__(self, source: TextIO, out: TextIO, history: Path, words: Words, hint: str) -> None:
+    def __init__(self, source: TextIO, out: TextIO, history: Path, words: Completions, hint: str) -> None:
         """Make ready for typing.
 
         Args:
@@ -112,7 +115,7 @@ class Typed:
         )  # fmt: skip
 
     def read(self, default: str = "") -> str:
-        """As `Lines.read`."""
+        """As `Lines.read`, with the keys of `_keys` and the lines of earlier times behind the arrow up."""
         return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
 
 
@@ -178,7 +181,7 @@ def _keys() -> KeyBindings:
     def _editor(event: KeyPressEvent) -> None:
         try:
             for name in ("VISUAL", "EDITOR"):
-                shlex.split(environment().get(name, ""))
+                shlex.split(variables().get(name, ""))
         except ValueError:  # no command
             event.app.output.bell()
             return
@@ -187,13 +190,13 @@ def _keys() -> KeyBindings:
     return keys
 
 
-def _completer(words: Words) -> Completer:
+def _completer(words: Completions) -> Completer:
     from prompt_toolkit.completion import Completer, Completion, PathCompleter
     from prompt_toolkit.document import Document
 
     paths = PathCompleter(expanduser=True)
 
-    class Words(Completer):
+    class LineCompleter(Completer):
         """Commands, what comes behind them, and paths."""
 
         def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
@@ -212,4 +215,4 @@ def _completer(words: Words) -> Completer:
             if word.startswith(("/", "~", "./", "../")) and (space or "/" in word[1:]):
                 yield from paths.get_completions(Document(word, len(word)), complete_event)
 
-    return Words()
+    return LineCompleter()

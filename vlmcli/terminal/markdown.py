@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "marked", "heading", "item", "quote", "rule", "code", "table"]
+PieceKind = Literal["text", "marked", "heading", "item", "quote", "rule", "code", "table"]
 
 _RULE = re.compile(r" {0,3}([-*_])(\s*\1){2,}\s*\Z")
 _HEADING = re.compile(r" {0,3}#{1,6}\s+\S")
 _QUOTE = re.compile(r" {0,3}>")
 _ITEM = re.compile(r"[ \t]*([-*+]|\d{1,3}[.)])[ \t]+\S")
-_BLOCKS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+_BLOCKS: tuple[tuple[PieceKind, re.Pattern[str]], ...] = (
     ("rule", _RULE), ("heading", _HEADING), ("quote", _QUOTE), ("item", _ITEM),
 )  # fmt: skip
 _FENCE = re.compile(r"[ \t]*(`{3,}[^`]*|~{3,}.*)\Z")
@@ -34,7 +34,7 @@ MAX_WORD = 80
 class Piece:
     """Some of the text: plain, a part of a line with marks in it, or a block without the line break at its end."""
 
-    kind: Kind
+    kind: PieceKind
     text: str
 
 

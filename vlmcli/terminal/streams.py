@@ -57,7 +57,7 @@ def write_whole(file: int, data: bytes) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done: rich's live line can not be begun or ended by half."""
+    """Let Ctrl-C wait until the block is done: rich's live line cannot be begun or ended by half."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

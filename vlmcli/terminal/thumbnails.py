@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Literal
 
-Protocol = Literal["kitty", "iterm2", "sixel", ""]
+GraphicsProtocol = Literal["kitty", "iterm2", "sixel", ""]
 """How a terminal shows pictures: the graphics protocol of kitty, iTerm2's OSC 1337, DEC's sixels, or not at all."""
 
 CELL = (10, 20)
@@ -30,7 +30,7 @@ SKEW = 0.04
 _WITHIN = ("TMUX", "STY", "ZELLIJ", "NVIM", "VIM_TERMINAL", "INSIDE_EMACS")
 """Set by what runs in a terminal, is one, and lets no pictures through."""
 
-_TERMS: tuple[tuple[str, Protocol], ...] = (
+_TERMS: tuple[tuple[str, GraphicsProtocol], ...] = (
     ("xterm-kitty", "kitty"),
     ("xterm-ghostty", "kitty"),
     ("ghostty", "kitty"),
@@ -42,10 +42,10 @@ _TERMS: tuple[tuple[str, Protocol], ...] = (
 )
 """What TERM begins with where it names the terminal itself."""
 
-_PROGRAMS: dict[str, Protocol] = {"iTerm.app": "iterm2", "WezTerm": "iterm2", "ghostty": "kitty"}
+_PROGRAMS: dict[str, GraphicsProtocol] = {"iTerm.app": "iterm2", "WezTerm": "iterm2", "ghostty": "kitty"}
 """TERM_PROGRAM. WezTerm's kitty protocol can be switched off, iTerm2's cannot. VS Code's pictures are off at first."""
 
-_MARKS: dict[str, Protocol] = {
+_MARKS: dict[str, GraphicsProtocol] = {
     "KITTY_WINDOW_ID": "kitty",
     "GHOSTTY_RESOURCES_DIR": "kitty",
     "WEZTERM_PANE": "iterm2",
@@ -66,7 +66,7 @@ _SIXELS = bytes((63 + bits) % 256 for bits in range(256))
 """Six pixels' bits to the letter that stands for them."""
 
 
-def protocol(environment: Mapping[str, str]) -> Protocol:
+def protocol_of(environment: Mapping[str, str]) -> GraphicsProtocol:
     """What the terminal of these environment variables surely shows pictures by.
 
     A terminal's variables are inherited by others that are started in it. So TERM goes first, which each sets anew;
@@ -86,7 +86,7 @@ def protocol(environment: Mapping[str, str]) -> Protocol:
     return found.pop() if len(found) == 1 else ""
 
 
-def _marks(environment: Mapping[str, str]) -> set[Protocol]:
+def _marks(environment: Mapping[str, str]) -> set[GraphicsProtocol]:
     """The protocols of all terminals that have left a variable."""
     found = {known for name, known in _MARKS.items() if environment.get(name)}
     if program := environment.get("TERM_PROGRAM"):
@@ -98,7 +98,7 @@ def _marks(environment: Mapping[str, str]) -> set[Protocol]:
     return found
 
 
-def shown(pixels: bytes, size: tuple[int, int], protocol: Protocol, columns: int, rows: int) -> str:
+def shown(pixels: bytes, size: tuple[int, int], protocol: GraphicsProtocol, columns: int, rows: int) -> str:
     """The control sequence that shows a picture, its shape kept; a small one takes no more rows than it fills.
 
     Args:

@@ -143,7 +143,7 @@ class Ui:
             ) from error
 
     def line(self, text: str) -> None:
-        """A line of data."""
+        """Write a line of data to stdout. Raises PipeClosed where nobody reads it, VlmError where there is no room."""
         self._write(text + "\n")
 
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
@@ -336,6 +336,6 @@ class Ui:
         )
 
     def about(self, lines: Sequence[str]) -> None:
-        """Lines of plain facts."""
+        """Write plain facts to stdout, each on one line and without what a terminal obeys."""
         for text in lines:
             self.line(visible(text).replace("\n", " "))

@@ -1,1 +1,6 @@
-"""`vlm chat`: the command, the loop over a terminal's or a pipe's lines, and the commands that begin with a slash."""
+"""`vlm chat`: a conversation on a terminal or from a pipe.
+
+command  the verb, and the loop over what is typed or piped
+slash    the commands that begin with a slash
+talk     the conversation and its runner: asking, showing, making room, changing the model
+"""

@@ -1,4 +1,8 @@
-"""`vlm chat`."""
+"""`vlm chat`: the verb, and the loop that does what each line says.
+
+Knows where lines come from, and which of them are commands, pictures or questions. How a question is asked is
+`talk`'s, what a command does `slash`'s.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from vlmcli import settings
 from vlmcli.chat import dropped
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli import options
-from vlmcli.cli.chat.slash import COMMANDS, obey, words
+from vlmcli.cli.chat.slash import COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.cli.flags import MODEL, PLACE, SAMPLING, Flags, with_flags
 from vlmcli.cli.pull import find_model
@@ -23,9 +27,9 @@ from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.terminal import thumbnails
 from vlmcli.terminal.lineedit import (
-    Asked,
     Lines,
     Piped,
+    Prompted,
     Typed,
 )
 from vlmcli.terminal.ui import Ui
@@ -89,10 +93,10 @@ def _lines(ui: Ui, typed: bool) -> Lines:
                 sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
         return Piped(sys.stdin)
     out = ui.stdout if ui.stdout.isatty() else ui.stderr
-    if settings.environment().get("TERM") in ("dumb", "unknown"):
-        return Asked(sys.stdin, out)
+    if settings.variables().get("TERM") in ("dumb", "unknown"):
+        return Prompted(sys.stdin, out)
     return Typed(
-        sys.stdin, out, settings.state_folder() / "chat-history", words(), "a question, or a picture dropped here"
+        sys.stdin, out, settings.state_folder() / "chat-history", completions(), "a question, or a picture dropped here"
     )
 
 
@@ -155,7 +159,7 @@ def _show_thumbnail(talk: Talk, one: Attached) -> None:
     """A small picture, where the terminal can show one."""
     if not talk.wishes.thumbnails or not talk.ui.stdout.isatty():
         return
-    protocol = thumbnails.protocol(settings.environment())
+    protocol = thumbnails.protocol_of(settings.variables())
     if protocol:
         shown = thumbnails.shown(one.picture.pixels(), one.picture.size, protocol, COLUMNS, ROWS)
         talk.ui.control(shown + "\n")

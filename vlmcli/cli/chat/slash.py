@@ -1,4 +1,7 @@
-"""What a conversation can be told with a slash: each command is a function of it, and of what is behind its name."""
+"""The commands of `vlm chat` that begin with a slash: each is a function of the conversation and of what follows it.
+
+`COMMANDS` is all that help, completion and `obey` know of them. Nothing is read from the terminal here.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from vlmcli.cli.pull import find_model
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures.sources import Source, Url, expand
 from vlmcli.records.target import target_of, write
-from vlmcli.settings import environment
+from vlmcli.settings import variables
 from vlmcli.terminal import clipboard
-from vlmcli.terminal.lineedit import PATHS, Words
+from vlmcli.terminal.lineedit import PATHS, Completions
 from vlmcli.values import Sampling
 
 
 @dataclass(frozen=True)
 class Command:
-    """One of them.
+    """A command that begins with a slash.
 
     Attributes:
-        takes: what comes behind it; empty for nothing.
+        takes: what follows its name, for the help; empty for nothing.
         help: in a line.
         run: does it.
-        words: what can be completed behind it: nothing, a path, or these.
+        words: what can be completed after it: nothing, a path, or these.
     """
 
     takes: str
@@ -55,8 +58,8 @@ def obey(talk: Talk, line: str) -> None:
     command.run(talk, rest.strip())
 
 
-def words() -> Words:
-    """What can be completed behind each command."""
+def completions() -> Completions:
+    """What can be completed after each command."""
     return {name: command.words for name, command in COMMANDS.items()}
 
 
@@ -82,7 +85,7 @@ def _drop(talk: Talk, rest: str) -> None:
 
 
 def _paste(talk: Talk, _: str) -> None:
-    found = clipboard.picture(environment())
+    found = clipboard.picture(variables())
     if found is None:
         raise SourceError("there is no picture in the clipboard", "copy one, and try again")
     for source in [Source("clipboard.png", found)] if isinstance(found, bytes) else [Source(str(p), p) for p in found]:
@@ -236,7 +239,7 @@ def _copy(talk: Talk, _: str) -> None:
     turns = talk.conversation.turns
     if not turns:
         raise UsageError("there was no answer yet", "ask something first")
-    if clipboard.copy(turns[-1].answer, environment()):
+    if clipboard.copy(turns[-1].answer, variables()):
         talk.tell("the answer is in the clipboard")
     elif talk.ui.stdout.isatty():
         talk.ui.control(clipboard.osc52(turns[-1].answer))
@@ -276,7 +279,7 @@ def _settable() -> list[str]:
 
 
 def _models() -> list[str]:
-    """Names of what is here."""
+    """Names of the models on this machine, for completion."""
     from vlmcli import demo
     from vlmcli.models import store
 

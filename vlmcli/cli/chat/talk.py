@@ -1,4 +1,7 @@
-"""A conversation with a model: what is asked, what is shown of the answer, and what goes when the context is full."""
+"""A conversation with a model: what is asked, what is shown of the answer, and what goes when the context is full.
+
+Does not know lines, keys or commands: `command` and `slash` call it. Turns and pictures are `chat.conversation`'s.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class Wishes:
     allow_local_urls: bool = False
 
     def chosen(self) -> tuple[Sampling, int]:
-        """As a Sampling, and how many tokens at most. Raises UsageError."""
+        """The options as a Sampling, and how many tokens at most. Raises UsageError."""
         return sampling_of([f"{name}={value}" for name, value in self.sampling.items()])
 
 
@@ -84,7 +87,7 @@ class Talk:
     def __init__(
         self, ui: Ui, files: ModelFiles, settings: Settings, opening: Opening, wishes: Wishes, *, typed: bool = True
     ) -> None:
-        """Begin.
+        """Begin a conversation; its runner starts to load the model at once.
 
         Args:
             ui: where it is shown.
@@ -296,7 +299,7 @@ class Talk:
         self.ui.stream(text)
 
     def _events(self, request: Request) -> Iterator[Event]:
-        """A request's events, those of the model's loading, and how far the pictures have been looked at beforehand.
+        """A request's events, those of the model's loading, and the progress of looking at its pictures beforehand.
 
         One that is left early is cancelled.
         """
