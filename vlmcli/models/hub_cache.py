@@ -13,6 +13,7 @@ Source: huggingface_hub, guides/manage-cache. HF_HOME and HF_HUB_CACHE are read 
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import Any
 
 from vlmcli.errors import HubError
 from vlmcli.models.repository import RemoteFile, Repository, is_repository
+from vlmcli.settings import variables
 
 PART = ".incomplete"
 """What the name of a part of a download ends with."""
@@ -33,10 +35,23 @@ def folder() -> Path:
     return Path(constant("HF_HUB_CACHE"))
 
 
+_environment: dict[str, str] = {}
+"""The variables as huggingface_hub has read them."""
+
+
 def constant(name: str) -> Any:
-    """What huggingface_hub has read from the environment, when it was imported."""
+    """What huggingface_hub reads from the environment when it is imported, and again when that has changed since."""
+    global _environment
+    now = dict(variables())
     try:
         from huggingface_hub import constants
+
+        if _environment not in ({}, now):  # an earlier command of this process had another one
+            importlib.reload(constants)
+            from huggingface_hub import close_session
+
+            close_session()  # its proxies and certificates are of that environment, too
+        _environment = now
     except ValueError as error:
         raise HubError(f"HF_ENDPOINT is no address ({error})", "mend or unset it") from None
     return getattr(constants, name)
