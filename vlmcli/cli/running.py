@@ -102,6 +102,7 @@ def opened(
             yield engine
         finally:
             engine.close()
+            native.on_abort(_say)  # the next command's failure is not this one's
 
 
 def _wanted(settings: Settings) -> Wanted:
@@ -127,6 +128,11 @@ def signals_as_found() -> Iterator[None]:
         for number, handler in found.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    """Where no engine is open, a failed assertion goes where C writes it."""
+    os.write(2, f"{text}\n".encode())
 
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
