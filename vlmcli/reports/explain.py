@@ -129,7 +129,10 @@ def lines(told: Told, width: int = 80) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most this many characters, cut at spaces where there are some."""
+    """Lines of at most this many characters, cut at spaces where there are some.
+
+    Not `textwrap`, which breaks at a prompt's tabs, too, and fills a line with the beginning of a long word.
+    """
     found = [""]
     for word in text.split(" "):
         while len(word) > width:
