@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vlmcli.atomic import write
 from vlmcli.batch.course import Course, Job
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.pictures import embedded, xmp
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Print
-from vlmcli.records.target import write
 
 
 class Sidecars:

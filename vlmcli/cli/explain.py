@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmcli.atomic import write
 from vlmcli.cli import options
 from vlmcli.cli.flags import MODEL, PLACE, Flags, with_flags
 from vlmcli.cli.pull import find_model
@@ -22,7 +23,7 @@ from vlmcli.cli.words import (
 )
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.pictures.sources import Source
-from vlmcli.records.target import target_of, write
+from vlmcli.records.target import target_of
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.terminal.ui import Ui

@@ -1,18 +1,18 @@
-"""Files that a command writes beside its output: whole or not at all, and never over something else."""
+"""Where results go: a file that is named, or the one that stdout is. Looks at them; writes nothing.
+
+A stream arrives as an argument. One that is closed, or is no file, is like one without anything in it.
+"""
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from vlmcli.errors import UsageError, VlmError
+from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source, expand
 
 
@@ -38,26 +38,6 @@ def target_of(name: str, pictures: Sequence[Source]) -> Path:
     if same:
         raise UsageError(f"{name}: is the picture itself", "choose another name")
     return path
-
-
-def write(path: Path, data: bytes) -> None:
-    """Write a file next to its place, and put it there in one move; one that was there keeps its permissions."""
-    part = path.with_name(f".vlm-{secrets.token_hex(8)}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
-        if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
-    except BaseException as error:
-        with suppress(OSError, ValueError):
-            part.unlink()
-        if not isinstance(error, OSError | ValueError):
-            raise
-        reason = getattr(error, "strerror", None) or "no name of a file"
-        raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
 
 
 def is_stdout(path: Path) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from vlmcli.atomic import write
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
 from vlmcli.cli.chat.talk import Talk
@@ -19,7 +20,7 @@ from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.pull import find_model
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures.sources import Source, Url, expand
-from vlmcli.records.target import target_of, write
+from vlmcli.records.target import target_of
 from vlmcli.settings import variables
 from vlmcli.terminal import clipboard
 from vlmcli.terminal.lineedit import PATHS, Completions
