@@ -7,6 +7,7 @@ import pytest
 from tests.support.fakes import ScriptedRunner
 from tests.support.program import SCENE
 from vlmcli.batch.course import Job
+from vlmcli.batch.run import Run
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.terminal.show import Show
@@ -29,7 +30,7 @@ def test_the_hint_comes_once(capfd, texts, unsure, hints):
     pictures = (Source(SCENE, Path(SCENE)),)
     jobs = [Job(Ask("a"), pictures), Job(Ask("b"), pictures)]
     with Ui() as ui:
-        code = Show(ui, jobs, files, json=True).all(ScriptedRunner(texts))
+        code = Show(ui, Run(jobs, files), json=True).all(ScriptedRunner(texts))
     printed = capfd.readouterr()
     assert code is None
     assert printed.err.count("take another") == hints

@@ -18,6 +18,7 @@ from tests.support import ROOT
 from tests.support.fakes import ScriptedRunner
 from tests.support.program import ANSWER, SCENE, vlm
 from vlmcli.batch.course import Job
+from vlmcli.batch.run import Run
 from vlmcli.engine.chat_template import (
     ChatTemplate,
     Given,
@@ -103,11 +104,10 @@ PICTURES = (Source(SCENE, Path(SCENE)),)
 THOUGHT = "<think>\nis it red? it is\n</think>\n\nA red circle."
 
 
-def answered(capfd, *texts, files=FILES, finish_reason="stop", **options):
+def answered(capfd, *texts, files=FILES, finish_reason="stop", think=False, **options):
     jobs = [Job(Ask(f"question {n}", think=files.card.think), PICTURES) for n in range(len(texts))]
     with Ui() as ui:
-        options = {"json": False, "stats": False, **options}
-        assert Show(ui, jobs, files, **options).all(ScriptedRunner(texts, finish_reason)) is None
+        assert Show(ui, Run(jobs, files, thinking=think), **options).all(ScriptedRunner(texts, finish_reason)) is None
     return capfd.readouterr()
 
 
@@ -162,6 +162,7 @@ import sys
 from pathlib import Path
 from tests.support.fakes import ScriptedRunner
 from vlmcli.batch.course import Job
+from vlmcli.batch.run import Run
 from vlmcli.terminal.show import Show
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
@@ -170,7 +171,7 @@ from vlmcli.values import ModelFiles
 picture = Source(sys.argv[1], Path(sys.argv[1]))
 files = ModelFiles("m", Path("m"), Path("p"))
 with Ui(markdown=True) as ui:
-    Show(ui, [Job(Ask("?"), (picture,))], files).all(ScriptedRunner([sys.argv[2]]))
+    Show(ui, Run([Job(Ask("?"), (picture,))], files)).all(ScriptedRunner([sys.argv[2]]))
 """
 
 

@@ -1,29 +1,20 @@
-"""How a command goes through many pictures: what is left to do, and the file that remembers it."""
+"""How a command goes through its pictures: which are asked about together, and its jobs, in order.
+
+Values only: nothing is read or asked here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 
-import vlmcli
 from vlmcli.errors import UsageError
-from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
-from vlmcli.records import lines
-from vlmcli.records.journal import (
-    Journal,
-    Print,
-    fields,
-    model_id,
-    print_of,
-    work_id,
-)
-from vlmcli.records.target import is_stdout, target_of
 from vlmcli.tasks.ask import Ask
-from vlmcli.values import ModelFiles, Picture, Result
+from vlmcli.values import Picture
+
+MAX_TOGETHER = 8
+"""Pictures that are asked about at once where nobody has said --together."""
 
 
 @dataclass(frozen=True)
@@ -86,106 +77,26 @@ class Job:
 
 
 ONCE = Course()
+"""Each picture asked about once, in order, without a file that remembers."""
 
 
-@dataclass
-class Before:
-    """Work that an earlier run has recorded, by how it ended."""
-
-    done: int = 0
-    failed: int = 0
-
-    def __str__(self) -> str:
-        errors = f", and {self.failed:,} failed then: --retry-errors asks again" if self.failed else ""
-        return f"{self.done:,} were done before{errors}"
-
-
-@dataclass(frozen=True)
-class Work:
-    """A job's name in the journal, its pictures' files as they were, and the detail in which they are shown."""
-
-    id: str
-    prints: Sequence[Print]
-    detail: int
+def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
+    """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
+    if each and together:
+        raise UsageError("--each and --together exclude one another", "leave one out")
+    if each or (not together and any(source.expanded for source in found)):
+        return [(source,) for source in found]
+    if len(found) > MAX_TOGETHER and not together:
+        raise UsageError(
+            f"{len(found)} pictures would be asked about at once",
+            "--each asks about one after another; --together, if you do mean all at once",
+        )
+    return [tuple(found)]
 
 
-class Memory:
-    """The journal of a run: what is left to do, and where each record goes."""
-
-    def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
-        self.before = Before()
-        self.done: list[tuple[Job, str]] = []
-        """Jobs that need not be asked, with the names of their work."""
-        self._journal, self._model, self._retry = journal, model_id(files), retry
-        self._extra = {
-            "revision": _revision(files.model),
-            "projector": files.projector.name,
-            "quantisation": gguf.read(files.model).quantisation,
-            "versions": {"vlm": vlmcli.__version__, "llama-cpp-python": version("llama-cpp-python")},
-        }
-
-    @classmethod
-    @contextmanager
-    def of(cls, course: Course, files: ModelFiles, found: Sequence[Source]) -> Iterator[Memory]:
-        """Open the file that the course names. Raises UsageError where it cannot be one of records."""
-        name = course.remembers
-        if Path(name).suffix != ".jsonl":
-            raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
-        path = target_of(name, found)
-        if is_stdout(path):
-            raise UsageError(f"{name}: it is stdout, too", "name another file, or leave it out and use --output")
-        with Journal(path, only_read=course.dry_run) as journal:
-            yield cls(journal, files, retry=course.retry_errors)
-
-    @property
-    def has_any(self) -> bool:
-        """Whether there were records when it was opened, or are now."""
-        return len(self._journal) > 0
-
-    def left(self, jobs: Sequence[Job]) -> list[Job]:
-        """The jobs that have no record yet."""
-        left = []
-        for job in jobs:
-            work = self.work(job).id if self._journal.knows(job.names) else ""
-            failed = self._journal.failed(work)
-            if not self._journal.has(work) or (failed and self._retry):
-                left.append(job)
-                continue
-            self.done.append((job, work))
-            if failed:
-                self.before.failed += 1
-            else:
-                self.before.done += 1
-        return left
-
-    def past(self, work: str) -> tuple[str, str]:
-        """The answer that was recorded for work that is done, and the error's message; one of them is empty."""
-        record = self._journal.record(work)
-        return str(record.get("answer", "")), str(record.get("error", {}).get("message", ""))
-
-    def work(self, job: Job, prints: Sequence[Print] | None = None) -> Work:
-        """A job's name, and what its pictures' files are: now, or as they are given."""
-        if prints is None:
-            prints = [print_of(source.file, self._journal.known(source.name)) for source in job.pictures]
-        return Work(work_id(job.names, prints, job.task, self._model), prints, job.task.detail)
-
-    def write(self, work: Work, result: Result) -> None:
-        """Append a record."""
-        known = {"detail": work.detail} | self._extra | fields(work.prints, work.id)
-        self._journal.write(lines.object_line(lines.record(result) | known))
-
-
-def _revision(model: Path) -> str:
-    """The commit that a file of the Hub's cache is of; empty for another."""
-    parts = model.parts
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
-
-
-def plan(jobs: Sequence[Job], before: Before) -> str:
-    """What is to be done, in words."""
-    done = f"; {before}" if before.done or before.failed else ""
-    pictures = len({job.pictures for job in jobs})
-    return f"{count(len(jobs), 'question')} about {count(pictures, 'picture')} to be asked{done}"
+def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[Job]:
+    """All questions about each group of pictures, group by group."""
+    return [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
 
 
 def count(number: int, what: str) -> str:

@@ -14,7 +14,7 @@ from vlmcli.batch.course import Course, Job
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.pictures import embedded, xmp
 from vlmcli.pictures.sources import Source
-from vlmcli.records.journal import Print
+from vlmcli.records.journal import Fingerprint
 
 
 class Sidecars:
@@ -93,7 +93,7 @@ class Sidecars:
                 self.wrong[job] = error
             return not self.inside
 
-    def write(self, job: Job, text: str, before: Print | None = None) -> None:
+    def write(self, job: Job, text: str, before: Fingerprint | None = None) -> None:
         """Write an answer, unless there is a text that is to stay. Raises VlmError where that cannot be.
 
         Args:

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
 
 import typer
 
-from vlmcli.amounts import duration
-from vlmcli.batch.course import (
-    Before,
-    Course,
-    Job,
-    Memory,
-    count,
-    plan,
-)
-from vlmcli.batch.sidecars import Sidecars
+from vlmcli.batch.course import Course, Job, count, grouped, jobs_of
+from vlmcli.batch.estimate import estimate
+from vlmcli.batch.memory import plan
+from vlmcli.batch.remaining import Remaining, remaining
+from vlmcli.batch.run import Run
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
-from vlmcli.cli.words import Named, grouped, named_pictures
-from vlmcli.errors import Exit, ModelError, SourceError, VlmError
+from vlmcli.cli.words import Named, named_pictures
+from vlmcli.errors import Exit, ModelError, SourceError
 from vlmcli.records import lines
-from vlmcli.records.target import length_of_stdout
+from vlmcli.records.target import length
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.templates import Template
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import (
-    Card,
-    Done,
-    Failed,
-    ModelFiles,
-    Request,
-    run,
-)
-
-SAMPLE = 3
-"""Jobs that are done to know how long all of them take."""
+from vlmcli.values import Card, ModelFiles
 
 
 def answer(
@@ -71,97 +54,66 @@ def answer(
     Raises typer.Exit with the code of some or all failing.
     """
     settings, sampling, course, side = flags.settings(), flags.sampling(template), flags.course(), flags.side
-    json, table = flags.as_json, flags.table
-    with Ui(markdown=not (plain or flags.plain)) as ui, ExitStack() as stack:
-        files = None
-        jobs = [Job(Ask(question), ()) for question in questions(Card())]
+    as_records = flags.as_json and course.output is None
+    with Ui(markdown=not (plain or flags.plain)) as ui:
+        model = settings.model
+        jobs: Sequence[Job] = [Job(Ask(question), ()) for question in questions(Card())]
         try:
             found, context = named_pictures(named)
             files = find_model(ui, settings, flags.chat_template or "")
+            model = files.name
             tasks = [
                 Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think, side)
                 for question in questions(files.card)
             ]
-            groups = grouped(found, each=named.each, together=named.together)
-            jobs = everything = [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
-            sidecars = Sidecars(course, jobs, flags.lists) if course.sidecar else None
-            memory = stack.enter_context(Memory.of(course, files, found)) if course.remembers else None
-            jobs, before = (memory.left(jobs), memory.before) if memory else (jobs, Before())
-            unwritten = False
-            if sidecars is not None and memory is not None and not course.dry_run:
-                unwritten = _write_missing(ui, sidecars, memory, fail_fast=course.fail_fast)
-            elif sidecars is not None and memory is None:
-                jobs, there = sidecars.left(jobs)
-                if there:
-                    ui.say(f"{count(there, 'picture')} with a text not asked about; --existing replace writes anew")
-            patient = replace(settings, patience=_patience(settings, course))
-            if not jobs or course.dry_run:
-                said = plan(jobs, before)
-                ui.say(f"{said}; {_estimate(ui, files, patient, jobs, course)}" if jobs else said)
-                failed = Exit.SOME_FAILED if before.failed and not course.dry_run else None
-            else:
-                if json and memory is None and len(jobs) > 1 and length_of_stdout():
-                    ui.say("what is appended to has no memory; --output FILE goes on where a run stopped")
-                ui.notice(files.card.notice)
-                with runner_of(ui, files, patient, [job.names for job in jobs], flags.worker) as runner:
-                    show = Show(
-                        ui, jobs, files, json=json, stats=flags.stats, think=flags.think, table=table,
-                        everything=everything, memory=memory, sidecars=sidecars, course=course,
-                    )  # fmt: skip
-                    failed = show.all(runner)
-            if unwritten and failed is None:
-                failed = Exit.SOME_FAILED
+            jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
+            with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as left:
+                jobs = left.jobs
+                failed = _do(ui, files, settings, course, left, flags)
         except (ModelError, SourceError) as error:
-            for job in jobs if json and course.output is None else ():
-                name = files.name if files else settings.model
-                ui.line(lines.json_line(job.task.result(job.names or list(named.names), error, name)))
+            for job in jobs if as_records else ():
+                ui.line(lines.json_line(job.task.result(job.names or list(named.names), error, model)))
             raise
     if failed is not None:
         raise typer.Exit(int(failed))
 
 
+def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
+    """Do what is left, or say what there is to do. Returns an exit code when some failed."""
+    settings = replace(settings, patience=_patience(settings, course))
+    failed = None
+    for error in () if course.dry_run else left.write_missing():
+        if course.fail_fast:
+            raise error
+        ui.error(error)
+        failed = Exit.SOME_FAILED
+    if left.skipped:
+        ui.say(f"{count(left.skipped, 'picture')} with a text not asked about; --existing replace writes anew")
+    if left.jobs and not course.dry_run:
+        return _run(ui, files, settings, course, left, flags) or failed
+    said = plan(left.jobs, left.before)
+    if left.jobs:
+        with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
+            said += f"; {estimate(runner, left.jobs, course.timeout)}"
+    ui.say(said)
+    return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
+
+
+def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
+    """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
+    if flags.as_json and left.memory is None and len(left.jobs) > 1 and length(ui.stdout):
+        ui.say("what is appended to has no memory; --output FILE goes on where a run stopped")
+    ui.notice(files.card.notice)
+    with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
+        run = Run(left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, thinking=flags.think)
+        show = Show(ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table)
+        return show.all(runner)
+
+
+def _names(jobs: Sequence[Job]) -> list[list[str]]:
+    return [job.names for job in jobs]
+
+
 def _patience(settings: Settings, course: Course) -> int:
     """Seconds in which something must move: more than a picture may take is of no use."""
     return settings.patience if course.timeout is None else min(settings.patience, 5 + ceil(course.timeout))
-
-
-def _write_missing(ui: Ui, sidecars: Sidecars, memory: Memory, *, fail_fast: bool) -> bool:
-    """Write what was answered before, and is not beside its picture: it was removed, or a run was killed.
-
-    Returns whether one cannot be written, which has been said; raises VlmError instead where a run is to fail fast.
-    """
-    failed = False
-    for job, work in memory.done if not sidecars.inside else ():
-        text, error = memory.past(work)
-        if error or job in sidecars.wrong or sidecars.has(job):
-            continue
-        try:
-            sidecars.write(job, text)
-        except VlmError as unwritable:
-            if fail_fast:
-                raise
-            ui.error(unwritable)
-            failed = True
-    return failed
-
-
-def _estimate(ui: Ui, files: ModelFiles, settings: Settings, jobs: Sequence[Job], course: Course) -> str:
-    """How long the jobs take, by the first of them; their answers go nowhere."""
-    began, ends = 0.0, []
-    with runner_of(ui, files, settings, [job.names for job in jobs], None) as runner:
-        for _, event in run(runner, _loadable(jobs[:SAMPLE], course.timeout)):
-            if event.id is not None and not began:
-                began = time.monotonic()
-            if isinstance(event, Done | Failed):
-                ends.append(time.monotonic())
-    if not ends:
-        return "how long it takes is not known: none of the first can be read"
-    each = (ends[-1] - began) / len(ends)
-    first = f"the first {len(ends)}" if len(ends) > 1 else "the first"
-    return f"about {duration(each * len(jobs))}, by {first} ({each:.2g} s each)"
-
-
-def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:
-    for job in jobs:
-        with suppress(SourceError):
-            yield replace(job.task.request(job.load()), timeout=timeout)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.atomic import write
+from vlmcli.batch.course import grouped
 from vlmcli.cli import options
 from vlmcli.cli.flags import MODEL, PLACE, Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import opened, tell_of_death
 from vlmcli.cli.words import (
-    grouped,
     named_pictures,
     pictures_and_questions,
 )

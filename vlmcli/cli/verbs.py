@@ -8,9 +8,8 @@ import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.answer import answer
-from vlmcli.cli.asked import asked
 from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.words import questions_of
+from vlmcli.cli.words import arguments_of, questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks.ask import prompt
 
@@ -48,7 +47,7 @@ def ask(
     """
     if questions_file is not None:
         questions = [*(questions or ()), *questions_of(questions_file)]
-    what = asked(words or (), questions, flags.files_from, template, param)
+    what = arguments_of(words or (), questions, flags.files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     named = flags.named(what.names, each=each, together=together)
     answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)

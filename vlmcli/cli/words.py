@@ -1,4 +1,7 @@
-"""Which words of a command are pictures, and which of them are asked about at once."""
+"""A command's arguments: which of them are pictures, and which are questions.
+
+Reads lists of names, lists of questions and stdin. Does not open a picture, and does not know what is done with it.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,30 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from vlmcli import settings
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Source, expand
+from vlmcli.tasks import templates
+from vlmcli.tasks.templates import QUESTION, Template
 
-MAX_TOGETHER = 8
-"""Pictures that are asked about at once without a word."""
 MAX_STDIN = 256 << 20
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a command says of its pictures."""
+    """What a command says of its pictures.
+
+    Attributes:
+        names: as they were typed: files, folders, patterns, addresses, "-" for stdin.
+        files_from: a file with a list of more, or "-" for stdin.
+        null: whether the list's names end with NULs.
+        allow_local_urls: whether addresses may lead to this machine or its network.
+        each: ask about each picture.
+        together: ask about all at once.
+        include: patterns of names that are wanted, of what was expanded; none for all.
+        exclude: patterns of names that are not.
+    """
 
     names: Sequence[str]
     files_from: str | None
@@ -29,6 +44,67 @@ class Named:
     together: bool = False
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a command's arguments come to.
+
+    Attributes:
+        names: of the pictures.
+        questions: about them, put into the template, if there is one.
+        system: what the template tells the model before; empty for nothing.
+        template: that was named, or None.
+    """
+
+    names: Sequence[str]
+    questions: Sequence[str]
+    system: str = ""
+    template: Template | None = None
+
+
+def arguments_of(
+    words: Sequence[str],
+    questions: Sequence[str] | None,
+    files_from: str | None,
+    template: str | None,
+    params: Sequence[str] | None,
+) -> Arguments:
+    """A command's arguments, read: which are pictures, and what is asked, put into the template, if one is named.
+
+    Args:
+        words: of the command, without its options.
+        questions: given with -q.
+        files_from: the list that pictures are named in, too.
+        template: its name.
+        params: for its slots, each NAME=VALUE.
+
+    Raises UsageError where no question, or no picture, can be made of them.
+    """
+    if template is None:
+        if params:
+            raise UsageError("--param fills a template's slot, but there is no template", "name one: -t NAME")
+        return Arguments(*pictures_and_questions(words, questions, files_from))
+    chosen = templates.find(template, settings.config_folder() / "templates")
+    values = dict(_param(pair) for pair in params or ())
+    if QUESTION not in chosen.slots or QUESTION in values:
+        if questions:
+            raise UsageError(f"the template {template} has no place for a question", "leave -q out")
+        prompt, system = chosen.fill(values)
+        return Arguments(words, [prompt], system, chosen)
+    names, given = pictures_and_questions(words, questions, files_from)
+    filled = [chosen.fill({**values, QUESTION: one}) for one in given]
+    if len({system for _, system in filled}) > 1:
+        raise UsageError(f"the template {template} tells the model each question beforehand", "ask them one by one")
+    return Arguments(names, [prompt for prompt, _ in filled], filled[0][1], chosen)
+
+
+def _param(pair: str) -> tuple[str, str]:
+    """A slot's name and its value. Raises UsageError where there is no value."""
+    name, equals, value = pair.partition("=")
+    if not equals:
+        raise UsageError(f"--param {pair}: has no value", f"give it one: --param {pair} VALUE")
+    return name, value.strip()
 
 
 def pictures_and_questions(
@@ -156,17 +232,3 @@ def _list_file(name: str) -> bytes:
     if len(data) > MAX_STDIN:
         raise SourceError(f"{name}: a list of more than {MAX_STDIN >> 20} MiB", "check what it is")
     return data
-
-
-def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
-    """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
-    if each and together:
-        raise UsageError("--each and --together exclude one another", "leave one out")
-    if each or (not together and any(source.expanded for source in found)):
-        return [(source,) for source in found]
-    if len(found) > MAX_TOGETHER and not together:
-        raise UsageError(
-            f"{len(found)} pictures would be asked about at once",
-            "--each asks about one after another; --together, if you do mean all at once",
-        )
-    return [tuple(found)]

@@ -84,6 +84,12 @@ def spot(repository: Repository, file: RemoteFile, content: str) -> Spot:
     )
 
 
+def revision(path: Path) -> str:
+    """The commit of the snapshot that a file is in, by its path; empty for a file that is in none."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
+
+
 def _inside(root: Path, path: str) -> Path:
     """A path of a listing below a folder. Raises HubError for one that would leave it."""
     parts = path.split("/")

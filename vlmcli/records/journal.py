@@ -31,7 +31,7 @@ SYNC_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Print:
+class Fingerprint:
     """What a picture's file is known by.
 
     Attributes:
@@ -45,24 +45,23 @@ class Print:
     modified: int = 0
 
 
-def print_of(file: Path | bytes | object, known: Mapping[tuple[int, int], str] | None = None) -> Print:
+def fingerprint(file: Path | bytes | object, known: Mapping[tuple[int, int], str] | None = None) -> Fingerprint:
     """Look at a picture's file; its bytes are read unless `known` has the hash of its size and time.
 
     What is elsewhere, behind an address, is known by its name only.
     """
     if isinstance(file, bytes):
-        return Print(hashlib.sha256(file).hexdigest(), len(file))
+        return Fingerprint(hashlib.sha256(file).hexdigest(), len(file))
     if not isinstance(file, Path):
-        return Print()
-    path = file
+        return Fingerprint()
     try:
-        there = path.stat()
+        there = file.stat()
         stamp = there.st_size, there.st_mtime_ns
-        if not path.is_file():
-            return Print()
-        return Print((known or {}).get(stamp) or _sha256(str(path), *stamp), *stamp)
+        if not file.is_file():
+            return Fingerprint()
+        return Fingerprint((known or {}).get(stamp) or _sha256(str(file), *stamp), *stamp)
     except (OSError, ValueError):
-        return Print()
+        return Fingerprint()
 
 
 @lru_cache(maxsize=64)  # the pages of a document have one file
@@ -74,17 +73,17 @@ def _sha256(path: str, _size: int, _modified: int) -> str:
     return hashed.hexdigest()
 
 
-def work_id(names: Sequence[str], prints: Sequence[Print], task: Ask, model: str) -> str:
+def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Ask, model: str) -> str:
     """The name of a piece of work: 32 hex digits that are the same for the same work.
 
     Args:
         names: of the pictures.
-        prints: of their files.
+        fingerprints: of their files.
         task: what is asked.
         model: as `model_id` names it.
     """
     options = {name: value for name, value in asdict(task).items() if value != _USUAL.get(name)}
-    parts = [list(names), [one.sha256 for one in prints], options, model]
+    parts = [list(names), [one.sha256 for one in fingerprints], options, model]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -109,13 +108,13 @@ class _Past:
         failed: whether the last record of a piece of work is an error.
         places: where that record begins in the file, in bytes.
         names: of the pictures of all records.
-        prints: sha256 of a file, by its name, size and time.
+        hashes: sha256 of a file, by its name, and then by its size and time.
     """
 
     failed: dict[str, bool] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     names: set[tuple[str, ...]] = field(default_factory=set)
-    prints: dict[str, dict[tuple[int, int], str]] = field(default_factory=dict)
+    hashes: dict[str, dict[tuple[int, int], str]] = field(default_factory=dict)
 
 
 class Journal:
@@ -171,7 +170,7 @@ class Journal:
 
     def known(self, name: str) -> Mapping[tuple[int, int], str]:
         """Hashes of a file by its size and time, as the records have them."""
-        return self._past.prints.get(name, {})
+        return self._past.hashes.get(name, {})
 
     def has(self, work: str) -> bool:
         """Whether a piece of work has a record."""
@@ -231,7 +230,7 @@ class Journal:
                 names, record["sha256"], record["size"], record["modified"], strict=True
             ):
                 if sha256:
-                    past.prints.setdefault(name, {})[(size, modified)] = sha256
+                    past.hashes.setdefault(name, {})[(size, modified)] = sha256
             past.failed[work] = "error" in record
             past.places[work] = place
             past.names.add(tuple(names))
@@ -253,13 +252,13 @@ def _is_broken(line: bytes) -> bool:
         return line.startswith(BEGIN) or BEGIN.startswith(line)
 
 
-def fields(prints: Sequence[Print], work: str) -> dict[str, Any]:
+def fields(fingerprints: Sequence[Fingerprint], work: str) -> dict[str, Any]:
     """What a record has beside those of every --json."""
     return {
         "work": work,
-        "sha256": [one.sha256 for one in prints],
-        "size": [one.size for one in prints],
-        "modified": [one.modified for one in prints],
+        "sha256": [one.sha256 for one in fingerprints],
+        "size": [one.size for one in fingerprints],
+        "modified": [one.modified for one in fingerprints],
     }
 
 

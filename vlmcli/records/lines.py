@@ -5,8 +5,9 @@ The object, one a line with `--json`, is described in docs/json.md.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,9 @@ from typing import Any
 from vlmcli.values import Result
 
 VERSION = 1
+"""Of the object's format: its `v`."""
+_END = "\r\n"
+"""RFC 4180's end of a line; until Python 3.13 a cell is quoted for the line breaks that are in this."""
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
@@ -52,10 +56,12 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def table_row(cells: Sequence[str], separator: str) -> str:
-    """A row of a table: CSV (RFC 4180, the line's end left out) after commas, escaped fields after tabs."""
+    """A row of a table, without the line's end: CSV (RFC 4180) for commas, escaped fields for tabs."""
     if separator == "\t":
         return "\t".join(map(escape, cells))
-    return ",".join('"' + cell.replace('"', '""') + '"' if re.search('[",\r\n]', cell) else cell for cell in cells)
+    row = io.StringIO()
+    csv.writer(row, lineterminator=_END).writerow(cells)
+    return row.getvalue().removesuffix(_END)
 
 
 def json_line(result: Result) -> str:

@@ -1,13 +1,12 @@
-"""Where results go: a file that is named, or the one that stdout is. Looks at them; writes nothing.
+"""Where results go: a file that is named, or the one that a stream is redirected to. Looks at them; writes nothing.
 
-A stream arrives as an argument. One that is closed, or is no file, is like one without anything in it.
+A stream that goes to no file, or is closed, is like one that goes to an empty file.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -40,43 +39,48 @@ def target_of(name: str, pictures: Sequence[Source]) -> Path:
     return path
 
 
-def is_stdout(path: Path) -> bool:
-    """Whether a file is what stdout goes to."""
+def is_written_by(stream: TextIO, path: Path) -> bool:
+    """Whether a stream goes to the file of this path; false where that cannot be known."""
     try:
-        there, out = path.stat(), os.fstat(sys.stdout.fileno())
+        there, out = path.stat(), os.fstat(stream.fileno())
         return (there.st_dev, there.st_ino) == (out.st_dev, out.st_ino)
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return False
 
 
-def length_of_stdout() -> int:
-    """Bytes of the file that stdout is; 0 where it is none."""
+def length(stream: TextIO) -> int:
+    """Bytes of the regular file that a stream goes to; 0 where it goes to none."""
     try:
-        there = os.fstat(sys.stdout.fileno())
+        there = os.fstat(stream.fileno())
         return there.st_size if stat.S_ISREG(there.st_mode) else 0
-    except (AttributeError, OSError, ValueError):
+    except (OSError, ValueError):
         return 0
 
 
-def ends_with_line(stdout: TextIO) -> bool:
-    """Whether the file that stdout is ends with a whole line; true where that cannot be known."""
-    return _read(stdout, 1, from_end=True) in (b"\n", b"")
+def ends_with_line(stream: TextIO) -> bool:
+    """Whether the file that a stream goes to is empty or ends with a whole line; true where that cannot be known."""
+    return _read(stream, 1, from_end=True) in (b"\n", b"")
 
 
-def begins_with(stdout: TextIO, length: int) -> str:
-    """The first line of the file that stdout is, of so many bytes at most; empty where that cannot be known."""
-    line, end, _ = _read(stdout, length + 1).partition(b"\n")
+def first_line(stream: TextIO, longest: int) -> str:
+    """The first line of the file that a stream goes to, without its end; empty where that cannot be known.
+
+    Args:
+        stream: which is written to.
+        longest: bytes of a line that is looked for.
+    """
+    line, end, _ = _read(stream, longest + 1).partition(b"\n")
     return line.decode("utf-8", "replace") if end else ""
 
 
-def _read(stdout: TextIO, length: int, *, from_end: bool = False) -> bytes:
-    """Bytes of the file that stdout is; empty where there is none, or it cannot be read (where there is no /proc)."""
-    if not length_of_stdout():
+def _read(stream: TextIO, count: int, *, from_end: bool = False) -> bytes:
+    """Bytes of the file that a stream goes to; empty where there is none, or it cannot be read (without /proc)."""
+    if not length(stream):
         return b""
     try:
-        with Path(f"/proc/self/fd/{stdout.fileno()}").open("rb") as file:  # opened to be written, it cannot be read
+        with Path(f"/proc/self/fd/{stream.fileno()}").open("rb") as file:  # opened to be written, it cannot be read
             if from_end:
-                file.seek(-length, os.SEEK_END)
-            return file.read(length)
+                file.seek(-count, os.SEEK_END)
+            return file.read(count)
     except (OSError, ValueError):
         return b""

@@ -1,0 +1,44 @@
+"""How long jobs take, by doing the first of them; their answers go nowhere. Knows jobs and a runner."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from vlmcli.amounts import duration
+from vlmcli.batch.course import Job
+from vlmcli.errors import SourceError
+from vlmcli.values import Done, Failed, Request, Runner, run
+
+SAMPLE = 3
+"""Jobs that are done to know how long all of them take."""
+
+
+def estimate(runner: Runner, jobs: Sequence[Job], timeout: float | None = None) -> str:
+    """How long the jobs take, in words.
+
+    Args:
+        runner: what answers the first of them.
+        jobs: all.
+        timeout: seconds that one may take; None for as long as it takes.
+    """
+    began, ends = 0.0, []
+    for _, event in run(runner, _loadable(jobs[:SAMPLE], timeout)):
+        if event.id is not None and not began:
+            began = time.monotonic()
+        if isinstance(event, Done | Failed):
+            ends.append(time.monotonic())
+    if not ends:
+        return "how long it takes is not known: none of the first can be read"
+    each = (ends[-1] - began) / len(ends)
+    first = f"the first {len(ends)}" if len(ends) > 1 else "the first"
+    return f"about {duration(each * len(jobs))}, by {first} ({each:.2g} s each)"
+
+
+def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:
+    """The requests of jobs whose pictures can be read."""
+    for job in jobs:
+        with suppress(SourceError):
+            yield replace(job.task.request(job.load()), timeout=timeout)

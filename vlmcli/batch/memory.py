@@ -1,0 +1,128 @@
+"""What a run remembers: the work that earlier runs have recorded, and where its own records go.
+
+Knows jobs, their pictures' files and the journal. Does not know how jobs are asked or where else results go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TextIO
+
+import vlmcli
+from vlmcli.batch.course import Course, Job, count
+from vlmcli.errors import UsageError
+from vlmcli.models import gguf, hub_cache
+from vlmcli.pictures.sources import Source
+from vlmcli.records import lines
+from vlmcli.records.journal import Fingerprint, Journal, fields, fingerprint, model_id, work_id
+from vlmcli.records.target import is_written_by, target_of
+from vlmcli.values import ModelFiles, Result
+
+
+@dataclass
+class Before:
+    """Work that an earlier run has recorded, by how it ended."""
+
+    done: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        errors = f", and {self.failed:,} failed then: --retry-errors asks again" if self.failed else ""
+        return f"{self.done:,} were done before{errors}"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A job's name in the journal, its pictures' files as they were, and the detail in which they are shown."""
+
+    id: str
+    fingerprints: Sequence[Fingerprint]
+    detail: int
+
+
+class Memory:
+    """The journal of a run: what is left to do, and where each record goes."""
+
+    def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
+        """`retry` leaves work whose last record is an error to be done again."""
+        self.before = Before()
+        self.done: list[tuple[Job, str]] = []
+        """Jobs that need not be asked, with the names of their work."""
+        self._journal, self._model, self._retry = journal, model_id(files), retry
+        self._extra = {
+            "revision": hub_cache.revision(files.model),
+            "projector": files.projector.name,
+            "quantisation": gguf.read(files.model).quantisation,
+            "versions": {"vlm": vlmcli.__version__, "llama-cpp-python": version("llama-cpp-python")},
+        }
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, course: Course, files: ModelFiles, pictures: Sequence[Source], stdout: TextIO | None = None
+    ) -> Iterator[Memory]:
+        """Open the file that the course names, for as long as the run takes.
+
+        Args:
+            course: which names it.
+            files: the model's.
+            pictures: of the command, none of which may be the journal.
+            stdout: where results go, if they go to a stream; that may not be the journal either.
+
+        Raises UsageError where the file cannot hold records, holds something else, or is written by another run.
+        """
+        name = course.remembers
+        if Path(name).suffix != ".jsonl":
+            raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
+        path = target_of(name, pictures)
+        if stdout is not None and is_written_by(stdout, path):
+            raise UsageError(f"{name}: it is stdout, too", "name another file, or leave it out and use --output")
+        with Journal(path, only_read=course.dry_run) as journal:
+            yield cls(journal, files, retry=course.retry_errors)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether there were records when it was opened, or are now."""
+        return len(self._journal) > 0
+
+    def left(self, jobs: Sequence[Job]) -> list[Job]:
+        """The jobs that have no record yet."""
+        left = []
+        for job in jobs:
+            work = self.work(job).id if self._journal.knows(job.names) else ""
+            failed = self._journal.failed(work)
+            if not self._journal.has(work) or (failed and self._retry):
+                left.append(job)
+                continue
+            self.done.append((job, work))
+            if failed:
+                self.before.failed += 1
+            else:
+                self.before.done += 1
+        return left
+
+    def past(self, work: str) -> tuple[str, str]:
+        """The answer that was recorded for work that is done, and the error's message; one of them is empty."""
+        record = self._journal.record(work)
+        return str(record.get("answer", "")), str(record.get("error", {}).get("message", ""))
+
+    def work(self, job: Job) -> Work:
+        """A job's name in the journal, by what its pictures' files are now."""
+        fingerprints = [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]
+        return Work(work_id(job.names, fingerprints, job.task, self._model), fingerprints, job.task.detail)
+
+    def write(self, work: Work, result: Result) -> None:
+        """Append a record."""
+        known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
+        self._journal.write(lines.object_line(lines.record(result) | known))
+
+
+def plan(jobs: Sequence[Job], before: Before) -> str:
+    """What is to be done, in words."""
+    done = f"; {before}" if before.done or before.failed else ""
+    pictures = len({job.pictures for job in jobs})
+    return f"{count(len(jobs), 'question')} about {count(pictures, 'picture')} to be asked{done}"

@@ -1,0 +1,92 @@
+"""What remains of a command's jobs: those that no earlier run has recorded, and whose pictures have no text yet.
+
+Knows the memory and the sidecars, and how both leave jobs out. Does not know how the rest is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from vlmcli.batch.course import Course, Job
+from vlmcli.batch.memory import Before, Memory
+from vlmcli.batch.sidecars import Sidecars
+from vlmcli.errors import VlmError
+from vlmcli.values import ModelFiles
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """What is left to do, and what was done.
+
+    Attributes:
+        jobs: that are left.
+        everything: all jobs of the command.
+        memory: the journal, open, if the course names one.
+        sidecars: where else the answers go, if the course says so.
+        skipped: how many jobs are left out because their picture has a text, in a run without a memory.
+    """
+
+    jobs: Sequence[Job]
+    everything: Sequence[Job]
+    memory: Memory | None = None
+    sidecars: Sidecars | None = None
+    skipped: int = 0
+
+    @property
+    def before(self) -> Before:
+        """What earlier runs have done, by the memory."""
+        return self.memory.before if self.memory is not None else Before()
+
+    def write_missing(self) -> Iterator[VlmError]:
+        """Write the sidecars of recorded answers that are not there: they were removed, or a run was killed.
+
+        Yields an error for each that cannot be written; the others are written as the errors are taken.
+        """
+        if self.memory is None or self.sidecars is None or self.sidecars.inside:
+            return
+        for job, work in self.memory.done:
+            text, error = self.memory.past(work)
+            if error or job in self.sidecars.wrong or self.sidecars.has(job):
+                continue
+            try:
+                self.sidecars.write(job, text)
+            except VlmError as unwritable:
+                yield unwritable
+
+
+@contextmanager
+def remaining(
+    course: Course,
+    everything: Sequence[Job],
+    files: ModelFiles,
+    *,
+    lists: Sequence[Path] = (),
+    stdout: TextIO | None = None,
+) -> Iterator[Remaining]:
+    """Look at what was done before. The journal is open for as long as the context lasts.
+
+    Args:
+        course: how the command goes through its pictures.
+        everything: its jobs.
+        files: the model.
+        lists: files that the command reads names from, which are no place for an answer.
+        stdout: the stream that results are written to, if there is one; the journal may not be the same file.
+
+    Raises UsageError where two answers would have one place, or the journal cannot be used.
+    """
+    sidecars = Sidecars(course, everything, lists) if course.sidecar else None
+    with ExitStack() as stack:
+        if course.remembers:
+            groups = {job.group: job.pictures for job in everything}
+            pictures = [picture for group in groups.values() for picture in group]
+            memory = stack.enter_context(Memory.of(course, files, pictures, stdout))
+            yield Remaining(memory.left(everything), everything, memory, sidecars)
+        elif sidecars is not None:
+            jobs, skipped = sidecars.left(everything)
+            yield Remaining(jobs, everything, None, sidecars, skipped)
+        else:
+            yield Remaining(everything, everything)

@@ -1,0 +1,293 @@
+"""The jobs of a command on their way through a runner: what is asked next, and what is told next.
+
+Jobs that ask the same about equal pixels are asked once; outcomes come in the jobs' order, or as they end. Answers go
+into their sidecars here, and records into the journal when whoever takes the outcomes says so. Knows jobs, the runner,
+the memory and the sidecars. Does not know who takes the outcomes: a terminal, a server, a test.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from vlmcli.batch.course import ONCE, Course, Job, count
+from vlmcli.batch.memory import Before, Memory, Work
+from vlmcli.batch.sidecars import Sidecars
+from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, VlmError
+from vlmcli.pictures.sources import Source
+from vlmcli.records.journal import Fingerprint, fingerprint
+from vlmcli.tasks.ask import Ask
+from vlmcli.values import (
+    Answer,
+    Delta,
+    Done,
+    Failed,
+    ModelFiles,
+    Notice,
+    Picture,
+    Progress,
+    Request,
+    Result,
+    Runner,
+    Started,
+)
+
+WINDOW = 16
+"""Requests that are under way or wait, with their pictures in memory."""
+KEPT = 1024
+"""Answers that are given again when the same is asked about the same pixels."""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """The next piece of a job's answer, in a run that streams."""
+
+    job: Job
+    text: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job, when its turn has come.
+
+    Attributes:
+        job: which has ended.
+        result: its answer, or its error.
+        work: what it is called in the journal; None in a run that is not remembered.
+    """
+
+    job: Job
+    result: Result
+    work: Work | None = None
+
+
+Step = Started | Progress | Notice | Fragment | Outcome
+"""What a run tells: how far the runner has come, what a person must know, and what came of the jobs."""
+
+
+class Run:
+    """The jobs of a command on their way.
+
+    Attributes:
+        jobs: that are to be done.
+        files: the model.
+        course: how the run goes through its pictures.
+        memory: the journal, if the run has one.
+        thinking: whether results have what the model thought.
+        ended: how many jobs have had their outcome.
+        errors: of the jobs that failed, in the order of the outcomes.
+        stopping: whether nothing more is asked.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        files: ModelFiles,
+        *,
+        course: Course = ONCE,
+        memory: Memory | None = None,
+        sidecars: Sidecars | None = None,
+        thinking: bool = False,
+    ) -> None:
+        """The run's clock starts; nothing is asked before `steps`. `sidecars` are where else the answers go."""
+        self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
+        self.ended = 0
+        self.errors: list[VlmError] = []
+        self.stopping = False
+        self._sidecars = sidecars
+        self._twins = _Twins()
+        self._waiting: dict[int, Answer | VlmError] = {}  # jobs that have ended, and whose turn has not come
+        self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
+        self._unwritten: dict[int, Fingerprint] = {}  # pictures as they were asked about, to be written into
+        self._began = time.monotonic()
+
+    @property
+    def left(self) -> int:
+        """How many jobs have had no outcome yet."""
+        return len(self.jobs) - self.ended
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been going on."""
+        return time.monotonic() - self._began
+
+    @property
+    def before(self) -> Before:
+        """What earlier runs have done, by the memory."""
+        return self.memory.before if self.memory is not None else Before()
+
+    def stop(self) -> None:
+        """Ask nothing more; what is under way is finished. Safe in a signal handler, and from another thread."""
+        self.stopping = True
+
+    def steps(self, runner: Runner, *, stream: bool = False) -> Generator[Step, None, None]:
+        """Ask the runner, and yield what comes of it until all jobs have ended, or those under way after a `stop`.
+
+        An outcome that needs no runner (a picture that cannot be read) comes at once, and waits for no event of it.
+        The runner's events are taken: one caller at a time. Left early, it cancels what it has submitted.
+
+        Args:
+            runner: what answers.
+            stream: whether answers come in fragments, too, before their outcomes.
+        """
+        asked: dict[int, int] = {}  # jobs by the id of their request
+        feed, events = self._feed(stream), runner.events()
+        try:
+            while True:
+                while len(asked) < WINDOW and (fed := next(feed, None)) is not None:
+                    if isinstance(fed, tuple):
+                        number, request = fed
+                        asked[runner.submit(request)] = number
+                    else:
+                        yield fed
+                event = next(events, None) if asked else None
+                if event is None:
+                    return
+                if event.id is not None and event.id not in asked:
+                    continue
+                if isinstance(event, Done | Failed):
+                    outcome = event.answer if isinstance(event, Done) else event.error
+                    for number in self._twins.ended(asked.pop(event.id), outcome):
+                        self._waiting[number] = outcome
+                    yield from self._ready()
+                elif isinstance(event, Started | Progress | Notice):
+                    yield event
+                elif isinstance(event, Delta) and stream:
+                    yield Fragment(self.jobs[asked[event.id]], event.text)
+        finally:
+            for id in asked:
+                runner.cancel(id)
+
+    def remember(self, outcome: Outcome) -> None:
+        """Record an outcome in the journal, if there is one. To be called when the outcome has been delivered.
+
+        Not before: what has a record is never asked again, so that a run that is killed between the two delivers an
+        outcome twice, and loses none. Raises VlmError where the journal cannot be written.
+        """
+        if self.memory is not None and outcome.work is not None:
+            self.memory.write(outcome.work, outcome.result)
+
+    def exit_code(self) -> Exit | None:
+        """What the run came to, when its steps have ended: None where nothing failed, in earlier runs either.
+
+        Raises Cancelled where it was stopped before all was done.
+        """
+        if self.stopping and self.left and not (self.errors and self.course.fail_fast):
+            raise Cancelled(f"stopped, {count(self.left, 'question')} left", "the same command goes on from there")
+        before = self.before
+        if not self.errors:
+            return Exit.SOME_FAILED if before.failed else None
+        if len(self.errors) < self.ended or before.failed or before.done:
+            return Exit.SOME_FAILED
+        native = (error.exit_code for error in self.errors if isinstance(error, NativeError))
+        return next(native, self.errors[0].exit_code)
+
+    def _feed(self, stream: bool) -> Iterator[tuple[int, Request] | Step]:
+        """A request, with its job's number, for each job that must be asked; in between, what is known without asking.
+
+        Pictures are read when there is room for their request; one that cannot be read is an outcome.
+        """
+        last: tuple[Source, ...] = ()
+        pictures: list[Picture] | SourceError = []
+        for number, job in enumerate(self.jobs):
+            if self.stopping:
+                return
+            if self.memory is not None:
+                self._works[number] = self.memory.work(job)  # before they are read
+            if self._sidecars is not None and job in self._sidecars.wrong:
+                self._waiting[number] = self._sidecars.wrong[job]
+                yield from self._ready()
+                continue
+            if self._sidecars is not None and self._sidecars.inside:
+                self._unwritten[number] = fingerprint(job.pictures[0].file)
+            if job.pictures != last:
+                last = job.pictures
+                try:
+                    pictures = job.load()
+                except SourceError as error:
+                    pictures = error
+            if isinstance(pictures, SourceError):
+                self._waiting[number] = pictures
+                yield from self._ready()
+                self.stopping |= self.course.fail_fast
+                continue
+            yield from (Notice(picture.notice) for picture in pictures if picture.notice)
+            if self._is_twin(number, job, pictures):
+                yield from self._ready()
+                continue
+            yield number, replace(job.task.request(pictures), stream=stream, timeout=self.course.timeout)
+
+    def _is_twin(self, number: int, job: Job, pictures: Sequence[Picture]) -> bool:
+        """Whether the same was asked before about equal pixels; then that answer is or will be this job's, too."""
+        if len(self.jobs) == 1 or job.task.sampling.temperature > 0:
+            return False
+        same = job.task, tuple(picture.identity for picture in pictures)
+        answer = self._twins.answer(same)
+        if answer is not None:
+            self._waiting[number] = answer
+            return True
+        return not self._twins.is_first(number, same)
+
+    def _ready(self) -> Iterator[Outcome]:
+        """The outcomes of jobs that have ended and whose turn has come."""
+        while self._waiting:
+            number = next(iter(self._waiting)) if self.course.unordered else self.ended
+            if number not in self._waiting:
+                return
+            yield self._outcome(number, self._waiting.pop(number))
+
+    def _outcome(self, number: int, ended: Answer | VlmError) -> Outcome:
+        """A job's outcome, its answer in its sidecar; where it cannot be written there, that error is the outcome."""
+        job, work, unwritten = self.jobs[number], self._works.pop(number, None), self._unwritten.pop(number, None)
+        result = job.task.result(job.names, ended, self.files.name)
+        if self._sidecars is not None and result.answer is not None:
+            try:
+                self._sidecars.write(job, result.text, unwritten)
+            except VlmError as error:
+                result = job.task.result(job.names, error, self.files.name)
+            else:
+                if self.memory is not None and self._sidecars.inside:
+                    work = self.memory.work(job)  # the file is another now
+        if result.error is not None:
+            self.errors.append(result.error)
+            self.stopping |= self.course.fail_fast
+        self.ended += 1
+        return Outcome(job, result if self.thinking else replace(result, thinking=""), work)
+
+
+_Same = tuple[Ask, tuple[str, ...]]
+"""What is asked, and the identities of the pictures it is asked about."""
+
+
+class _Twins:
+    """Jobs, by their numbers, that ask the same about equal pixels: the first is asked, the others take its answer."""
+
+    def __init__(self) -> None:
+        self._answers: dict[_Same, Answer] = {}  # the last ones
+        self._asked: dict[int, _Same] = {}
+        self._others: dict[_Same, list[int]] = {}  # jobs that wait for the answer of one that is asked
+
+    def answer(self, same: _Same) -> Answer | None:
+        """The answer of one that has ended."""
+        return self._answers.get(same)
+
+    def is_first(self, number: int, same: _Same) -> bool:
+        """Whether this job is to be asked; another one waits for the first."""
+        if same in self._others:
+            self._others[same].append(number)
+            return False
+        self._others[same] = []
+        self._asked[number] = same
+        return True
+
+    def ended(self, number: int, outcome: Answer | VlmError) -> list[int]:
+        """The jobs that an outcome is of: the one that was asked, and those that waited for it."""
+        same = self._asked.pop(number, None)
+        if same is None:
+            return [number]
+        if isinstance(outcome, Answer):
+            self._answers[same] = outcome
+            while len(self._answers) > KEPT:
+                del self._answers[next(iter(self._answers))]
+        return [number, *self._others.pop(same)]
