@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vlmcli.atomic import write
 from vlmcli.cli import options
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.pull import find_model
@@ -17,7 +18,7 @@ from vlmcli.cli.words import named_pictures
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.pictures.sources import SUFFIXES, Source, expand
 from vlmcli.records.lines import object_line
-from vlmcli.records.target import target_of, write
+from vlmcli.records.target import target_of
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Picture
 

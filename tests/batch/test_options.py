@@ -1,0 +1,101 @@
+"""How a run goes through its pictures: which of them, in which order, until when, and what is refused."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.support.folders import QUESTION, ask, lines, vlm
+from tests.support.program import VLM
+
+
+def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
+    done = ask(folder, "--dry-run")
+    assert (done.returncode, done.stdout, (folder / "out.jsonl").exists()) == (0, "", False)
+    assert "6 questions about 6 pictures to be asked; about " in done.stderr
+    assert re.search(r"about \d.* s, by the first 3 \(.* s each\)", done.stderr)
+    ask(folder)
+    assert (
+        "1 question about 1 picture to be asked; 5 were done before"
+        in ask(folder, "--retry-errors", "--dry-run").stderr
+    )
+
+
+def test_the_first_error_ends_a_run_that_is_to_fail_fast(folder):
+    done = ask(folder, "--fail-fast")
+    assert done.returncode == 3
+    assert "2 questions not asked" in done.stderr
+    assert [one["sources"][0] for one in lines(folder)] == [f"pics/{name}.png" for name in "abcd"]
+    assert len(lines(folder)) == 4
+
+
+@pytest.mark.parametrize("verb", [["ask", "-q", "?"], ["caption"], ["show"], ["explain", "-q", "?"], ["chat"]])
+def test_a_detail_is_a_word_or_pixels(folder, verb):
+    for detail in ("wide", "0", "15", "100000", "٥٠٠", ""):
+        done = vlm(folder, verb[0], "pics/a.png", *verb[1:], "--detail", detail)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"--detail {detail}: neither low, high nor pixels" in done.stderr
+
+
+def test_unordered_is_as_it_comes(folder):
+    """The one that is no picture is known at once, the others after the model has been loaded."""
+    done = ask(folder, "--unordered")
+    assert done.returncode == 3
+    assert lines(folder)[0]["sources"] == ["pics/d.png"]
+    assert sorted(one["sources"][0] for one in lines(folder)) == [f"pics/{name}.png" for name in "abcdef"]
+    table = vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "-q", "?", "--format", "tsv", "--unordered")
+    rows = [line.split("\t") for line in table.stdout.splitlines()]
+    assert [len(row) for row in rows] == [4] * 7
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--keywords"], "--keywords are of XMP"),
+        (["--keywords", "--sidecar", "txt"], "--keywords are of XMP"),
+        (["--write-metadata", "--sidecar", "xmp"], "two places for one answer"),
+        (["--output", "a.jsonl", "--journal", "b.jsonl"], "leave one out"),
+        (["--journal", "b.txt"], "call the file b.jsonl"),
+        (["--timeout", "0"], "--timeout"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(folder, options, says):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *options)
+    assert (done.returncode, says in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        (["--exclude", "d*"], "abcef"),
+        (["--include", "[ab].png"], "ab"),
+        (["--include", "pics/[abc].*", "--exclude", "b.*"], "ac"),
+    ],
+)
+def test_names_are_chosen_by_patterns(folder, words, left):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *words)
+    assert done.returncode == 0
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [f"pics/{name}.png" for name in left]
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--include", "*.jpg")
+    assert (done.returncode, "none of 6 pictures has a name that is asked for" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--output", ""], "--output names no file"),
+        (["--journal", " "], "names no file"),
+        (["--timeout", "inf"], "--timeout"),
+    ],
+)
+def test_an_empty_name_is_no_file(folder, options, says):
+    done = vlm(folder, "caption", "-m", "demo", "pics", *options)
+    assert (done.returncode, done.stdout, says in done.stderr) == (2, "", True)
+
+
+def test_a_closed_stream_is_nothing_else(folder):
+    for closed in ("<&-", ">&-", "2>&-"):
+        command = f"'{VLM}' ask -m demo --each pics/a.png pics/b.png -q '{QUESTION}' {closed}"
+        done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == (1 if closed == ">&-" else 0)
+        assert "gave up" not in done.stderr
