@@ -104,9 +104,7 @@ class Encoding:
         self.patch = header.number("vision.patch_size")
         self.layers = header.number("vision.block_count")
         self.width = header.number("vision.embedding_length")
-        self.family = str(
-            header.metadata.get("clip.vision.projector_type") or header.metadata.get("clip.projector_type")
-        )
+        self.family = header.projector_type
         self._mean, self._std = (
             self._three(header.metadata.get(f"clip.vision.image_{name}")) for name in ("mean", "std")
         )

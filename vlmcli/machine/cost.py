@@ -52,7 +52,7 @@ def picture_tokens(projector: Header, width: int, height: int) -> int | None:
 
 def tiles(projector: Header, width: int, height: int) -> Sequence[Size] | None:
     """Sizes, in pixels, that the encoder sees of a picture; None for a family that is not known here."""
-    kind, side = _kind(projector), projector.number("vision.image_size")
+    kind, side = projector.projector_type, projector.number("vision.image_size")
     if kind == "mlp" and (places := projector.numbers("vision.image_grid_pinpoints")):
         return _on_grid((width, height), side, list(zip(places[::2], places[1::2], strict=False)))
     if kind in ("mlp", "gemma3"):
@@ -80,7 +80,7 @@ def bidirectional_rows(projector: Header) -> int:
 
     Source: mtmd.cpp, mtmd_decode_use_non_causal. Some of Gemma 4's sizes do without; the larger batch does no harm.
     """
-    kind, side = _kind(projector), projector.number("vision.image_size")
+    kind, side = projector.projector_type, projector.number("vision.image_size")
     if kind == "gemma3":
         return _rows(projector, (side, side))
     return _GEMMA4_ROWS if kind in ("gemma4v", "gemma4uv") else 0
@@ -132,13 +132,9 @@ def _is_matrix(shape: tuple[int, ...]) -> bool:
     return len(shape) > 1
 
 
-def _kind(projector: Header) -> str:
-    return str(projector.metadata.get("clip.projector_type", ""))
-
-
 def _merge(projector: Header) -> int:
     """Patches of a side that become one row."""
-    kind = _kind(projector)
+    kind = projector.projector_type
     if kind in ("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"):
         return projector.number("vision.spatial_merge_size", 2)
     if kind == "gemma3":
@@ -150,7 +146,7 @@ def _merge(projector: Header) -> int:
 
 def _rows(projector: Header, tile: Size) -> int:
     """Rows of one tile."""
-    patch, kind = max(1, projector.number("vision.patch_size")), _kind(projector)
+    patch, kind = max(1, projector.number("vision.patch_size")), projector.projector_type
     step = patch * _merge(projector)
     if kind == "lfm2":
         return -(-tile[0] // step) * -(-tile[1] // step)
@@ -163,7 +159,7 @@ def _rows(projector: Header, tile: Size) -> int:
 def _scaled(size: Size, projector: Header) -> Size:
     """A size with its sides in whole rows, between the limits; calc_size_preserved_ratio."""
     step = projector.number("vision.patch_size") * _merge(projector)
-    low, high = (limit * step * step for limit in _LIMITS[_kind(projector)])
+    low, high = (limit * step * step for limit in _LIMITS[projector.projector_type])
     width, height = size
     across, down = (max(step, int(side / step + 0.5) * step) for side in size)
     if across * down > high:

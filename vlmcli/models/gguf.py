@@ -116,6 +116,19 @@ class Header:
         return self.architecture == "clip"
 
     @property
+    def projector_type(self) -> str:
+        """The family of a projector for pictures, by llama.cpp's name of it; empty where the file names none.
+
+        As clip.cpp reads it (load_hparams): the file's key first, then that of the modality, which is audio only where
+        the file has no encoder for pictures. Qwen2.5-Omni's name stands for another type under each modality.
+        """
+        hears = bool(self.metadata.get("clip.has_audio_encoder")) and not self.metadata.get("clip.has_vision_encoder")
+        modality, omni = ("audio", "qwen2a") if hears else ("vision", "qwen2.5vl_merger")
+        keys = ("clip.projector_type", f"clip.{modality}.projector_type")
+        found = next((str(self.metadata[key]) for key in keys if self.metadata.get(key)), "")
+        return omni if found == "qwen2.5o" else found
+
+    @property
     def name(self) -> str:
         """`general.name`, or the file's."""
         return str(self.metadata.get("general.name") or self.path.stem)

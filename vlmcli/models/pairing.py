@@ -69,12 +69,6 @@ def check(model: Header, projector: Header) -> None:
     check_pair(model, projector)
 
 
-def projector_type(header: Header) -> str:
-    """The name of a projector's family, as clip.cpp reads it; "" when it says none."""
-    found = header.metadata.get("clip.projector_type") or header.metadata.get("clip.vision.projector_type") or ""
-    return {"qwen2.5o": "qwen2.5vl_merger"}.get(str(found), str(found))
-
-
 def _bad(header: Header, what: str) -> ModelError:
     what = gguf.shown(what)
     return ModelError(f"{header.path}: {what}, so it cannot be used", "download it again, or get another copy")
@@ -94,7 +88,7 @@ def _by(shape: tuple[int, ...]) -> str:
 def check_projector(header: Header) -> None:
     """Raise ModelError unless a projector's keys and tensors are of types, ranges and shapes that go together."""
     _check_kinds(header)
-    kind = projector_type(header)
+    kind = header.projector_type
     if not header.metadata.get("clip.has_vision_encoder") or not (kind in FAMILIES or kind in USUAL):
         return
     _check_picture(header)
@@ -450,7 +444,7 @@ def _check_word_type(header: Header, tensor: Tensor) -> None:
 
 def check_pair(model: Header, projector: Header) -> None:
     """Raise ModelError, naming both files, unless the projector was made for such a language model."""
-    kind, arch = projector_type(projector), model.architecture
+    kind, arch = projector.projector_type, model.architecture
     family = FAMILIES.get(kind)
     if family is None:
         return

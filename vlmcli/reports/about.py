@@ -107,7 +107,7 @@ def record(found: PairFacts) -> dict[str, Any]:
 
 
 def _family(projector: Header) -> str:
-    return gguf.shown(str(projector.metadata.get("clip.projector_type", "unnamed")))
+    return gguf.shown(projector.projector_type or "unnamed")
 
 
 def _has_template(model: Header) -> bool:
