@@ -1,0 +1,114 @@
+"""Whether a language model's own header is safe to load.
+
+llama.cpp asserts some keys and types that it does not check (src/llama-model.cpp, llama-vocab.cpp), which would end the
+process; `check_model` refuses those, and models that do not write token by token. llama.cpp checks the tensors' shapes.
+Knows no projector: `pairing` holds the two against each other.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vlmcli.errors import ModelError
+from vlmcli.models import gguf
+from vlmcli.models.check_projector import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
+from vlmcli.models.families import ALL_TURNED, KNOWN, NOT_CAUSAL, TURNING
+from vlmcli.models.gguf import Header, Tensor
+
+MAX_EXPERTS = 1024  # llama-hparams.h, LLAMA_MAX_EXPERTS
+MAX_WINDOW = 1 << 23  # positions; llama.cpp multiplies them by sequences in 32 bits
+
+
+def check_model(header: Header) -> None:
+    """Raise ModelError where a language model's keys or types would end the process; llama.cpp checks its shapes."""
+    arch = header.architecture
+    if arch in NOT_CAUSAL or header.metadata.get(f"{arch}.attention.causal") is False:
+        raise ModelError(
+            f"{header.path}: a {arch} model, which does not write token by token", "vlm cannot use this kind of model"
+        )
+    for end, least, most in (("block_count", 1, MAX_LAYERS), ("embedding_length", 1, 1 << 20)):
+        value = header.metadata.get(f"{arch}.{end}")
+        if isinstance(value, int) and not least <= value <= most:
+            raise unusable(header, f"{arch}.{end} is {value}, not {least} to {most}")
+    for end in ("layer_norm_epsilon", "layer_norm_rms_epsilon"):
+        value = header.metadata.get(f"{arch}.attention.{end}")
+        if isinstance(value, float) and not 0 <= value < 1:
+            raise unusable(header, f"{arch}.attention.{end} is {value}")
+    for end in ("head_count", "head_count_kv", "key_length", "value_length"):
+        if any(not 0 <= value <= MAX_WIDTH for value in header.numbers(f"attention.{end}")):
+            raise unusable(header, f"{arch}.attention.{end} is not 0 to {MAX_WIDTH}")
+    if header.number("attention.sliding_window") > MAX_WINDOW:
+        raise unusable(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
+    _check_rotation(header)
+    _check_experts(header)
+    layers = header.number("block_count")
+    for end, most in (("n_deepstack_layers", layers - 1), ("nextn_predict_layers", layers)):
+        if not 0 <= header.number(end) <= most:
+            raise unusable(header, f"{arch}.{end} is more than {most}, with {layers} layers")
+    _check_vocabulary(header)
+    for tensor in header.tensors:
+        _check_word_type(header, tensor)
+
+
+def _check_vocabulary(header: Header) -> None:
+    """All 256 bytes if any, in SentencePiece's: llama-vocab.cpp throws on a byte it lacks."""
+    bytes_of = [f"<0x{byte:02X}>" for byte in range(256)]
+    if header.metadata.get("tokenizer.ggml.model") != "llama" or len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2:
+        return
+    missing = _lacks(header, bytes_of)
+    letters = {f"<0x{byte:02X}>": chr(byte) for byte in range(1, 128)}  # which do as well
+    lost = _lacks(header, [letters[one] for one in missing if one in letters])
+    for one in missing:
+        if letters.get(one, "") in ("", *lost):
+            raise unusable(header, f"its vocabulary has no token {one}")
+
+
+def _lacks(header: Header, texts: list[str]) -> list[str]:
+    return gguf.missing_texts(header, gguf.VOCABULARY, texts)
+
+
+def _check_rotation(header: Header) -> None:
+    """The numbers of a head that are rotated: an even part of it, in sections under M-RoPE."""
+    arch = header.architecture
+    if arch not in KNOWN:  # some rotate nothing
+        return
+    heads = [heads for heads in header.numbers("attention.head_count") if heads > 0]
+    width = header.number("attention.key_length") or (header.number("embedding_length") // heads[0] if heads else 0)
+    turned = header.metadata.get(f"{arch}.rope.dimension_count")
+    if width <= 0:
+        return
+    if isinstance(turned, int) and (not 0 < turned <= width or turned % 2):
+        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, where a head has {width} numbers")
+    if arch in ALL_TURNED and isinstance(turned, int) and turned != width:
+        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, not {width}")
+    sections = header.metadata.get(f"{arch}.rope.dimension_sections")
+    if arch not in TURNING or sections is None:
+        return
+    whole = isinstance(sections, list) and all(isinstance(one, int) and one >= 0 for one in sections)
+    if not whole or sum(sections[:3]) == 0 or sum(sections) * 2 > width:
+        raise unusable(header, f"{arch}.rope.dimension_sections are {sections}")
+
+
+def _check_experts(header: Header) -> None:
+    """The counts of a mixture of experts, as llama-model.cpp asserts them."""
+    experts, used = header.number("expert_count"), header.number("expert_used_count")
+    groups, groups_used = header.number("expert_group_count"), header.number("expert_group_used_count")
+    right = 0 < used <= experts <= MAX_EXPERTS if experts else used == 0 and groups == 0
+    if not right or (groups > 1 and (experts % groups or not 0 < groups_used < groups)):
+        raise unusable(header, f"it has {experts} experts, {used} of them used, in {groups} groups, {groups_used} used")
+
+
+_MATRIX = re.compile(
+    r"(token_embd|output|blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)|shortconv\.(in|out)_proj))\.weight"
+)
+
+
+def _check_word_type(header: Header, tensor: Tensor) -> None:
+    """As in a projector: what is multiplied or added number by number is F32 or F16, and no matrix is of integers."""
+    name = tensor.name
+    vector = name.endswith(("norm.weight", ".bias"))
+    matrix = _MATRIX.fullmatch(name) is not None
+    if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
+        raise uncomputable(header, tensor)
+    if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
+        raise unusable(header, f"tensor {name} is of ggml's type {tensor.kind}, not F32")
