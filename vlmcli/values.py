@@ -21,6 +21,14 @@ THINK = ("<think>", "</think>")
 """What is around the thoughts of most models that think before they answer."""
 
 
+def overlap(text: str, mark: str) -> int:
+    """How many characters at the end of a text may be the beginning of a mark: a stop string, or a tag.
+
+    Whoever looks for the mark in a text that is still coming holds them back. A whole mark does not count.
+    """
+    return next((n for n in range(min(len(text), len(mark) - 1), 0, -1) if text.endswith(mark[:n])), 0)
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture, upright and RGB, whose pixels are read only when somebody needs them.

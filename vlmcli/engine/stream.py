@@ -8,6 +8,8 @@ from __future__ import annotations
 import codecs
 from collections.abc import Sequence
 
+from vlmcli.values import overlap
+
 
 class TextStream:
     """Feed it bytes, show what it returns; `text` is everything shown so far, `begun` what comes before all bytes.
@@ -44,7 +46,7 @@ class TextStream:
         if found:
             shown, self._held, self.stopped = self._held[: min(found)], "", True
         else:
-            keep = max((_overlap(self._held, one) for one in self._stop), default=0)
+            keep = max((overlap(self._held, one) for one in self._stop), default=0)
             shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         self.text += shown
         return shown
@@ -63,8 +65,3 @@ def loops(text: str) -> bool:
         if len(text) >= span + period and text[-span:] == text[-span - period : -period]:
             return True
     return False
-
-
-def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that is a beginning of `stop`."""
-    return next((n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0)

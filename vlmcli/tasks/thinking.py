@@ -6,6 +6,8 @@ thinking, the engine gives the opening tag with the answer's text.
 
 from __future__ import annotations
 
+from vlmcli.values import overlap
+
 
 class Thinking:
     """Feed it an answer's text; each piece comes back as (thinking, answer), and all of them make up the text.
@@ -35,7 +37,7 @@ class Thinking:
         if self.inside:
             at = self._held.find(self._close)
             if at < 0:
-                return thought + self._take(len(self._held) - _overlap(self._held, self._close)), ""
+                return thought + self._take(len(self._held) - overlap(self._held, self._close)), ""
             thought += self._take(at + len(self._close))
             self.inside = False
         return thought, self._take(len(self._held))
@@ -56,8 +58,3 @@ def split(text: str, tags: tuple[str, str]) -> tuple[str, str]:
     pieces = (stream.feed(text), stream.finish())
     thought, answer = ("".join(parts).strip() for parts in zip(*pieces, strict=True))
     return thought.removeprefix(tags[0]).removesuffix(tags[1]).strip(), answer
-
-
-def _overlap(text: str, tag: str) -> int:
-    """The length of the longest end of `text` that is a beginning of `tag`."""
-    return next((n for n in range(min(len(text), len(tag) - 1), 0, -1) if text.endswith(tag[:n])), 0)
