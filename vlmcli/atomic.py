@@ -15,9 +15,19 @@ from vlmcli.errors import VlmError
 
 
 def write(path: Path, data: bytes) -> None:
+    """Write a file as `replace` does. Raises VlmError, naming the file, where it cannot be written."""
+    try:
+        replace(path, data)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
+
+
+def replace(path: Path, data: bytes) -> None:
     """Write a file next to its place, and put it there in one move; one that was there keeps its permissions.
 
-    Raises VlmError, naming the file, where it cannot be written; then nothing is left behind.
+    Raises OSError where it cannot be written, and ValueError for what is no name of a file; then, as after any other
+    exception, nothing is left behind. For callers with an error of their own to raise; others call `write`.
     """
     part = path.with_name(f".vlm-{secrets.token_hex(8)}.part")
     try:
@@ -28,10 +38,7 @@ def write(path: Path, data: bytes) -> None:
         if path.exists():
             shutil.copymode(path, part)
         part.replace(path)
-    except BaseException as error:
+    except BaseException:
         with suppress(OSError, ValueError):
             part.unlink()
-        if not isinstance(error, OSError | ValueError):
-            raise
-        reason = getattr(error, "strerror", None) or "no name of a file"
-        raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
+        raise

@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmcli import atomic
 from vlmcli.errors import UsageError
 
 PREFIX = "VLM_"
@@ -101,7 +100,6 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     path = settings_file()
     others = {key: value for key, value in _from_file(path).items() if key not in ("model", "mmproj")}
     whole = Path(os.path.realpath(path))  # it may be a link, to where somebody keeps all such files
-    part = whole.with_name(f"{whole.name}.{os.getpid()}")
     try:
         lines = path.read_text("utf-8-sig").split("\n") if path.exists() else []
         lines = [line for line in lines if not re.match(r"\s*(model|mmproj|\"model\"|\"mmproj\")\s*=", line)]
@@ -112,13 +110,8 @@ def remember_model(name: str, mmproj: str = "") -> Path:
             hint = f"write there: {', '.join(new)}" if new else "take the model out there"
             raise UsageError(f"{path}: it is written so that only you can change it", hint)
         whole.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, "utf-8")
-        if whole.exists():
-            shutil.copymode(whole, part)
-        part.replace(whole)
+        atomic.replace(whole, text.replace("\n", os.linesep).encode())
     except (OSError, ValueError) as error:
-        with suppress(OSError):
-            part.unlink()
         reason = getattr(error, "strerror", None) or "a name that is not UTF-8"
         raise UsageError(f"{path}: the default cannot be written ({reason})", "VLM_MODEL sets one, too") from error
     return path

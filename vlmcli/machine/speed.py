@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from vlmcli import atomic
 from vlmcli.errors import VlmError
 from vlmcli.machine import cost, hollow_gguf
 from vlmcli.machine.cost import Work
@@ -81,9 +81,7 @@ def measure(folder: Path, machine: str, ask: Callable[[ModelFiles, tuple[int, in
 def _keep(folder: Path, speed: Speed) -> None:
     with suppress(OSError):  # measured again the next time
         folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"speed.json.{os.getpid()}"
-        fresh.write_text(json.dumps(asdict(speed)), "utf-8")
-        fresh.replace(folder / "speed.json")
+        atomic.replace(folder / "speed.json", json.dumps(asdict(speed)).encode())
 
 
 def kept(folder: Path, machine: str) -> Speed | None:
