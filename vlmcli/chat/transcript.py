@@ -5,19 +5,18 @@ Pictures are named by their places and hashes, not kept. Does not read them agai
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlmcli import digest
 from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.errors import UsageError
 
 SUFFIXES = (".md", ".json")
 VERSION = 1
-BLOCK = 1 << 20  # bytes
 LONGEST = 64 << 20  # bytes of a saved conversation
 TITLE = "# A conversation with "
 
@@ -84,16 +83,10 @@ def read(path: Path) -> SavedTalk:
 
 def sha256(path: Path) -> str:
     """Of a regular file's bytes, in hex; empty for one that cannot be read."""
-    hashed = hashlib.sha256()
     try:
-        if not path.is_file():
-            return ""
-        with path.open("rb") as file:
-            while block := file.read(BLOCK):
-                hashed.update(block)
+        return digest.sha256(path) if path.is_file() else ""
     except (OSError, ValueError):
         return ""
-    return hashed.hexdigest()
 
 
 def is_one(path: Path) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmcli import digest
 from vlmcli.amounts import size
 from vlmcli.errors import HubBusy, HubError
 from vlmcli.models import hub, hub_cache
@@ -23,7 +24,6 @@ from vlmcli.models.repository import RemoteFile, Repository
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-BLOCK = 1 << 20  # bytes
 _LATER = "try again later"
 
 
@@ -126,11 +126,7 @@ def _begun(part: Path, file: RemoteFile, content: str, progress: Callable[[int],
     """The hash of what is here already, and its length in bytes."""
     hashed, done = _new_hash(file, content), 0
     if part.exists():
-        with part.open("rb") as begun:
-            while block := begun.read(BLOCK):
-                hashed.update(block)
-                done += len(block)
-                progress(done)
+        done = digest.add_file(hashed, part, progress)
     return hashed, done
 
 

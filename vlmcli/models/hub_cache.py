@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vlmcli import atomic
 from vlmcli.errors import HubError
 from vlmcli.models.repository import RemoteFile, Repository, is_repository
 from vlmcli.settings import variables
@@ -117,13 +118,17 @@ def link(repository: Repository, place: Spot) -> None:
             place.blob.replace(place.link)
     main = _main(repository)
     main.parent.mkdir(parents=True, exist_ok=True)
-    fresh = main.with_name(f"main.{os.getpid()}")
-    fresh.write_text(repository.commit, "ascii")
-    fresh.replace(main)
+    atomic.replace(main, repository.commit.encode("ascii"))
 
 
 def _main(repository: Repository) -> Path:
     return _base(repository.name) / "refs" / "main"
+
+
+def published_sha256(path: Path) -> str:
+    """The hash that a file in a snapshot was published with, which is its content's name; empty where none is known."""
+    content = path.resolve().name
+    return content if re.fullmatch(r"[0-9a-f]{64}", content) else ""
 
 
 def have(repository: Repository, file: RemoteFile) -> int:
@@ -193,8 +198,7 @@ def _snapshot(name: str, root: Path) -> Snapshot:
     for path in sorted(root.rglob("*")):
         with suppress(OSError):
             if path.is_file():
-                content = path.resolve().name
-                sha256 = content if re.fullmatch(r"[0-9a-f]{64}", content) else ""
+                sha256 = published_sha256(path)
                 files.append(RemoteFile(path.relative_to(root).as_posix(), path.stat().st_size, sha256))
             elif path.is_symlink() and not path.exists():
                 broken.append(path)
@@ -239,6 +243,18 @@ def parts() -> tuple[tuple[Path, int], ...]:
         with suppress(OSError):
             found.append((path, path.stat().st_size))
     return tuple(found)
+
+
+def held(cache: Path) -> tuple[int, int]:
+    """Bytes that a cache holds on the disk: of whole content, and of parts of downloads that were not finished."""
+    whole = unfinished = 0
+    for path in cache.glob("models--*/blobs/*"):
+        with suppress(OSError):
+            if path.name.endswith(PART):
+                unfinished += path.stat().st_size
+            else:
+                whole += path.stat().st_size
+    return whole, unfinished
 
 
 def drop(part: Path) -> int:

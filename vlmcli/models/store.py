@@ -6,13 +6,13 @@ the network.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vlmcli import digest
 from vlmcli.errors import HubError, ModelError, NotHere
 from vlmcli.models import (
     catalogue,
@@ -378,20 +378,14 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
         path: a file in a snapshot, or any GGUF file.
         progress: told how many bytes have been read.
     """
-    published = path.resolve().name
-    hashed, done = hashlib.sha256(), 0
+    published = hub_cache.published_sha256(path)
     try:
-        if not re.fullmatch(r"[0-9a-f]{64}", published):
+        if not published:
             gguf.check_whole(gguf.read(path))
             return Verified(True, "whole; no hash known")
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                hashed.update(block)
-                done += len(block)
-                progress(done)
+        found = digest.sha256(path, progress)
     except ModelError as error:
         return Verified(False, error.message)
     except OSError as error:
         return Verified(False, f"cannot be read ({error.strerror})")
-    same = hashed.hexdigest() == published
-    return Verified(same, "as published" if same else "not what was published")
+    return Verified(found == published, "as published" if found == published else "not what was published")

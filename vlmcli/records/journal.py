@@ -19,11 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles
 
-BLOCK = 1 << 20  # bytes
 LONGEST = 64 << 20  # bytes of a record
 BEGIN = b'{"v": 1, "sources": ['
 """How each record begins."""
@@ -66,11 +66,7 @@ def fingerprint(file: Path | bytes | object, known: Mapping[tuple[int, int], str
 
 @lru_cache(maxsize=64)  # the pages of a document have one file
 def _sha256(path: str, _size: int, _modified: int) -> str:
-    hashed = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while block := file.read(BLOCK):
-            hashed.update(block)
-    return hashed.hexdigest()
+    return digest.sha256(Path(path))
 
 
 def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Ask, model: str) -> str:

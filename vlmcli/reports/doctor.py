@@ -16,7 +16,7 @@ import vlmcli
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.machine import fit
-from vlmcli.models import disk
+from vlmcli.models import disk, hub_cache
 from vlmcli.values import Device
 
 PYTHON = (3, 10)
@@ -211,13 +211,7 @@ def _disk(cache: Path, state: Path) -> list[Finding]:
 
 
 def _cache(cache: Path) -> list[Finding]:
-    whole, parts = 0, 0
-    for path in cache.glob("models--*/blobs/*"):
-        with suppress(OSError):
-            if path.name.endswith(".incomplete"):
-                parts += path.stat().st_size
-            else:
-                whole += path.stat().st_size
+    whole, parts = hub_cache.held(cache)
     findings = [Finding("cache", True, f"{size(whole)} of models; vlm ls lists those it can use")]
     if parts:
         mend = "vlm pull goes on with them, vlm rm --unfinished frees the disk"
