@@ -1,15 +1,24 @@
-"""Amounts in words: bytes and seconds."""
+"""Amounts in words: bytes and seconds.
+
+Every size that vlm shows is written here, in powers of ten: files as the Hub and shops count them, and memory in the
+same unit, so that the two can be compared.
+"""
 
 from __future__ import annotations
 
 
 def size(count: int) -> str:
-    """Bytes in words, as shops and file managers count them: 1 GB is 10^9."""
+    """Bytes in words, to three figures or so: 1 GB is 10^9."""
     if count >= 999_500_000:
         return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
     if count >= 1_000_000:
         return f"{count / 1e6:.0f} MB" if count >= 10e6 else f"{count / 1e6:.1f} MB"
     return f"{count / 1e3:.0f} kB" if count >= 1_000 else f"{count} bytes"
+
+
+def gigabytes(count: int) -> str:
+    """Bytes in the unit of a column of large sizes, to one decimal."""
+    return f"{count / 1e9:.1f} GB"
 
 
 def duration(seconds: float) -> str:

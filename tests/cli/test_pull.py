@@ -264,7 +264,7 @@ def test_two_pulls_at_once_bring_it_once(place):
 
 
 def test_killed_at_thirty_points_it_always_goes_on(place):
-    """A language model of 256 MiB, throttled; kill -9 whenever chance says."""
+    """A language model of 268 MB, throttled; kill -9 whenever chance says."""
     big = place.folder / "big.gguf"
     content = demo.FILES.model.read_bytes()
     big.write_bytes(content + b"\0" * ((256 << 20) - len(content)))

@@ -20,7 +20,7 @@ SCENE = str(ROOT / "docs" / "images" / "scene.png")
 
 
 def big(layers=32, window=0):
-    """A header of a language model of 8 GiB and a bit: 256 MiB a layer, 250 MiB of embeddings and as much output."""
+    """A header of a language model of 9.1 GB: 268 MB a layer, 262 MB of embeddings and as much output."""
     metadata = {
         "general.architecture": "llama", "llama.block_count": layers, "llama.embedding_length": 4096,
         "llama.feed_forward_length": 14336, "llama.attention.head_count": 32, "llama.attention.head_count_kv": 8,
@@ -102,7 +102,7 @@ def test_it_is_refused_exactly_where_it_does_not_fit(total, share):
         fit.check_memory(big(), eyes(), machine, CPU)
     message, hint = caught.value.message, caught.value.hint
     assert message.startswith("big.gguf with mmproj-big.gguf needs about ")
-    assert "weights 8.5 GiB, projector 1.0 GiB, KV cache 1.0 GiB, computing " in message
+    assert "weights 9.11 GB, projector 1.07 GB, KV cache 1.07 GB, computing " in message
     if "--ctx" in hint:
         cells = int(hint.split("--ctx ")[1])
         assert 1024 <= cells < CPU.n_ctx
@@ -165,17 +165,17 @@ def test_the_words_of_the_three_refusals():
         return caught.value
 
     whole = said(Machine(4, 7 * GIB, (), int(7.8 * GIB)))
-    assert whole.message.startswith("big.gguf with mmproj-big.gguf needs about 10.7 GiB (weights 8.5 GiB, ")
-    assert whole.message.endswith("and this machine has 7.8 GiB")
+    assert whole.message.startswith("big.gguf with mmproj-big.gguf needs about 11.4 GB (weights 9.11 GB, ")
+    assert whole.message.endswith("and this machine has 8.38 GB")
     busy = said(Machine(4, int(1.8 * GIB), (), 32 * GIB))
     assert "beside its weights" in busy.message
-    assert busy.message.endswith("and 1.8 GiB are free")
+    assert busy.message.endswith("and 1.93 GB are free")
     assert busy.hint.startswith("ask for a smaller context, --ctx ")
     huge = said(Machine(4, 30 * GIB, (), 32 * GIB), replace(CPU, n_ctx=1 << 22))
-    assert "KV cache 512.0 GiB" in huge.message
+    assert "KV cache 549.8 GB" in huge.message
     assert "--ctx" in huge.hint
     small = said(Machine(4, 60 * GIB, (gpu(6 * GIB),), 64 * GIB), Fit(projector_on_gpu=False))
-    assert "on the GPU, where 6.0 GiB are free" in small.message
+    assert "on the GPU, where 6.44 GB are free" in small.message
     assert "--gpu-layers" in small.hint
     layers = int(small.hint.split("--gpu-layers ")[1])
     chosen = Fit(n_gpu_layers=layers, projector_on_gpu=False)
@@ -191,7 +191,7 @@ def test_a_projector_that_a_gpu_has_no_room_for_stays_on_the_cpu():
         machine = Machine(4, 60 * GIB, (gpu(alone + spare),), 64 * GIB)
         chosen = fit.fit(big(), machine, projector=eyes())
         assert chosen.projector_on_gpu == on_gpu, spare
-        assert ("the projector on the CPU, for it takes 1.0 GiB" in chosen.reason) != on_gpu
+        assert ("the projector on the CPU, for it takes 1.09 GB" in chosen.reason) != on_gpu
         fit.check_memory(big(), eyes(), machine, chosen)
     assert fit.fit(big(), Machine(4, 0, (gpu(0),)), projector=eyes()).projector_on_gpu  # unknown
     assert fit.fit(big(), Machine(4, 60 * GIB, (gpu(1),), 0)).projector_on_gpu  # no projector to judge
@@ -287,7 +287,7 @@ def test_this_machine_says_what_it_has():
 @pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="reads the process's own limit from /proc")
 @pytest.mark.parametrize("record", [[], ["--json"]])
 def test_a_context_that_cannot_be_is_refused_before_it_is_tried(record):
-    """Sixteen GiB, in a process that may have three."""
+    """Seventeen GB, in a process that may have three."""
     import resource
 
     done = subprocess.run(
@@ -298,10 +298,10 @@ def test_a_context_that_cannot_be_is_refused_before_it_is_tried(record):
     )  # fmt: skip
     assert done.returncode == 1
     assert (
-        "demo.gguf with mmproj-demo.gguf needs about 16.1 GiB (weights 4 MiB, projector 3 MiB, KV cache 12.0 GiB"
+        "demo.gguf with mmproj-demo.gguf needs about 17.3 GB (weights 4.2 MB, projector 3.7 MB, KV cache 12.9 GB"
         in done.stderr
     )
-    assert "and this machine has 3.0 GiB" in done.stderr
+    assert "and this machine has 3.22 GB" in done.stderr
     hint = next(line for line in done.stderr.splitlines() if "--ctx" in line)
     cells = int(hint.split("--ctx ")[1].split()[0])
     assert 100_000 < cells < 800_000

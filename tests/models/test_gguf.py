@@ -126,7 +126,7 @@ def test_absurd_lengths_cost_neither_time_nor_memory(tmp_path, length, kind):
 
 def test_what_is_kept_is_bounded(tmp_path):
     keys = [(b"k%d" % n, Value(8, b"x" * (1 << 20))) for n in range(70)]
-    with pytest.raises(ModelError, match="a header of more than 64 MiB"):
+    with pytest.raises(ModelError, match="a header of more than 67 MB"):
         read(tmp_path, File(keys=keys))
 
 

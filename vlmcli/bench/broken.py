@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from vlmcli.amounts import size
+
 ADDRESSES = 4 << 30
 """Address space of every process, in bytes: what would take all memory is refused some."""
 
@@ -63,7 +65,7 @@ class Outcome:
             return "an error that names nothing, or says nothing to do"
         if self.seconds > seconds:
             return f"took {self.seconds:.1f} s"
-        return f"{self.resident >> 20} MiB in memory" if self.resident > memory else ""
+        return f"{size(self.resident)} in memory" if self.resident > memory else ""
 
     @property
     def reason(self) -> str:
@@ -160,7 +162,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first (default 0)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10, help="a command may take (default 10)")
-    parser.add_argument("--memory", type=int, default=1024, help="MiB an engine may hold (default 1024)")
+    parser.add_argument("--memory", type=int, default=1000, help="MB an engine may hold (default 1000)")
     parser.add_argument("--jobs", type=int, default=2, help="commands at once (default 2)")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -181,7 +183,7 @@ def main() -> int:
         for one in outcomes(options.seed, numbers[job :: options.jobs], patience):
             counts[one.kind] += 1
             slowest, largest = max(slowest, one.seconds), max(largest, one.resident)
-            if wrong := one.wrong(options.seconds, options.memory << 20):
+            if wrong := one.wrong(options.seconds, options.memory * 1_000_000):
                 bad.append(f"mutant {one.number} ({one.name}: {one.how}): {wrong}: {one.said[-300:]!r}")
             elif one.kind == "llama.cpp gave up":
                 died[f"{one.reason} ({one.number}: {one.how})"] += 1
@@ -193,7 +195,7 @@ def main() -> int:
     for kind, count in sorted(counts.items(), key=lambda one: -one[1]):
         sys.stdout.write(f"{count:6} {kind}\n")
     sys.stdout.write(
-        f"{len(numbers)} mutants, slowest {slowest:.1f} s, at most {largest >> 20} MiB in memory, "
+        f"{len(numbers)} mutants, slowest {slowest:.1f} s, at most {size(largest)} in memory, "
         f"{len(bad)} neither answered nor a named error\n"
     )
     for line in bad[:50]:

@@ -29,7 +29,7 @@ NAMES = (
 GEMMA = ("<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>")
 GOOD = 0.10
 """How far from the prediction counts as right, as a part of what was taken."""
-MIB = 1 << 20
+MB = 1_000_000
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
     if options.child:
         _child(options.child, options.names[0], options.ctx)
         return
-    sys.stdout.write(f"{'':15}{'predicted, MiB':>15}{'taken, MiB':>12}{'ratio':>7}  why\n")
+    sys.stdout.write(f"{'':15}{'predicted, MB':>15}{'taken, MB':>12}{'ratio':>7}  why\n")
     ratios = []
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="vlm-memory-") as folder:
@@ -55,7 +55,7 @@ def main() -> None:
             raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1])
         ratios.append(found["predicted"] / found["taken"])
-        predicted, taken = (found[key] / MIB for key in ("predicted", "taken"))
+        predicted, taken = (found[key] / MB for key in ("predicted", "taken"))
         sys.stdout.write(f"{name:15}{predicted:15.0f}{taken:12.0f}{ratios[-1]:7.2f}  {found['why']}\n")
         sys.stdout.flush()
     within = sum(abs(ratio - 1) <= GOOD for ratio in ratios)

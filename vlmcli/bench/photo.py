@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from vlmcli import amounts
+
 SHAPE = 4 / 3
 """Width by height."""
 
@@ -34,7 +36,7 @@ def make(path: Path, megapixels: float) -> None:
 
 
 def load(path: Path) -> None:
-    """Read it, and print its size in pixels, seconds, CPU seconds and the most MiB of memory."""
+    """Read it, and say how large it has become, seconds, CPU seconds and bytes at most."""
     import resource
 
     from vlmcli.pictures import images
@@ -43,8 +45,8 @@ def load(path: Path) -> None:
     picture = images.load(path)
     picture.pixels()
     spent = time.perf_counter() - start, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-    sys.stdout.write(f"{picture.size[0]}x{picture.size[1]} {spent[0]:.3f} {spent[1]:.3f} {peak:.0f}\n")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10)
+    sys.stdout.write(f"{picture.size[0]}x{picture.size[1]} {spent[0]:.3f} {spent[1]:.3f} {peak}\n")
 
 
 def main() -> None:
@@ -72,8 +74,8 @@ def main() -> None:
         length = path.stat().st_size
     seconds, cpu, peak = (median(float(read[at]) for read in reads) for at in (1, 2, 3))
     sys.stdout.write(
-        f"{options.megapixels:g} megapixels, {length / 2**20:.0f} MiB, to {reads[0][0]}: {seconds:.2f} s "
-        f"({cpu:.2f} s of CPU), {peak:.0f} MiB at most (medians of {options.rounds})\n"
+        f"{options.megapixels:g} megapixels, {amounts.size(length)}, to {reads[0][0]}: {seconds:.2f} s "
+        f"({cpu:.2f} s of CPU), {amounts.size(int(peak))} at most (medians of {options.rounds})\n"
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from vlmcli.demo import scenes
 
-MIB = 1 << 20
+MB = 1_000_000
 WARM = 100
 """Pictures after which everything that is kept should be there."""
 
@@ -38,7 +38,7 @@ def main() -> None:
     first = _at(curve, WARM)
     for count in sorted({WARM, *(options.pictures * part // 4 for part in (1, 2, 3, 4))}):
         memory = _at(curve, count)
-        sys.stdout.write(f"{count:6} pictures {memory / MIB:6.0f} MiB {memory / first - 1:+7.1%}\n")
+        sys.stdout.write(f"{count:6} pictures {memory / MB:6.0f} MB {memory / first - 1:+7.1%}\n")
     if options.plot:
         options.plot.write_text(_svg(curve), "utf-8")
 
@@ -100,7 +100,7 @@ def _svg(curve: list[tuple[int, int]]) -> str:
         y = height - bottom - high * part / 4
         x = left + wide * part / 4
         marks.append(f'<line x1="{left}" x2="{width - 20}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>')
-        marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{up * part / 4 / MIB:.0f}</text>')
+        marks.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{up * part / 4 / MB:.0f}</text>')
         marks.append(f'<text x="{x:.0f}" y="{height - bottom + 18}" text-anchor="middle">{across * part // 4}</text>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
@@ -108,7 +108,7 @@ def _svg(curve: list[tuple[int, int]]) -> str:
         f'<rect width="{width}" height="{height}" fill="white"/>{"".join(marks)}'
         f'<polyline points="{points}" fill="none" stroke="#1f5fa8" stroke-width="1.5"/>'
         f'<text x="{width // 2}" y="{height - 6}" text-anchor="middle">pictures</text>'
-        f'<text x="{left - 8}" y="14" text-anchor="end">MiB</text></svg>\n'
+        f'<text x="{left - 8}" y="14" text-anchor="end">MB</text></svg>\n'
     )
 
 

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from vlmcli import __version__, settings
+from vlmcli.amounts import size
 from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
 from vlmcli.cli.chat import command
 from vlmcli.cli.running import signals_as_found
@@ -50,7 +51,7 @@ def _version(wanted: bool) -> None:
         python = sys.version.split()[0]
         ui.line(f"llama.cpp {facts['llama.cpp']}, llama-cpp-python {facts['llama-cpp-python']}, Python {python}")
         for device in native.devices():
-            ui.line(f"{device.kind} {device.name}: {device.description}, {device.memory_total >> 20} MiB")
+            ui.line(f"{device.kind} {device.name}: {device.description}, {size(device.memory_total)}")
         ui.line(facts["features"])
     raise typer.Exit
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vlmcli import settings
-from vlmcli.amounts import duration, size
+from vlmcli.amounts import duration, gigabytes, size
 from vlmcli.cli import options
 from vlmcli.cli.pull import speed_here
 from vlmcli.cli.running import interruptible
@@ -102,7 +102,7 @@ def _advice_row(one: Advice) -> tuple[str, ...]:
 
 def _about(count: int) -> str:
     """Bytes as a table of estimates has them; "?" where there is no estimate."""
-    return f"~{count / 1e9:.1f} GB" if count else "?"
+    return f"~{gigabytes(count)}" if count else "?"
 
 
 def _advice_record(one: Advice) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vlmcli import settings
+from vlmcli.amounts import size
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Source, expand
@@ -209,7 +210,7 @@ def _stdin() -> bytes:
         raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
     data = sys.stdin.buffer.read(MAX_STDIN + 1)
     if len(data) > MAX_STDIN:
-        raise SourceError(f"-: more than {MAX_STDIN >> 20} MiB came on stdin", "name a file")
+        raise SourceError(f"-: more than {size(MAX_STDIN)} came on stdin", "name a file")
     if not data:
         raise SourceError("-: nothing came on stdin", "check the command before the pipe")
     return data
@@ -230,5 +231,5 @@ def _list_file(name: str) -> bytes:
     except OSError as error:
         raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
     if len(data) > MAX_STDIN:
-        raise SourceError(f"{name}: a list of more than {MAX_STDIN >> 20} MiB", "check what it is")
+        raise SourceError(f"{name}: a list of more than {size(MAX_STDIN)}", "check what it is")
     return data

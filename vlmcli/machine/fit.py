@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vlmcli.amounts import size
 from vlmcli.errors import ModelError
 from vlmcli.machine import cost
 from vlmcli.models.gguf import Header
@@ -25,8 +26,6 @@ KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
-
-GIB = 1 << 30
 
 
 def cell_bytes(header: Header) -> int:
@@ -76,7 +75,7 @@ class Memory:
             "weights": self.weights, "repacked": self.repacked, "projector": self.projector, "KV cache": self.cache,
             "computing": self.compute,
         }  # fmt: skip
-        return ", ".join(f"{name} {_amount(size)}" for name, size in parts.items() if size)
+        return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
 
 
 def needs(model: Header, projector: Header, fit: Fit) -> Memory:
@@ -93,7 +92,7 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
       pair of patches where some layers see windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as
       it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches. A
       family that takes pictures of any size needs more for a larger one.
-    - 32 MiB for the process.
+    - `PROCESS` bytes for the process itself.
 
     An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
     own log say how near it is. Rows of pictures that an engine remembers are not counted.
@@ -119,14 +118,14 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
 def _repacked(header: Header, fit: Fit) -> int:
     """Bytes of weights that are kept a second time; none of layers that are on a GPU."""
     on_cpu = 0 if fit.n_gpu_layers < 0 else header.number("block_count") - fit.n_gpu_layers
-    size = 0
+    again = 0
     for tensor in header.tensors:
         layer = re.match(r"blk\.(\d+)\.", tensor.name)
         here = int(layer[1]) < on_cpu if layer else fit.n_gpu_layers == 0 and tensor.name == "output.weight"
         matrix = len(tensor.shape) == 2 and tensor.shape[1] % 8 == 0
         if here and matrix and tensor.kind in fit.repacked:
-            size += tensor.size
-    return size
+            again += tensor.size
+    return again
 
 
 def _weights(header: Header) -> int:
@@ -186,7 +185,7 @@ def fit(
         affordable = int(machine.memory_free * KV_SHARE) // max(1, cell_bytes(header))
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
-            reasons[-1] = f"context {n_ctx}, for {machine.memory_free >> 20} MiB of free memory"
+            reasons[-1] = f"context {n_ctx}, for {size(machine.memory_free)} of free memory"
     n_threads = threads or machine.cores
     reasons.append(f"{n_threads} thread{'s' * (n_threads > 1)}")
     gpus = _gpus(machine)
@@ -207,14 +206,14 @@ def fit(
         if needed.gpu_projector > left:
             chosen = replace(chosen, projector_on_gpu=False)
             reasons.append(
-                f"the projector on the CPU, for it takes {_amount(needed.gpu_projector)} "
-                f"and {gpus[0].name} has {_amount(max(0, left))} left"
+                f"the projector on the CPU, for it takes {size(needed.gpu_projector)} "
+                f"and {gpus[0].name} has {size(max(0, left))} left"
             )
     if projector is not None and machine.memory_free and chosen.repacked:
         needed = needs(header, projector, chosen)
         if needed.repacked and needed.total - needed.weights - needed.gpu > machine.memory_free:
             chosen = replace(chosen, repacked=frozenset(), repack=False)
-            reasons.append(f"weights kept once, for {_amount(needed.repacked)} more are not free")
+            reasons.append(f"weights kept once, for {size(needed.repacked)} more are not free")
     return replace(chosen, reason=", ".join(reasons))
 
 
@@ -247,19 +246,16 @@ def missing(needed: Memory, machine: Machine) -> str:
     """What is wrong with so much memory on this machine; empty when nothing is."""
     gpus = [device.memory_free for device in _gpus(machine)]
     if needed.gpu and all(gpus) and needed.gpu > sum(gpus):
-        return f"needs about {_amount(needed.gpu)} on the GPU, where {_amount(sum(gpus))} are free"
+        return f"needs about {size(needed.gpu)} on the GPU, where {size(sum(gpus))} are free"
     here = needed.total - needed.gpu
     if machine.memory_total and needed.wanted - needed.gpu > machine.memory_total:
-        where = "" if not needed.gpu else f", {_amount(needed.gpu)} of them on the GPU"
-        return (
-            f"needs about {_amount(needed.total)} ({needed}){where}, "
-            f"and this machine has {_amount(machine.memory_total)}"
-        )
+        where = "" if not needed.gpu else f", {size(needed.gpu)} of them on the GPU"
+        return f"needs about {size(needed.total)} ({needed}){where}, and this machine has {size(machine.memory_total)}"
     weights = min(needed.weights, here)  # on GPUs it is mostly weights
     if machine.memory_free and here - weights > machine.memory_free:
         return (
-            f"needs about {_amount(here - weights)} beside its weights ({needed}), "
-            f"and {_amount(machine.memory_free)} are free"
+            f"needs about {size(here - weights)} beside its weights ({needed}), "
+            f"and {size(machine.memory_free)} are free"
         )
     return ""
 
@@ -289,11 +285,6 @@ def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:
 
 def _gpus(machine: Machine) -> list[Device]:
     return [device for device in machine.devices if device.kind in ("gpu", "igpu")]
-
-
-def _amount(size: int) -> str:
-    """Bytes in words."""
-    return f"{size / GIB:.1f} GiB" if size >= 0.95 * GIB else f"{size / (1 << 20):.0f} MiB"
 
 
 def this_machine(devices: Sequence[Device] = (), repacked: frozenset[int] = frozenset()) -> Machine:

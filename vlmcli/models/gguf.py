@@ -16,6 +16,7 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
+from vlmcli import amounts
 from vlmcli.errors import ModelError
 
 MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundred thousand
@@ -186,7 +187,7 @@ class _Reader:
         """Before bytes of the file become a value that is kept."""
         self.kept += size
         if self.kept > MAX_KEPT:
-            raise self.broken(f"a header of more than {MAX_KEPT >> 20} MiB")
+            raise self.broken(f"a header of more than {amounts.size(MAX_KEPT)}")
 
     def value(self, kind: int) -> Any:
         if kind == _STRING:

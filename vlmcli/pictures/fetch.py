@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from vlmcli import __version__
+from vlmcli.amounts import size
 from vlmcli.errors import SourceError
 
 MAX_BYTES = 128 << 20
@@ -87,12 +88,12 @@ def _hint(code: int) -> str:
 def _body(response: Any, name: str, max_bytes: int) -> bytes:
     said = response.headers.get("Content-Length", "")
     if said.isdigit() and int(said) > max_bytes:
-        raise SourceError(f"{name}: {int(said) >> 20} MiB are more than a picture has", "download and check it first")
+        raise SourceError(f"{name}: {size(int(said))} are more than a picture has", "download and check it first")
     data = bytearray()
     while piece := response.read1(1 << 16):
         data += piece
         if len(data) > max_bytes:
-            raise SourceError(f"{name}: more than {max_bytes >> 20} MiB came", "download and check it first")
+            raise SourceError(f"{name}: more than {size(max_bytes)} came", "download and check it first")
     if said.isdigit() and len(data) < int(said):
         raise SourceError(f"{name}: the connection ended after {len(data)} of {said} bytes", "try again")
     return bytes(data)

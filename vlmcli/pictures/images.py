@@ -28,6 +28,7 @@ from pathlib import Path
 
 from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
+from vlmcli import amounts
 from vlmcli.errors import SourceError
 from vlmcli.pictures import pdf, truncated
 from vlmcli.values import Picture
@@ -171,7 +172,7 @@ def kind(file: Path | bytes, source: str) -> str:
     if size == 0:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
     if size > MAX_BYTES:
-        raise SourceError(f"{source}: {size / 2**30:.1f} GiB are more than a picture has", "check what it is")
+        raise SourceError(f"{source}: {amounts.size(size)} are more than a picture has", "check what it is")
     if head[128:132] == b"DICM":
         return "DICOM"
     if b"%PDF-" in head:

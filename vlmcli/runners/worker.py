@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
 from vlmcli.runners import wire
 from vlmcli.runners.process import Cause, Process
@@ -322,7 +323,7 @@ class Worker:
             process.retiring = True
             done = not any(asked.sent for asked in self._asked.values())
         if done:
-            log.info("process %d has grown by %d MiB, and is replaced", process.pid, grown >> 20)
+            log.info("process %d has grown by %s, and is replaced", process.pid, size(grown))
             process.finish()
 
     def _buried(self, process: Process) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from vlmcli.amounts import size
 from vlmcli.errors import SourceError
 
 SECONDS = 5.0
@@ -258,7 +259,7 @@ def _output(command: Sequence[str], limits: _Limits) -> _Done:
         if late.is_set():
             raise _failed(f"{name} gave nothing within {limits.seconds:g} s")
         if out is None:
-            raise _failed(f"it has more than {limits.max_bytes >> 20} MiB")
+            raise _failed(f"it has more than {size(limits.max_bytes)}")
         said.seek(0)
         lines = said.read(4096).decode("utf-8", "replace").strip().splitlines()
     return _Done(code, out, lines[0].strip() if lines else "")

@@ -1,0 +1,36 @@
+"""Sizes are said in one unit, by one module."""
+
+import re
+
+import pytest
+
+from tests.support import ROOT
+from vlmcli.amounts import gigabytes, size
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 bytes"), (999, "999 bytes"), (1_000, "1 kB"), (999_499, "999 kB"), (1_000_000, "1.0 MB"),
+        (9_940_000, "9.9 MB"), (10_000_000, "10 MB"), (999_000_000, "999 MB"), (999_500_000, "1.00 GB"),
+        (1 << 30, "1.07 GB"), (9_990_000_000, "9.99 GB"), (25_300_000_000, "25.3 GB"),
+    ],
+)  # fmt: skip
+def test_bytes_are_said_in_powers_of_ten(count, said):
+    assert size(count) == said
+
+
+def test_a_column_of_large_sizes_has_one_unit():
+    assert [gigabytes(count) for count in (600_000_000, 12_340_000_000)] == ["0.6 GB", "12.3 GB"]
+
+
+def test_no_other_unit_is_used_where_somebody_reads():
+    files = [*ROOT.glob("vlmcli/**/*.py"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.svg"), ROOT / "README.md"]
+    binary = {str(path.relative_to(ROOT)) for path in files if re.search(r"\b[KMG]iB\b", path.read_text("utf-8"))}
+    assert not binary
+    formatted = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.glob("vlmcli/**/*.py")
+        if re.search(r"\} ?[kMG]B\b", path.read_text("utf-8")) and path.parent.name not in ("bench", "training")
+    }
+    assert formatted == {"vlmcli/amounts.py"}
