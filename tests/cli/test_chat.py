@@ -18,7 +18,7 @@ from tests.support import ROOT
 from vlmcli import demo
 from vlmcli.bench import pairs
 from vlmcli.demo import scenes
-from vlmcli.demo.training import accuracy, questions
+from vlmcli.demo.training import judging, questions
 
 if sys.platform == "win32":
     pytest.skip("there are no pseudo-terminals here", allow_module_level=True)
@@ -337,7 +337,7 @@ def test_follow_ups_are_answered_from_the_picture(home):
     done = piped(home, "\n".join(lines) + "\n")
     answers = done.stdout.splitlines()
     assert len(answers) == 200
-    right = sum(accuracy.is_right(item, answer) for item, answer in zip(wanted, answers[1::2], strict=True))
+    right = sum(judging.is_right(item, answer) for item, answer in zip(wanted, answers[1::2], strict=True))
     print(f"{right} of 100 follow-ups are right")
     assert right >= 90
 

@@ -7,8 +7,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from vlmcli.demo import scenes
-from vlmcli.demo.scenes import APART, SMALLEST_LETTER, SMALLEST_RADIUS, VIEW
+from vlmcli.demo import chance, lettering, scenes, world
+from vlmcli.demo.world import APART, SMALLEST_LETTER, SMALLEST_RADIUS, VIEW
 
 
 def many(count=400, **kinds):
@@ -35,7 +35,7 @@ def test_sizes_are_those_of_the_world():
 
 def test_shapes_lie_inside_apart_and_large_enough():
     for scene in many():
-        width, height = scene.view
+        width, height = scene.view_size
         for number, shape in enumerate(scene.shapes):
             left, top, right, bottom = shape.box
             assert left >= 0
@@ -54,16 +54,16 @@ def test_text_lies_inside_and_is_large_enough():
     assert len(written) > 50
     for scene in written:
         (text,) = scene.texts
-        width, height = scene.view
+        width, height = scene.view_size
         assert 1 <= len(text.text) <= 5
         assert text.x >= 0
         assert text.edges[-1] <= width + 0.5
         assert text.y + text.height <= height + 0.5
-        assert scenes._ink("H", text.font) * text.size >= SMALLEST_LETTER
+        assert lettering.ink_height("H", text.font) * text.size >= SMALLEST_LETTER
         assert dist(text.rgb, scene.rgb) >= APART
 
 
-@pytest.mark.parametrize("name", scenes.SHAPES)
+@pytest.mark.parametrize("name", world.SHAPES)
 def test_what_is_drawn_lies_in_its_box_and_has_its_colour(name):
     shape = scenes.Shape(name, "red", (255, 0, 0), 40.0, 60.0, 22.0, 0.1)
     scene = scenes.Scene(512, 512, "white", (255, 255, 255), (shape,))
@@ -100,22 +100,13 @@ def test_the_text_is_what_was_asked():
     assert scenes.make(Random(2), text="GO", shapes=2).text == "GO"
 
 
-@pytest.mark.parametrize("family", scenes.FAMILIES + scenes.UNSEEN_FAMILIES)
-def test_pictures_outside_the_world_come_in_any_size(family):
-    for size in ((64, 64), (300, 100), (640, 480), (90, 260)):
-        picture = scenes.outside(Random(f"{family} {size}"), family, size)
-        assert picture.size == size
-        assert picture.mode == "RGB"
-        assert np.asarray(picture).std() > 3
-
-
 def test_a_pair_of_letters_that_no_font_tells_apart_is_never_written_alone():
-    texts = {scenes.some_text(Random(number)) for number in range(3000)}
+    texts = {chance.some_text(Random(number)) for number in range(3000)}
     assert not texts & {"O", "0", "I", "1", "IO", "10", "OI", "01"}
     assert len(texts) > 1500
 
 
 def test_view_units_are_pixels_of_the_models_square():
     scene = scenes.make(Random(3), size=(1280, 640))
-    assert max(scene.view) == VIEW
+    assert max(scene.view_size) == VIEW
     assert scene.scale == 10

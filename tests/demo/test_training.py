@@ -1,6 +1,5 @@
 """What training reads and writes. Needs the extra `train`; without PyTorch these are skipped."""
 
-from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -9,22 +8,23 @@ import pytest
 pytest.importorskip("tokenizers")
 torch = pytest.importorskip("torch")
 
-from vlmcli.demo import scenes  # noqa: E402
+from vlmcli.demo import scenes, world  # noqa: E402
 from vlmcli.demo.training import (  # noqa: E402
     batches,
     export,
+    facts,
     losses,
+    patches,
+    phrasing,
     questions,
+    rows,
     tokenizer,
     train,
 )
-from vlmcli.demo.training.batches import (  # noqa: E402
-    LENGTH,
-    PATCHES,
-    REGIONS,
-    UNKNOWN,
-)
+from vlmcli.demo.training.english import plural  # noqa: E402
 from vlmcli.demo.training.model import DemoModel, LanguageShape  # noqa: E402
+from vlmcli.demo.training.patches import PATCHES, RECOLORED, REMOVED, UNCHANGED, UNKNOWN  # noqa: E402
+from vlmcli.demo.training.rows import LENGTH  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +41,10 @@ def test_the_vocabulary_gives_every_text_back(vocabulary):
 
 
 def test_no_kept_wording_is_in_a_training_row(vocabulary):
-    kept = {w.lower() for kind in questions._LISTS for w in questions.wordings_of(kind, True)}
-    trained = {w.lower() for kind in questions._LISTS for w in questions.wordings_of(kind, False)}
+    kept = {w.lower() for kind in phrasing.LISTS for w in phrasing.wordings_of(kind, True)}
+    trained = {w.lower() for kind in phrasing.LISTS for w in phrasing.wordings_of(kind, False)}
     kept = {w for w in kept if w.count(" ") >= 2 and "{" not in w and not any(w.rstrip("?.") in t for t in trained)}
-    writer = batches.Writer(vocabulary)
+    writer = rows.Writer(vocabulary)
     asked = ""
     for step in range(4):
         arrays, _ = batches.joint(writer, vocabulary.pad, 1, step)
@@ -54,40 +54,23 @@ def test_no_kept_wording_is_in_a_training_row(vocabulary):
 
 
 def test_a_step_is_the_same_each_time(vocabulary):
-    one, other = (batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 7) for _ in range(2))
+    one, other = (batches.joint(rows.Writer(vocabulary), vocabulary.pad, 1, 7) for _ in range(2))
     for name in one[0]:
         assert np.array_equal(one[0][name], other[0][name], equal_nan=True), name
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(one[1], other[1], strict=True))
-    assert one[0]["ids"].shape == (len(batches.ROWS[1]), LENGTH)
+    assert one[0]["ids"].shape == (len(rows.ROW_KINDS[1]), LENGTH)
     assert one[0]["places"].shape == (len(one[1]) * PATCHES,)
-    assert not np.array_equal(one[0]["ids"], batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 8)[0]["ids"])
+    assert not np.array_equal(one[0]["ids"], batches.joint(rows.Writer(vocabulary), vocabulary.pad, 1, 8)[0]["ids"])
 
 
 def test_the_loss_is_on_answers_only(vocabulary):
-    arrays, _ = batches.joint(batches.Writer(vocabulary), vocabulary.pad, 1, 3)
+    arrays, _ = batches.joint(rows.Writer(vocabulary), vocabulary.pad, 1, 3)
     weighted = arrays["weight"] > 0
     text = vocabulary.decode(arrays["ids"][0][weighted[0]].tolist())
     assert "?" not in text
     assert weighted.any(1).all()
     stops = (arrays["ids"] == vocabulary.stop) & weighted
     assert stops.sum() > 50  # each answer ends its turn
-
-
-def test_labels_say_what_each_patch_shows():
-    circle = scenes.Shape("circle", "red", (255, 0, 0), 24.0, 24.0, 14.0)
-    text = scenes.Text("AB", "", "blue", (0, 0, 255), 64.0, 96.0, 20.0)
-    found = batches.labels(scenes.Scene(256, 256, "white", (255, 255, 255), (circle,), (text,)))
-    assert found.shape[1, 1] == 1
-    assert found.color[1, 1] == list(scenes.COLORS).index("red") + 1
-    assert REGIONS[found.region[1, 1] - 1] == "top left"
-    assert found.box[1, 1, :4] == pytest.approx([v / 128 * 2 - 1 for v in circle.box], abs=1e-6)
-    assert np.isnan(found.box[5, 1]).all()
-    assert found.shape.sum() == (found.shape == 1).sum()
-    assert set(found.character[6, 4].tolist()) == {1, 2}  # A and B
-    assert (found.background, found.count) == (0, 1)
-    outside = batches.outside_labels()
-    assert (outside.shape == len(scenes.SHAPES) + 1).all()
-    assert (outside.color == UNKNOWN).all()
 
 
 def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
@@ -97,7 +80,7 @@ def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
     )
     text = scenes.Text("AB", "", "black", (0, 0, 0), 64.0, 96.0, 20.0)
     scene = scenes.Scene(256, 256, "white", (255, 255, 255), (red, blue), (text,))
-    found = batches.labels(scene)
+    found = patches.labels(scene)
     # left, right, top, bottom, biggest, smallest; neither is higher than the other
     assert found.most[1, 1].tolist() == [1, 0, UNKNOWN, UNKNOWN, 1, 0]
     assert found.most[1, 6].tolist() == [0, 1, UNKNOWN, UNKNOWN, 0, 1]
@@ -111,7 +94,7 @@ def test_labels_say_which_letter_how_many_and_what_is_furthest(vocabulary):
         return [vocabulary.decode([i]) for i in ids.tolist() if i >= 0]
 
     assert read(words.bag(shown)[0, 9]) == [" circle", " red", " top", " left"]
-    left, top, right, bottom = questions.box(red, scene)
+    left, top, right, bottom = facts.box(red, scene)
     sides = [f" {side}" for side in (left, top, right, bottom)]
     assert read(words.readings(shown)[0, 9]) == [*sides, " 2", " 1", " 2"]
     assert read(words.readings(shown)[0, 6 * 8 + 4]) == ["A", "B"]
@@ -127,7 +110,7 @@ def test_labels_say_which_shapes_a_name_fits(vocabulary):
     ids = vocabulary.encode(text)
     found = [
         (vocabulary.decode(list(ids[at - 1 : at + 1])), fits)
-        for at, fits in batches.Writer(vocabulary).mentions(ids, scene)
+        for at, fits in rows.Writer(vocabulary).mentions(ids, scene)
     ]
     red, blue, star = shapes
     assert found == [
@@ -137,7 +120,7 @@ def test_labels_say_which_shapes_a_name_fits(vocabulary):
 
 
 def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabulary):
-    writer = batches.Writer(vocabulary)
+    writer = rows.Writer(vocabulary)
     arrays = [batches.joint(writer, vocabulary.pad, 1, step)[0] for step in range(12)]
     fitting, place, change, ids = (
         np.concatenate([step[name] for step in arrays]) for name in ("fitting", "place", "change", "ids")
@@ -145,7 +128,7 @@ def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabula
     named = fitting != UNKNOWN
     assert named.sum() > 300
     ends = {vocabulary.decode([i]).strip() for i in ids[named].tolist()}
-    assert ends == {word for name in (*scenes.SHAPES, "shape") for word in (name, questions.plural(name))}
+    assert ends == {word for name in (*world.SHAPES, "shape") for word in (name, plural(name))}
     assert ((~np.isnan(place[..., 0])) == (fitting == 1)).all()
     beside = np.concatenate([step["beside"] for step in arrays])
     told = (beside != UNKNOWN).any(-1)
@@ -154,49 +137,7 @@ def test_a_row_is_labelled_at_the_names_in_it_and_at_the_second_picture(vocabula
     assert set(np.unique(beside).tolist()) == {0, 1, UNKNOWN}
     altered = (change != UNKNOWN).sum(1)
     assert set(altered[altered > 0].tolist()) <= set(range(40, PATCHES + 1))
-    assert {batches.SAME, batches.REMOVED, batches.RECOLORED} <= set(np.unique(change).tolist())
-
-
-def test_sides_say_which_is_left_and_which_is_above():
-    one, other = (scenes.Shape("circle", "red", (255, 0, 0), x, y, 14.0) for x, y in ((24.0, 64.0), (104.0, 60.0)))
-    scene = scenes.Scene(256, 256, "white", (255, 255, 255), (one, other))
-    assert batches.sides(one, other, scene) == [1, UNKNOWN]
-    assert batches.sides(other, one, scene) == [0, UNKNOWN]
-    assert batches.sides(replace(one, y=100.0), other, scene) == [1, 0]
-
-
-def test_changes_say_what_the_second_picture_does_not_share():
-    circle = scenes.Shape("circle", "red", (255, 0, 0), 24.0, 24.0, 14.0)
-    white = scenes.Scene(256, 256, "white", (255, 255, 255), (circle,))
-    one = batches.labels(white)
-
-    def against(**other):
-        return batches.changes(one, batches.labels(replace(white, **other))).reshape(8, 8)
-
-    assert (against() == batches.SAME).all()
-    assert against(shapes=())[1, 1] == batches.REMOVED
-    assert against(shapes=(replace(circle, color="blue"),))[1, 1] == batches.RECOLORED
-    more = against(shapes=(circle, replace(circle, x=104.0)))
-    assert (more[1, 1], more[1, 6], more[6, 6]) == (batches.SAME, batches.ADDED, batches.SAME)
-    grey = against(background="gray")
-    assert (grey[1, 1], grey[6, 6]) == (batches.SAME, batches.REPAINTED)
-
-
-def test_a_page_of_many_lines_has_no_order():
-    found = batches.labels(scenes.page(Random(2)))
-    written = found.character > 0
-    assert written.any()
-    assert (found.order[written] == UNKNOWN).all()
-    assert not found.spelled.any()
-
-
-def test_a_view_is_scaled_to_fit_and_padded_as_llama_cpp_pads():
-    picture = scenes.draw(scenes.make(Random(1), size=(300, 100)))
-    seen = batches.view(picture)
-    assert seen.shape == (128, 128, 3)
-    assert (seen[:42] == batches.PADDING).all()
-    assert (seen[-42:] == batches.PADDING).all()
-    assert not (seen[64] == batches.PADDING).all()
+    assert {UNCHANGED, REMOVED, RECOLORED} <= set(np.unique(change).tolist())
 
 
 def test_muon_makes_updates_orthogonal_and_descends():
@@ -209,14 +150,14 @@ def test_muon_makes_updates_orthogonal_and_descends():
     start = unused.detach().clone()
     optimizer = Muon([wide, tall, unused], lr=0.02, weight_decay=0.0)
     target = torch.randn(8, 8)
-    losses = []
+    reached = []
     for _ in range(400):
         loss = (wide @ tall - target).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < losses[0] / 50
+        reached.append(loss.item())
+    assert reached[-1] < reached[0] / 50
     assert torch.equal(unused, start)
 
 
@@ -235,8 +176,8 @@ def test_training_learns_and_goes_on_where_it_was(tmp_path, capfd, monkeypatch):
 
 def test_every_step_has_pictures_to_spare_for_the_encoder(vocabulary):
     """The number of pictures in a step is always the same, so those with questions must be fewer than the new ones."""
-    writer = batches.Writer(vocabulary)
-    for step in range(2 * len(batches.ROWS)):
+    writer = rows.Writer(vocabulary)
+    for step in range(2 * len(rows.ROW_KINDS)):
         _, pictures = batches.joint(writer, vocabulary.pad, 1, step)
         assert 10 < len(pictures) <= train.NEW < batches.PICTURES
 
@@ -245,8 +186,8 @@ def test_an_exported_pair_is_read_back_and_trained_further(tmp_path, vocabulary,
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)
     torch.manual_seed(4)
     model = DemoModel(vocabulary.size)
-    export.write_language_model(model, vocabulary, tmp_path / export.FILES[0])
-    export.write_projector(model, tmp_path / export.FILES[1])
+    export.write_language_model(model, vocabulary, tmp_path / export.FILE_NAMES[0])
+    export.write_projector(model, tmp_path / export.FILE_NAMES[1])
     found, words = export.read(tmp_path)
     assert (words.tokens(), words.merges()) == (vocabulary.tokens(), vocabulary.merges())
     assert words.encode('Is there a "B2"? [120, 0]') == vocabulary.encode('Is there a "B2"? [120, 0]')
@@ -272,7 +213,7 @@ def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
     assert bare.output is None
     model = bare.eval()
     shift, right, wrong = calibrate.calibrate(model, words, steps=12)
-    assert 0 < shift < calibrate.MOST
+    assert 0 < shift < calibrate.LARGEST_SHIFT
     assert right > 0.98
     assert wrong < 0.01
     token = words.encode(questions.DONT_KNOW)[0]
@@ -285,8 +226,8 @@ def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
     assert raised[~found.unknown].abs().mean() < 0.15
     assert found.unknown.sum() > 20
     assert (found.begins & ~found.unknown).sum() > 100
-    export.write_language_model(model, words, tmp_path / export.FILES[0])
-    export.write_projector(model, tmp_path / export.FILES[1])
+    export.write_language_model(model, words, tmp_path / export.FILE_NAMES[0])
+    export.write_projector(model, tmp_path / export.FILE_NAMES[1])
     again, _ = export.read(tmp_path, calibrated=True)
     assert torch.allclose(again.output, model.output, atol=0.02 * float(model.output.abs().max()))
     assert export.read(tmp_path)[0].output is None
@@ -296,8 +237,8 @@ def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
 def test_a_pair_of_another_shape_is_not_read(tmp_path, vocabulary):
     for shape, says in ((LanguageShape(layers=2), "tensors"), (LanguageShape(inner=256), "size")):
         model = DemoModel(vocabulary.size, language=shape)
-        export.write_language_model(model, vocabulary, tmp_path / export.FILES[0])
-        export.write_projector(model, tmp_path / export.FILES[1])
+        export.write_language_model(model, vocabulary, tmp_path / export.FILE_NAMES[0])
+        export.write_projector(model, tmp_path / export.FILE_NAMES[1])
         with pytest.raises(ValueError, match=says):
             export.read(tmp_path)
 

@@ -20,7 +20,7 @@ from tests.support import ROOT
 from tests.support.engines import ask, noise, opened, small_files
 from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
-from vlmcli.demo.training import batches
+from vlmcli.demo.training import patches
 from vlmcli.engine import stages
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.stages import PictureRows
@@ -70,7 +70,7 @@ def test_the_demo_model_gets_the_pixels_that_it_was_trained_on(scene):
     (part,) = looked(demo.FILES, scene)
     (tile,) = part.tiles
     shown = np.frombuffer(tile.pixels, np.uint8).reshape(128, 128, 3)
-    difference = np.abs(shown.astype(int) - batches.view(image))
+    difference = np.abs(shown.astype(int) - patches.view(image))
     assert difference.max() <= 1  # of one rounding
     assert (difference > 0).mean() < 0.01
     assert (part.rows, part.width, tile.patches) == (64, 192, 0)

@@ -1,4 +1,15 @@
-"""The model in the package: a very small LLaVA, trained on drawn scenes, for first steps and for tests."""
+"""The model in the package: a very small LLaVA, trained on drawn scenes, for first steps and for tests.
+
+    scenes     the door to drawn scenes: make one, draw it
+    world      what can be in a picture, and the values that say what is in one
+    chance     makes scenes by chance
+    drawing    draws them
+    lettering  the fonts
+    outside    draws pictures that are not of this world
+    training   what made the model, and measures it
+
+Here are only the model's two files and what is said about them; importing this loads neither numpy nor Pillow.
+"""
 
 from __future__ import annotations
 

@@ -27,13 +27,15 @@ from vlmcli.demo import FOLDER
 from vlmcli.demo.training import batches, export, losses
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.questions import DONT_KNOW
+from vlmcli.demo.training.rows import Writer
 from vlmcli.demo.training.tokenizer import Vocabulary
 
 SEED = 1_000_003
 """Of the rows it looks at; no training has had it."""
 ALLOWED = 1 / 3000
-STEP, MOST = 0.5, 20.0
-"""Shifts that are tried: multiples, and the last one. In units of a logit, about, where "I don't know." is right."""
+SHIFT_STEP, LARGEST_SHIFT = 0.5, 20.0
+"""The shifts that are tried: multiples of the first, up to the second. About one unit of a logit where "I don't know."
+is right."""
 RIDGE = 0.03
 """Keeps the direction short: of the mean square of a number that the last norm gives."""
 
@@ -58,13 +60,13 @@ class Places:
 @torch.no_grad()
 def places(model: DemoModel, vocabulary: Vocabulary, steps: int) -> Places:
     """All places in the rows of so many steps of training, of `SEED`."""
-    writer, spelled = batches.Writer(vocabulary), vocabulary.encode(DONT_KNOW)
+    writer, spelled = Writer(vocabulary), vocabulary.encode(DONT_KNOW)
     found = [_places(model, writer, vocabulary.pad, spelled, step) for step in range(steps)]
     return Places(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def _places(
-    model: DemoModel, writer: batches.Writer, pad: int, spelled: tuple[int, ...], step: int
+    model: DemoModel, writer: Writer, pad: int, spelled: tuple[int, ...], step: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     arrays, pictures = batches.joint(writer, pad, SEED, step)
     batch = {name: torch.from_numpy(values) for name, values in arrays.items()}
@@ -108,9 +110,9 @@ def said(model: DemoModel, found: Places, token: int, toward: Tensor) -> Iterato
     own, along = logits[:, token].clone(), hidden @ toward
     logits[:, token] = -torch.inf
     lead, another = own - logits.amax(1), ~unknown & (wanted != token)
-    for number in range(1 + round(MOST / STEP)):
-        says = lead + number * STEP * along > 0
-        yield number * STEP, float(says[unknown].float().mean()), float(says[another].float().mean())
+    for number in range(1 + round(LARGEST_SHIFT / SHIFT_STEP)):
+        says = lead + number * SHIFT_STEP * along > 0
+        yield number * SHIFT_STEP, float(says[unknown].float().mean()), float(says[another].float().mean())
 
 
 def calibrate(model: DemoModel, vocabulary: Vocabulary, steps: int) -> tuple[float, float, float]:
@@ -127,7 +129,7 @@ def calibrate(model: DemoModel, vocabulary: Vocabulary, steps: int) -> tuple[flo
 
 
 def main() -> None:
-    """The command."""
+    """Calibrate the pair in a folder, and write it there again."""
     parser = argparse.ArgumentParser(
         prog="python -m vlmcli.demo.training.calibrate", description=__doc__.split("\n")[0]
     )

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from vlmcli.demo import FOLDER
 from vlmcli.demo.training import accuracy, export
-from vlmcli.demo.training.batches import view
+from vlmcli.demo.training.cases import held_out
 from vlmcli.demo.training.model import DemoModel
+from vlmcli.demo.training.patches import view
 from vlmcli.demo.training.tokenizer import Vocabulary
 from vlmcli.engine import Engine
 from vlmcli.values import ModelFiles
@@ -56,17 +57,16 @@ def greedy(model: DemoModel, vocabulary: Vocabulary, paths: Sequence[Path], ques
 
 
 def main() -> None:
-    """The command."""
+    """Ask both, count equal answers, and print some that differ."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.compare", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
     parser.add_argument("--pictures", type=int, default=60, help="scenes, eight questions about each (default 60)")
     parser.add_argument("--show", type=int, default=10, help="print so many answers that differ")
     options = parser.parse_args()
     model, vocabulary = export.read(options.folder, calibrated=True)
-    files = ModelFiles("demo", *(options.folder / name for name in export.FILES))
+    files = ModelFiles("demo", *(options.folder / name for name in export.FILE_NAMES))
     with tempfile.TemporaryDirectory(prefix="vlm-demo-") as temporary:
-        held_out = accuracy.held_out(Path(temporary), options.pictures)
-        cases = [case for case in held_out if case.before is None]
+        cases = [case for case in held_out(Path(temporary), options.pictures) if case.before is None]
         engine = Engine(files)
         try:
             native = accuracy.answers(engine, cases)

@@ -24,7 +24,7 @@ from vlmcli.demo.training import tokenizer
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.tokenizer import SPECIAL, Vocabulary
 
-FILES = ("demo.gguf", "mmproj-demo.gguf")
+FILE_NAMES = ("demo.gguf", "mmproj-demo.gguf")
 """Names of the language model's file and of the projector's."""
 
 _EMBEDDINGS, _OUTPUT = "token_embd.weight", "output.weight"
@@ -71,7 +71,7 @@ def _close(writer: gguf.GGUFWriter) -> None:
 
 
 def write_language_model(model: DemoModel, vocabulary: Vocabulary, path: Path) -> None:
-    """The language model's GGUF file."""
+    """Write the language model as a GGUF file."""
     shape = model.language_shape
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("vlm demo")
@@ -176,7 +176,7 @@ def read(folder: Path, *, calibrated: bool = False) -> tuple[DemoModel, Vocabula
     Raises:
         ValueError: the files are of another shape than `DemoModel`.
     """
-    files = [gguf.GGUFReader(folder / name) for name in FILES]
+    files = [gguf.GGUFReader(folder / name) for name in FILE_NAMES]
     tokens, merges = (files[0].get_field(f"tokenizer.ggml.{name}").contents() for name in ("tokens", "merges"))
     vocabulary = tokenizer.rebuilt(tokens, merges)
     model = DemoModel(vocabulary.size)
@@ -199,7 +199,7 @@ def read(folder: Path, *, calibrated: bool = False) -> tuple[DemoModel, Vocabula
 def write(model: DemoModel, vocabulary: Vocabulary, folder: Path) -> None:
     """Both files, and a line on stderr about each."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / name for name in FILES]
+    files = [folder / name for name in FILE_NAMES]
     write_language_model(model, vocabulary, files[0])
     write_projector(model, files[1])
     for path in files:
@@ -207,7 +207,7 @@ def write(model: DemoModel, vocabulary: Vocabulary, folder: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Write the two files of a checkpoint into a folder."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")

@@ -12,17 +12,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor
 
-from vlmcli.demo import scenes
-from vlmcli.demo.training import batches
-from vlmcli.demo.training.batches import (
+from vlmcli.demo import world
+from vlmcli.demo.training.model import READINGS, DemoModel
+from vlmcli.demo.training.patches import (
     CELLS,
     COLUMNS,
-    LENGTH,
-    LETTERS,
     PATCHES,
+    REGIONS,
+    TEXT_LENGTH,
+    UNCHANGED,
     UNKNOWN,
 )
-from vlmcli.demo.training.model import READINGS, DemoModel
+from vlmcli.demo.training.rows import LENGTH
 from vlmcli.demo.training.tokenizer import Vocabulary
 
 
@@ -32,7 +33,7 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
     Args:
         model: whose heads are asked.
         features: float [pictures, PATCHES, width].
-        labels: tensors by the names of `batches.NAMES`, the picture first.
+        labels: tensors by the names of `patches.LABEL_NAMES`, the picture first.
     """
     heads, flat = model.heads, features.float()
 
@@ -41,10 +42,10 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
             logits.float().flatten(0, -2), wanted.long().flatten(), weight=weight, ignore_index=UNKNOWN
         )
 
-    characters = heads.character(features).view(*features.shape[:2], COLUMNS, len(scenes.CHARACTERS) + 1)
-    rare = torch.ones(len(scenes.CHARACTERS) + 1, device=features.device)
+    characters = heads.character(features).view(*features.shape[:2], COLUMNS, len(world.CHARACTERS) + 1)
+    rare = torch.ones(len(world.CHARACTERS) + 1, device=features.device)
     rare[0] = 0.15  # most columns show none
-    order = heads.order(features).view(*features.shape[:2], COLUMNS, LETTERS + 1)
+    order = heads.order(features).view(*features.shape[:2], COLUMNS, TEXT_LENGTH + 1)
     most, same = labels["most"].flatten(1, 2), labels["same"].flatten(1, 2)
     known = most != UNKNOWN
     ends = F.binary_cross_entropy_with_logits(
@@ -61,7 +62,7 @@ def heads_loss(model: DemoModel, features: Tensor, labels: dict[str, Tensor]) ->
         crossed(shapes, labels["shape"].flatten(1))
         + crossed(heads.color(features), labels["color"].flatten(1))
         + 4 * crossed(characters, wanted, rare)
-        + crossed(order, labels["order"].flatten(1, 2), rare[: LETTERS + 1])
+        + crossed(order, labels["order"].flatten(1, 2), rare[: TEXT_LENGTH + 1])
         + 2 * ends / known.sum().clamp(min=1)
         + 0.5 * crossed(heads.same(features).view(*features.shape[:2], 3, 6), same)
         + 0.5 * crossed(heads.region(features), labels["region"].flatten(1))
@@ -97,11 +98,11 @@ class Words:
                 found[number, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
             return found
 
-        self._characters = table([(), *((c,) for c in scenes.CHARACTERS)])
+        self._characters = table([(), *((c,) for c in world.CHARACTERS)])
         self._bag = {
-            "shape": table([(), *((f" {name}",) for name in scenes.SHAPES)]),
-            "color": table([(), *((f" {name}",) for name in scenes.COLORS)]),
-            "region": table([(), *([f" {word}" for word in name.split()] for name in batches.REGIONS)], 2),
+            "shape": table([(), *((f" {name}",) for name in world.SHAPES)]),
+            "color": table([(), *((f" {name}",) for name in world.COLORS)]),
+            "region": table([(), *([f" {word}" for word in name.split()] for name in REGIONS)], 2),
             "character": self._characters,
         }  # fmt: skip
         self._counts = table([(), *((f" {number}",) for number in range(1, 6))])
@@ -134,7 +135,7 @@ def words_loss(model: DemoModel, words: Words, features: Tensor, labels: dict[st
         model: whose projector, last norm and embeddings are used.
         words: of its vocabulary.
         features: float [pictures, PATCHES, width].
-        labels: tensors by the names of `batches.NAMES`, the picture first.
+        labels: tensors by the names of `patches.LABEL_NAMES`, the picture first.
     """
     projected = model.project(features).to(features.dtype)
     bag, readings = (found.to(features.device) for found in (words.bag(labels), words.readings(labels)))
@@ -173,7 +174,7 @@ def middle_loss(
     numbers, parts = model.heads.fitting(middle[named]).float(), model.heads.change(middle[altered]).float()
     misplaced = F.smooth_l1_loss(model.heads.place(middle[there]).float(), batch["place"][there], beta=0.05)
     rare = torch.ones(parts.shape[-1], device=parts.device)
-    rare[batches.SAME] = 0.15
+    rare[UNCHANGED] = 0.15
     loss = F.cross_entropy(numbers, fitting[named]) + 4 * misplaced
     shares = {
         "fitting": float((numbers.argmax(-1) == fitting[named]).float().mean()),
@@ -190,7 +191,7 @@ def middle_loss(
     if altered.any():
         wanted = change[altered]
         loss = loss + F.cross_entropy(parts, wanted, weight=rare)
-        differing = wanted != batches.SAME
+        differing = wanted != UNCHANGED
         shares["changes"] = float((parts.argmax(-1) == wanted)[differing].float().mean())
     return loss, shares
 

@@ -15,21 +15,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 — PyTorch's own short name
 from torch import Tensor, nn
 
-from vlmcli.demo import scenes
-from vlmcli.demo.training.batches import (
-    BOX_NUMBERS,
-    CELLS,
-    COLUMNS,
-    LETTERS,
-    MOST,
-)
+from vlmcli.demo import world
+from vlmcli.demo.training.patches import BOX_NUMBERS, CELLS, COLUMNS, SUPERLATIVES, TEXT_LENGTH
 
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """Of the vision encoder. `inner` must not be `width`: llama.cpp takes equal ones for an old, swapped layout."""
+    """Sizes of the encoder. `inner` must not be `width`: llama.cpp takes equal ones for a swapped old layout."""
 
-    side: int = scenes.VIEW
+    side: int = world.VIEW
     patch: int = 16
     width: int = 160
     heads: int = 5
@@ -40,7 +34,7 @@ class EncoderShape:
 
 @dataclass(frozen=True)
 class LanguageShape:
-    """Of the language model."""
+    """Sizes of the language model, and how its positions turn."""
 
     width: int = 192
     heads: int = 6
@@ -176,7 +170,7 @@ class Decoder(nn.Module):
         return self.norm(x), middle, late
 
 
-READINGS = (0,) * 4 + (1,) * LETTERS + (2,) * 3
+READINGS = (0,) * 4 + (1,) * TEXT_LENGTH + (2,) * 3
 """Words a patch is read for, by group: its shape's box, the letters of its text, the numbers of shapes."""
 
 
@@ -187,16 +181,16 @@ class Heads(nn.Module):
 
     def __init__(self, width: int, projected: int) -> None:
         super().__init__()
-        self.shape = nn.Linear(width, len(scenes.SHAPES) + 2)
-        self.color = nn.Linear(width, len(scenes.COLORS) + 1)
-        self.character = nn.Linear(width, COLUMNS * (len(scenes.CHARACTERS) + 1))
-        self.order = nn.Linear(width, COLUMNS * (LETTERS + 1))
+        self.shape = nn.Linear(width, len(world.SHAPES) + 2)
+        self.color = nn.Linear(width, len(world.COLORS) + 1)
+        self.character = nn.Linear(width, COLUMNS * (len(world.CHARACTERS) + 1))
+        self.order = nn.Linear(width, COLUMNS * (TEXT_LENGTH + 1))
         self.region = nn.Linear(width, 10)
-        self.most = nn.Linear(width, len(MOST))
+        self.most = nn.Linear(width, len(SUPERLATIVES))
         self.same = nn.Linear(width, 3 * 6)
         self.box = nn.Linear(width, BOX_NUMBERS)
         self.cell = nn.Linear(width, 2 * CELLS)
-        self.background = nn.Linear(width, len(scenes.BACKGROUNDS))
+        self.background = nn.Linear(width, len(world.BACKGROUNDS))
         self.count = nn.Linear(width, 6)
         self.reading = nn.Linear(projected, len(READINGS) * projected, bias=False)
         self.fitting = nn.Linear(projected, 6)

@@ -15,7 +15,7 @@ from random import Random
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from vlmcli.demo import scenes
-from vlmcli.demo.training import questions, wordings
+from vlmcli.demo.training import questions, two_pictures, unanswerable, wordings
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 _MERGED = 900  # bytes and merges of words, before the numbers of boxes are added
@@ -26,7 +26,7 @@ class Vocabulary:
     """Text to token ids and back. `size` is a multiple of 32, what quantised rows want; the rest is unused."""
 
     def __init__(self, text: str) -> None:
-        """From what `tokenizers` saves as JSON."""
+        """Read the vocabulary from what `tokenizers` saves as JSON."""
         self.json = text
         self._tokenizer = Tokenizer.from_str(text)
         self.used = self._tokenizer.get_vocab_size()
@@ -100,16 +100,16 @@ def _lines(rng: Random) -> Iterator[str]:
             if item:
                 yield _spelled(item.question)
                 yield _spelled(item.answer)
-        item = (questions.which, questions.nth)[rng.randrange(2)](rng, scene, scenes.make(rng))
+        item = (two_pictures.which, two_pictures.nth)[rng.randrange(2)](rng, scene, scenes.make(rng))
         yield _spelled(item.question)
         yield _spelled(item.answer)
-        item = questions.differ(rng, scene)[2]
+        item = two_pictures.differ(rng, scene)[2]
         yield _spelled(item.question)
         yield _spelled(item.answer)
         for item in questions.follow_up(rng, scene) or ():
             yield _spelled(item.question)
             yield _spelled(item.answer)
-        yield _spelled(questions.outside(rng).question)
+        yield _spelled(unanswerable.ask(rng).question)
     for asked, answer in wordings.SMALL_TALK:
         yield from (*asked, answer) * 20
     yield from ("system", "user", "assistant", questions.DONT_KNOW, questions.NO_PICTURE, *wordings.SYSTEMS) * 50

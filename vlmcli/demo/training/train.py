@@ -33,9 +33,10 @@ from vlmcli.demo.training import (
     losses,
     tokenizer,
 )
-from vlmcli.demo.training.batches import NAMES, PATCHES
 from vlmcli.demo.training.model import DemoModel
 from vlmcli.demo.training.muon import Muon
+from vlmcli.demo.training.patches import LABEL_NAMES, PATCHES, LabelledPicture
+from vlmcli.demo.training.rows import Writer
 from vlmcli.demo.training.tokenizer import Vocabulary
 
 ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 8e-4
@@ -65,7 +66,7 @@ class _Steps(Dataset[Any]):
 
     def __init__(self, seed: int, vocabulary: str | None) -> None:
         self._seed, self._text = seed, vocabulary
-        self._writer: batches.Writer | None = None
+        self._writer: Writer | None = None
         self._pad = 0
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
@@ -73,17 +74,17 @@ class _Steps(Dataset[Any]):
             return _stacked(batches.encoder_only(self._seed, step, FRESH))
         if self._writer is None:
             vocabulary = Vocabulary(self._text)
-            self._writer, self._pad = batches.Writer(vocabulary), vocabulary.pad
+            self._writer, self._pad = Writer(vocabulary), vocabulary.pad
         arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
         arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
         others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.5)
         return {**arrays, **_stacked(pictures + others)}
 
 
-def _stacked(pictures: list[batches.Picture]) -> dict[str, Tensor]:
+def _stacked(pictures: list[LabelledPicture]) -> dict[str, Tensor]:
     """Pixels and labels of pictures as tensors with the picture first."""
     found = {"pixels": torch.from_numpy(np.stack([pixels for pixels, _ in pictures]))}
-    for name in NAMES:
+    for name in LABEL_NAMES:
         found[name] = torch.from_numpy(np.stack([np.asarray(getattr(labels, name)) for _, labels in pictures]))
     return found
 
@@ -105,7 +106,7 @@ class _Memory:
 
     def keep(self, pictures: dict[str, Tensor]) -> None:
         for i in range(len(pictures["pixels"])):
-            for name in ("pixels", *NAMES):
+            for name in ("pixels", *LABEL_NAMES):
                 value = pictures[name][i]
                 if name not in self._kept:
                     self._kept[name] = torch.zeros((REPLAYED, *value.shape), dtype=value.dtype)
@@ -308,7 +309,7 @@ class Trainer:
                 self.save("steady.pt")
             batch = next(stream)
             asked = len(batch["places"]) // PATCHES
-            fresh = {name: batch[name] for name in ("pixels", *NAMES)}
+            fresh = {name: batch[name] for name in ("pixels", *LABEL_NAMES)}
             self.memory.keep(fresh)
             old = self.memory.some(batches.PICTURES - NEW)
             pictures = {name: torch.cat([fresh[name], old[name]]).to(self.device) for name in fresh}
@@ -332,7 +333,7 @@ class Trainer:
 
 
 def plot(folder: Path) -> None:
-    """Draw log.csv as loss.png."""
+    """Draw the losses in a folder's log.csv as loss.png."""
     from matplotlib import pyplot
 
     with (folder / "log.csv").open(newline="") as file:
@@ -351,7 +352,7 @@ def plot(folder: Path) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Train as the arguments say, and draw the curve of the loss."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.train", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=float, default=240, help="for training everything together (default 240)")
     parser.add_argument("--encoder-steps", type=int, default=3000, help="for the encoder alone first (default 3000)")
