@@ -13,7 +13,7 @@ import pytest
 from tests.support.limits import assert_refused, outcomes
 from tests.support.program import SCENE, vlm
 from vlmcli.errors import SourceError
-from vlmcli.pictures import fetch
+from vlmcli.pictures import fetch, open_network
 
 PICTURE = Path(SCENE).read_bytes()
 
@@ -180,7 +180,7 @@ def test_behind_a_proxy_the_name_is_checked_and_the_proxy_is_used(server, monkey
     ],
 )  # fmt: skip
 def test_which_addresses_are_of_the_open_network(address, is_open):
-    assert fetch._is_open(address) is is_open
+    assert open_network.is_open(address) is is_open
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,77 @@
 """The bytes behind an http or https address, within bounds of size, time and redirects.
 
-A page or a list of addresses may come from somebody else, so what answers at a private or loopback address is refused
-(RFC 1918, RFC 4193 and their kin, as `ipaddress` knows them) unless the user allows it: after the connection is made,
-so that no name can be resolved twice, and before a byte is sent. No cookies, no credentials.
+HTTP is httpcore2's, of which only single connections are used. They know no redirects, cookies, credentials, settings
+of the environment or compression; what is wanted of these is done here. Redirects are followed one by one, each as if
+it had been asked for; proxies are those that `urllib` knows. What may be connected to is decided in `open_network`.
+
+Importing this loads httpcore2, which takes time: it is imported when an address is fetched. Does not know pictures.
 """
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
+import base64
+import re
 import socket
-import threading
-import time
-import urllib.error
-import urllib.request
-from functools import partial
-from typing import Any
-from urllib.parse import quote, urlsplit
+import ssl
+import string
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpcore2
 
 from vlmcli import __version__
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError
+from vlmcli.pictures.open_network import Deadline, LocalAddress, Network
 
 MAX_BYTES = 128 << 20
 SECONDS = 30.0
 """For the whole, redirects included."""
 REDIRECTS = 5
 
+_HEADERS = [
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", f"vlm/{__version__}"),
+    ("Accept", "image/*, application/pdf;q=0.9, */*;q=0.1"),
+    ("Connection", "close"),
+]
+
 
 def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
-    """What is there. Raises SourceError, which names the address without its query."""
+    """The bytes at an address, as they were sent.
+
+    Args:
+        url: of http or https.
+        allow_local: whether what answers may be at an address of this machine or network.
+        max_bytes: that may come.
+        seconds: for all of it: names, connections, redirects and the body.
+
+    Raises SourceError, which names the address without its query.
+    """
     try:
         name, user = short(url), urlsplit(url).username
     except ValueError as error:
         raise SourceError(f"{url}: not an address ({error})", "check how it is written") from None
     if user is not None:
         raise SourceError(f"{name}: the address has a user's name in it", "download the picture with it first")
-    guard = _Guard(allow_local, time.monotonic() + seconds)
-    handlers = [_Http(guard), _Https(guard), _Redirects()]
-    opener = urllib.request.build_opener(*handlers)
-    opener.addheaders = [("User-Agent", f"vlm/{__version__}"), ("Accept", "image/*, application/pdf;q=0.9, */*;q=0.1")]
     try:
-        with guard, opener.open(_escaped(url)) as response:
-            data = _body(response, name, max_bytes)
-            if guard.over:  # a connection that was ended looks like one that came to its end
-                raise TimeoutError
-            return data
-    except SourceError:
-        if not guard.over:
-            raise
-        raise SourceError(f"{name}: not there within {seconds:g} s", "try again, or download it first") from None
-    except urllib.error.HTTPError as error:
+        with ExitStack() as stack:
+            response = _follow(stack, url, Network(Deadline(seconds), allow_local))
+            return _body(response, name, max_bytes)
+    except _Status as error:
         raise SourceError(f"{name}: the server says {error.code} {error.reason}", _hint(error.code)) from None
-    except Exception as error:  # urllib wraps some, http.client has its own
-        inner = getattr(error, "reason", error)
-        if isinstance(inner, _Local):
-            raise SourceError(
-                f"{name}: answers at {inner}, an address of this machine or network", "--allow-local-urls allows it"
-            ) from None
-        if guard.over or isinstance(inner, TimeoutError):
-            raise SourceError(f"{name}: not there within {seconds:g} s", "try again, or download it first") from None
-        if not isinstance(error, OSError | http.client.HTTPException | ValueError):
-            raise
-        reason = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
+    except LocalAddress as error:
+        raise SourceError(
+            f"{name}: answers at {error}, an address of this machine or network", "--allow-local-urls allows it"
+        ) from None
+    except TimeoutError:
+        raise SourceError(f"{name}: not there within {seconds:g} s", "try again, or download it first") from None
+    except (OSError, ValueError, httpcore2.ProtocolError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{name}: cannot be fetched ({reason})", "check the address and the network") from None
-
-
-def _escaped(url: str) -> str:
-    """An address as it may be sent: spaces and letters outside ASCII in its path as %XX (RFC 3987, 3.1)."""
-    parts = urlsplit(url)
-    path, query = (quote(part, safe="%/:=&?~#+!$,;'@()*[]") for part in (parts.path, parts.query))
-    return parts._replace(path=path, query=query).geturl()
 
 
 def short(url: str) -> str:
@@ -79,125 +80,209 @@ def short(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+class _Status(Exception):
+    """The answer of a server is not a body."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code, self.reason = code, reason
+
+
 def _hint(code: int) -> str:
     if code in (401, 403):
         return "it needs a permission: download it first"
     return "check the address" if code in (404, 410) else "try again later"
 
 
-def _body(response: Any, name: str, max_bytes: int) -> bytes:
-    said = response.headers.get("Content-Length", "")
-    if said.isdigit() and int(said) > max_bytes:
-        raise SourceError(f"{name}: {size(int(said))} are more than a picture has", "download and check it first")
+def _follow(stack: ExitStack, url: str, network: Network) -> httpcore2.Response:
+    """The answer at the end of all redirects, whose connection closes with the stack."""
+    for followed in count():
+        response = _ask(stack, _target(url), network)
+        leads = _leads(url, response)
+        if leads is None and 200 <= response.status < 300:
+            return response
+        if leads is None:
+            raise _Status(response.status, _reason(response))
+        if followed == REDIRECTS:
+            endless = "The HTTP server returned a redirect error that would lead to an infinite loop."
+            raise _Status(response.status, f"{endless}\nThe last 30x error message was:\n{_reason(response)}")
+        stack.close()  # without reading what comes with a redirect
+        url = leads
+    raise AssertionError
+
+
+def _leads(url: str, response: httpcore2.Response) -> str | None:
+    """Where a redirect leads; None for another answer. Raises SourceError, _Status where that is not followed."""
+    location = _header(response, "location")
+    if response.status not in (301, 302, 303, 307, 308) or location is None:
+        return None
+    parts = urlsplit(location)
+    if parts.scheme not in ("http", "https", "ftp", ""):
+        raise _Status(response.status, f"{_reason(response)} - Redirection to url '{location}' is not allowed")
+    leads = urljoin(url, quote(parts.geturl(), encoding="iso-8859-1", safe=string.punctuation))
+    where = urlsplit(leads)
+    if where.scheme not in ("http", "https") or where.username is not None:
+        raise SourceError(f"{short(url)}: leads to {short(leads)}", "only http and https are followed")
+    return leads
+
+
+def _header(response: httpcore2.Response, name: str) -> str | None:
+    """The first header of that name."""
+    for key, value in response.headers:
+        if key.decode("latin-1").lower() == name:
+            return value.decode("latin-1")
+    return None
+
+
+def _reason(response: httpcore2.Response) -> str:
+    """What a server says with its number."""
+    return bytes(response.extensions["reason_phrase"]).decode("latin-1")
+
+
+def _body(response: httpcore2.Response, name: str, max_bytes: int) -> bytes:
+    length = _header(response, "content-length") or ""
+    wanted = int(length) if length.isdigit() else 0
+    if wanted > max_bytes:
+        raise SourceError(f"{name}: {size(wanted)} are more than a picture has", "download and check it first")
     data = bytearray()
-    while piece := response.read1(1 << 16):
-        data += piece
-        if len(data) > max_bytes:
-            raise SourceError(f"{name}: more than {size(max_bytes)} came", "download and check it first")
-    if said.isdigit() and len(data) < int(said):
-        raise SourceError(f"{name}: the connection ended after {len(data)} of {said} bytes", "try again")
+    try:
+        for piece in response.iter_stream():
+            data += piece
+            if len(data) > max_bytes:
+                raise SourceError(f"{name}: more than {size(max_bytes)} came", "download and check it first")
+    except httpcore2.RemoteProtocolError:
+        if len(data) >= wanted:
+            raise
+    if len(data) < wanted:
+        raise SourceError(f"{name}: the connection ended after {len(data)} of {wanted} bytes", "try again")
     return bytes(data)
 
 
-class _Local(OSError):
-    """The address that answered is not of the open network."""
+@dataclass(frozen=True)
+class _Target:
+    """An address taken apart, once, so that what is checked is what is asked.
+
+    Attributes:
+        scheme: http or https.
+        host: a name or a number, in ASCII, without the brackets of IPv6.
+        port: where it is asked.
+        authority: host and port as they stand in an address.
+        path: with the query.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authority: str
+    path: str
+
+    def url(self, path: str) -> httpcore2.URL:
+        """What httpcore2 connects to, and asks there for a path."""
+        return httpcore2.URL(scheme=self.scheme, host=self.host, port=self.port, target=path)
 
 
-class _Guard:
-    """Checks who answers, and ends every connection when the time is over."""
-
-    def __init__(self, allow_local: bool, deadline: float) -> None:
-        self.over = False
-        self._allow_local, self._deadline = allow_local, deadline
-        self._sockets: list[socket.socket] = []
-        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _end(self) -> None:
-        self.over = True
-        for opened in self._sockets:
-            try:
-                opened.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it has ended by itself
-
-    def connect(self, checked: bool, address: tuple[str, int], *_: object) -> socket.socket:
-        """A connection, as `socket.create_connection` makes it."""
-        opened = socket.create_connection(address, timeout=max(0.01, self._deadline - time.monotonic()))
-        peer = opened.getpeername()[0]
-        if checked and not self._allow_local and not _is_open(peer):
-            opened.close()
-            raise _Local(peer)
-        self._sockets.append(opened)
-        return opened
-
-    def resolved(self, host: str) -> None:
-        """Check where a name leads that a proxy will connect to."""
-        if self._allow_local:
-            return
-        try:
-            found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-        except OSError:
-            return  # only the proxy knows it
-        for address in found:
-            if not _is_open(address):
-                raise _Local(address)
+def _target(url: str) -> _Target:
+    """Take an address apart. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"unknown url type: {parts.scheme}")
+    path, query = (quote(part, safe="%/:=&?~#+!$,;'@()*[]") for part in (parts.path or "/", parts.query))
+    default = 443 if parts.scheme == "https" else 80
+    return _place(parts.scheme, parts.netloc, default, f"{path}?{query}" if query else path)
 
 
-def _is_open(address: str) -> bool:
-    """Whether an address is of the open network."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    inner = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None) or found
-    return bool(found.is_global and inner.is_global and not found.is_multicast)
+def _place(scheme: str, netloc: str, default: int, path: str = "") -> _Target:
+    """A host and perhaps a port. Raises ValueError for what is neither name nor number."""
+    parts = urlsplit(f"//{netloc}")
+    if not parts.hostname:
+        raise ValueError("no host given")
+    host = unquote(parts.hostname)
+    if odd := re.search(r"[\0-\x20\x7f]", host):
+        raise ValueError(f"URL can't contain control characters. {host!r} (found at least {odd[0]!r})")
+    host = host.encode("idna").decode("ascii")
+    if re.search(r"[/\\?#@\[\]]" if "[" in netloc else r"[/\\?#@\[\]%:]", host):  # a proxy would read it otherwise
+        raise ValueError(f"no name of a host: {host!r}")
+    port = netloc.rpartition("]")[2].partition(":")[2]
+    if port and not port.isdigit():
+        raise ValueError(f"nonnumeric port: {port!r}")
+    if parts.port == 0:  # which httpcore2 takes for none
+        raise ValueError("no port 0")
+    bare = f"[{host}]" if ":" in host else host
+    return _Target(scheme, host, parts.port or default, f"{bare}:{parts.port}" if parts.port else bare, path)
 
 
-def _connection(kind: type[http.client.HTTPConnection], guard: _Guard, checked: bool, *args: Any, **kwargs: Any) -> Any:
-    made = kind(*args, **kwargs)
-    made._create_connection = partial(guard.connect, checked)  # type: ignore[attr-defined]  # what connect() calls
-    return made
+@dataclass(frozen=True)
+class _Proxy:
+    """Who asks for us.
+
+    Attributes:
+        place: where it is; its scheme is how it is spoken to.
+        headers: that it wants to see.
+    """
+
+    place: _Target
+    headers: tuple[tuple[str, str], ...]
 
 
-class _Http(urllib.request.HTTPHandler):
-    def __init__(self, guard: _Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    def http_open(self, req: urllib.request.Request) -> Any:
-        checked = _direct(req, self._guard)
-        return self.do_open(partial(_connection, http.client.HTTPConnection, self._guard, checked), req)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, guard: _Guard) -> None:
-        super().__init__()
-        self._guard = guard
-
-    def https_open(self, req: urllib.request.Request) -> Any:
-        checked = _direct(req, self._guard)
-        return self.do_open(partial(_connection, http.client.HTTPSConnection, self._guard, checked), req)
+def _proxy(target: _Target) -> _Proxy | None:
+    """The proxy that the environment, or the system, names for an address. Raises ValueError for one that is none."""
+    named = getproxies().get(target.scheme)
+    if not named or proxy_bypass(target.authority):
+        return None
+    found = re.fullmatch(r"(?:(?:([a-z][a-z0-9+.-]*):)?//)?(?:(.*)@)?([^/]*)(?:/.*)?", named, re.IGNORECASE)
+    if not found or re.match("[a-z]+:/(?!/)", named):
+        raise ValueError(f"proxy URL with no authority: {named!r}")
+    scheme = (found[1] or target.scheme).lower()
+    user, _, password = (found[2] or "").partition(":")
+    secret = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    headers = (("Proxy-Authorization", f"Basic {secret}"),) if user and password else ()
+    default = 443 if "https" in (scheme, target.scheme) else 80  # as urllib has it
+    return _Proxy(_place(scheme, found[3], default), headers)
 
 
-def _direct(request: urllib.request.Request, guard: _Guard) -> bool:
-    """Whether no proxy is between; where one is, the name is checked now."""
-    target = urlsplit(request.full_url).hostname or ""
-    tunnel = getattr(request, "_tunnel_host", None)
-    if not tunnel and not request.has_proxy():
-        return True
-    guard.resolved(target)
-    return False
+def _ask(stack: ExitStack, target: _Target, network: Network) -> httpcore2.Response:
+    """The answer of a server, on a connection of its own, which closes with the stack.
+
+    Where a proxy is between, it alone makes the connection: the name is checked before it is asked.
+    """
+    headers = [("Host", target.authority), *_HEADERS]
+    url = target.url(target.path)
+    connection: httpcore2.ConnectionInterface
+    proxy = _proxy(target)
+    if proxy is None:
+        connection = _connection(url, network)
+    else:
+        with suppress(socket.gaierror):  # only the proxy knows it
+            network.check(target.host)
+        near = Network(network.deadline, allow_local=True)  # a proxy may be, and mostly is, in one's own network
+        if target.scheme == "https":
+            stream = _tunnel(stack, proxy, target, near)
+            secured = stream.start_tls(ssl.create_default_context(), target.host)
+            connection = httpcore2.HTTP11Connection(url.origin, secured)
+        elif proxy.place.scheme not in ("http", "https"):
+            raise ValueError(f"unknown url type: {proxy.place.scheme}")
+        else:
+            url = proxy.place.url(f"http://{target.authority}{target.path}")
+            connection = _connection(url, near)
+            headers += proxy.headers
+    stack.enter_context(closing(connection))
+    return stack.enter_context(connection.stream("GET", url, headers=headers))
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    max_redirections = REDIRECTS
+def _connection(url: httpcore2.URL, network: Network) -> httpcore2.HTTPConnection:
+    """A connection for one answer; certificates are held against the host's name and the system's authorities."""
+    context = ssl.create_default_context() if url.scheme == b"https" else None
+    return httpcore2.HTTPConnection(url.origin, context, network_backend=network)
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        where = urlsplit(newurl)
-        if where.scheme not in ("http", "https") or where.username is not None:
-            raise SourceError(f"{short(req.full_url)}: leads to {short(newurl)}", "only http and https are followed")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+def _tunnel(stack: ExitStack, proxy: _Proxy, target: _Target, near: Network) -> httpcore2.NetworkStream:
+    """What a proxy connects us to (RFC 9110, 9.3.6). It is spoken to without TLS, whatever its scheme, as by urllib."""
+    end = f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
+    url = replace(proxy.place, scheme="http").url(end)
+    connection = stack.enter_context(closing(_connection(url, near)))
+    headers = [("Host", end), *proxy.headers]
+    response = stack.enter_context(connection.stream("CONNECT", url, headers=headers))
+    if not 200 <= response.status < 300:
+        raise OSError(f"Tunnel connection failed: {response.status} {_reason(response)}")
+    stream: httpcore2.NetworkStream = response.extensions["network_stream"]
+    return stream

@@ -59,9 +59,11 @@ class Source:
 
     def fetched(self) -> Path | bytes:
         """Its file, or the bytes of one that came from elsewhere."""
-        from vlmcli.pictures import fetch
+        if not isinstance(self.file, Url):
+            return self.file
+        from vlmcli.pictures import fetch  # with a client of HTTP, which only an address needs
 
-        return fetch.get(self.file.address, self.file.allow_local) if isinstance(self.file, Url) else self.file
+        return fetch.get(self.file.address, self.file.allow_local)
 
 
 def find(words: Iterable[str], listed: Iterable[str] = (), allow_local: bool = False) -> Iterator[Source]:
