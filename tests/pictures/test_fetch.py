@@ -224,8 +224,9 @@ def test_hostile_answers_are_errors_in_little_time_and_memory(server):
 
 def test_through_the_command(server):
     address = f"{server}/picture.png"
-    done = vlm("ask", "-m", "demo", "--allow-local-urls", address, "what is this?")
+    done = vlm("ask", "-vv", "-m", "demo", "--allow-local-urls", f"{address}?token=secret", "what is this?")
     assert (done.stdout, done.returncode) == ("A red circle and a blue square.\n", 0)
+    assert "secret" not in done.stderr
     refused = vlm("ask", "-m", "demo", address, "what is this?")
     assert (refused.stdout, refused.returncode) == ("", 1)
     assert "--allow-local-urls" in refused.stderr
