@@ -137,7 +137,10 @@ def test_bad_answers_are_said_soon(server, path, says):
     assert time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]", "2130706433", "%31%32%37.0.0.1", "①②⑦.0.0.1"],
+)
 def test_this_machine_is_refused_by_whatever_name_before_a_byte_is_sent(server, host):
     port = server.rpartition(":")[2]
     Handler.asked.clear()

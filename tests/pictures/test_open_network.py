@@ -188,12 +188,23 @@ def test_the_body_of_a_redirect_is_not_waited_for():
 
 
 def test_a_server_that_reads_slowly_is_left():
-    address = "/" + "x" * (8 << 20)
-    with socket.create_server(("127.0.0.1", 0)) as deaf:
+    """A redirect may lead to a long address; of that, a little is taken again and again."""
+
+    def take(listener):
+        with suppress(OSError), listener.accept()[0] as connection:
+            while connection.recv(65536):
+                time.sleep(0.01)
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        threading.Thread(target=take, args=(listener,), daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/{'x' * (16 << 20)}"
         start = time.monotonic()
         with pytest.raises(SourceError, match=r"not there within 0\.5 s"):
-            fetch.get(f"http://127.0.0.1:{deaf.getsockname()[1]}{address}", allow_local=True, seconds=0.5)
-        assert time.monotonic() - start < 2
+            fetch.get(address, allow_local=True, seconds=0.5)
+        assert time.monotonic() - start < 1.5
 
 
 def test_a_name_server_that_is_slow_is_left(monkeypatch):
@@ -310,6 +321,16 @@ def test_which_proxies_are_left_alone(monkeypatch):
         with pytest.raises(SourceError, match="unknown url type: socks5"):
             fetch.get("http://far.invalid/a.png")
         assert proxy.accepted == 0
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_a_proxy_without_a_port_is_where_urllib_looks_for_it(world, monkeypatch, scheme, port):
+    answers, connected = world
+    answers += [[PUBLIC], [PRIVATE]]  # of the server and of the proxy, which may be private
+    monkeypatch.setenv(f"{scheme}_proxy", "http://proxy.example/")
+    with pytest.raises(SourceError, match="Connection refused"):
+        fetch.get(f"{scheme}://far.example/a.png")
+    assert connected == [(PRIVATE, port)]
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
