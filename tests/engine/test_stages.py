@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures.test_formats import pdf
 from tests.support import ROOT
 from tests.support.engines import ask, noise, opened, small_files
+from tests.support.files import pdf
 from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.demo.training import patches

@@ -11,9 +11,8 @@ from PIL import Image
 from pydicom import encaps, uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-from tests.pictures.test_formats import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice
-from tests.pictures.test_hostile import refused, write
-from tests.support.limits import assert_refused, outcomes
+from tests.support.files import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice, write
+from tests.support.limits import assert_refused, outcomes, refused
 from tests.support.program import vlm
 from vlmcli.errors import SourceError
 from vlmcli.pictures import dicom, images

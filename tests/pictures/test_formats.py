@@ -5,47 +5,36 @@ import struct
 
 import numpy as np
 import pillow_heif
-import pypdfium2
 import pytest
 from PIL import Image, ImageCms
 
+from tests.support.files import (
+    BLACK,
+    BLUE,
+    FIELDS,
+    GRAY,
+    GREEN,
+    INDEX,
+    NOISE,
+    RED,
+    TABLE,
+    UNDO,
+    WHITE,
+    array,
+    cmyk,
+    of,
+    palette,
+    pdf,
+    thrice,
+)
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images
 
-WHITE, BLACK, RED, GREEN, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)
-
-
-def array(picture):
-    width, height = picture.size
-    return np.frombuffer(picture.pixels(), np.uint8).reshape(height, width, 3)
-
-
-# What is drawn: large plain fields, so that lossy formats keep their colours, no two corners alike.
-FIELDS = np.zeros((48, 64, 3), np.uint8)
-FIELDS[:24, :32], FIELDS[:24, 32:], FIELDS[24:, :32], FIELDS[24:, 32:] = RED, GREEN, BLUE, (200, 180, 20)
-NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-GRAY = NOISE[..., 0]
 ALPHA = np.random.default_rng(1).integers(0, 256, (48, 64), np.uint8)
 ALPHA[:, :8], ALPHA[:, 8:16] = 0, 255
 SIXTEEN = np.random.default_rng(2).integers(0, 65536, (48, 64), np.uint16)
 ON_WHITE = ((NOISE.astype(int) * ALPHA[..., None] + 255 * (255 - ALPHA[..., None].astype(int))) / 255 + 0.5).astype(int)
 GRAY_ON_WHITE = ((GRAY.astype(int) * ALPHA + 255 * (255 - ALPHA.astype(int))) / 255 + 0.5).astype(int)
-TABLE = np.random.default_rng(3).integers(0, 256, (16, 3), np.uint8)
-INDEX = np.random.default_rng(4).integers(0, 16, (48, 64), np.uint8)
-
-
-def thrice(gray):
-    return np.repeat(np.asarray(gray)[..., None], 3, -1)
-
-
-def palette():
-    image = Image.fromarray(INDEX, "P")
-    image.putpalette(TABLE.tobytes())
-    return image
-
-
-def of(*channels):
-    return Image.fromarray(np.dstack(channels))
 
 
 def two(gray, alpha):
@@ -60,11 +49,6 @@ def with_key(image, name, key):
     """A picture one of whose colours is see-through."""
     image.info["transparency"] = key
     return image
-
-
-def cmyk(rgb):
-    """Without black: the plain complement."""
-    return Image.merge("CMYK", [*(Image.fromarray(255 - rgb[..., c]) for c in range(3)), Image.new("L", (64, 48))])
 
 
 SEEN = np.arange(16) != 5  # palette entry 5 is see-through
@@ -144,13 +128,6 @@ def test_a_lossy_file_gives_nearly_its_pixels(tmp_path, name):
     assert (off.max(-1) > 40).mean() < 0.12  # where fields meet
 
 
-UNDO = {
-    1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-    5: lambda a: a.transpose(1, 0, 2), 6: np.rot90,
-    7: lambda a: np.rot90(a, 2).transpose(1, 0, 2), 8: lambda a: np.rot90(a, -1),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpg", "png", "webp", "tif", "heic", "avif"])
 def test_orientation_is_undone(tmp_path, kind, orientation):
@@ -209,18 +186,6 @@ def test_another_frame_has_its_number(tmp_path, kind):
         assert tuple(array(images.load(path, frame=number))[5, 5]) == color
     with pytest.raises(SourceError, match="has 3 frames, no number 4"):
         images.load(path, frame=4)
-
-
-def pdf(path, *pages):
-    document = pypdfium2.PdfDocument.new()
-    for size, color in pages:
-        page = document.new_page(*size)
-        shape = pypdfium2.raw.FPDFPageObj_CreateNewRect(0, 0, size[0] / 2, size[1])
-        pypdfium2.raw.FPDFPageObj_SetFillColor(shape, *color, 255)
-        pypdfium2.raw.FPDFPath_SetDrawMode(shape, 1, 0)
-        pypdfium2.raw.FPDFPage_InsertObject(page, shape)
-        page.gen_content()
-    document.save(path)
 
 
 def test_pages_of_a_pdf_are_drawn_on_white(tmp_path):

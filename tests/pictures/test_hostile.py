@@ -15,25 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pictures.test_formats import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf
-from tests.support.limits import assert_refused, outcomes
+from tests.support.files import FIELDS, GRAY, NOISE, cmyk, of, palette, pdf, write
+from tests.support.limits import assert_refused, outcomes, refused
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images
-
-
-def refused(path, says=""):
-    with pytest.raises(SourceError) as caught:
-        images.load(path)
-    assert str(path) in caught.value.message
-    assert caught.value.hint
-    assert says in caught.value.message
-    return caught.value.message
-
-
-def write(path, data):
-    path.write_bytes(data)
-    return path
-
 
 WHOLE = {
     "a.jpg": (of(FIELDS), {}), "progressive.jpg": (of(FIELDS), {"progressive": True}), "cmyk.jpg": (cmyk(FIELDS), {}),

@@ -5,14 +5,10 @@ import hashlib
 import numpy as np
 from PIL import Image
 
+from tests.support.files import array
 from vlmcli.pictures import images
 
 PIXELS = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
-
-
-def array(picture):
-    width, height = picture.size
-    return np.frombuffer(picture.pixels(), np.uint8).reshape(height, width, 3)
 
 
 def test_a_png_comes_out_as_it_is(tmp_path):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.pictures.test_formats import BLUE, GREEN, RED, pdf
 from tests.support import ROOT
+from tests.support.files import BLUE, GREEN, RED, UNDO, pdf
 from tests.support.program import SCENE, VLM, vlm
 from vlmcli.errors import SourceError, VlmError
 from vlmcli.pictures import sources
@@ -198,8 +198,6 @@ def test_errors_of_sources_say_what_and_what_to_do(words, stdin, code, says):
 def test_all_orientations_get_the_same_right_answer(tmp_path, kind):
     import numpy as np
     import pillow_heif
-
-    from tests.pictures.test_formats import UNDO
 
     pillow_heif.register_heif_opener()
     scene = np.asarray(Image.open(SCENE).convert("RGB"))

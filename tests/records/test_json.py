@@ -6,11 +6,9 @@ import re
 import jsonschema
 import pytest
 
-from tests.support import ROOT
 from tests.support.program import SCENE, vlm
+from tests.support.schema import PAGE, SCHEMA
 
-PAGE = (ROOT / "docs" / "json.md").read_text("utf-8")
-SCHEMA = json.loads(re.search(r"```json schema\n(.*?)```", PAGE, re.DOTALL)[1])
 CHECK = jsonschema.Draft202012Validator(SCHEMA)
 
 

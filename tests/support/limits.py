@@ -6,7 +6,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+import pytest
+
 from tests.support import ROOT
+from vlmcli.errors import SourceError
+from vlmcli.pictures import images
 
 SECONDS, MEMORY = 5, 1 << 30
 
@@ -60,3 +64,13 @@ def assert_refused(outcome, name, says=""):
     assert says in outcome.message, outcome
     assert outcome.hint, outcome
     assert outcome.seconds < SECONDS, outcome
+
+
+def refused(path, says=""):
+    """The message of the error that a file is, in this process; it names the file and says what to do."""
+    with pytest.raises(SourceError) as caught:
+        images.load(path)
+    assert str(path) in caught.value.message
+    assert caught.value.hint
+    assert says in caught.value.message
+    return caught.value.message

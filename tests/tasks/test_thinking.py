@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.records.test_json import SCHEMA
 from tests.support import ROOT
 from tests.support.fakes import ScriptedRunner
 from tests.support.program import ANSWER, SCENE, vlm
+from tests.support.schema import SCHEMA
 from vlmcli.batch.course import Job
 from vlmcli.batch.run import Run
 from vlmcli.engine.chat_template import (
