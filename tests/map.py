@@ -40,6 +40,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "filelock": "models",
     "gguf": "bench demo/training",
+    "httpcore2": "pictures",
     "httpx2": "models",
     "huggingface_hub": "models",
     "jinja2": "engine",

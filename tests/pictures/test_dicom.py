@@ -299,7 +299,8 @@ HOSTILE = {
 
 def test_a_hostile_header_is_an_error_soon(tmp_path):
     words = [write(tmp_path / f"{number}.dcm", data) for number, (data, _) in enumerate(HOSTILE.values())]
-    for word, (_, says), outcome in zip(words, HOSTILE.values(), outcomes(words), strict=True):
+    quick = [word for word, name in zip(words, HOSTILE, strict=True) if name in ("many items, no length", "no end")]
+    for word, (_, says), outcome in zip(words, HOSTILE.values(), outcomes(words, quick=quick), strict=True):
         assert_refused(outcome, word, says)
 
 

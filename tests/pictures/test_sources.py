@@ -3,16 +3,17 @@
 import base64
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
 from tests.support import ROOT
 from tests.support.files import BLUE, GREEN, RED, UNDO, pdf
-from tests.support.program import SCENE, VLM, vlm
+from tests.support.program import SCENE, vlm
 from vlmcli.errors import SourceError, VlmError
 from vlmcli.pictures import sources
 
@@ -98,11 +99,8 @@ def test_a_name_that_is_nearly_another_is_suggested(folder):
 # --- through the command ---
 
 
-def ask(*words, stdin=None):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")}
-    return subprocess.run(
-        [VLM, "ask", "-m", "demo", *words], input=stdin, capture_output=True, timeout=120, env=environment, check=False
-    )
+def ask(*words, stdin=None, **how):
+    return vlm("ask", "-m", "demo", *words, input=stdin or b"", text=False, **how)
 
 
 def test_a_folder_is_asked_about_one_by_one(folder):
@@ -146,10 +144,7 @@ def test_odd_names_come_back_as_they_were(tmp_path):
     odd = [b"two words.png", b"two\nlines.png", b"tab\t.png", b"-x.png", b"bad\xff\xfe.png", "größe.png".encode()]
     for name in odd:
         (tmp_path / os.fsdecode(name)).write_bytes(data)
-    done = subprocess.run(
-        [VLM, "ask", "-m", "demo", "--files-from", "-", "-0", "--json", "what is this?"],
-        input=b"\0".join(odd), capture_output=True, cwd=tmp_path, timeout=120, check=False,
-    )  # fmt: skip
+    done = ask("--files-from", "-", "-0", "--json", "what is this?", stdin=b"\0".join(odd), cwd=tmp_path)
     assert done.returncode == 0
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [os.fsencode(record["sources"][0]) for record in records] == odd
@@ -194,21 +189,19 @@ def test_errors_of_sources_say_what_and_what_to_do(words, stdin, code, says):
     assert "Traceback" not in done.stderr.decode()
 
 
-@pytest.mark.parametrize("kind", ["jpg", "heic", "webp", "tif"])
-def test_all_orientations_get_the_same_right_answer(tmp_path, kind):
-    import numpy as np
-    import pillow_heif
-
+def test_all_orientations_get_the_same_right_answer(tmp_path):
     pillow_heif.register_heif_opener()
     scene = np.asarray(Image.open(SCENE).convert("RGB"))
-    for orientation in range(1, 9):
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        how = {"tiffinfo": {0x0112: orientation}} if kind == "tif" else {"exif": exif.tobytes(), "quality": 95}
-        turned = Image.fromarray(np.ascontiguousarray(UNDO[orientation](scene)))
-        turned.save(tmp_path / f"{orientation}.{kind}", **how)
+    names = []
+    for kind in ("jpg", "heic", "webp", "tif"):
+        for orientation in range(1, 9):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            how = {"tiffinfo": {0x0112: orientation}} if kind == "tif" else {"exif": exif.tobytes(), "quality": 95}
+            names.append(str(tmp_path / f"{orientation}.{kind}"))
+            Image.fromarray(np.ascontiguousarray(UNDO[orientation](scene))).save(names[-1], **how)
     done = vlm("ask", "-m", "demo", str(tmp_path), "what is on the left?")
-    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["A red circle."] * 8
+    assert done.stdout.splitlines() == [f"{name}\tA red circle." for name in sorted(names)]
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names that are not UTF-8")
