@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "terminal": "vlmcli pictures tasks records batch",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal",
     "demo/training": "vlmcli pictures demo engine",
-    "bench": "vlmcli pictures models tasks demo machine records engine engine/native runners batch cli",
+    "bench": "vlmcli pictures models tasks demo machine engine runners cli",
 }
 """Who may import whom. A folder inside another that is not named here is part of it."""
 
