@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.map import PACKAGE, drawn
 from tests.support import ROOT
 from vlmcli.cli.app import app
 
@@ -47,6 +48,22 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_files_that_the_docs_name_are_there():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]:
+        for name in re.findall(
+            r"\b((?:vlmcli|tests|docs)/[\w/.-]+\.(?:py|toml|md|json|png|svg))\b", page.read_text("utf-8")
+        ):
+            assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def test_the_map_in_the_docs_is_the_map_and_the_way_of_a_question_names_each_file_once():
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    assert f"```text\n{drawn()}\n```" in page
+    files = re.findall(r"`([a-z_/]+\.py)`", page.partition("## One question, file by file")[2])
+    assert len(files) == len(set(files)) > 40
+    assert [name for name in files if not (PACKAGE / name).is_file()] == []
 
 
 def test_exit_codes_and_environment_are_documented():
