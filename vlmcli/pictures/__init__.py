@@ -1,4 +1,15 @@
 """A name becomes upright RGB pixels with an identity, and text is written beside or into a picture's file.
 
-Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal.
+    sources       words of the command line, and lists, become names of pictures, not yet read
+    images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
+    fetch         the bytes behind an address of http or https
+    open_network  which addresses of the network may be connected to, and for how long
+    pdf           the pages of a PDF, drawn in a child process
+    dicom         one frame of a DICOM file
+    truncated     whether the data of a JPEG or PNG is all there
+    xmp           the description and the keywords in an XMP packet
+    embedded      the XMP packet within a JPEG, PNG or WebP
+
+Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
+libheif and pydicom are imported here, and what they raise about a damaged file becomes an error that names it.
 """

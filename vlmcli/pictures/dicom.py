@@ -96,6 +96,7 @@ class _Careful:
         file.seek(0)
 
     def read(self, size: int = -1) -> bytes:
+        """Read as from a file. Raises SourceError, and keeps it in `refused`, where a bound is reached."""
         if size < 0:  # so pydicom reads a header that is packed itself, and unpacks it to whatever size it has
             self.refused = _unread(self._source, "Deflated Explicit VR Little Endian")
             raise self.refused
@@ -121,7 +122,7 @@ def _cut(source: str) -> SourceError:
 
 
 def _check_header(header: Dataset, source: str, number: int, check: Check) -> None:
-    """That there is such a frame, of a size and of numbers that can be shown."""
+    """Raise SourceError unless there is such a frame, of a size and of numbers that can be shown."""
     for name in _NEEDED:
         if header.get(name) in (None, ""):
             raise SourceError(
@@ -289,6 +290,7 @@ def _levels(header: Dataset, index: int, numbers: Array, places: Array) -> Array
 
 
 def _palette(header: Dataset, color: str, values: Array) -> Array:
+    """Red, green or blue of each value, as uint8: PS3.3, C.7.9."""
     name = f"{color}PaletteColorLookupTable"
     descriptor = header[f"{name}Descriptor"].value
     found = _looked_up(descriptor, header[f"{name}Data"].value, values)

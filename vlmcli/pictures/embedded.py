@@ -55,16 +55,16 @@ class _File(NamedTuple):
     pieces: list[_Piece]
 
     def those(self, kind: bytes, mark: bytes = b"") -> list[_Piece]:
-        """The pieces of a kind whose contents begin so."""
+        """The pieces of a kind whose contents begin with a mark."""
         return [one for one in self.pieces if one.kind == kind and self.data.startswith(mark, one.body, one.stop)]
 
     def contents(self, piece: _Piece, skipped: int = 0) -> bytes:
-        """Those of a piece, without its first bytes."""
+        """What is in a piece, without so many bytes at its beginning."""
         return self.data[piece.body + skipped : piece.stop]
 
 
 _Edit = tuple[int, int, bytes]
-"""Where what begins and ends (bytes) that is no longer, and what comes in its place."""
+"""Where the bytes that are replaced begin and end in the old file, and what comes in their place."""
 
 
 class _Format(NamedTuple):
@@ -143,12 +143,12 @@ def _damaged(name: str, what: str) -> VlmError:
 
 
 def _in_place(held: list[_Piece], at: int, new: bytes) -> list[_Edit]:
-    """New bytes there, and none for those pieces."""
+    """Insert new bytes there, and remove those pieces."""
     return [(at, at, new), *((piece.start, piece.end, b"") for piece in held)]
 
 
 def _growth(edits: list[_Edit], after: int) -> int:
-    """Bytes that a file becomes longer by, after a place in it."""
+    """By how many bytes these edits make a file longer after a place in it."""
     return sum(len(new) - (end - start) for start, end, new in edits if start >= after)
 
 

@@ -3,13 +3,13 @@
 The only reader of pictures. It knows nothing of models; how many tokens a picture takes is not its business.
 
     from pathlib import Path
-    from vlmcli import images
+    from vlmcli.pictures import images
     picture = images.load(Path("IMG_0042.HEIC"))
     page = images.load(Path("letter.pdf"), frame=2)
 
 What is done to a file, in this order: its size is checked before anything is decoded; a large JPEG is decoded at a
 half, a quarter or an eighth; larger pictures than `BOUND`, or than is wished, are scaled to it; 16 bits become 8 (the
-upper ones); an ICC profile becomes sRGB; what shines through is white; EXIF orientation is undone.
+upper ones); an ICC profile becomes sRGB; transparency is laid on white; EXIF orientation is undone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
 
 NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is no finding"}
-"""What a user of a kind of file must be told."""
+"""What the user must be told about a kind of file."""
 
 Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
 
@@ -204,7 +204,7 @@ def _head(path: Path, source: str) -> bytes:
 
 
 def _nearest(path: Path) -> str:
-    """The name beside it that somebody may have meant."""
+    """A hint that names the most similar file of the same folder, or nothing."""
     try:
         names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(10_000), strict=False)]
     except OSError:
@@ -270,6 +270,7 @@ def _seek(image: Image.Image, source: str, frame: int) -> None:
 
 
 def _check_size(source: str, size: tuple[int, int]) -> None:
+    """Raise SourceError for a size in pixels that is too large to decode, or too thin to be seen."""
     width, height = size
     if min(size) < 1:
         raise SourceError(f"{source}: a picture of {width}x{height} pixels", "get the picture again")
@@ -308,7 +309,7 @@ def _with_colors(image: Image.Image) -> Image.Image:
 
 
 def _rgb(image: Image.Image, source: str) -> Image.Image:
-    """8-bit sRGB; what shines through is white."""
+    """The picture as 8-bit sRGB, with its transparency laid on white."""
     profile = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):  # convert() would clip it
         image = image.convert("I").point(lambda value: value / 256).convert("L")
@@ -331,7 +332,7 @@ def _rgb(image: Image.Image, source: str) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes, source: str) -> Image.Image:
-    """Colours as the ICC profile means them; as sRGB where the profile is damaged, as all viewers do, with a line."""
+    """Colours as the ICC profile means them. A damaged profile is logged and ignored, as all viewers do."""
     from PIL import ImageCms
 
     try:

@@ -1,7 +1,7 @@
 """Pages of a PDF, drawn by PDFium in a child process with a bound on its time and memory.
 
 A page is a program: a few hundred bytes can draw for hours, or ask for all the memory there is. The child writes one
-line to stdout, "pages N" or "WIDTH HEIGHT", and then the pixels.
+line to stdout, "pages N" or "WIDTH HEIGHT", and then the pixels. What PDFium raises or dies of becomes a SourceError.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pathlib import Path
 from vlmcli.errors import SourceError
 
 SECONDS = 4.0
+"""For the child, from its start to its end."""
 MEMORY = 1 << 30
 """Bytes of address space for the child, where the system can bound it."""
-
 
 _START = "import sys; sys.path[:] = [p for p in sys.path if p]; from vlmcli.pictures.pdf import main; sys.exit(main())"
 """The child; nothing is imported from the folder one happens to be in."""
 
 
 def count(file: Path | bytes, source: str) -> int:
-    """How many pages it has. Raises SourceError."""
+    """How many pages a PDF has. Raises SourceError, which names the source."""
     return int(_ask(file, source, "count").split()[1])
 
 
@@ -45,7 +45,7 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
 
 
 def _ask(file: Path | bytes, source: str, *words: str) -> bytes:
-    """What the child says to a request."""
+    """What the child writes to stdout when it is given these words. Raises SourceError where it fails."""
     if b"%%EOF" not in _tail(file):  # PDFium would show what is left of it
         raise SourceError(f"{source}: a PDF that is cut off", "get it again")
     given = file if isinstance(file, bytes) else None
@@ -69,6 +69,7 @@ def _ask(file: Path | bytes, source: str, *words: str) -> bytes:
 
 
 def _tail(file: Path | bytes) -> bytes:
+    """The last bytes, among which a PDF that is whole has its mark of the end."""
     if isinstance(file, bytes):
         return file[-2048:]
     with file.open("rb") as opened:
@@ -84,6 +85,7 @@ class _Refused(Exception):
 
 
 def _child(name: str, what: str, *rest: str) -> bytes:
+    """What the child answers; raises _Refused for a PDF that it will not draw."""
     import pypdfium2
 
     try:

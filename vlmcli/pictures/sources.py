@@ -1,4 +1,4 @@
-"""Words become `Source`s: each names one picture, not yet read.
+"""Words of the command line become `Source`s: each names one picture, not yet read.
 
     path · path#N (a frame, a page) · folder · glob · file:// · http:// · https:// · data: · the bytes of stdin
 
@@ -85,6 +85,7 @@ def expand(word: str) -> str:
 
 
 def _is_url(word: str) -> bool:
+    """Whether a word is an address to be fetched, in capitals or not."""
     return word[:8].lower().startswith(("http://", "https://"))
 
 
@@ -96,6 +97,7 @@ def _url(word: str, allow_local: bool) -> Iterator[Source]:
 
 
 def _word(word: str, allow_local: bool) -> Iterator[Source]:
+    """What one word names: of all its readings, the first that fits."""
     if _is_url(word):
         yield from _url(word, allow_local)
         return
@@ -108,9 +110,9 @@ def _word(word: str, allow_local: bool) -> Iterator[Source]:
     if not word:  # or an unset variable would be the current folder
         raise UsageError("the name of a picture is empty", "check the command")
     path = Path(expand(word))
-    if _is(path, "dir"):
+    if _is_dir(path):
         yield from _folder(word, path)
-    elif re.search(r"[*?[]", word) and not _is(path, "exists"):
+    elif re.search(r"[*?[]", word) and not _exists(path):
         yield from _glob(word)
     else:
         yield from _file(word, path)
@@ -128,21 +130,22 @@ def _local_path(address: str) -> Path:
     return Path(f"{path}#{parts.fragment}" if parts.fragment else path)
 
 
-def _is(path: Path, what: str) -> bool:
-    try:
-        return bool(getattr(path, "is_dir" if what == "dir" else "exists")())
-    except (OSError, ValueError):  # too long to be a name
-        return False
+def _is_dir(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path's raises for what is too long to be a name
+
+
+def _exists(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - as above
 
 
 def _file(name: str, path: Path) -> Iterator[Source]:
     """A file, or one frame of it; a PDF of several pages as its pages."""
     numbered = re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", str(path))
-    if numbered and not _is(path, "exists"):
+    if numbered and not _exists(path):
         yield Source(name, Path(numbered[1]), int(numbered[2]))
         return
     pages = 1
-    if path.suffix.lower() == ".pdf" and _is(path, "exists"):
+    if path.suffix.lower() == ".pdf" and _exists(path):
         from vlmcli.pictures import images
 
         try:
@@ -183,8 +186,9 @@ def _below(word: str, path: Path, file: str) -> str:
 
 
 def _glob(word: str) -> Iterator[Source]:
+    """The files that a pattern matches, by name."""
     found = sorted(glob.glob(expand(word), recursive=True))  # noqa: PTH207 - Path's takes no absolute patterns
-    files = [name for name in found if not _is(Path(name), "dir")]
+    files = [name for name in found if not _is_dir(Path(name))]
     if not files:
         raise SourceError(f"{word}: no file has such a name", "check the pattern")
     for name in files:
@@ -206,7 +210,7 @@ def _data(uri: str) -> bytes:
 
 
 def split_list(data: bytes, null: bool) -> list[str]:
-    """The names of a list: one a line, or before each NUL; bytes that are not UTF-8 are kept."""
+    """The names of a list: one per line, or one before each NUL; bytes that are not UTF-8 are kept."""
     text = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))  # some editors put a mark before UTF-8
     names = text.split("\0") if null else [line.removesuffix("\r") for line in text.split("\n")]
     return [name for name in names if name]

@@ -1,7 +1,7 @@
 """The description and the keywords in an XMP packet, and all else that is in it kept.
 
 An XMP packet is RDF in XML. `dc:description` is a list of alternatives by language (rdf:Alt), of which "x-default" is
-the one that programs show; `dc:subject` is a heap of keywords (rdf:Bag). Each is a property of an rdf:Description right
+the one that programs show; `dc:subject` is a set of keywords (rdf:Bag). Each is a property of an rdf:Description right
 below rdf:RDF, of which there may be several; what is deeper is another thing's, a face's for one. Source: ISO 16684-1
 (XMP), and XMP Specification Part 3 for sidecar files. Comments are not kept.
 """
@@ -76,6 +76,7 @@ def with_subjects(packet: bytes | None, words: Sequence[str], name: str) -> byte
 
 
 def _read(packet: bytes, name: str) -> Tree.Element:
+    """The root of a packet. Raises VlmError for what is no XMP, or may not be parsed."""
     if len(packet) > LONGEST or re.search(rb"<!(?:DOCTYPE|ENTITY)", packet.replace(b"\0", b"")):  # UTF-16 has zeros
         raise VlmError(f"{name}: no XMP file that is changed here (too long, or with entities)", "move it away")
     try:
@@ -103,6 +104,7 @@ def _opened(packet: bytes | None, name: str) -> Tree.Element:
 
 
 def _written(root: Tree.Element, name: str) -> bytes:
+    """A packet with its wrapper, in UTF-8."""
     try:
         body = Tree.tostring(root, "unicode")
     except RecursionError:
@@ -152,7 +154,7 @@ def _default(root: Tree.Element) -> Tree.Element | None:
 
 
 def _take(root: Tree.Element, term: str) -> tuple[Tree.Element, int] | None:
-    """Take a property out, wherever it is; (the element that held it first, its number there), if any did."""
+    """Remove a property wherever it is. Returns (the element that held it first, its number there), if any did."""
     place, tag = None, f"{{{DC}}}{term}"
     for about in _own(root):
         about.attrib.pop(tag, None)
