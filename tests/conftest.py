@@ -1,6 +1,9 @@
 """Shared by all tests."""
 
+import os
+
 import pytest
+from filelock import FileLock
 
 from tests.support import ROOT
 from tests.support.engines import opened
@@ -36,10 +39,25 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def real_pair(tmp_path_factory):
-    """A pair of a real size; its encoder takes about a second a picture here."""
-    folder = pairs.real(tmp_path_factory.mktemp("real"), layers=4)
-    return ModelFiles("real", folder / "real.gguf", folder / "mmproj-real.gguf", encoder_layers=12)
+def slow(tmp_path_factory):
+    """The folder of a pair of a real size, made once for all processes of a run.
+
+    Its encoder takes about a second a picture, and its answers have no end.
+    """
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a-real-pair"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            made = base / "a-real-pair-in-the-making"
+            made.mkdir()
+            pairs.real(made, layers=4).rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_pair(slow):
+    """That pair."""
+    return ModelFiles("real", slow / "real.gguf", slow / "mmproj-real.gguf", encoder_layers=12)
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT
+from tests.support.program import vlm
 from vlmcli import demo
-from vlmcli.bench import pairs
 from vlmcli.demo import scenes
 from vlmcli.demo.training import judging, questions
 
@@ -50,23 +50,9 @@ def talk(home):
         yield terminal
 
 
-@pytest.fixture(scope="module")
-def slow(tmp_path_factory):
-    """A pair of a real size: an encoder that takes about a second, and words without an end."""
-    return pairs.real(tmp_path_factory.mktemp("slow"), layers=4)
-
-
 def piped(home, text, *words, code=0):
     """A conversation whose lines are piped."""
-    done = subprocess.run(
-        [VLM, "chat", "-m", "demo", *words],
-        input=text,
-        capture_output=True,
-        text=True,
-        cwd=home,
-        timeout=120,
-        check=False,
-    )
+    done = vlm("chat", "-m", "demo", *words, input=text, cwd=home)
     assert "Traceback" not in done.stderr
     assert done.returncode == code, done.stderr
     return done

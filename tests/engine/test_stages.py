@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support import ROOT
+from tests.support import ROOT, program
 from tests.support.engines import ask, noise, opened, small_files
 from tests.support.files import pdf
 from vlmcli import demo
@@ -42,12 +42,7 @@ def checkered(size):
 
 def vlm(*words):
     """Run `vlm` from the project's root."""
-    command = [sys.executable, "-m", "vlmcli", *words]
-    root = ROOT
-    without = {key: value for key, value in os.environ.items() if not key.startswith("VLM_")}
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=root, env=without, stdin=subprocess.DEVNULL, check=False
-    )
+    return program.vlm(*words, cwd=ROOT)
 
 
 def looked(files, picture):

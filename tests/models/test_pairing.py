@@ -1,20 +1,16 @@
 """Headers of broken and mismatched pairs: what llama.cpp would end the process on is refused before it sees it."""
 
 import random
-import subprocess
-import sys
 
 import pytest
 
-from tests.support import ROOT
+from tests.support.program import SCENE, vlm
 from vlmcli import demo
 from vlmcli.bench import mutants, pairs
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf, pairing, store
 from vlmcli.values import Answer, Fit, Message, ModelFiles, Picture, Request
-
-SCENE = str(ROOT / "docs" / "images" / "scene.png")
 
 # What no header tells apart, the language model first: the same architecture, row width and special tokens (all small
 # BPE vocabularies have every family's tokens), or a plain mlp, which was put before many architectures. All compute.
@@ -26,11 +22,6 @@ ALIKE = {
 }  # fmt: skip
 CROSSED = [(words, eyes) for words in pairs.SMALL for eyes in pairs.SMALL if words != eyes]
 REFUSED = [pair for pair in CROSSED if pair not in ALIKE]
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return pairs.small(tmp_path_factory.mktemp("small"))
 
 
 def paths(folder, words, eyes):
@@ -108,8 +99,7 @@ def test_the_engine_refuses_them_too(small, words, eyes):
 
 def test_the_command_line_refuses_them(small):
     model, projector = paths(small, "llava", "smolvlm")
-    command = [sys.executable, "-m", "vlmcli", "ask", "-m", str(model), "--mmproj", str(projector), SCENE, "what?"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = vlm("ask", "-m", model, "--mmproj", projector, SCENE, "what?")
     assert (done.stdout, done.returncode) == ("", 1)
     assert "mmproj-smolvlm.gguf: not the projector of" in done.stderr.replace("\n", " ")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hub import Hub
-from tests.support.program import VLM
+from tests.support.program import VLM, vlm
 from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
 from vlmcli.values import Device
@@ -31,7 +31,7 @@ def env(tmp_path):
 
 
 def run(env, *words):
-    done = subprocess.run([VLM, "doctor", *words], capture_output=True, text=True, env=env, timeout=120, check=False)
+    done = vlm("doctor", *words, env=env)
     assert "Traceback" not in done.stderr
     return done
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support import ROOT
 from tests.support.hub import Hub
-from tests.support.program import VLM
+from tests.support.program import VLM, vlm
 from vlmcli import demo
 
 REPOSITORY = "ggml-org/SmolVLM2-500M-Video-Instruct-GGUF"
@@ -45,11 +45,8 @@ class Place:
         folders = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("STATE", "CONFIG", "CACHE")}
         return own | folders | {"HF_ENDPOINT": self.hub.url, "HF_HOME": str(self.folder / "hub"), **self.env}
 
-    def vlm(self, *words, **options):
-        return subprocess.run(
-            [VLM, *words], capture_output=True, text=True, timeout=180, env=self.environment(),
-            stdin=subprocess.DEVNULL, check=False, **options,
-        )  # fmt: skip
+    def vlm(self, *words, cwd=None):
+        return vlm(*words, env=self.environment(), cwd=cwd)
 
     def started(self, *words):
         return subprocess.Popen(
