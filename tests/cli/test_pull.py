@@ -15,7 +15,8 @@ from tests.support.hub import Fault
 from tests.support.place import MODEL, REPOSITORY, SIZE, objects, publish
 from tests.support.program import ANSWER, SCENE
 from vlmcli import demo
-from vlmcli.models import catalogue
+from vlmcli.models import catalogue, hub
+from vlmcli.terminal import ui
 
 
 def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
@@ -180,10 +181,11 @@ def test_a_folder_as_the_default_is_kept_by_its_whole_path(place):
     assert place.vlm("default").stdout == f"{folder}\n"
 
 
-def test_a_slow_download_is_told_of_in_lines_and_not_with_quiet(place):
-    place.hub.rate = SIZE // 10
+def test_a_slow_download_is_told_of_in_lines_and_not_with_quiet(place, monkeypatch):
+    monkeypatch.setattr(ui, "QUIET_SECONDS", 0.5)
+    place.hub.rate = SIZE // 2
     done = place.vlm("pull", "smolvlm2-500m")
-    assert re.search(r"smolvlm2-500m: \d+% of 7.9 MB, \d+ kB/s, \d+ s left", done.stderr)
+    assert re.search(r"smolvlm2-500m: \d+% of 7\.9 MB, \d\.\d MB/s, \d+ s left", done.stderr)
     place.vlm("rm", "-y", "smolvlm2-500m")
     assert place.vlm("pull", "--quiet", "smolvlm2-500m").stderr == ""
 
@@ -216,7 +218,8 @@ def test_ctrl_c_says_where_it_stopped_and_the_next_goes_on(place):
         (Fault(listing=True, html=True, times=-1), 1, "a web page came instead"),
     ],
 )
-def test_what_goes_wrong_on_the_way_is_said(place, fault, code, says):
+def test_what_goes_wrong_on_the_way_is_said(place, monkeypatch, fault, code, says):
+    monkeypatch.setattr(hub, "FIRST_PAUSE", 0.01)
     place.hub.faults.append(fault)
     done = place.vlm("pull", "smolvlm2-500m")
     assert done.returncode == code, done.stderr

@@ -27,6 +27,7 @@ def hub(tmp_path, monkeypatch):
 
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+        hub_cache.constant("ENDPOINT")  # or what is changed below would be read from the environment again
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found")
 
 ATTEMPTS = 8
+FIRST_PAUSE = 0.5  # seconds before the second attempt, unless the server says how long; twice that before the third
 PATIENCE = 300.0  # seconds that a server may ask to be left alone
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 30.0  # without a byte, until the connection is taken to be dead
@@ -127,8 +128,14 @@ def patiently(attempt: Callable[[], Found], say: Callable[[str], None] | None = 
 
 
 def pause(error: HubBusy, failures: int, say: Callable[[str], None] | None = None) -> None:
-    """Wait as long as the server wishes, or twice as long each time; raise the error when it is enough."""
-    seconds = error.after if error.after is not None else 0.5 * 2**failures
+    """Wait before the next attempt: as long as the server wishes, else twice as long each time.
+
+    Args:
+        error: what the last attempt ended with; raised where there have been enough, or the server wishes too much.
+        failures: attempts before that one that have failed in a row.
+        say: told of it.
+    """
+    seconds = error.after if error.after is not None else FIRST_PAUSE * 2**failures
     if failures >= ATTEMPTS - 1 or seconds > PATIENCE:
         raise error
     if say is not None:

@@ -37,13 +37,14 @@ def folder() -> Path:
 
 
 _environment: dict[str, str] = {}
-"""The variables as huggingface_hub has read them."""
+"""The variables that huggingface_hub and its client of HTTP read, as they were when it was asked last."""
+_ITS_VARIABLES = re.compile(r"HF_\w+|HUGGING\w+|XDG_CACHE_HOME|HOME|\w+_PROXY|SSL_CERT_\w+", re.I)
 
 
 def constant(name: str) -> Any:
     """What huggingface_hub reads from the environment when it is imported, and again when that has changed since."""
     global _environment
-    now = dict(variables())
+    now = {name: value for name, value in variables().items() if _ITS_VARIABLES.fullmatch(name)}
     try:
         from huggingface_hub import constants
 
