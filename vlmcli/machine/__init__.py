@@ -1,4 +1,11 @@
 """What this machine can do: what fits into its memory, how long a model takes on it, which suits it best.
 
-Knows headers and devices. Loads no weights: what it measures, it measures on files of zeros.
+    fit          how a model is put here: context, threads, GPU layers; what it takes
+    cost         what a question costs, in arithmetic and in rows of a picture
+    speed        how fast this machine is, measured
+    recommend    the catalogue's models, the best for this machine first
+    hollow_gguf  files of a model's shape without its weights, to measure with
+
+Knows headers and devices. Loads no weights: what it measures, it measures on files of zeros. Does not know where models
+come from, nor the engine: whoever asks it says which devices there are, and asks the model that is measured.
 """

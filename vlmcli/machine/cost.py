@@ -1,7 +1,7 @@
 """What a question costs, from headers alone: rows of a picture, arithmetic, bytes read.
 
 How a picture is scaled and cut is llama.cpp's, by the type of the projector: tools/mtmd/clip.cpp (the limits),
-mtmd-image.cpp (sizes and tiles) and clip_n_output_tokens (rows).
+mtmd-image.cpp (sizes and tiles) and clip_n_output_tokens (rows). Does not know how fast a machine is (`speed`).
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _merge(projector: Header) -> int:
 
 
 def _rows(projector: Header, tile: Size) -> int:
-    """Rows of one tile."""
+    """Rows that a tile of this size, in pixels, becomes."""
     patch, kind = max(1, projector.number("vision.patch_size")), projector.projector_type
     step = patch * _merge(projector)
     if kind == "lfm2":

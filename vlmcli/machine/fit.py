@@ -1,6 +1,7 @@
 """How a model is put onto this machine, and why: context, threads, GPU layers, memory.
 
-`fit`, `needs` and `check_memory` are arithmetic over values; `this_machine` reads what the operating system says.
+`fit`, `needs` and `check_memory` are arithmetic over values; `this_machine` reads what the operating system says. Loads
+nothing, and does not ask llama.cpp: its devices are given.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes of all parts, both copies of what is repacked among them."""
         return self.weights + self.projector + self.cache + self.compute + self.repacked
 
     @property
@@ -78,7 +79,7 @@ class Memory:
         return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
 
 
-def needs(model: Header, projector: Header, fit: Fit) -> Memory:
+def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """What a language model and a projector take when they are loaded so.
 
     - weights and projector: their tensors (for a model in parts: those of all parts).
@@ -86,7 +87,7 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
       The state of recurrent layers is left out: it is small and does not grow.
     - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, the attention mask of n_batch x
       n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell beside it, and n_parallel rows of logits.
-    - repacked: matrices on the CPU of the types in `fit.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
+    - repacked: matrices on the CPU of the types in `chosen.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
     - compute, of the encoder: for a picture of the header's image size, the larger of patches x (feed-forward + 3
       width) floats, and the patches in F16; the pixels of all tiles it is cut to, in F32 and in bytes; 6 bytes for each
       pair of patches where some layers see windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as
@@ -97,33 +98,33 @@ def needs(model: Header, projector: Header, fit: Fit) -> Memory:
     An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
     own log say how near it is. Rows of pictures that an engine remembers are not counted.
     """
-    rows, cells = fit.n_batch, max(256, -(-fit.n_ctx // 256) * 256)
+    rows, cells = chosen.n_batch, max(256, -(-chosen.n_ctx // 256) * 256)
     width, hidden = model.number("embedding_length"), model.number("feed_forward_length")
     masks = 2 if model.number("attention.sliding_window") else 1
     embeddings = (tensor.shape for tensor in model.tensors if tensor.name == "token_embd.weight")
     vocabulary = max((shape[-1] for shape in embeddings if shape), default=0)
     cache = cells * cell_bytes(model)
-    words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + fit.n_parallel * vocabulary * 4
+    words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + chosen.n_parallel * vocabulary * 4
     eyes = _encoder_compute(projector)
     whole, eye_weights = _weights(model), _weights(projector)
     gpu = 0
-    if fit.n_gpu_layers:
-        share = 1.0 if fit.n_gpu_layers < 0 else min(1.0, fit.n_gpu_layers / (model.number("block_count") + 1))
-        gpu = _offloaded(model, fit.n_gpu_layers) + int(cache * share) + words
-    gpu_projector = eye_weights + eyes if fit.projector_on_gpu else 0
-    repacked = _repacked(model, fit)
+    if chosen.n_gpu_layers:
+        share = 1.0 if chosen.n_gpu_layers < 0 else min(1.0, chosen.n_gpu_layers / (model.number("block_count") + 1))
+        gpu = _offloaded(model, chosen.n_gpu_layers) + int(cache * share) + words
+    gpu_projector = eye_weights + eyes if chosen.projector_on_gpu else 0
+    repacked = _repacked(model, chosen)
     return Memory(whole, eye_weights, cache, words + eyes + PROCESS, gpu + gpu_projector, gpu_projector, repacked)
 
 
-def _repacked(header: Header, fit: Fit) -> int:
+def _repacked(header: Header, chosen: Fit) -> int:
     """Bytes of weights that are kept a second time; none of layers that are on a GPU."""
-    on_cpu = 0 if fit.n_gpu_layers < 0 else header.number("block_count") - fit.n_gpu_layers
+    on_cpu = 0 if chosen.n_gpu_layers < 0 else header.number("block_count") - chosen.n_gpu_layers
     again = 0
     for tensor in header.tensors:
         layer = re.match(r"blk\.(\d+)\.", tensor.name)
-        here = int(layer[1]) < on_cpu if layer else fit.n_gpu_layers == 0 and tensor.name == "output.weight"
+        here = int(layer[1]) < on_cpu if layer else chosen.n_gpu_layers == 0 and tensor.name == "output.weight"
         matrix = len(tensor.shape) == 2 and tensor.shape[1] % 8 == 0
-        if here and matrix and tensor.kind in fit.repacked:
+        if here and matrix and tensor.kind in chosen.repacked:
             again += tensor.size
     return again
 

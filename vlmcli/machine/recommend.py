@@ -1,4 +1,7 @@
-"""Which models of the catalogue suit a machine: arithmetic over their shapes, and the machine's measured speed."""
+"""Which models of the catalogue suit a machine: arithmetic over their shapes, and the machine's measured speed.
+
+Measures nothing and downloads nothing: what the machine is, how fast, and what is here are given.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Advice:
-    """One model, on one machine.
+    """What one model of the catalogue would take, and how well it would do, on one machine.
 
     Attributes:
         entry: the catalogue's row.

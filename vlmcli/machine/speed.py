@@ -1,4 +1,7 @@
-"""This machine's own speed, measured by asking llama.cpp about a picture, on a model of a real shape and no weights."""
+"""This machine's own speed, measured by asking llama.cpp about a picture, on a model of a real shape and no weights.
+
+Does not know the engine: whoever measures says how a pair is asked, and in which folder the figures are kept.
+"""
 
 from __future__ import annotations
 

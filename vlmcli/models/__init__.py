@@ -1,4 +1,20 @@
 """A name becomes two verified files that belong together: a language model and its projector.
 
-Knows GGUF headers, families of models, the Hub and its cache. Loads no weights, and knows no pictures.
+    gguf             a file's header: metadata and tensor infos
+    families         facts about families of projectors
+    check_model      whether a language model's header is safe to load
+    check_projector  whether a projector's is
+    pairing          both, and whether the two belong together
+    shapes           dimensions of published models, and the headers their files would have
+    catalogue        models that are known by name (catalogue.toml)
+    chat_templates   templates for files that carry none
+    repository       a listing, and the pair that is chosen from it
+    hub              asks the Hub: listings, files
+    hub_cache        the Hub's cache on this machine: its layout, and nothing else knows it
+    download         one file comes into the cache
+    pull             a model comes: asked for, chosen, downloaded, checked
+    store            a name becomes files that are here; lists, verifies and removes them
+    disk             folders that may not be there yet, and their room
+
+Loads no weights. Knows no pictures, no questions and no terminal.
 """

@@ -1,4 +1,7 @@
-"""Models that are known by name: `catalogue.toml`, read once."""
+"""Models that are known by name: `catalogue.toml`, read once.
+
+Does not know what has been downloaded, nor what suits a machine.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ USES = ("general", "ocr", "medical")
 
 @dataclass(frozen=True)
 class Entry:
-    """A row.
+    """One model of the catalogue: what is known of it before anything is downloaded.
 
     Attributes:
         name: what `-m` and `vlm pull` take.

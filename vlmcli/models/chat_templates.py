@@ -1,4 +1,7 @@
-"""Chat templates by name, for models whose files carry none, with the strings that end an answer."""
+"""Chat templates by name, for models whose files carry none, with the strings that end an answer.
+
+Data only: the engine renders them.
+"""
 
 from __future__ import annotations
 

@@ -134,6 +134,7 @@ class _Encoder:
         self._sizes: dict[str, int] = {"width": width, "patch": _within(header, "vision.patch_size", 1, 1024)}
 
     def check(self) -> None:
+        """Raise ModelError for the first tensor or key that llama.cpp could not compute with."""
         sizes, family, header = self._sizes, self._family, self._header
         width = sizes["width"]
         heads = _within(header, "vision.attention.head_count", 1, width)

@@ -1,4 +1,7 @@
-"""Folders that may not be there yet: where they would be, and how much room there is."""
+"""Folders that may not be there yet: where they would be, and how much room there is.
+
+Reads, and makes nothing. Does not know what the folders are for.
+"""
 
 from __future__ import annotations
 

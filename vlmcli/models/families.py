@@ -1,7 +1,7 @@
 """What is known of the families of projectors: which language models they go with, and what they are made of.
 
-Facts, and no code that judges by them (`pairing` does). Sources: llama.cpp, tools/mtmd/clip.cpp, mtmd.cpp and models/,
-src/models/ and src/llama-model.cpp.
+Facts, and no code that judges by them (`check_projector` and `pairing` do). Sources: llama.cpp, tools/mtmd/clip.cpp,
+mtmd.cpp and models/, src/models/ and src/llama-model.cpp.
 
 A projector's tensors are given as patterns: a dimension is a number, or a name that stands for the same number wherever
 it comes, in ggml's order. A tensor with "?" after its name may be missing.

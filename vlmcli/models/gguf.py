@@ -73,7 +73,7 @@ class Tensor:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes of its data in the file."""
         elements, size = _BLOCKS[self.kind]
         return prod(self.shape) // elements * size
 

@@ -1,6 +1,7 @@
 """The Hub (huggingface.co, or what HF_ENDPOINT names), through the client huggingface_hub: what is there.
 
-HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the proxies' variables are read by that library.
+HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE and the proxies' variables are read by that library. Writes no files, and does not
+know which of a repository's files are wanted.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SILENCE_SECONDS = 30.0  # without a byte, until the connection is taken to be de
 
 
 def endpoint() -> str:
-    """The Hub's address."""
+    """The Hub's address, without a slash at its end: HF_ENDPOINT, or https://huggingface.co."""
     return str(constant("ENDPOINT"))
 
 

@@ -8,7 +8,8 @@ Its layout is huggingface_hub's, so that llama.cpp, huggingface_hub and `vlm` sh
     models--OWNER--REPOSITORY/refs/main                  the commit
     .locks/models--OWNER--REPOSITORY/ETAG.lock           held while it is downloaded
 
-Source: huggingface_hub, guides/manage-cache. HF_HOME and HF_HUB_CACHE are read by that library.
+Source: huggingface_hub, guides/manage-cache. HF_HOME and HF_HUB_CACHE are read by that library. No other module knows
+this layout. Nothing here uses the network, or judges what the files are.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ PART = ".incomplete"
 
 
 def folder() -> Path:
-    """Where the cache is."""
+    """The folder that holds all repositories: HF_HUB_CACHE, or the folder "hub" of HF_HOME."""
     return Path(constant("HF_HUB_CACHE"))
 
 

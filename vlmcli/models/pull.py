@@ -1,4 +1,7 @@
-"""A model is brought here: its repository is asked, its pair chosen, its files downloaded and looked at."""
+"""A model is brought here: its repository is asked, its pair chosen, its files downloaded and looked at.
+
+Asks nobody whether it may: that, and what is shown meanwhile, is for the caller.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from vlmcli.models.store import Published, choice_of
 
 @dataclass(frozen=True)
 class Order:
-    """What will be brought.
+    """A pair that is to be downloaded: which files, from where, and whether there is room.
 
     Attributes:
         published: the name, and where it leads.
@@ -68,24 +71,24 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
     return Order(published, repository, choice, missing, disk.free(hub_cache.folder()))
 
 
-def bring(order: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:
+def bring(wanted: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:
     """Download what is missing, and check that it is a pair. Returns the language model's and the projector's file.
 
     Args:
-        order: what to bring.
+        wanted: what to bring.
         progress: told which file has how many bytes here.
         say: told what the person should know: a wait, a second attempt.
 
     Raises HubError, also when what was published is no pair.
     """
     paths = [
-        download.fetch(order.repository, file, lambda done, file=file: progress(file, done), say)  # type: ignore[misc]
-        for file in order.choice.files
+        download.fetch(wanted.repository, file, lambda done, file=file: progress(file, done), say)  # type: ignore[misc]
+        for file in wanted.choice.files
     ]
     try:
         pairing.check(gguf.read(paths[0]), gguf.read(paths[-1]))
     except ModelError as error:
-        name = order.published.name
+        name = wanted.published.name
         raise HubError(
             f"{name}: what is published there cannot be used: {error.message}",
             f"vlm rm {name} frees the disk; take another",

@@ -77,12 +77,12 @@ class Choice:
 
     @property
     def files(self) -> tuple[RemoteFile, ...]:
-        """All of them."""
+        """The language model's files in order, then the projector's."""
         return (*self.model, self.projector)
 
     @property
     def size(self) -> int:
-        """Bytes of all of them."""
+        """Bytes of all files together."""
         return sum(file.size for file in self.files)
 
     @property
@@ -145,7 +145,7 @@ class _Model:
 
     @property
     def path(self) -> str:
-        """Of the first file."""
+        """The first file's path in the repository."""
         return self.files[0].path
 
 
@@ -202,7 +202,7 @@ def pairs(repository: Repository) -> tuple[Choice, ...]:
 
 
 def projectors(repository: Repository) -> tuple[RemoteFile, ...]:
-    """All of a listing."""
+    """Every file of a listing that is a projector by its name."""
     return tuple(_projectors(repository.files))
 
 

@@ -2,7 +2,7 @@
 
 Dimensions come from the models' published configurations (config.json of the original weights); tensors are named and
 laid out as llama.cpp's converters do, and quantised as llama-quant.cpp mixes types. The files themselves may differ a
-little; what is computed from them is "about".
+little; what is computed from them is "about". Writes no files (`machine.hollow_gguf` does).
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def headers(name: str, quant: str = "Q4_K_M", projector: str = "F16") -> tuple[H
 
 
 def words_header(name: str, words: Words, quant: str) -> Header:
-    """Of a language model."""
+    """The header that a language model of these dimensions would have, in one of the three quantisations."""
     quant = next((known for known in ("F16", "Q8_0") if known == quant.upper()), "Q4_K_M")
     keys: dict[str, Any] = {
         "context_length": words.context, "embedding_length": words.width, "block_count": words.layers,
@@ -232,7 +232,7 @@ def words_header(name: str, words: Words, quant: str) -> Header:
 
 
 def eyes_header(name: str, eyes: Eyes, text_width: int, quant: str) -> Header:
-    """Of a vision encoder and projector, for a language model of some width."""
+    """The header of a vision encoder and its projector, for a language model whose rows have `text_width` numbers."""
     keys: dict[str, Any] = {
         "embedding_length": eyes.width, "feed_forward_length": eyes.ff, "block_count": eyes.layers,
         "projection_dim": text_width, "image_size": eyes.image, "patch_size": eyes.patch,
