@@ -36,7 +36,16 @@ def run(env, *words):
     return done
 
 
-def findings(env, code=0):
+def run_process(env, *words):
+    """The installed command: for what is decided when a process starts."""
+    done = subprocess.run(
+        [VLM, "doctor", *words], env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def findings(env, code=0, run=run):
     done = run(env, "--json")
     assert done.returncode == code, done.stdout
     found = [json.loads(line) for line in done.stdout.splitlines()]
@@ -108,7 +117,7 @@ def test_a_library_that_cannot_be_loaded_is_one_finding(env, tmp_path):
         "raise OSError('libggml.so: wrong ELF class')", "utf-8"
     )
     path = os.pathsep.join([str(tmp_path / "broken"), env.get("PYTHONPATH", "")])
-    found = findings(env | {"PYTHONPATH": path}, code=1)
+    found = findings(env | {"PYTHONPATH": path}, code=1, run=run_process)
     assert found["llama.cpp"]["ok"] is False
     assert "llama-cpp-python==0.3.36" in found["llama.cpp"]["mend"]
     assert "model" not in found
