@@ -174,6 +174,23 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(150))
 
 
+def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
+    drawn(tmp_path, 100)
+    running = started(tmp_path, "describe", "-m", "demo", "pics", "--json", "--journal", "run.jsonl")
+    while not (tmp_path / "run.jsonl").exists() or not (tmp_path / "run.jsonl").stat().st_size:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    while "finishing what is under way" not in running.stderr.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    shown, said = running.communicate(timeout=60)
+    assert (running.returncode, "goes on from there" in said) == (130, False)
+    kept = [one["sources"] for one in lines(tmp_path, "run.jsonl")]
+    written = [json.loads(line)["sources"] for line in shown.splitlines()]
+    assert kept == written[: len(kept)]
+    assert len(written) - len(kept) in (0, 1)  # it may come between the two
+
+
 def test_one_run_at_a_time_writes_a_file(tmp_path):
     drawn(tmp_path, 100)
     command = ("caption", "-m", "demo", "pics", "--output", "out.jsonl")

@@ -1,4 +1,7 @@
-"""Answers into files beside their pictures, or into the pictures' files: a text, or an XMP packet."""
+"""Answers into files beside their pictures, or into the pictures' files: a text, or an XMP packet.
+
+Knows where each job's answer goes and what is there already. Does not know how jobs are asked, or in which order.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +31,9 @@ class Sidecars:
         """Raises UsageError where two answers would go into one file, or one into a picture or a list of the command's.
 
         Args:
-            course: what is wished.
+            course: which says what kind of file, and what becomes of a text that is there.
             jobs: all of the command.
-            lists: other files that it reads.
+            lists: files with names that the command reads.
         """
         self._existing, self._kind, self._keywords = course.existing, course.sidecar, course.keywords
         self._paths: dict[Job, Path] = {}
@@ -97,8 +100,8 @@ class Sidecars:
         """Write an answer, unless there is a text that is to stay. Raises VlmError where that cannot be.
 
         Args:
-            job: of the answer.
-            text: it.
+            job: that was answered.
+            text: the answer.
             before: the picture's file as it was asked about, if that is where the answer goes.
         """
         if self._existing == "skip" and self.has(job):
