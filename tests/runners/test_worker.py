@@ -83,10 +83,18 @@ def is_alive(pid):
         return False
 
 
+def seconds_of_a_start():
+    """How long a worker takes here and now until its model is loaded."""
+    started = time.monotonic()
+    with Worker(demo.FILES, fit=FIT) as worker:
+        worker.ready()
+        return time.monotonic() - started
+
+
 def worker_with(fault, fit=FIT, **options):
     """A worker on the demo in whose process there is a fault, and which does not wait before it starts another."""
     if fault.startswith("hang"):  # for the others a short patience would only be in the way of a busy machine
-        options["patience"] = 2.0
+        options["patience"] = max(1.5, 3 * seconds_of_a_start())
     return Worker(demo.FILES, fit=fit, observer=named(fault), back_off=(0.0,), **options)
 
 
@@ -97,7 +105,7 @@ FAULTS = {
     "abort": "fault.c:1: GGML_ASSERT(fault) failed",
     "segfault": "segmentation fault",
     "throw": "std::out_of_range: vector::_M_range_check",
-    "hang": "nothing moved for 2 s",
+    "hang": "nothing moved for ",
     "kill": "killed from outside",
     "noise": "it sent what is no message",
     "frame": "it sent what is no message",
