@@ -18,18 +18,18 @@ import pytest
 from PIL import Image
 
 from tests.support import faulty
-from tests.support.engines import ask, noise, small_files
+from tests.support.engines import ask, noise, outcomes, small_files, texts
 from tests.support.faults import Fault, Touch, named
 from tests.support.program import VLM
 from vlmcli import demo
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
-from vlmcli.errors import Cancelled, ModelError, NativeError, SourceError
+from vlmcli.errors import Cancelled, ModelError, NativeError
 from vlmcli.pictures import images
 from vlmcli.runners import frames, wire
 from vlmcli.runners.process import Process
 from vlmcli.runners.worker import Worker
-from vlmcli.values import Answer, Delta, Done, Failed, Fit, Message, ModelFiles, Notice, Picture, Request, Sampling, run
+from vlmcli.values import Answer, Delta, Done, Failed, Fit, ModelFiles, Notice, Picture, Sampling, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
@@ -40,21 +40,6 @@ SCENE = "A red circle and a blue square."
 def called(scene, name):
     """The scene under another name, so that a fault can tell it from others."""
     return Picture(scene.identity, scene.size, name, scene.load)
-
-
-def outcomes(runner, requests):
-    """What came of each request, in order; each has ended exactly once."""
-    found = {}
-    for number, event in run(runner, requests):
-        if isinstance(event, Done | Failed):
-            assert number not in found
-            found[number] = event.answer if isinstance(event, Done) else event.error
-    assert sorted(found) == list(range(len(found)))
-    return [found[number] for number in range(len(found))]
-
-
-def texts(found):
-    return [one.text.strip() if isinstance(one, Answer) else type(one).__name__ for one in found]
 
 
 def until(condition, seconds=10.0):
@@ -205,83 +190,6 @@ def test_a_process_that_grows_is_replaced_between_requests(scene):
             pids.append(worker.pid)
         assert 2 <= worker.restarts <= 8  # 20 times 67 MB, by 210
     assert len(set(pids) - {None}) >= 3
-
-
-def test_in_process_and_worker_say_the_same(scene, small):
-    """Pixels, text, several turns, sampling with a seed, errors: all of it goes through the pipe and back."""
-    picture = noise(5, (300, 200))
-    requests = [
-        ask("what is this?", scene),
-        Request((Message("system", ("be brief",)), Message("user", (scene, "what is left?"))), max_tokens=5),
-        Request((ask("what is this?", scene).messages[0], Message("assistant", (SCENE,)), Message("user", ("left?",)))),
-        ask("which one has a circle?", scene, picture),
-        ask("what is this?", scene, sampling=Sampling(temperature=1.5, seed=7)),
-        ask("no picture"),
-        ask("too long " * 5000, scene),
-    ]  # fmt: skip
-    for files in (demo.FILES, small_files(small, "qwen2vl")):
-        with Engine(files, FIT) as engine, Worker(files, fit=FIT) as worker:
-            for request in requests:  # one by one: batches, and so last digits, are the same
-                (one,), (other,) = outcomes(engine, [request]), outcomes(worker, [request])
-                assert type(one) is type(other)
-                if isinstance(one, Answer):
-                    assert (one.text, one.finish_reason, one.usage) == (other.text, other.finish_reason, other.usage)
-                else:
-                    assert (one.message, one.hint) == (other.message, other.hint)
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_pixels_arrive_as_they_are(small, monkeypatch, shared):
-    monkeypatch.setattr(wire.Shared, "is_possible", lambda: shared)
-    files = small_files(small, "pixtral")
-    requests = [ask("how many?", noise(n, (200 + 10 * n, 333))) for n in range(12)]
-    with Engine(files, FIT) as engine:
-        expected = [outcomes(engine, [request])[0].text for request in requests]
-    with Worker(files, fit=FIT) as worker:
-        assert [outcomes(worker, [request])[0].text for request in requests] == expected
-        process = worker._process
-        assert (process.shared is not None) is shared
-        if shared:
-            assert os.fstat(process.shared.fd).st_size == 0  # all of it has been taken, and given back
-
-
-def test_shared_memory_that_is_full_is_gone_around(scene, monkeypatch):
-    def full(self, data):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(wire.Shared, "put", full)
-    with Worker(demo.FILES, fit=FIT) as worker:
-        assert texts(outcomes(worker, [ask("what is this?", scene)])) == [SCENE]
-
-
-def test_a_picture_is_read_only_when_it_has_to_be_encoded(scene):
-    reads = []
-
-    def load():
-        reads.append(1)
-        return scene.pixels()
-
-    picture = Picture(scene.identity, scene.size, "scene.png", load)
-    with Worker(demo.FILES, fit=FIT) as worker:
-        for question in ("what is this?", "what is left?", "how many shapes are there?"):
-            outcomes(worker, [ask(question, picture)])
-    assert len(reads) == 1
-
-
-def test_a_picture_that_cannot_be_read_fails_alone(scene):
-    def load():
-        raise SourceError("gone.png: there is no such file", "check the name")
-
-    def bug():
-        raise KeyError("x")
-
-    gone, odd = (Picture(c * 64, (64, 64), f"{n}.png", f) for c, n, f in (("a", "gone", load), ("b", "odd", bug)))
-    with Worker(demo.FILES, fit=FIT) as worker:
-        found = outcomes(worker, [ask("what is this?", one) for one in (scene, gone, odd, scene)])
-        assert texts(found) == [SCENE, "SourceError", "SourceError", SCENE]
-        assert "there is no such file" in found[1].message
-        assert found[2].message.startswith("odd.png: ")
-        assert worker.restarts == 0
 
 
 def blocked(scene):

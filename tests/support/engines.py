@@ -6,7 +6,7 @@ import numpy as np
 
 from vlmcli.engine import Engine, Observer
 from vlmcli.pictures import images
-from vlmcli.values import Fit, Message, ModelFiles, Request
+from vlmcli.values import Answer, Done, Failed, Fit, Message, ModelFiles, Request, run
 
 THREADS = 2
 
@@ -41,3 +41,19 @@ def opened(files, tap=None, observer=None, **fit):
     with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer) as engine:
         engine.ready()
         yield engine
+
+
+def outcomes(runner, requests):
+    """What came of each request, in order; each has ended exactly once."""
+    found = {}
+    for number, event in run(runner, requests):
+        if isinstance(event, Done | Failed):
+            assert number not in found
+            found[number] = event.answer if isinstance(event, Done) else event.error
+    assert sorted(found) == list(range(len(found)))
+    return [found[number] for number in range(len(found))]
+
+
+def texts(found):
+    """The answers' texts, and the errors' names."""
+    return [one.text.strip() if isinstance(one, Answer) else type(one).__name__ for one in found]
