@@ -100,5 +100,5 @@ def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[
 
 
 def count(number: int, what: str) -> str:
-    """So many of something."""
+    """A number and what it counts, in the plural unless it is 1."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"

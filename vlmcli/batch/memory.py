@@ -116,7 +116,7 @@ class Memory:
         return Work(work_id(job.names, fingerprints, job.task, self._model), fingerprints, job.task.detail)
 
     def write(self, work: Work, result: Result) -> None:
-        """Append a record."""
+        """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
         self._journal.write(lines.object_line(lines.record(result) | known))
 

@@ -108,7 +108,7 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        """`general.architecture`; "clip" for projectors."""
+        """The model's kind, `general.architecture`; "clip" is a projector."""
         return str(self.metadata.get("general.architecture", ""))
 
     @property

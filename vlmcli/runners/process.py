@@ -140,7 +140,7 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process's id, for messages and tests."""
         return self.popen.pid
 
     # ------------------------------------------------------------------------------------------ messages

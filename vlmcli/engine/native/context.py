@@ -30,7 +30,7 @@ MAX_CTX = 1 << 22
 
 
 class Decoded(Enum):
-    """How a decode ended."""
+    """How a call of llama_decode ended: its status, where that is no error."""
 
     OK = 0
     FULL = 1  # no cells; nothing was changed
