@@ -17,9 +17,9 @@ from rich.style import Style
 from rich.text import Text
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent / "tests"))
+sys.path.insert(0, str(HERE.parent.parent))
 
-from terminal import CTRL_D, Terminal  # noqa: E402
+from tests.support.terminal import CTRL_D, Terminal  # noqa: E402
 
 WIDTH = 88
 LINES = (
