@@ -1,4 +1,4 @@
-"""A name becomes upright RGB pixels with an identity, and text is written beside or into a picture's file.
+"""A name becomes upright RGB pixels with an identity; and a picture's metadata is read and changed.
 
     sources       words of the command line, and lists, become names of pictures, not yet read
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
