@@ -12,6 +12,20 @@ from vlmcli.bench import pairs
 from vlmcli.pictures import images
 from vlmcli.values import ModelFiles
 
+SLOW = (
+    "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "test_docs.py",
+    "machine/test_cost.py", "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar",
+    "engine/test_hazards", "engine/test_lifecycle",
+    "engine/test_stages", "engine/test_turns",
+)  # fmt: skip
+"""What runs models or whole commands by the dozen; all else is marked `fast`."""
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):
+            item.add_marker("fast")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def own_state(tmp_path_factory):

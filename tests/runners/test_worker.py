@@ -386,10 +386,10 @@ QUESTIONS = ("-q", "what is this?", "-q", "what is in the middle?", "-q", "descr
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """200 plain scenes, of which the demo is sure, and what it says of each in process."""
+    """A hundred plain scenes, of which the demo is sure, and what it says of each in process."""
     folder = tmp_path_factory.mktemp("scenes")
     rng = random.Random(5)
-    for number in range(200):
+    for number in range(100):
         scene = scenes.make(rng, size=(320, 240), shapes=rng.choice((1, 2)), text=False)
         scenes.draw(scene).save(folder / f"{number:03}.png")
     process = vlm("ask", *QUESTIONS, "-m", "demo", folder, "--json", "--in-process")
@@ -411,18 +411,18 @@ def test_a_folders_records_are_the_same_in_process_and_by_the_worker(folder):
     process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker")
     out, _ = process.communicate(timeout=300)
     assert records(out) == expected
-    assert len(expected) == 600
+    assert len(expected) == 300
 
 
 @linux
-def test_fifty_kills_lose_and_double_nothing(folder):
-    """The worker is killed at 50 random moments of a run over 200 scenes: three answers each, those of a calm run.
+def test_thirty_kills_lose_and_double_nothing(folder):
+    """The worker is killed at 30 random moments of a run over 100 scenes: three answers each, those of a calm run.
 
-    Where the run is over before the fiftieth, there is another.
+    Where the run is over before the thirtieth, there is another.
     """
     path, expected = folder
     rng, kills = random.Random(1), 0
-    while kills < 50:
+    while kills < 30:
         start = time.monotonic()
         process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker", fault="")
         lines = [process.stdout.readline()]
@@ -440,9 +440,9 @@ def test_fifty_kills_lose_and_double_nothing(folder):
 
 
 def kill(process, rng, longest):
-    """Kill a command's worker at random moments, up to fifty times; how often it was."""
+    """Kill a command's worker at random moments, up to thirty times; how often it was."""
     kills = 0
-    while process.poll() is None and kills < 50:
+    while process.poll() is None and kills < 30:
         time.sleep(rng.uniform(0, longest))
         for pid in children(process.pid):
             with suppress(ProcessLookupError):
