@@ -2,6 +2,6 @@
 
 import os
 
-# Several processes share the cores here, so threads of llama.cpp that wait for one another must let others work. libgomp
-# reads it when it loads; `vlm` lets them spin for a moment, which is faster where nothing else runs.
+# Several processes share the cores here, so threads of llama.cpp that wait for one another must let others work.
+# libgomp reads it when it loads; `vlm` lets them spin for a moment, which is faster where nothing else runs.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")

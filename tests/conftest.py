@@ -1,6 +1,7 @@
 """Shared by all tests."""
 
 import os
+import signal
 
 import pytest
 from filelock import FileLock
@@ -28,7 +29,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="session")
 def own_state(tmp_path_factory):
-    """What a command leaves for the next one is not the user's, and no model of the user's is asked."""
+    """What a command leaves for the next one is not the user's, and no model of the user's is asked.
+
+    Ctrl-C is not ignored, as it is in what a shell runs in the background, and in all that is started from there.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("STATE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
