@@ -15,10 +15,11 @@ from vlmcli.values import ModelFiles
 
 SLOW = (
     "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "test_docs.py",
-    "machine/test_cost.py", "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar",
-    "engine/test_hazards", "engine/test_lifecycle", "engine/test_stages", "engine/test_turns",
+    "machine/test_cost.py", "terminal/test_clipboard.py",
+    "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar", "engine/test_hazards",
+    "engine/test_lifecycle", "engine/test_stages", "engine/test_turns",
 )  # fmt: skip
-"""What runs models or whole commands by the dozen; all else is marked `fast`."""
+"""What runs models or processes by the dozen; all else is marked `fast`."""
 
 
 def pytest_collection_modifyitems(items):

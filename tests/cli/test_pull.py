@@ -266,7 +266,7 @@ def test_two_pulls_at_once_bring_it_once(place):
     assert place.hub.sent == SIZE
 
 
-def test_killed_at_thirty_points_it_always_goes_on(place):
+def test_killed_at_twenty_points_it_always_goes_on(place):
     """A language model of 268 MB, throttled; kill -9 whenever chance says."""
     big = place.folder / "big.gguf"
     content = demo.FILES.model.read_bytes()
@@ -274,7 +274,7 @@ def test_killed_at_thirty_points_it_always_goes_on(place):
     place.hub.add("someone/big-GGUF", {"big-Q8_0.gguf": big, "mmproj-big-F16.gguf": demo.FILES.projector})
     place.hub.rate = 24 << 20
     chance = random.Random(6)
-    for kill in range(30):
+    for kill in range(20):
         running = place.started("pull", "someone/big-GGUF")
         if kill % 5:  # in the midst of the download
             until = place.hub.sent + chance.randrange(1 << 14, 9 << 20)
@@ -292,8 +292,8 @@ def test_killed_at_thirty_points_it_always_goes_on(place):
     assert hashlib.sha256(Path(row["model"][0]).read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
     size = (256 << 20) + demo.FILES.projector.stat().st_size
     went_on = {asked for _, _, asked in place.hub.asked if asked}
-    print(f"sent {place.hub.sent / size:.3f} of the size; after 30 kills, gone on from {len(went_on)} places")
-    assert len(went_on) >= 10
+    print(f"sent {place.hub.sent / size:.3f} of the size; after 20 kills, gone on from {len(went_on)} places")
+    assert len(went_on) >= 8
     assert place.hub.sent <= 1.1 * size
 
 

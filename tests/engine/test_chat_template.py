@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fakes import FakeVocabulary
+from vlmcli.engine import chat_template
 from vlmcli.engine.chat_template import (
     ChatTemplate,
     Given,
@@ -115,11 +116,12 @@ def test_a_template_that_cannot_be_used_names_the_next_step(source):
         "{{ messages|tojson(indent=999999999) }}",
     ],
 )
-def test_a_hostile_template_is_stopped(source):
+def test_a_hostile_template_is_stopped(source, monkeypatch):
+    monkeypatch.setattr(chat_template, "MAX_SECONDS", 0.2)
     started = time.monotonic()
     with pytest.raises(TemplateError):
         ChatTemplate(source).render(ask(PICTURE, "q"))
-    assert time.monotonic() - started < 15  # two probes and the rendering, two seconds each
+    assert time.monotonic() - started < 5  # two probes and the rendering, a fifth of a second each
 
 
 def test_bos_is_looked_for_in_the_templates_own_words():
