@@ -22,6 +22,11 @@ SLOW = (
 """What runs models or processes by the dozen; all else is marked `fast`."""
 
 
+def pytest_xdist_auto_num_workers(config):
+    """One process more than cores: many tests wait for a process, a server or a clock."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):

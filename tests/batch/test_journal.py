@@ -136,7 +136,7 @@ def test_other_names_than_of_json_lines_are_refused(folder):
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
-    names = drawn(tmp_path, 200)
+    names = drawn(tmp_path, 120)
     chance, kills = random.Random(8), 0
     command = ("ask", "-m", "demo", "pics", "-q", "Is there a shape?", "--output", "out.jsonl")
     while kills < 5:
@@ -154,7 +154,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
     alone = vlm(tmp_path, *command[:-2], "--json")
     single = [json.loads(line) for line in alone.stdout.splitlines()]
     same = sum(one["answer"] == other["answer"] for one, other in zip(found, single, strict=True))
-    assert same >= 198  # the batches are others, and with them the last digits
+    assert same >= 118  # the batches are others, and with them the last digits
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path):

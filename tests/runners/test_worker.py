@@ -415,14 +415,14 @@ def test_a_folders_records_are_the_same_in_process_and_by_the_worker(folder):
 
 
 @linux
-def test_twenty_kills_lose_and_double_nothing(folder):
-    """The worker is killed at 20 random moments of a run over 100 scenes: three answers each, those of a calm run.
+def test_twelve_kills_lose_and_double_nothing(folder):
+    """The worker is killed at 12 random moments of a run over 100 scenes: three answers each, those of a calm run.
 
-    Where the run is over before the twentieth, there is another.
+    Where the run is over before the twelfth, there is another.
     """
     path, expected = folder
     rng, kills = random.Random(1), 0
-    while kills < 20:
+    while kills < 12:
         start = time.monotonic()
         process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker", fault="")
         lines = [process.stdout.readline()]
@@ -440,9 +440,9 @@ def test_twenty_kills_lose_and_double_nothing(folder):
 
 
 def kill(process, rng, longest):
-    """Kill a command's worker at random moments, up to twenty times; how often it was."""
+    """Kill a command's worker at random moments, up to twelve times; how often it was."""
     kills = 0
-    while process.poll() is None and kills < 20:
+    while process.poll() is None and kills < 12:
         time.sleep(rng.uniform(0, longest))
         for pid in children(process.pid):
             with suppress(ProcessLookupError):
