@@ -15,7 +15,7 @@ from typing import TextIO
 import vlmcli
 from vlmcli.batch.course import Course, Job, count
 from vlmcli.errors import UsageError
-from vlmcli.models import gguf, hub_cache
+from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
 from vlmcli.records import lines
 from vlmcli.records.journal import Fingerprint, Journal, fields, fingerprint, model_id, work_id
@@ -53,6 +53,8 @@ class Memory:
         self.done: list[tuple[Job, str]] = []
         """Jobs that need not be asked, with the names of their work."""
         self._journal, self._model, self._retry = journal, model_id(files), retry
+        from vlmcli.models import hub_cache  # only runs that are remembered need it
+
         self._extra = {
             "revision": hub_cache.revision(files.model),
             "projector": files.projector.name,

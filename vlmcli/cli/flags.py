@@ -10,7 +10,7 @@ import inspect
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -214,6 +214,17 @@ PLACE = ("ctx", "threads", "gpu_layers", "yes", "verbose")
 """Flags that go together in the help of the verbs that take some of them only."""
 
 
+@functools.cache
+def _parameters() -> Mapping[str, inspect.Parameter]:
+    """The fields of `Flags` as parameters of a function, by name, in the order of the help."""
+    hints = get_type_hints(Flags, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return {
+        one.name: inspect.Parameter(one.name, keyword, default=one.default, annotation=hints[one.name])
+        for one in fields(Flags)
+    }
+
+
 def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a verb options of `Flags`, which it takes as `flags`, and let its log go where they say while it runs.
 
@@ -221,13 +232,7 @@ def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         names: fields of `Flags`, and parameters of the verb's own, in the order of the help; all of `Flags` without
             any. The verb's own parameters that are not named come before them.
     """
-    hints = get_type_hints(Flags, include_extras=True)
-    shared = {
-        one.name: inspect.Parameter(
-            one.name, inspect.Parameter.KEYWORD_ONLY, default=one.default, annotation=hints[one.name]
-        )
-        for one in fields(Flags)
-    }
+    shared = _parameters()
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(verb, eval_str=True).parameters

@@ -1,6 +1,7 @@
 """`vlm chat`: a conversation on a terminal or from a pipe.
 
-command  the verb, and the loop over what is typed or piped
-slash    the commands that begin with a slash
-talk     the conversation and its runner: asking, showing, making room, changing the model
+    command  the verb and its options
+    session  the loop over what is typed or piped
+    slash    the commands that begin with a slash
+    talk     the conversation and its runner: asking, showing, making room, changing the model
 """

@@ -1,0 +1,156 @@
+"""A conversation on a terminal, or over piped lines: the loop that does what each line says.
+
+Knows where lines come from, and which of them are commands, pictures or questions. How a question is asked is
+`talk`'s, what a command does `slash`'s.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+import typer
+
+from vlmcli import settings
+from vlmcli.chat import dropped
+from vlmcli.chat.conversation import Attached
+from vlmcli.cli.chat.slash import COMMANDS, completions, obey
+from vlmcli.cli.chat.talk import Talk, Wishes
+from vlmcli.cli.flags import Flags
+from vlmcli.cli.pull import find_model
+from vlmcli.cli.running import tell_of_death, working
+from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
+from vlmcli.terminal import thumbnails
+from vlmcli.terminal.lineedit import (
+    Lines,
+    Piped,
+    Prompted,
+    Typed,
+)
+from vlmcli.terminal.ui import Ui
+
+COLUMNS, ROWS = 24, 8
+"""Cells of a thumbnail."""
+
+
+def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) -> None:
+    """Hold a conversation until its lines end. Raises typer.Exit where piped questions were not all answered.
+
+    Args:
+        pictures: names of those it begins with.
+        flags: of the command.
+        with_thumbnails: show small copies of the pictures, where the terminal can.
+    """
+    chosen = flags.settings()
+    wishes = Wishes(
+        _sampling(flags), stats=flags.stats, think=flags.think, side=flags.side, thumbnails=with_thumbnails,
+        allow_local_urls=flags.allow_local_urls,
+    )  # fmt: skip
+    wishes.chosen()
+    with Ui(markdown=not flags.plain) as ui:
+        files = find_model(ui, chosen, flags.chat_template or "")
+        tell_of_death(ui, files)
+        typed = sys.stdin is not None and sys.stdin.isatty()
+        lines = _lines(ui, typed)
+        with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:
+            talk.conversation.system = flags.system
+            talk.on_attached = lambda one: _show_thumbnail(talk, one)
+            if typed:
+                talk.tell(f"{files.name}; /help says what can be done, Ctrl-D leaves")
+            if pictures:
+                _guarded(talk, partial(talk.attach, pictures))
+            _go_on(talk, lines)
+        if talk.failed and not typed:
+            raise typer.Exit(int(Exit.SOME_FAILED if talk.answered else Exit.FAILED))
+
+
+def _sampling(flags: Flags) -> dict[str, str]:
+    """What is set of sampling, by `-o`'s names; a `-o` that is no pair is left for the check to name."""
+    pairs = {name: value for name, _, value in (one.partition("=") for one in flags.sample or ())}
+    long = {"temperature": flags.temperature, "seed": flags.seed, "max_tokens": flags.max_tokens}
+    return pairs | {name: str(value) for name, value in long.items() if value is not None}
+
+
+def _lines(ui: Ui, typed: bool) -> Lines:
+    """What is typed, or piped."""
+    if not typed:
+        if sys.stdin is None:
+            raise UsageError("stdin is closed", "pipe questions into it, or type them on a terminal")
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            with suppress(io.UnsupportedOperation):  # it has been read from, in what it was then
+                sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+        return Piped(sys.stdin)
+    out = ui.stdout if ui.stdout.isatty() else ui.stderr
+    if settings.variables().get("TERM") in ("dumb", "unknown"):
+        return Prompted(sys.stdin, out)
+    return Typed(
+        sys.stdin, out, settings.state_folder() / "chat-history", completions(), "a question, or a picture dropped here"
+    )
+
+
+def _go_on(talk: Talk, lines: Lines) -> None:
+    """Read lines and do what they say, until there are no more."""
+    while True:
+        default, talk.default = talk.default, ""
+        try:
+            line = lines.read(default)
+            _guarded(talk, partial(_take, talk, line))
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            if not talk.typed:
+                raise
+
+
+def _guarded(talk: Talk, work: Callable[[], object]) -> None:
+    """Do something; what goes wrong is shown, and the conversation goes on."""
+    try:
+        work()
+    except PipeClosed:
+        raise
+    except VlmError as error:
+        talk.fail(error)
+    except KeyboardInterrupt:
+        if not talk.typed:
+            raise
+        talk.tell("stopped")
+
+
+def _take(talk: Talk, line: str) -> None:
+    """One line: a command, pictures, a question, or the two together."""
+    text = line.strip()
+    if text in ("exit", "quit"):
+        raise EOFError
+    if not text:
+        return
+    if text.startswith("//"):
+        talk.ask(text[1:])
+        return
+    if text.split()[0] in COMMANDS:
+        obey(talk, text)
+        return
+    found = dropped.find(line)
+    if text.startswith("/") and not found.words and not found.missing:
+        obey(talk, text)  # which knows what was meant
+        return
+    if found.missing:
+        talk.default = line
+        raise UsageError(f"{found.missing[0]}: there is no such file", "check the path; // begins a text with a slash")
+    if found.words and not talk.attach(found.words):
+        talk.default = line  # what was to be asked is about a picture that is not there
+        return
+    if found.text.strip():
+        talk.ask(found.text.strip())
+
+
+def _show_thumbnail(talk: Talk, one: Attached) -> None:
+    """A small picture, where the terminal can show one."""
+    if not talk.wishes.thumbnails or not talk.ui.stdout.isatty():
+        return
+    protocol = thumbnails.protocol_of(settings.variables())
+    if protocol:
+        shown = thumbnails.shown(one.picture.pixels(), one.picture.size, protocol, COLUMNS, ROWS)
+        talk.ui.control(shown + "\n")
