@@ -59,8 +59,9 @@ def apart(words, env=None, cwd=None, data=b""):
 
 
 def lasting(outcome):
-    """An outcome without what differs from one moment to the next: seconds, memory, and what is said of a long wait."""
-    code, out, err = outcome
+    """An outcome without what differs: seconds, memory, what is said of a long wait, and where a copy is installed."""
+    code, *said = outcome
+    out, err = (re.sub(r'"[^"\s]*[/\\](vlmcli[/\\])', r'"\1', one) for one in said)
     out = re.sub(r'"timings": ?\{[^}]*\}', "", out)
     err = re.sub(r"^vlm: (loading the model|looking at the picture|reading).*\n", "", err, flags=re.MULTILINE)
     return code, out, re.sub(r"\d+(\.\d+)?", "N", err)
