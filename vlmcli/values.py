@@ -39,14 +39,14 @@ class Picture:
         size: width and height in pixels.
         source: where it came from, for messages and records.
         load: gives width * height * 3 bytes, rows from the top, RGB.
-        notice: what whoever asks about it must be told, if anything.
+        notices: what whoever asks about it must be told, a sentence each: what was left out, or cannot be seen.
     """
 
     identity: str
     size: tuple[int, int]
     source: str = field(compare=False)
     load: Callable[[], bytes] = field(compare=False, repr=False)
-    notice: str = field(default="", compare=False)
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     def pixels(self) -> bytes:
         """The pixels: uint8, height x width x 3, row-major."""
@@ -171,7 +171,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Result:
-    """One question, its pictures' sources, and what came of it: a text, and what was thought before, or an error."""
+    """One question, its pictures' sources, and what came of it: a text, and what was thought before, or an error.
+
+    `notices` are those of the pictures: what of them was left out, or cannot be seen.
+    """
 
     sources: tuple[str, ...]
     question: str
@@ -180,6 +183,7 @@ class Result:
     answer: Answer | None = None
     error: VlmError | None = None
     thinking: str = ""
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

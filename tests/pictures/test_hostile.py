@@ -183,7 +183,7 @@ BIG_TEXT = BIG_TEXT[:33] + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(256 << 
 BOMBS = {
     "png.png": png(60_000, 60_000, zlib.compress(bytes(1 << 20))),
     "wide.png": png(2**31 - 1, 1, zlib.compress(b"\0")),
-    "flat.png": png(10_001, 10_000, zlib.compress(bytes(10_000 * 1252))),
+    "flat.png": png(20_001, 20_000, zlib.compress(bytes(20_000 * 2502))),
     "gif.gif": gif(65_535, 65_535),
     "tiff.tif": tiff(2**31 - 1, 2**31 - 1),
     "strip.tif": tiff(9_000, 9_000),

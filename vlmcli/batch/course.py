@@ -72,7 +72,12 @@ class Job:
         return [source.name for source in self.pictures]
 
     def load(self) -> list[Picture]:
-        """Their pixels, in the task's detail. Raises SourceError for the first that cannot be read."""
+        """Their pixels, in the task's detail. Raises SourceError for the first that cannot be read.
+
+        A long picture that is cut into parts is several.
+        """
+        if self.task.parts:
+            return [part for source in self.pictures for part in source.load_parts()]
         return [source.load(self.task.detail) for source in self.pictures]
 
 

@@ -100,6 +100,7 @@ class Run:
         self._waiting: dict[int, Answer | VlmError] = {}  # jobs that have ended, and whose turn has not come
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
         self._unwritten: dict[int, Fingerprint] = {}  # pictures as they were asked about, to be written into
+        self._notices: dict[int, tuple[str, ...]] = {}  # of the pictures of jobs that have no outcome yet
         self._began = time.monotonic()
 
     @property
@@ -212,7 +213,8 @@ class Run:
                 yield from self._ready()
                 self.stopping |= self.course.fail_fast
                 continue
-            yield from (Notice(picture.notice) for picture in pictures if picture.notice)
+            self._notices[number] = tuple(text for picture in pictures for text in picture.notices)
+            yield from map(Notice, self._notices[number])
             if self._is_twin(number, job, pictures):
                 yield from self._ready()
                 continue
@@ -241,11 +243,12 @@ class Run:
         """A job's outcome, its answer in its sidecar; where it cannot be written there, that error is the outcome."""
         job, work, unwritten = self.jobs[number], self._works.pop(number, None), self._unwritten.pop(number, None)
         result = job.task.result(job.names, ended, self.files.name)
+        result = replace(result, notices=self._notices.pop(number, ()))
         if self._sidecars is not None and result.answer is not None:
             try:
                 self._sidecars.write(job, result.text, unwritten)
             except VlmError as error:
-                result = job.task.result(job.names, error, self.files.name)
+                result = replace(job.task.result(job.names, error, self.files.name), notices=result.notices)
             else:
                 if self.memory is not None and self._sidecars.inside:
                     work = self.memory.work(job)  # the file is another now

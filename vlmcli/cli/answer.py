@@ -54,6 +54,7 @@ def answer(
     Raises typer.Exit with the code of some or all failing.
     """
     settings, sampling, course, side = flags.settings(), flags.sampling(template), flags.course(), flags.side
+    parts = flags.parts
     as_records = flags.as_json and course.output is None
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model
@@ -63,7 +64,7 @@ def answer(
             files = find_model(ui, settings, flags.chat_template or "")
             model = files.name
             tasks = [
-                Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think, side)
+                Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think, side, parts)
                 for question in questions(files.card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)

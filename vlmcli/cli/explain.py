@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.atomic import write
-from vlmcli.batch.course import grouped
+from vlmcli.batch.course import Job, grouped
 from vlmcli.cli import options
 from vlmcli.cli.flags import MODEL, PLACE, Flags, with_flags
 from vlmcli.cli.pull import find_model
@@ -64,7 +64,7 @@ def explain(
         files = find_model(ui, settings, flags.chat_template or "")
         target = target_of(html, found) if html else None
         ui.notice(files.card.notice)
-        task = Ask(asked[0], context, flags.system, sampling, limit, detail=side)
+        task = Ask(asked[0], context, flags.system, sampling, limit, detail=side, parts=flags.parts)
         told = _asked(ui, files, settings, task, found)
         ui.about(telling.lines(told, ui.width))
         if target is not None:
@@ -78,10 +78,10 @@ def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequ
     from vlmcli.reports import explain as telling
 
     begun = time.monotonic()
-    pictures = [source.load(task.detail) for source in found]
+    pictures = Job(task, tuple(found)).load()
     reading = time.monotonic() - begun
     for picture in pictures:
-        ui.notice(picture.notice)
+        ui.notices(picture.notices)
     recorder = stages.Recorder(files)
     tell_of_death(ui, files)
     with opened(ui, files, settings, [source.name for source in found], recorder) as engine:

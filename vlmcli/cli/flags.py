@@ -90,12 +90,15 @@ LEAST = 16
 """Pixels of a side in which something can be seen."""
 
 
-def side_of(detail: str, option: str) -> int:
-    """What a detail means in pixels of a picture's longer side; 0 for as it is. Raises UsageError, with the option."""
+def side_of(detail: str, option: str, names: str = "high") -> int:
+    """What a detail means in pixels of a picture's longer side; 0 for as it is.
+
+    Raises UsageError, with the option and what it takes beside "low" and a number: those `names`.
+    """
     side = SIDES.get(detail, int(detail) if re.fullmatch("[1-9][0-9]{1,4}", detail, re.ASCII) else -1)
     if side != 0 and side < LEAST:
         raise UsageError(
-            f"{option} {detail}: neither low, high nor pixels from {LEAST} on",
+            f"{option} {detail}: neither low, {names} nor pixels from {LEAST} on",
             f"{option} low, {option} high or {option} 768",
         )
     return side
@@ -168,7 +171,12 @@ class Flags:
     @property
     def side(self) -> int:
         """Pixels that a picture's longer side is scaled down to; 0 for none. Raises UsageError."""
-        return side_of(self.detail, "--detail")
+        return 0 if self.parts else side_of(self.detail, "--detail", "high, parts")
+
+    @property
+    def parts(self) -> bool:
+        """Whether long pictures are cut into parts."""
+        return self.detail == "parts"
 
     def course(self) -> Course:
         """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""

@@ -120,8 +120,9 @@ Detail = Annotated[
     str,
     typer.Option(
         "--detail",
-        metavar="low|high|PIXELS",
-        help="How large pictures go to the model: as they are, the longer side at 512 pixels (low), or at so many.",
+        metavar="low|high|PIXELS|parts",
+        help="How large pictures go to the model: as they are, the longer side at 512 pixels (low) or at so many, or"
+        " long ones in parts.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.atomic import write
+from vlmcli.batch.course import Job
 from vlmcli.cli import options
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.pull import find_model
@@ -19,6 +20,7 @@ from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
 from vlmcli.pictures.sources import SUFFIXES, Source, expand
 from vlmcli.records.lines import object_line
 from vlmcli.records.target import target_of
+from vlmcli.tasks.ask import Ask
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Picture
 
@@ -50,10 +52,10 @@ def show(
         if names and all(_is_picture(name) for name in names):
             if flags.json:
                 raise UsageError("--json is of models, and these are pictures", "leave it out")
-            side, chosen = flags.side, flags.settings()
+            task, chosen = Ask("", detail=flags.side, parts=flags.parts), flags.settings()
             files = find_model(ui, chosen, offer=False) if flags.model or preview else None
             found, _ = named_pictures(flags.named(names, each=False))
-            code = _show_pictures(ui, found, files, preview, side)
+            code = _show_pictures(ui, found, files, preview, task)
             if code:
                 raise typer.Exit(int(code))
             return
@@ -88,7 +90,7 @@ def _is_picture(word: str) -> bool:
         return False
 
 
-def _show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, side: int) -> Exit:
+def _show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, task: Ask) -> Exit:
     """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
     from vlmcli.engine import stages
     from vlmcli.pictures import images
@@ -105,10 +107,10 @@ def _show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, pr
         for source in found:
             try:
                 data = source.fetched()
-                picture = images.load(data, source.name, source.frame, side)
-                ui.about(_picture_lines(source, images.facts(data, source.name), picture))
-                ui.notice(picture.notice)
-                parts = look(picture) if look else []
+                pictures = Job(task, (replace(source, file=data),)).load()
+                ui.about(_picture_lines(source, images.facts(data, source.name), pictures))
+                ui.notices(pictures[0].notices)
+                parts = [part for picture in pictures for part in look(picture)] if look else []
             except (SourceError, RequestError) as error:  # not read, or not taken by the model
                 ui.error(error)
                 errors.append(error)
@@ -134,8 +136,9 @@ def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
     ui.say(f"{target}: the pixels are written{several}")
 
 
-def _picture_lines(source: Source, facts: Facts, picture: Picture) -> list[str]:
+def _picture_lines(source: Source, facts: Facts, pictures: Sequence[Picture]) -> list[str]:
     stored = [facts.format]
+    sizes = ", ".join(f"{width}×{height}" for width, height in (picture.size for picture in pictures))
     if facts.size:
         stored.append(f"{facts.size[0]}×{facts.size[1]} {facts.mode}")
     if facts.frames > 1:
@@ -146,7 +149,7 @@ def _picture_lines(source: Source, facts: Facts, picture: Picture) -> list[str]:
         stored.append(f"EXIF orientation {facts.orientation}: {_TURNED[facts.orientation]}")
     return [
         f"{source.name}: {', '.join(stored)}",
-        f"  upright, RGB: {picture.size[0]}×{picture.size[1]}",
+        f"  upright, RGB: {sizes}{' in parts' if len(pictures) > 1 else ''}",
     ]
 
 

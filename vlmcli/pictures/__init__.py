@@ -2,6 +2,9 @@
 
     sources       words of the command line, and lists, become names of pictures, not yet read
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
+    bounds        how much memory a picture may take, how large and how long it may be
+    colours       a file's colours become sRGB: profiles, PNG's gamma, high dynamic range
+    transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
     open_network  which addresses of the network may be connected to, and for how long
     pdf           the pages of a PDF, drawn in a child process

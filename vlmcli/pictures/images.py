@@ -7,9 +7,10 @@ The only reader of pictures. It knows nothing of models; how many tokens a pictu
     picture = images.load(Path("IMG_0042.HEIC"))
     page = images.load(Path("letter.pdf"), frame=2)
 
-What is done to a file, in this order: its size is checked before anything is decoded; a large JPEG is decoded at a
-half, a quarter or an eighth; larger pictures than `BOUND`, or than is wished, are scaled to it; 16 bits become 8 (the
-upper ones); an ICC profile becomes sRGB; transparency is laid on white; EXIF orientation is undone.
+What is done to a file, in this order: the memory it needs is checked before anything is decoded (`bounds`); a large
+JPEG is decoded at a half, a quarter or an eighth; larger pictures than `BOUND`, or than is wished, are scaled to it; 16
+bits become 8; colours become sRGB (`colours`); what is see-through is laid on a ground (`transparency`); EXIF
+orientation is undone. Whatever of a picture is left out, or cannot be seen, is among its `notices`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import difflib
 import hashlib
 import io
 import logging
+import math
 import os
 import time
 import warnings
@@ -30,26 +32,34 @@ from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedI
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import pdf, truncated
+from vlmcli.pictures import bounds, colours, pdf, transparency, truncated
+from vlmcli.pictures.bounds import Tell
+from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
 MAX_BYTES = 1 << 30
-MAX_PIXELS = 100_000_000
-MAX_RATIO = 200
-"""Of the longer side to the shorter; encoders refuse or misread thinner strips."""
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
 SEEK_SECONDS = 3.0
 """To get to a frame, whose place is known only by what is before it."""
+PARTS = 8
+"""Pictures that a long one is cut into at most."""
 PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
 
 NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is no finding"}
 """What the user must be told about a kind of file."""
 
-Image.MAX_IMAGE_PIXELS = None  # _check_size is stricter, and says what to do
+UNSEEN = 8
+"""Steps of 255 between the brightest and the darkest pixel, of which little is seen."""
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""That a pixel takes in Pillow's memory, by the mode; four in all others."""
+_HEAD = 1 << 18
+"""Bytes of a file in which its format says what its colours mean."""
+
+Image.MAX_IMAGE_PIXELS = None  # bounds.check_size knows better, and says what to do
 
 assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
@@ -73,11 +83,35 @@ def load(file: Path | bytes, source: str = "", frame: int = 0, bound: int = 0) -
     Raises:
         SourceError: which names the source.
     """
+    image, source, notices = _read(file, source, frame, min(bound or BOUND, BOUND), whole=not 0 < bound < BOUND)
+    return from_pixels(image.tobytes(), image.size, source, notices)
+
+
+def load_parts(file: Path | bytes, source: str = "", frame: int = 0) -> list[Picture]:
+    """Read a picture file as `load` does; a long one is cut into at most `PARTS` pictures that overlap, in order.
+
+    Each is scaled to `BOUND` for itself. Raises SourceError, which names the source.
+    """
+    image, source, notices = _read(file, source, frame, BOUND * PARTS, whole=False)
+    cut = [bounds.bounded(part, BOUND) for part in bounds.parts(image, PARTS)]
+    return [from_pixels(part.tobytes(), part.size, source, notices if not at else ()) for at, part in enumerate(cut)]
+
+
+def _read(
+    file: Path | bytes, source: str, frame: int, bound: int, *, whole: bool
+) -> tuple[Image.Image, str, tuple[str, ...]]:
+    """The picture of a file, RGB; its name, and what must be said of it.
+
+    `whole` says that nobody has asked for anything else than all of it at once.
+    """
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
+    told: list[str] = []
     with _named(source):
         what = kind(file, source)
-        rgb = _pixels(file, source, frame, what, min(bound or BOUND, BOUND))
-    return from_pixels(rgb.tobytes(), rgb.size, source, NOTICES.get(what, ""))
+        image = _pixels(file, source, frame, what, bound, told.append, whole=whole)
+        _remark_on_emptiness(image, told.append)
+    known = (NOTICES[what],) if what in NOTICES else ()
+    return image, source, known + tuple(f"{source}: {text}" for text in told)
 
 
 @contextmanager
@@ -98,11 +132,11 @@ def _named(source: str) -> Iterator[None]:
         raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
 
 
-def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notice: str = "") -> Picture:
+def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notices: tuple[str, ...] = ()) -> Picture:
     """A picture of pixels in memory: width * height * 3 bytes of RGB, rows from the top."""
     digest = hashlib.sha256(b"%dx%d\n" % size)
     digest.update(pixels)
-    return Picture(digest.hexdigest(), size, source, lambda: pixels, notice)
+    return Picture(digest.hexdigest(), size, source, lambda: pixels, notices)
 
 
 def png(pixels: bytes, size: tuple[int, int], bound: int = 0) -> bytes:
@@ -219,30 +253,65 @@ def _brands(head: bytes) -> set[bytes]:
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
-def _pixels(file: Path | bytes, source: str, frame: int, what: str, bound: int) -> Image.Image:
+def _pixels(
+    file: Path | bytes, source: str, frame: int, what: str, bound: int, tell: Tell, *, whole: bool
+) -> Image.Image:
     """The picture of a file of that kind: upright, RGB, no side longer than `bound`."""
     if what == "PDF":
         size, pixels = pdf.page(file, source, frame, PAGE_DPI, bound)
+        if whole:
+            bounds.remark(size, tell)
         return Image.frombytes("RGB", size, pixels)
     if what == "DICOM":
         from vlmcli.pictures import dicom
 
-        return _bounded(Image.fromarray(dicom.frame(file, source, frame, _check_size)), bound).convert("RGB")
+        shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size))
+        return bounds.bounded(shown, bound).convert("RGB")
     opened = io.BytesIO(file) if isinstance(file, bytes) else file
     with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
-        _check_size(source, image.size)
         if frame:
+            _check_memory(image, source)
             _seek(image, source, frame)
-            _check_size(source, image.size)
         truncated.check_scans(image, file, source)
-        if frame == 0 and image.format in ("JPEG", "MPO"):
-            image.draft(None, (bound, bound))  # decoded at the smallest of 1, 1/2, 1/4, 1/8 that is not below
+        if whole:
+            bounds.remark(_upright_size(image), tell)
+        _check_memory(image, source, 0 if frame else bound)
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
         if frame <= 1 or image.format == "MPO":
             truncated.check(image, file, source)
-        return _rgb(ImageOps.exif_transpose(_bounded(image, bound)), source)
+        meant = colours.meaning(image, _first_bytes(file))
+        return _rgb(ImageOps.exif_transpose(bounds.bounded(image, bound)), meant, source, tell)
+
+
+def _check_memory(image: Image.Image, source: str, bound: int = 0) -> None:
+    """Raise SourceError where an opened picture needs too much memory.
+
+    A JPEG is set to be decoded at the smallest of 1, 1/2, 1/4 and 1/8 of its sides that is not below `bound`, if that
+    is given; what a progressive one needs is two bytes for each sample of the whole.
+    """
+    if bound and image.format in ("JPEG", "MPO"):
+        samples: list[tuple[int, int, int, int]] = getattr(image, "layer", [])
+        most = max((across * down for _, across, down, _ in samples), default=1)
+        share = sum(across * down for _, across, down, _ in samples) / most
+        bounds.check_size(source, image.size, math.ceil(2 * share) if image.info.get("progressive") else 1)
+        image.draft(None, (bound, bound))
+    each = 6 if image.format in ("WEBP", "AVIF", "HEIF") else _BYTES.get(image.mode, 4)  # with the decoder's own copy
+    bounds.check_size(source, image.size, each)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of an opened picture when its EXIF orientation is undone."""
+    width, height = image.size
+    return (height, width) if image.getexif().get(0x0112) in (5, 6, 7, 8) else (width, height)
+
+
+def _first_bytes(file: Path | bytes) -> bytes:
+    if isinstance(file, bytes):
+        return file[:_HEAD]
+    with file.open("rb") as opened:
+        return opened.read(_HEAD)
 
 
 def _heic(file: Path | io.BytesIO) -> Image.Image:
@@ -269,52 +338,12 @@ def _seek(image: Image.Image, source: str, frame: int) -> None:
             )
 
 
-def _check_size(source: str, size: tuple[int, int]) -> None:
-    """Raise SourceError for a size in pixels that is too large to decode, or too thin to be seen."""
-    width, height = size
-    if min(size) < 1:
-        raise SourceError(f"{source}: a picture of {width}x{height} pixels", "get the picture again")
-    if width * height > MAX_PIXELS:
-        raise SourceError(
-            f"{source}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels", "scale it down first"
-        )
-    if max(size) > MAX_RATIO * min(size):
-        raise SourceError(
-            f"{source}: a strip of {width}x{height} pixels is too thin to be seen", "cut a part out of it"
-        )
-
-
-def _bounded(image: Image.Image, bound: int) -> Image.Image:
-    """No side longer than `bound`; before anything is copied, so that a large picture is in memory once."""
-    share = bound / max(image.size)
-    if share >= 1:
-        return image
-    size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
-    if image.mode in ("1", "P", "PA"):
-        image = _with_colors(image)
-    kept = image.info
-    small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    small.info = kept
-    exif = image.getexif()
-    if exif:
-        small.info["exif"] = exif.tobytes()
-    return small
-
-
-def _with_colors(image: Image.Image) -> Image.Image:
-    """A palette's or bitmap's pixels as colours."""
-    if image.mode == "1":
-        return image.convert("L")
-    return image.convert("RGBA" if image.mode == "PA" or "transparency" in image.info else "RGB")
-
-
-def _rgb(image: Image.Image, source: str) -> Image.Image:
-    """The picture as 8-bit sRGB, with its transparency laid on white."""
-    profile = image.info.get("icc_profile")
+def _rgb(image: Image.Image, meant: Meaning | bytes | None, source: str, tell: Tell) -> Image.Image:
+    """The picture as 8-bit sRGB, with its transparency laid on a ground."""
     if image.mode.startswith("I;16"):  # convert() would clip it
         image = image.convert("I").point(lambda value: value / 256).convert("L")
     if image.mode in ("1", "P", "PA"):
-        image = _with_colors(image)
+        image = bounds.with_colors(image)
     elif image.mode in ("RGBa", "La"):
         image = image.convert(image.mode.upper())
     alpha = None
@@ -323,30 +352,15 @@ def _rgb(image: Image.Image, source: str) -> Image.Image:
         image = image.convert("RGB") if image.mode == "RGBA" else image.getchannel("L")
     elif "transparency" in image.info:
         alpha = image.convert("RGBA").getchannel("A")
-    image = _srgb(image, profile, source) if profile else image.convert("RGB")
-    if alpha is None:
-        return image
-    white = Image.new("RGB", image.size, (255, 255, 255))
-    white.paste(image, mask=alpha)
-    return white
+    image = colours.srgb(image, meant, source)
+    return image if alpha is None else transparency.laid(image, alpha, tell)
 
 
-def _srgb(image: Image.Image, profile: bytes, source: str) -> Image.Image:
-    """Colours as the ICC profile means them. A damaged profile is logged and ignored, as all viewers do."""
-    from PIL import ImageCms
-
-    try:
-        meant = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(meant):
-            return image.convert("RGB")
-        if image.mode not in ("L", "RGB", "CMYK"):
-            image = image.convert("RGB")
-        flags = ImageCms.Flags.BLACKPOINTCOMPENSATION
-        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-        srgb = ImageCms.createProfile("sRGB")
-        found = ImageCms.profileToProfile(image, meant, srgb, intent, outputMode="RGB", flags=flags)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        log.warning("%s: its colour profile cannot be used (%s)", source, error)
-        return image.convert("RGB")
-    assert found is not None  # it is, unless asked to work in place
-    return found
+def _remark_on_emptiness(image: Image.Image, tell: Tell) -> None:
+    """Tell of a picture in which nothing can be seen."""
+    least, most = zip(*image.getextrema(), strict=True)
+    spread = max(high - low for low, high in zip(least, most, strict=True))
+    if not spread:
+        tell("every pixel has the same colour, so there is nothing to be seen")
+    elif spread <= UNSEEN:
+        tell(f"the brightest and the darkest pixel differ by {spread} of 255, so there is hardly anything to be seen")

@@ -57,6 +57,12 @@ class Source:
 
         return images.load(self.fetched(), self.name, self.frame, bound)
 
+    def load_parts(self) -> list[Picture]:
+        """Its pixels; those of a long picture in parts, as `images.load_parts` cuts it. Raises SourceError."""
+        from vlmcli.pictures import images
+
+        return images.load_parts(self.fetched(), self.name, self.frame)
+
     def fetched(self) -> Path | bytes:
         """Its file, or the bytes of one that came from elsewhere."""
         if not isinstance(self.file, Url):

@@ -41,6 +41,8 @@ def record(result: Result) -> dict[str, Any]:
         "question": result.question,
         "model": result.model,
     }
+    if result.notices:
+        head["notice"] = "; ".join(result.notices)
     if result.error is not None:
         kind = type(result.error).__name__
         return head | {"error": {"type": kind, "message": result.error.message, "hint": result.error.hint}}

@@ -20,6 +20,9 @@ PROMPTS = {
 }
 """What the verbs ask; a model's card may have others."""
 
+PARTS = "These pictures are overlapping parts of one, in order from its top or left."
+"""What the model is told where a long picture has been cut into parts."""
+
 
 def prompt(name: str, own: Mapping[str, str], **slots: str) -> str:
     """A verb's prompt: the model's own, or that of `PROMPTS`."""
@@ -42,10 +45,14 @@ class Ask:
     """The model's tags around its thinking."""
     detail: int = 0
     """Pixels that a picture's longer side is scaled down to before it is shown to the model; 0 for as it is."""
+    parts: bool = False
+    """Whether a long picture is cut into parts, which are shown to the model one after the other."""
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""
         text = f"{self.context}\n\n{self.question}" if self.context else self.question
+        if self.parts and len(pictures) > 1:
+            text = f"{PARTS}\n\n{text}"
         turns = [Message("user", (*pictures, text))]
         if self.system:
             turns.insert(0, Message("system", (self.system,)))

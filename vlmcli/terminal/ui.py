@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.status import Status
 
+MOST_NOTICES = 20
+"""Of different remarks about pictures that are shown; the rest is counted."""
+
 _STAGES = {"load": "loading the model", "encode": "looking at the picture", "prefill": "reading"}
 
 
@@ -101,6 +104,7 @@ class Ui:
         self._begun = False
         self._held = ""
         self._noticed: set[str] = set()
+        self._not_shown = 0
         self._pieces = Pieces() if markdown and self.stdout.isatty() else None
         self._rendered: Rendered | None = None
         self._file = file_descriptor(self.stdout)
@@ -116,6 +120,8 @@ class Ui:
             with suppress(VlmError):
                 self._render(self._pieces.finish())
         self._clear()
+        if self._not_shown:
+            self.say(f"{self._not_shown:,} more remarks about pictures; with --json or --output each is in its record")
 
     # ------------------------------------------------------------------------------------------ stdout
 
@@ -234,6 +240,14 @@ class Ui:
             self._noticed.add(text)
             self.say(text)
 
+    def notices(self, texts: Iterable[str]) -> None:
+        """Lines about pictures, each said once; of very many the first, and at the end how many more there were."""
+        for text in texts:
+            if len(self._noticed) < MOST_NOTICES or text in self._noticed:
+                self.notice(text)
+            else:
+                self._not_shown += 1
+
     @property
     def can_ask(self) -> bool:
         """Whether a person reads stderr and can answer."""
@@ -272,7 +286,7 @@ class Ui:
         if isinstance(event, Started):
             text = "reading"
         elif isinstance(event, Notice):
-            self.notice(event.text)
+            self.notices([event.text])
             return
         elif isinstance(event, Progress):
             text = f"{_STAGES[event.stage]} {event.done:4.0%}"

@@ -19,7 +19,7 @@ from vlmcli.chat import dropped
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli.chat.slash import COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
-from vlmcli.cli.flags import Flags
+from vlmcli.cli.flags import Flags, side_of
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
@@ -46,8 +46,8 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
     """
     chosen = flags.settings()
     wishes = Wishes(
-        _sampling(flags), stats=flags.stats, think=flags.think, side=flags.side, thumbnails=with_thumbnails,
-        allow_local_urls=flags.allow_local_urls,
+        _sampling(flags), stats=flags.stats, think=flags.think, side=side_of(flags.detail, "--detail"),
+        thumbnails=with_thumbnails, allow_local_urls=flags.allow_local_urls,
     )  # fmt: skip
     wishes.chosen()
     with Ui(markdown=not flags.plain) as ui:

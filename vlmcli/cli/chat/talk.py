@@ -141,7 +141,7 @@ class Talk:
     def attach_one(self, source: Source, number: int = 0) -> Attached:
         """Attach one picture, by this number if it is free. Raises SourceError."""
         picture = source.load(self.wishes.side)
-        self.ui.notice(picture.notice)
+        self.ui.notices(picture.notices)
         place = source.name if source.name.lower().startswith(("http://", "https://")) else ""
         hashed = ""
         if isinstance(source.file, Path):
