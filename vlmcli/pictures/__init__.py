@@ -2,6 +2,7 @@
 
     sources       words of the command line, and lists, become names of pictures, not yet read
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
+    avif          AVIF files that libavif refuses for the order of their boxes are mended in memory
     bounds        how much memory a picture may take, how large and how long it may be
     colours       a file's colours become sRGB: profiles, PNG's gamma, high dynamic range
     transparency  a see-through picture is laid on a ground on which it can be seen

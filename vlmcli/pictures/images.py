@@ -32,7 +32,7 @@ from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedI
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import bounds, colours, pdf, transparency, truncated
+from vlmcli.pictures import avif, bounds, colours, pdf, transparency, truncated
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
@@ -180,8 +180,7 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts("PDF", None, "", 1, pdf.count(file, source), file_size)
         if what == "DICOM":
             return Facts("DICOM", None, "", 1, 1, file_size)
-        opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
+        with _opened(file, what) as image:
             turned = image.getexif().get(0x0112, 1)  # libheif has turned the pixels, and says 1
             orientation = turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
             count = getattr(image, "n_frames", 1)
@@ -267,8 +266,7 @@ def _pixels(
 
         shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size))
         return bounds.bounded(shown, bound).convert("RGB")
-    opened = io.BytesIO(file) if isinstance(file, bytes) else file
-    with _heic(opened) if what == "HEIC" else Image.open(opened, formats=FORMATS) as image:
+    with _opened(file, what) as image:
         if frame:
             _check_memory(image, source)
             _seek(image, source, frame)
@@ -314,12 +312,23 @@ def _first_bytes(file: Path | bytes) -> bytes:
         return opened.read(_HEAD)
 
 
-def _heic(file: Path | io.BytesIO) -> Image.Image:
-    """HEIC and HEIF, through libheif."""
-    import pillow_heif
+def _opened(file: Path | bytes, what: str) -> Image.Image:
+    """A file of that kind as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet."""
+    given = io.BytesIO(file) if isinstance(file, bytes) else file
+    if what == "HEIC":
+        import pillow_heif
 
-    pillow_heif.register_heif_opener()
-    return Image.open(file, formats=("HEIF",))
+        pillow_heif.register_heif_opener()
+        return Image.open(given, formats=("HEIF",))
+    try:
+        return Image.open(given, formats=FORMATS)
+    except UnidentifiedImageError:
+        if _first_bytes(file)[4:8] != b"ftyp":
+            raise
+        mended = avif.mended(file if isinstance(file, bytes) else file.read_bytes())
+        if mended is None:
+            raise
+        return Image.open(io.BytesIO(mended), formats=FORMATS)
 
 
 def _seek(image: Image.Image, source: str, frame: int) -> None:
