@@ -9,6 +9,7 @@
     fetch         the bytes behind an address of http or https
     open_network  which addresses of the network may be connected to, and for how long
     pdf           the pages of a PDF, drawn in a child process
+    depth         numbers of 16 bits become 8, by the bits that are used
     dicom         one frame of a DICOM file
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet
