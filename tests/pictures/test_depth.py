@@ -1,10 +1,14 @@
 """Sixteen bits become eight: by the bits that are used, which is said, and a dark photo stays dark."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from vlmcli.pictures import depth
+from tests.support.files import array, write
+from vlmcli.pictures import depth, images
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,43 @@ def test_an_image_of_pillow(mode):
     assert (found.mode, found.info) == ("L", {"gamma": 1})
     assert np.asarray(found).tolist() == [[0, 175, 250]]
     assert "10 of its 16 bits" in told
+
+
+def png(path, values, color):
+    """A PNG of 16 bits a channel, without a filter."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    size = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
+    chunks = (b"IHDR", size), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return write(path, b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+@pytest.mark.parametrize(("color", "channels"), [(0, 1), (2, 3), (6, 4), (4, 2)])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_png_of_sixteen_bits_is_shown_by_the_bits_it_uses(tmp_path, color, channels, bits):
+    values = np.random.default_rng(bits).integers(0, 1 << bits, (40, 50, channels), np.uint16)
+    values[0, 0] = (1 << bits) - 1
+    if color in (4, 6):
+        values[..., -1] = 65535
+    picture = images.load(png(tmp_path / "a.png", values, color))
+    shades = values[..., :-1] if color in (4, 6) else values
+    wanted = np.broadcast_to(shades >> (bits - 8), (40, 50, 3)).astype(int)
+    if color == 4 and bits < 16:  # of grey with an alpha Pillow keeps the upper bytes only: its last bits are lost
+        wanted = np.broadcast_to(shades >> 8 << 8 >> (bits - 8), (40, 50, 3)).astype(int)
+    if (color, bits) == (4, 8):
+        assert "same colour" in picture.notices[0]
+        return
+    assert np.abs(array(picture).astype(int) - wanted).max() <= 1
+    assert [f"only {bits} of its 16 bits are used" in text for text in picture.notices] == [True] * (bits < 16)
+    assert all(text.startswith(f"{tmp_path / 'a.png'}: ") for text in picture.notices)
+
+
+def test_a_large_picture_is_stretched_before_it_is_scaled(tmp_path):
+    """What scaling adds at edges must not hide that only 12 bits are used."""
+    values = np.zeros((300, 9000, 1), np.uint16)
+    values[:, ::7] = 4095
+    picture = images.load(png(tmp_path / "a.png", values, 0), bound=512)
+    assert "only 12 of its 16 bits" in picture.notices[0]
+    assert array(picture).mean() > 25

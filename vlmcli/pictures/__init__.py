@@ -5,6 +5,7 @@
     avif          AVIF files that libavif refuses for the order of their boxes are mended in memory
     bounds        how much memory a picture may take, how large and how long it may be
     colours       a file's colours become sRGB: profiles, PNG's gamma, high dynamic range
+    depth         numbers of more than 8 bits become 8, by the bits that are used
     transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
     open_network  which addresses of the network may be connected to, and for how long

@@ -11,6 +11,7 @@ these, and the notice says so; a photo that is only dark is left dark.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,11 +46,12 @@ def used_bits(greatest: int, bits: int = 16, said: int = 0) -> int:
 
 def scaled(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
     """Unsigned integers of so many bits as numbers from 0 to 255; of more than 8 bits the upper 8 are taken."""
-    if bits > 8:
-        return (values >> values.dtype.type(bits - 8)).astype(np.uint8)
-    if bits == 8:
-        return values.astype(np.uint8)
-    return (np.arange(1 << bits) * 255 / ((1 << bits) - 1) + 0.5).astype(np.uint8)[values]
+    found: npt.NDArray[np.uint8]
+    if bits >= 8:
+        found = (values >> values.dtype.type(bits - 8)).astype(np.uint8)
+    else:
+        found = (np.arange(1 << bits) * 255 / ((1 << bits) - 1) + 0.5).astype(np.uint8)[values]
+    return found
 
 
 def notice(used: int, bits: int = 16) -> str:
@@ -81,3 +83,32 @@ def of_image(image: Image.Image) -> tuple[Image.Image, str]:
     small = Image.fromarray(gray)
     small.info = image.info
     return small, told
+
+
+def stretch(image: Image.Image, again: Callable[[], Image.Image]) -> str:
+    """Stretch the colours of a PNG of 16 bits, of which Pillow has taken the upper eight, if only lower bits are used.
+
+    Args:
+        image: RGB or RGBA, decoded; it is changed in place.
+        again: opens the same file, not decoded, for its lower bytes.
+
+    Returns:
+        The notice, or nothing.
+    """
+    if image.mode not in ("RGB", "RGBA"):
+        return ""
+    upper = np.asarray(image)[..., :3]
+    if upper.max(initial=0) >= 16:
+        return ""
+    values = upper.astype(np.uint16) << 8
+    with again() as lower:
+        tiles = [tile._replace(args=tile.args.replace("16B", "16L")) for tile in getattr(lower, "tile", ())]
+        if all(tile.args in ("RGB;16L", "RGBA;16L") for tile in tiles):  # else it is grey, of which four bits are left
+            lower.tile = tiles  # lower bytes for upper ones
+            values |= np.asarray(lower)[..., :3]
+    colours, told = to_8_bits(values)
+    changed = Image.fromarray(colours)
+    if image.mode == "RGBA":
+        changed.putalpha(image.getchannel("A"))
+    image.paste(changed)
+    return told

@@ -32,7 +32,7 @@ from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedI
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import avif, bounds, colours, pdf, transparency, truncated
+from vlmcli.pictures import avif, bounds, colours, depth, pdf, transparency, truncated
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
@@ -279,7 +279,16 @@ def _pixels(
         image.load()
         if frame <= 1 or image.format == "MPO":
             truncated.check(image, file, source)
-        meant = colours.meaning(image, _first_bytes(file))
+        head = _first_bytes(file)
+        meant = colours.meaning(image, head)
+        if image.mode.startswith("I;16"):
+            image, note = depth.of_image(image)
+        elif image.format == "PNG" and head[24] == 16:
+            note = depth.stretch(image, lambda: _opened(file, what))
+        else:
+            note = ""
+        if note:
+            tell(note)
         return _rgb(ImageOps.exif_transpose(bounds.bounded(image, bound)), meant, source, tell)
 
 
@@ -349,8 +358,6 @@ def _seek(image: Image.Image, source: str, frame: int) -> None:
 
 def _rgb(image: Image.Image, meant: Meaning | bytes | None, source: str, tell: Tell) -> Image.Image:
     """The picture as 8-bit sRGB, with its transparency laid on a ground."""
-    if image.mode.startswith("I;16"):  # convert() would clip it
-        image = image.convert("I").point(lambda value: value / 256).convert("L")
     if image.mode in ("1", "P", "PA"):
         image = bounds.with_colors(image)
     elif image.mode in ("RGBa", "La"):
