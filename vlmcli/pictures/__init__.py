@@ -5,12 +5,13 @@
     avif          AVIF files that libavif refuses for the order of their boxes are mended in memory
     bounds        how much memory a picture may take, how large and how long it may be
     colours       a file's colours become sRGB: profiles, PNG's gamma, high dynamic range
+    png_chunks    PNG files are read without remarks that are damaged
     depth         numbers of more than 8 bits become 8, by the bits that are used
     transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
     open_network  which addresses of the network may be connected to, and for how long
     pdf           the pages of a PDF, drawn in a child process
-    depth         numbers of 16 bits become 8, by the bits that are used
+    png_chunks    PNG files are read without remarks that are damaged
     dicom         one frame of a DICOM file
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet

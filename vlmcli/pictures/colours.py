@@ -15,6 +15,7 @@ import io
 import logging
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +84,10 @@ def meaning(image: Image.Image, head: bytes) -> Meaning | bytes | None:
         at = head.find(b"colrnclx")
         return _by_codes(*struct.unpack_from(">HH", head, at + 8)) if 0 < at <= len(head) - 12 else None
     if image.format in ("JPEG", "MPO", "TIFF", "WEBP"):
-        exif = image.getexif()
-        if exif.get_ifd(0x8769).get(0xA001) == 0xFFFF and str(exif.get_ifd(0xA005).get(1, ""))[:3] == "R03":
-            return Meaning(_power(563 / 256), ADOBE_RGB)
+        with suppress(Exception):  # damaged, in any way that there is
+            exif = image.getexif()
+            if exif.get_ifd(0x8769).get(0xA001) == 0xFFFF and str(exif.get_ifd(0xA005).get(1, ""))[:3] == "R03":
+                return Meaning(_power(563 / 256), ADOBE_RGB)
     return None
 
 

@@ -32,7 +32,7 @@ from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedI
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import avif, bounds, colours, depth, pdf, transparency, truncated
+from vlmcli.pictures import avif, bounds, colours, depth, pdf, png_chunks, transparency, truncated
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
@@ -181,8 +181,7 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
         if what == "DICOM":
             return Facts("DICOM", None, "", 1, 1, file_size)
         with _opened(file, what) as image:
-            turned = image.getexif().get(0x0112, 1)  # libheif has turned the pixels, and says 1
-            orientation = turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
+            orientation = _orientation(image, source)  # libheif has turned the pixels, and says 1
             count = getattr(image, "n_frames", 1)
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
 
@@ -266,21 +265,36 @@ def _pixels(
 
         shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size))
         return bounds.bounded(shown, bound).convert("RGB")
+    try:
+        return _decoded(file, source, frame, what, bound, tell, whole=whole)
+    except (SyntaxError, ValueError):  # what Pillow raises about a PNG's chunks behind its pixels
+        bare = png_chunks.bare(file if isinstance(file, bytes) else file.read_bytes()) if frame <= 1 else None
+        if bare is None:
+            raise
+        return _decoded(bare, source, frame, what, bound, tell, whole=whole)
+
+
+def _decoded(
+    file: Path | bytes, source: str, frame: int, what: str, bound: int, tell: Tell, *, whole: bool
+) -> Image.Image:
+    """What Pillow and libheif make of a file."""
     with _opened(file, what) as image:
         if frame:
             _check_memory(image, source)
             _seek(image, source, frame)
         truncated.check_scans(image, file, source)
-        if whole:
-            bounds.remark(_upright_size(image), tell)
+        stored = image.size
         _check_memory(image, source, 0 if frame else bound)
+        head = _first_bytes(file)
+        meant = colours.meaning(image, head)  # before more is read: what comes behind a PNG's pixels does not count
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
         image.load()
         if frame <= 1 or image.format == "MPO":
             truncated.check(image, file, source)
-        head = _first_bytes(file)
-        meant = colours.meaning(image, head)
+        turned = _orientation(image, source)
+        if whole:
+            bounds.remark(stored if turned < 5 else stored[::-1], tell)
         if image.mode.startswith("I;16"):
             image, note = depth.of_image(image)
         elif image.format == "PNG" and head[24] == 16:
@@ -308,10 +322,16 @@ def _check_memory(image: Image.Image, source: str, bound: int = 0) -> None:
     bounds.check_size(source, image.size, each)
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened picture when its EXIF orientation is undone."""
-    width, height = image.size
-    return (height, width) if image.getexif().get(0x0112) in (5, 6, 7, 8) else (width, height)
+def _orientation(image: Image.Image, source: str) -> int:
+    """How an opened picture is to be turned, by EXIF: 1, as it is, to 8. Damaged EXIF is left out from then on."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception as error:  # anything: whatever its numbers lead to
+        log.warning("%s: its EXIF cannot be read (%s)", source, error)
+        for name in ("exif", "Raw profile type exif"):
+            image.info.pop(name, None)
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 def _first_bytes(file: Path | bytes) -> bytes:
@@ -331,10 +351,11 @@ def _opened(file: Path | bytes, what: str) -> Image.Image:
         return Image.open(given, formats=("HEIF",))
     try:
         return Image.open(given, formats=FORMATS)
-    except UnidentifiedImageError:
-        if _first_bytes(file)[4:8] != b"ftyp":
+    except (UnidentifiedImageError, SyntaxError, ValueError):  # the others: of a PNG's chunks
+        if _first_bytes(file)[4:8] != b"ftyp" and _first_bytes(file)[1:4] != b"PNG":
             raise
-        mended = avif.mended(file if isinstance(file, bytes) else file.read_bytes())
+        data = file if isinstance(file, bytes) else file.read_bytes()
+        mended = avif.mended(data) or png_chunks.bare(data)
         if mended is None:
             raise
         return Image.open(io.BytesIO(mended), formats=FORMATS)
