@@ -9,6 +9,7 @@
     depth         numbers of more than 8 bits become 8, by the bits that are used
     transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
+    codings       a body that a server has packed, unpacked within bounds
     open_network  which addresses of the network may be connected to, and for how long
     pdf           the pages of a PDF, drawn in a child process
     png_chunks    PNG files are read without remarks that are damaged

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import string
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -25,6 +26,7 @@ import httpcore2
 from vlmcli import __version__
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError
+from vlmcli.pictures import codings
 from vlmcli.pictures.open_network import Deadline, LocalAddress, Network
 
 MAX_BYTES = 128 << 20
@@ -41,12 +43,12 @@ _HEADERS = [
 
 
 def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds: float = SECONDS) -> bytes:
-    """The bytes at an address, as they were sent.
+    """The bytes at an address; those of a body that was sent compressed, unpacked.
 
     Args:
         url: of http or https.
         allow_local: whether what answers may be at an address of this machine or network.
-        max_bytes: that may come.
+        max_bytes: that may come, and that it may unpack to.
         seconds: for all of it: names, connections, redirects and the body.
 
     Raises SourceError, which names the address without its query.
@@ -128,10 +130,14 @@ def _leads(url: str, response: httpcore2.Response) -> str | None:
 
 def _header(response: httpcore2.Response, name: str) -> str | None:
     """The first header of that name."""
+    return next(_headers(response, name), None)
+
+
+def _headers(response: httpcore2.Response, name: str) -> Iterator[str]:
+    """All headers of that name, in capitals or not."""
     for key, value in response.headers:
         if key.decode("latin-1").lower() == name:
-            return value.decode("latin-1")
-    return None
+            yield value.decode("latin-1")
 
 
 def _reason(response: httpcore2.Response) -> str:
@@ -140,22 +146,29 @@ def _reason(response: httpcore2.Response) -> str:
 
 
 def _body(response: httpcore2.Response, name: str, max_bytes: int) -> bytes:
+    """What a server sent, unpacked where it has packed it without being asked."""
+    packed = codings.names(_headers(response, "content-encoding"))
+    return b"".join(codings.unpacked(_pieces(response, name, max_bytes), packed, name, max_bytes))
+
+
+def _pieces(response: httpcore2.Response, name: str, max_bytes: int) -> Iterator[bytes]:
+    """A body as it comes. Raises SourceError where it is too much, or ends early."""
     length = _header(response, "content-length") or ""
     wanted = int(length) if length.isdigit() else 0
     if wanted > max_bytes:
         raise SourceError(f"{name}: {size(wanted)} are more than a picture has", "download and check it first")
-    data = bytearray()
+    came = 0
     try:
         for piece in response.iter_stream():
-            data += piece
-            if len(data) > max_bytes:
+            came += len(piece)
+            if came > max_bytes:
                 raise SourceError(f"{name}: more than {size(max_bytes)} came", "download and check it first")
+            yield piece
     except httpcore2.RemoteProtocolError:
-        if len(data) >= wanted:
+        if came >= wanted:
             raise
-    if len(data) < wanted:
-        raise SourceError(f"{name}: the connection ended after {len(data)} of {wanted} bytes", "try again")
-    return bytes(data)
+    if came < wanted:
+        raise SourceError(f"{name}: the connection ended after {came} of {wanted} bytes", "try again")
 
 
 @dataclass(frozen=True)
