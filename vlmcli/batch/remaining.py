@@ -28,6 +28,7 @@ class Remaining:
         memory: the journal, open, if the course names one.
         sidecars: where else the answers go, if the course says so.
         skipped: how many jobs are left out because their picture has a text, in a run without a memory.
+        left_out: what folders have that is no picture, in words.
     """
 
     jobs: Sequence[Job]
@@ -35,6 +36,7 @@ class Remaining:
     memory: Memory | None = None
     sidecars: Sidecars | None = None
     skipped: int = 0
+    left_out: str = ""
 
     @property
     def before(self) -> Before:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from vlmcli.pictures import sources
+from vlmcli.pictures import signatures, sources
 
 WINDOWS = sys.platform == "win32"
 """Whether a backslash parts folders; elsewhere it is before a letter that a shell would not take as it is."""
@@ -37,7 +37,7 @@ MAX_WORDS = {True: 40, False: 10}
 MAX_ENDS = {True: 40, False: 4}
 MAX_QUOTED = 8
 
-_SUFFIX = rf"(?<=[^\s/\\])\.(?:{'|'.join(sorted(suffix[1:] for suffix in sources.SUFFIXES))})"
+_SUFFIX = rf"(?<=[^\s/\\])\.(?:{'|'.join(sorted(suffix[1:] for suffix in signatures.SUFFIXES))})"
 _PAGE = r"#[1-9][0-9]{0,5}"
 _FLAGS = re.ASCII | re.IGNORECASE
 _PICTURE = re.compile(rf"{_SUFFIX}(?:{_PAGE})?\Z", _FLAGS)

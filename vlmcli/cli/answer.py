@@ -18,6 +18,7 @@ from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.cli.words import Named, named_pictures
 from vlmcli.errors import Exit, ModelError, SourceError
+from vlmcli.pictures.folders import LeftOut
 from vlmcli.records import lines
 from vlmcli.records.target import length
 from vlmcli.settings import Settings
@@ -60,7 +61,9 @@ def answer(
         model = settings.model
         jobs: Sequence[Job] = [Job(Ask(question), ()) for question in questions(Card())]
         try:
-            found, context = named_pictures(named)
+            left_out = LeftOut()
+            found, context = named_pictures(named, left_out)
+            ui.notice(str(left_out))
             files = find_model(ui, settings, flags.chat_template or "")
             model = files.name
             tasks = [
@@ -69,6 +72,7 @@ def answer(
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
             with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as left:
+                left = replace(left, left_out=str(left_out))
                 jobs = left.jobs
                 failed = _do(ui, files, settings, course, left, flags)
         except (ModelError, SourceError) as error:
@@ -96,7 +100,7 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     if left.jobs:
         with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
             said += f"; {estimate(runner, left.jobs, course.timeout)}"
-    ui.say(said)
+    ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
 
 
@@ -107,7 +111,10 @@ def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Re
     ui.notice(files.card.notice)
     with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
         run = Run(left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, thinking=flags.think)
-        show = Show(ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table)
+        show = Show(
+            ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
+            left_out=left.left_out,
+        )  # fmt: skip
         return show.all(runner)
 
 

@@ -22,6 +22,7 @@ from vlmcli.cli.words import (
     pictures_and_questions,
 )
 from vlmcli.errors import UsageError, VlmError
+from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source
 from vlmcli.records.target import target_of
 from vlmcli.settings import Settings
@@ -57,7 +58,9 @@ def explain(
         raise UsageError("several questions", "explain one at a time")
     settings, (sampling, limit), side = flags.settings(), flags.sampling(), flags.side
     with Ui() as ui:
-        found, context = named_pictures(flags.named(names, each=False))
+        left_out = LeftOut()
+        found, context = named_pictures(flags.named(names, each=False), left_out)
+        ui.notice(str(left_out))
         several = len(grouped(found, each=False, together=False))
         if several > 1:
             raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")

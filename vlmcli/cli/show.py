@@ -17,7 +17,9 @@ from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.words import named_pictures
 from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
-from vlmcli.pictures.sources import SUFFIXES, Source, expand
+from vlmcli.pictures.folders import LeftOut
+from vlmcli.pictures.signatures import SUFFIXES
+from vlmcli.pictures.sources import Source, expand
 from vlmcli.records.lines import object_line
 from vlmcli.records.target import target_of
 from vlmcli.tasks.ask import Ask
@@ -54,7 +56,9 @@ def show(
                 raise UsageError("--json is of models, and these are pictures", "leave it out")
             task, chosen = Ask("", detail=flags.side, parts=flags.parts), flags.settings()
             files = find_model(ui, chosen, offer=False) if flags.model or preview else None
-            found, _ = named_pictures(flags.named(names, each=False))
+            left_out = LeftOut()
+            found, _ = named_pictures(flags.named(names, each=False), left_out)
+            ui.notice(str(left_out))
             code = _show_pictures(ui, found, files, preview, task)
             if code:
                 raise typer.Exit(int(code))
@@ -84,7 +88,7 @@ def _is_picture(word: str) -> bool:
     path = Path(expand(word.rpartition("#")[0] if "#" in word else word))
     try:
         if path.is_dir():
-            return not any(path.glob("*.gguf"))
+            return not any(not one.name.startswith(".") for one in path.glob("*.gguf"))
         return path.suffix.lower() != ".gguf" if path.is_file() else path.suffix.lower() in SUFFIXES or "*" in word
     except (OSError, ValueError):
         return False

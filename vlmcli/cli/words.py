@@ -15,6 +15,7 @@ from vlmcli import settings
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
+from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source, expand
 from vlmcli.tasks import templates
 from vlmcli.tasks.templates import QUESTION, Template
@@ -155,8 +156,11 @@ def _is_file(word: str) -> bool:
         return False
 
 
-def named_pictures(named: Named) -> tuple[list[Source], str]:
-    """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text."""
+def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
+    """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text.
+
+    What is in folders and is no picture is added to `left_out`, unless --include or --exclude leave it out, too.
+    """
     names, files_from = named.names, named.files_from
     if named.null and files_from is None:
         raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
@@ -167,7 +171,7 @@ def named_pictures(named: Named) -> tuple[list[Source], str]:
     context = ""
     for name in names:
         if name != "-":
-            found.extend(sources.find([name], allow_local=named.allow_local_urls))
+            found.extend(sources.find([name], allow_local=named.allow_local_urls, left_out=left_out))
         elif (text := _text(piped)) is not None:
             context = text.strip()
         else:
@@ -183,26 +187,27 @@ def named_pictures(named: Named) -> tuple[list[Source], str]:
     if not found:
         what = ", only text on stdin" if context else ""
         raise UsageError(f"there is no picture in the command{what}", "name one")
-    return _chosen(found, named.include, named.exclude), context
+    left_out.keep(lambda name: _is_wanted(name, named))
+    return _chosen(found, named), context
 
 
-def _chosen(found: list[Source], include: Sequence[str], exclude: Sequence[str]) -> list[Source]:
-    """Of what was expanded, the pictures whose names (the whole, or the last part) are wanted."""
-
-    def like(source: Source, patterns: Sequence[str]) -> bool:
-        names = (source.name, source.name.rpartition("/")[2])
-        return any(fnmatch(name, pattern) for name in names for pattern in patterns)
-
-    left = [
-        source
-        for source in found
-        if not source.expanded or ((not include or like(source, include)) and not like(source, exclude))
-    ]
+def _chosen(found: list[Source], named: Named) -> list[Source]:
+    """Of what was expanded, the pictures whose names are wanted."""
+    left = [source for source in found if not source.expanded or _is_wanted(source.name, named)]
     if not left:
         raise SourceError(
             f"none of {len(found):,} pictures has a name that is asked for", "check --include and --exclude"
         )
     return left
+
+
+def _is_wanted(name: str, named: Named) -> bool:
+    """Whether --include and --exclude leave a name (the whole, or the last part) among those that are asked about."""
+
+    def is_like(patterns: Sequence[str]) -> bool:
+        return any(fnmatch(one, pattern) for one in (name, name.rpartition("/")[2]) for pattern in patterns)
+
+    return (not named.include or is_like(named.include)) and not is_like(named.exclude)
 
 
 def _stdin() -> bytes:

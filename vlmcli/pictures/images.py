@@ -32,7 +32,7 @@ from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedI
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import avif, bounds, colours, depth, pdf, png_chunks, transparency, truncated
+from vlmcli.pictures import avif, bounds, colours, depth, pdf, png_chunks, signatures, transparency, truncated
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
@@ -199,7 +199,7 @@ def frames(path: Path, source: str = "") -> int:
 
 def kind(file: Path | bytes, source: str) -> str:
     """PDF, HEIC, DICOM, or "" for what Pillow reads, by the first bytes. Raises SourceError, also for its size."""
-    head = _head(file, source) if isinstance(file, Path) else file[:1024]
+    head = _head(file, source) if isinstance(file, Path) else file[: signatures.HEAD]
     size = file.stat().st_size if isinstance(file, Path) else len(file)
     if size == 0:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
@@ -209,7 +209,7 @@ def kind(file: Path | bytes, source: str) -> str:
         return "DICOM"
     if b"%PDF-" in head:
         return "PDF"
-    if head[4:8] == b"ftyp" and not _brands(head) & {b"avif", b"avis"}:
+    if head[4:8] == b"ftyp" and not signatures.brands(head) & signatures.AVIF:
         return "HEIC"
     return ""
 
@@ -230,7 +230,7 @@ def _head(path: Path, source: str) -> bytes:
         raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path")
     try:
         with path.open("rb") as file:
-            return file.read(1024)
+            return file.read(signatures.HEAD)
     except OSError as error:
         raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
 
@@ -243,12 +243,6 @@ def _nearest(path: Path) -> str:
         return ""
     close = difflib.get_close_matches(path.name, names, 1, 0.75)
     return f"did you mean {path.with_name(close[0])}?" if close else ""
-
-
-def _brands(head: bytes) -> set[bytes]:
-    """The major and the compatible brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
-    end = min(int.from_bytes(head[:4], "big"), len(head))
-    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
 
 
 def _pixels(

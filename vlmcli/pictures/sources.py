@@ -2,7 +2,7 @@
 
     path · path#N (a frame, a page) · folder · glob · file:// · http:// · https:// · data: · the bytes of stdin
 
-Nothing is decoded or fetched here; the pages of a PDF are counted.
+Nothing is decoded or fetched here; the pages of a PDF are counted. What is in a folder is judged in `folders`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,9 @@ from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from vlmcli.errors import SourceError, UsageError
+from vlmcli.pictures import folders
+from vlmcli.pictures.folders import LeftOut
 from vlmcli.values import Picture
-
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff", ".pdf",
-     ".dcm", ".dicom")
-)  # fmt: skip
-"""Of the files in a folder that are taken for pictures."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +68,26 @@ class Source:
         return fetch.get(self.file.address, self.file.allow_local)
 
 
-def find(words: Iterable[str], listed: Iterable[str] = (), allow_local: bool = False) -> Iterator[Source]:
+def find(
+    words: Iterable[str],
+    listed: Iterable[str] = (),
+    allow_local: bool = False,
+    left_out: LeftOut | None = None,
+) -> Iterator[Source]:
     """What words of the command line mean, and then the names of a list, which are files or addresses.
+
+    Args:
+        words: of the command line.
+        listed: names of a list.
+        allow_local: whether addresses may lead to this machine or its network.
+        left_out: takes up what is in folders and is no picture.
 
     Raises SourceError where a folder has no pictures, or a glob no matches. A file that is not there is an error when
     it is loaded, so that the others are not lost.
     """
+    left_out = LeftOut() if left_out is None else left_out
     for word in words:
-        yield from _word(word, allow_local)
+        yield from _word(word, allow_local, left_out)
     for name in listed:
         for source in _url(name, allow_local) if _is_url(name) else _file(name, Path(name)):
             yield replace(source, expanded=True)
@@ -102,7 +110,7 @@ def _url(word: str, allow_local: bool) -> Iterator[Source]:
     yield Source(word, Url(address, allow_local), number)
 
 
-def _word(word: str, allow_local: bool) -> Iterator[Source]:
+def _word(word: str, allow_local: bool, left_out: LeftOut) -> Iterator[Source]:
     """What one word names: of all its readings, the first that fits."""
     if _is_url(word):
         yield from _url(word, allow_local)
@@ -117,9 +125,9 @@ def _word(word: str, allow_local: bool) -> Iterator[Source]:
         raise UsageError("the name of a picture is empty", "check the command")
     path = Path(expand(word))
     if _is_dir(path):
-        yield from _folder(word, path)
+        yield from _folder(word, path, left_out)
     elif re.search(r"[*?[]", word) and not _exists(path):
-        yield from _glob(word)
+        yield from _glob(word, left_out)
     else:
         yield from _file(word, path)
 
@@ -144,14 +152,17 @@ def _exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - as above
 
 
-def _file(name: str, path: Path) -> Iterator[Source]:
-    """A file, or one frame of it; a PDF of several pages as its pages."""
+def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
+    """A file, or one frame of it; a PDF of several pages as its pages.
+
+    The kind is the file's format, where that is known although its name does not say it.
+    """
     numbered = re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", str(path))
     if numbered and not _exists(path):
         yield Source(name, Path(numbered[1]), int(numbered[2]))
         return
     pages = 1
-    if path.suffix.lower() == ".pdf" and _exists(path):
+    if (kind == "PDF" or path.suffix.lower() == ".pdf") and _exists(path):
         from vlmcli.pictures import images
 
         try:
@@ -164,41 +175,43 @@ def _file(name: str, path: Path) -> Iterator[Source]:
         yield Source(f"{name}#{page}", path, page, expanded=True)
 
 
-def _folder(word: str, path: Path) -> Iterator[Source]:
-    """The pictures below a folder, by name; what is hidden is left out. A folder that cannot be read is one, too.
+def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
+    """The pictures below a folder, by name. A folder that cannot be read is one, too.
 
     It fails when it is loaded, so that it is told of, and the others are not lost.
     """
+    folder = folders.Folder(word, path)
     found = False
-    closed: list[OSError] = []
-    for here, folders, files in os.walk(path, onerror=closed.append):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        for file in sorted(files):
-            if file.startswith(".") or os.path.splitext(file)[1].lower() not in SUFFIXES:  # noqa: PTH122
-                continue
-            found = True
-            for source in _file(_below(word, path, os.path.join(here, file)), Path(here, file)):  # noqa: PTH118
-                yield replace(source, expanded=True)
-    for error in closed:
-        yield Source(_below(word, path, error.filename), Path(error.filename))
-    if not found and not closed:
-        raise SourceError(f"{word}: a folder without pictures", "name one that has some")
+    for file in folder.pictures():
+        found = True
+        for source in _file(file.name, file.path, file.kind):
+            yield source if source.expanded else replace(source, expanded=True)
+    for name, closed in folder.closed:
+        yield Source(name, closed)
+    if not found and not folder.closed:
+        has = folder.left_out.kinds()
+        raise SourceError(
+            f"{word}: a folder without pictures vlm reads{f' ({has})' if has else ''}", "name one that has some"
+        )
+    left_out.files += folder.left_out.files
 
 
-def _below(word: str, path: Path, file: str) -> str:
-    """The name of a file in a folder that a word names: it begins with the word."""
-    rest = os.path.relpath(file, path)
-    return word if rest == "." else os.path.join(word, rest)  # noqa: PTH118 - keeps the word
-
-
-def _glob(word: str) -> Iterator[Source]:
-    """The files that a pattern matches, by name."""
+def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
+    """The files that a pattern matches, by name; of a pattern that says nothing of a suffix, the pictures."""
     found = sorted(glob.glob(expand(word), recursive=True))  # noqa: PTH207 - Path's takes no absolute patterns
     files = [name for name in found if not _is_dir(Path(name))]
     if not files:
         raise SourceError(f"{word}: no file has such a name", "check the pattern")
-    for name in files:
-        for source in _file(name, Path(name)):
+    if re.search(r"\.[^./\\*?\[\]]+\Z", word):
+        chosen = [folders.File(name, Path(name)) for name in files]
+    else:
+        own = LeftOut()
+        chosen = folders.sorted_out(files, own)
+        if not chosen:
+            raise SourceError(f"{word}: no picture vlm reads has such a name ({own.kinds()})", "check the pattern")
+        left_out.files += own.files
+    for file in chosen:
+        for source in _file(file.name, file.path, file.kind):
             yield replace(source, expanded=True)
 
 

@@ -41,6 +41,7 @@ class Show:
         json: bool = False,
         stats: bool = False,
         table: str = "",
+        left_out: str = "",
     ) -> None:
         """Write the head of a table.
 
@@ -51,11 +52,12 @@ class Show:
             json: a record for each outcome.
             stats: tokens and times of each.
             table: the separator of a table's columns, of which each is a question; empty for no table.
+            left_out: what folders have that is no picture, in words, for the summary.
 
         Raises UsageError for a table that is appended to one with other columns.
         """
         self._ui, self._run = ui, run
-        self._json, self._stats = json, stats
+        self._json, self._stats, self._left_out = json, stats, left_out
         everything = everything or run.jobs
         self._groups = len({job.pictures for job in everything}) > 1 or any(
             job.pictures[0].expanded for job in everything
@@ -193,7 +195,8 @@ class Show:
         said += f", {failed:,} failed" if failed else ""
         said += f", {count(run.left, 'question')} not asked" if run.left else ""
         said += f", in {duration(run.seconds)}"
-        return f"{said}; {run.before}" if run.before.done or run.before.failed else said
+        said += f"; {run.before}" if run.before.done or run.before.failed else ""
+        return f"{said}; {self._left_out}" if self._left_out else said
 
 
 @dataclass

@@ -18,6 +18,7 @@ from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmEr
 from vlmcli.machine import cost
 from vlmcli.models import gguf
 from vlmcli.pictures import sources
+from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
@@ -127,9 +128,12 @@ class Talk:
         Returns whether all could be read. Raises UsageError for too many.
         """
         failed = self.failed
-        found = list(sources.find(words, allow_local=self.wishes.allow_local_urls))
+        left_out = LeftOut()
+        found = list(sources.find(words, allow_local=self.wishes.allow_local_urls, left_out=left_out))
         if len(found) > MOST:
             raise UsageError(f"{len(found)} pictures at once", f"at most {MOST}; vlm caption goes through a folder")
+        if left_out.files:
+            self.tell(str(left_out))
         for source in found:
             try:
                 self.attach_one(source)

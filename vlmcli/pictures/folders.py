@@ -1,0 +1,230 @@
+"""What is in a folder: its pictures, by name and content, and a count of what is left out.
+
+A file whose suffix says nothing is looked into: one open, and its first bytes. Only regular files are opened. Linked
+folders are followed, and none is gone through twice. Does not decode anything, and loads no decoder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vlmcli.pictures import signatures
+from vlmcli.pictures.signatures import OTHERS, SUFFIXES
+
+SIDECARS = (".txt", ".xmp", ".json")
+"""Of files that belong to a picture of their name: written by `vlm` and others, and no pictures left out."""
+
+_SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
+"""What file managers keep, and do not show."""
+_BROKEN, _ABOVE = "broken link", "link to a folder around it"
+_SPECIAL, _CLOSED = "pipe or device", "unreadable file"
+_PLURALS = {
+    _BROKEN: "broken links", _ABOVE: "links to folders around them", _SPECIAL: "pipes or devices",
+    _CLOSED: "unreadable files",
+}  # fmt: skip
+_SHOWN = 5
+"""Kinds of files that a message names."""
+_LONGEST = 16
+"""Letters of a suffix that a message shows."""
+
+
+@dataclass
+class LeftOut:
+    """Files of folders that are no pictures, told as `skipped 2 files that are not pictures vlm reads (1 .NEF, …)`.
+
+    Attributes:
+        files: name and kind of each; the kind is empty where the suffix says what it is.
+    """
+
+    files: list[tuple[str, str]] = field(default_factory=list)
+
+    def keep(self, wanted: Callable[[str], bool]) -> None:
+        """Forget those whose names are not wanted: the user has left them out."""
+        self.files = [file for file in self.files if wanted(file[0])]
+
+    def kinds(self) -> str:
+        """How many of each kind, the most frequent first: `3 .NEF, 1 .txt`."""
+        counts: Counter[str] = Counter()
+        spelled: dict[str, str] = {}
+        for name, kind in self.files:
+            label = kind or _suffix(name)
+            counts[label.lower()] += 1
+            spelled.setdefault(label.lower(), label)
+        most = counts.most_common()
+        said = [_counted(number, spelled[key]) for key, number in most[:_SHOWN]]
+        return ", ".join(said) + (", …" if len(most) > _SHOWN else "")
+
+    def __str__(self) -> str:
+        """What a person is told; empty where nothing is left out."""
+        if not self.files:
+            return ""
+        many = len(self.files) > 1
+        what = f"{len(self.files):,} files that are not pictures" if many else "1 file that is not a picture"
+        return f"skipped {what} vlm reads ({self.kinds()})"
+
+
+def _counted(number: int, label: str) -> str:
+    if not label:
+        return f"{number:,} without a suffix"
+    return f"{number:,} {label if number == 1 else _PLURALS.get(label, label)}"
+
+
+def _suffix(name: str) -> str:
+    """A name's suffix for a message; a number behind a dot is none."""
+    suffix = os.path.splitext(name)[1]  # noqa: PTH122 - a hundred thousand of them
+    if not suffix.strip(".0123456789"):
+        return ""
+    return suffix if len(suffix) <= _LONGEST else suffix[: _LONGEST - 1] + "…"
+
+
+@dataclass(frozen=True)
+class File:
+    """A picture that was found.
+
+    Attributes:
+        name: what it is called; it begins with the word that named the folder.
+        path: where it is.
+        kind: its format, where that was looked for because the name does not say it.
+    """
+
+    name: str
+    path: Path
+    kind: str = ""
+
+
+class Folder:
+    """A folder that was named, and all below it.
+
+    Attributes:
+        left_out: files in it that are no pictures.
+        closed: folders that cannot be read, by name and path. Both are whole once the pictures have been gone through.
+    """
+
+    def __init__(self, word: str, path: Path) -> None:
+        """`word` names it, and begins the names of all that is in it."""
+        self.left_out = LeftOut()
+        self.closed: list[tuple[str, Path]] = []
+        self._seen: set[tuple[int, int]] = set()
+        self._waiting = [(word, str(path))]  # folders; the next one is the last
+        self._links: list[tuple[str, str]] = []
+
+    def pictures(self) -> Iterator[File]:
+        """The pictures of each folder by name, then those of the folders in it; what links lead to comes last.
+
+        Left out is what is hidden. A folder that several names lead to is gone through once; its own name comes first.
+        """
+        while self._waiting or self._links:
+            name, here = self._waiting.pop() if self._waiting else self._links.pop(0)
+            try:
+                identity = _identity(here)
+                if identity in self._seen:
+                    continue
+                self._seen.add(identity)
+                with os.scandir(here) as found:
+                    entries = sorted((one for one in found if not _is_hidden(one.name)), key=lambda one: one.name)
+            except OSError:
+                self.closed.append((name, Path(here)))
+                continue
+            pictures: list[File] = []
+            others: list[tuple[str, str]] = []
+            inside: list[tuple[str, str]] = []
+            for entry in entries:
+                called = os.path.join(name, entry.name)  # noqa: PTH118 - keeps the word
+                try:
+                    if not entry.is_dir():
+                        kind = "" if entry.is_file() else _BROKEN if entry.is_symlink() else _SPECIAL
+                        _judge(called, entry.path, kind, pictures, others)
+                    elif not entry.is_symlink():
+                        inside.append((called, entry.path))
+                    elif not _is_around(entry.path, here):
+                        self._links.append((called, entry.path))
+                    elif _identity(entry.path) not in self._seen:  # or it would be all that is beside this folder, too
+                        others.append((called, _ABOVE))
+                except OSError:  # links in a ring
+                    others.append((called, _BROKEN))
+            self.left_out.files += _without_sidecars(others, pictures)
+            self._waiting += reversed(inside)
+            yield from pictures
+
+
+def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
+    """Of the names of files, those of pictures; the others are left out and counted, as in a folder."""
+    pictures: list[File] = []
+    others: list[tuple[str, str]] = []
+    for name in names:
+        try:
+            kind = "" if stat.S_ISREG(os.stat(name).st_mode) else _SPECIAL  # noqa: PTH116 - as above
+        except OSError:
+            kind = _BROKEN
+        _judge(name, name, kind, pictures, others)
+    left_out.files += _without_sidecars(others, pictures)
+    return pictures
+
+
+def _judge(name: str, path: str, kind: str, pictures: list[File], others: list[tuple[str, str]]) -> None:
+    """Put a file among the pictures, or the others. The kind says what it is where it is no regular file."""
+    if kind:
+        others.append((name, kind))
+        return
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a hundred thousand of them
+    if suffix in SUFFIXES:
+        pictures.append(File(name, Path(path)))
+    elif suffix in OTHERS or signatures.is_backup(name):
+        others.append((name, ""))
+    elif (head := _head(path)) is None:
+        others.append((name, _CLOSED))
+    elif found := signatures.kind(head):
+        pictures.append(File(name, Path(path), found))
+    else:
+        others.append((name, ""))
+
+
+def _head(path: str) -> bytes | None:
+    """The first bytes of a regular file; None where it cannot be read. Does not wait for anybody."""
+    try:
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):  # it was when it was looked at
+            return None
+        return os.read(file, signatures.HEAD)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _without_sidecars(others: list[tuple[str, str]], pictures: Sequence[File]) -> list[tuple[str, str]]:
+    """The others but for those that belong to a picture: `photo.txt` and `photo.jpg.xmp`, `letter-2.txt` of a page."""
+    if not any(name.lower().endswith(SIDECARS) for name, _ in others):
+        return others
+    stems = {one.name for one in pictures} | {os.path.splitext(one.name)[0] for one in pictures}  # noqa: PTH122
+
+    def is_sidecar(name: str) -> bool:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122
+        return suffix.lower() in SIDECARS and (stem in stems or re.sub(r"-[1-9][0-9]{0,5}\Z", "", stem) in stems)
+
+    return [one for one in others if not is_sidecar(one[0])]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def _is_around(link: str, folder: str) -> bool:
+    """Whether a link leads to a folder that holds another one, or to that itself."""
+    leads, inner = os.path.realpath(link), os.path.realpath(folder)
+    return inner == leads or inner.startswith(leads.rstrip(os.sep) + os.sep)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """What tells a folder from all others, whatever it is called."""
+    found = os.stat(folder)  # noqa: PTH116 - of as many as there are folders
+    return found.st_dev, found.st_ino
