@@ -6,6 +6,8 @@ folders are followed, and none is gone through twice. Does not decode anything, 
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import os
 import re
 import stat
@@ -22,11 +24,11 @@ SIDECARS = (".txt", ".xmp", ".json")
 
 _SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 """What file managers keep, and do not show."""
-_BROKEN, _ABOVE = "broken link", "link to a folder around it"
-_SPECIAL, _CLOSED = "pipe or device", "unreadable file"
+_BROKEN, _ABOVE = "broken link", "link to a parent folder"
+_SPECIAL, _CLOSED, _SHUT = "pipe or device", "unreadable file", "unreadable folder"
 _PLURALS = {
-    _BROKEN: "broken links", _ABOVE: "links to folders around them", _SPECIAL: "pipes or devices",
-    _CLOSED: "unreadable files",
+    _BROKEN: "broken links", _ABOVE: "links to parent folders", _SPECIAL: "pipes or devices",
+    _CLOSED: "unreadable files", _SHUT: "unreadable folders",
 }  # fmt: skip
 _SHOWN = 5
 """Kinds of files that a message names."""
@@ -49,14 +51,14 @@ class LeftOut:
         self.files = [file for file in self.files if wanted(file[0])]
 
     def kinds(self) -> str:
-        """How many of each kind, the most frequent first: `3 .NEF, 1 .txt`."""
+        """How many of each kind, the most frequent first, then by name: `3 .NEF, 1 .txt`."""
         counts: Counter[str] = Counter()
         spelled: dict[str, str] = {}
         for name, kind in self.files:
             label = kind or _suffix(name)
             counts[label.lower()] += 1
             spelled.setdefault(label.lower(), label)
-        most = counts.most_common()
+        most = sorted(counts.items(), key=lambda one: (-one[1], not one[0], one[0]))
         said = [_counted(number, spelled[key]) for key, number in most[:_SHOWN]]
         return ", ".join(said) + (", …" if len(most) > _SHOWN else "")
 
@@ -106,11 +108,21 @@ class Folder:
         closed: folders that cannot be read, by name and path. Both are whole once the pictures have been gone through.
     """
 
-    def __init__(self, word: str, path: Path) -> None:
-        """`word` names it, and begins the names of all that is in it."""
+    def __init__(
+        self, word: str, path: Path, *, hidden: bool = False, seen: set[tuple[int, int]] | None = None
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            word: that names the folder, and begins the names of all that is in it.
+            path: where it is.
+            hidden: whether what is hidden is of it, too.
+            seen: folders that have been gone through elsewhere, and are not again; those of this one are added.
+        """
         self.left_out = LeftOut()
         self.closed: list[tuple[str, Path]] = []
-        self._seen: set[tuple[int, int]] = set()
+        self._hidden = hidden
+        self._seen = set() if seen is None else seen
         self._waiting = [(word, str(path))]  # folders; the next one is the last
         self._links: list[tuple[str, str]] = []
 
@@ -119,6 +131,25 @@ class Folder:
 
         Left out is what is hidden. A folder that several names lead to is gone through once; its own name comes first.
         """
+        for files in self._folders():
+            pictures: list[File] = []
+            others: list[tuple[str, str]] = []
+            for name, path, kind in files:
+                _judge(name, path, kind, pictures, others)
+            self.left_out.files += _without_sidecars(others, pictures)
+            yield from pictures
+
+    def names(self) -> Iterator[str]:
+        """The names of all files, whatever they are, in the same order."""
+        for files in self._folders():
+            for name, _, kind in files:
+                if kind == _ABOVE:
+                    self.left_out.files.append((name, kind))
+                else:
+                    yield name
+
+    def _folders(self) -> Iterator[list[tuple[str, str, str]]]:
+        """What is in each folder but other folders: names, paths, and what it is where it is no regular file."""
         while self._waiting or self._links:
             name, here = self._waiting.pop() if self._waiting else self._links.pop(0)
             try:
@@ -127,30 +158,71 @@ class Folder:
                     continue
                 self._seen.add(identity)
                 with os.scandir(here) as found:
-                    entries = sorted((one for one in found if not _is_hidden(one.name)), key=lambda one: one.name)
+                    entries = sorted(found, key=lambda one: one.name)
             except OSError:
                 self.closed.append((name, Path(here)))
                 continue
-            pictures: list[File] = []
-            others: list[tuple[str, str]] = []
+            files: list[tuple[str, str, str]] = []
             inside: list[tuple[str, str]] = []
             for entry in entries:
+                if not self._hidden and _is_hidden(entry.name):
+                    continue
                 called = os.path.join(name, entry.name)  # noqa: PTH118 - keeps the word
                 try:
                     if not entry.is_dir():
-                        kind = "" if entry.is_file() else _BROKEN if entry.is_symlink() else _SPECIAL
-                        _judge(called, entry.path, kind, pictures, others)
+                        kind = "" if entry.is_file() else _what(entry.path)
+                        files.append((called, entry.path, kind))
                     elif not entry.is_symlink():
                         inside.append((called, entry.path))
                     elif not _is_around(entry.path, here):
                         self._links.append((called, entry.path))
                     elif _identity(entry.path) not in self._seen:  # or it would be all that is beside this folder, too
-                        others.append((called, _ABOVE))
+                        files.append((called, entry.path, _ABOVE))
                 except OSError:  # links in a ring
-                    others.append((called, _BROKEN))
-            self.left_out.files += _without_sidecars(others, pictures)
+                    files.append((called, entry.path, _BROKEN))
             self._waiting += reversed(inside)
-            yield from pictures
+            yield files
+
+
+def matching(pattern: str, left_out: LeftOut) -> list[str]:
+    """The names of files that a pattern with `**` matches, sorted; no folder is gone through twice.
+
+    Args:
+        pattern: as `glob` takes it: `**` stands for folders, any number, none of them hidden.
+        left_out: takes up links that are not followed.
+    """
+    parts = pattern.split(os.sep)  # noqa: PTH206 - keeps what the user has written
+    first = parts.index("**")
+    before, behind = "".join(part + os.sep for part in parts[:first]), [part for part in parts[first:] if part]
+    roots = glob.glob(before) if first else [""]  # noqa: PTH207 - Path's takes no absolute patterns
+    roots.sort(key=lambda root: (Path(root).is_symlink(), root))
+    hidden = any(part.startswith(".") for part in behind)
+    seen: set[tuple[int, int]] = set()
+    found: list[str] = []
+    for root in roots:
+        folder = Folder(root, Path(root), hidden=hidden, seen=seen)
+        found += [name for name in folder.names() if _fits(name[len(root) :].split(os.sep), behind)]  # noqa: PTH206
+        left_out.files += [*folder.left_out.files, *((name, _SHUT) for name, _ in folder.closed)]
+    return sorted(found)
+
+
+def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether the parts of a name fit those of a pattern; what is hidden fits only what begins with a dot, too."""
+    reached = {0}  # how many of the names the patterns so far may have taken
+    for pattern in patterns:
+        if pattern == "**":
+            for at, name in enumerate(names):
+                if at in reached and not name.startswith("."):
+                    reached.add(at + 1)
+            continue
+        reached = {
+            at + 1
+            for at in reached
+            if at < len(names)
+            and fnmatch.fnmatch(names[at], pattern)
+            and (pattern.startswith(".") or not names[at].startswith("."))
+        }
+    return len(names) in reached
 
 
 def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
@@ -158,13 +230,17 @@ def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
     pictures: list[File] = []
     others: list[tuple[str, str]] = []
     for name in names:
-        try:
-            kind = "" if stat.S_ISREG(os.stat(name).st_mode) else _SPECIAL  # noqa: PTH116 - as above
-        except OSError:
-            kind = _BROKEN
-        _judge(name, name, kind, pictures, others)
+        _judge(name, name, _what(name), pictures, others)
     left_out.files += _without_sidecars(others, pictures)
     return pictures
+
+
+def _what(path: str) -> str:
+    """What is at a path, if it is no regular file; empty where it is one."""
+    try:
+        return "" if stat.S_ISREG(os.stat(path).st_mode) else _SPECIAL  # noqa: PTH116 - of as many as a pattern matches
+    except OSError:
+        return _BROKEN
 
 
 def _judge(name: str, path: str, kind: str, pictures: list[File], others: list[tuple[str, str]]) -> None:

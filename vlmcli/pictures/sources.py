@@ -198,18 +198,21 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
 
 def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
     """The files that a pattern matches, by name; of a pattern that says nothing of a suffix, the pictures."""
-    found = sorted(glob.glob(expand(word), recursive=True))  # noqa: PTH207 - Path's takes no absolute patterns
-    files = [name for name in found if not _is_dir(Path(name))]
+    own, pattern = LeftOut(), expand(word)
+    if "**" in pattern.split(os.sep):  # noqa: PTH206 - keeps what the user has written
+        files = folders.matching(pattern, own)
+    else:
+        found = sorted(glob.glob(pattern))  # noqa: PTH207 - Path's takes no absolute patterns
+        files = [name for name in found if not _is_dir(Path(name))]
     if not files:
         raise SourceError(f"{word}: no file has such a name", "check the pattern")
     if re.search(r"\.[^./\\*?\[\]]+\Z", word):
         chosen = [folders.File(name, Path(name)) for name in files]
     else:
-        own = LeftOut()
         chosen = folders.sorted_out(files, own)
         if not chosen:
             raise SourceError(f"{word}: no picture vlm reads has such a name ({own.kinds()})", "check the pattern")
-        left_out.files += own.files
+    left_out.files += own.files
     for file in chosen:
         for source in _file(file.name, file.path, file.kind):
             yield replace(source, expanded=True)
