@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -254,19 +255,32 @@ def test_many_links_in_rings_cost_nothing(here, pattern):
 def test_broken_links_pipes_and_closed_files_are_counted_and_not_opened(here):
     put("a.png", "closed")
     Path("closed").chmod(0)
-    for name, leads in (("b.png", "gone.png"), ("c", "gone"), ("d.jpg", "d.jpg")):
+    for name, leads in (("b", "gone.png"), ("c.odd", "gone"), ("d", "d")):
         Path(name).symlink_to(leads)
     os.mkfifo("pipe")
-    os.mkfifo("pipe.png")
     Path("null").symlink_to("/dev/null")
+    Path("zero.raw").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind("socket.jpg")
+        listening.bind("socket")
         names, said = found(".")
-        assert found("*")[1] == said.replace("./", "")
+        assert found("*")[1] == said
     closed = "" if os.geteuid() == 0 else ", 1 unreadable file"  # root reads all
     count = 7 + bool(closed)
     assert said == f"skipped {count} files that are not pictures vlm reads (4 pipes or devices, 3 broken links{closed})"
     assert names == ["./a.png"] if closed else ["./a.png", "./closed"]
+
+
+@no_links
+def test_a_broken_link_with_a_pictures_name_is_an_error_with_its_name(here):
+    Path("b.png").symlink_to("gone.png")
+    Path("c.jpg").symlink_to("c.jpg")
+    os.mkfifo("pipe.png")
+    put("a.png", "d.png")
+    done = vlm("caption", "-m", "demo", ".")
+    assert (done.returncode, done.stdout.count("circle")) == (3, 2)
+    for name in ("b.png", "c.jpg", "pipe.png"):
+        assert f"vlm: ./{name}: " in done.stderr
+    assert "skipped" not in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions, which root does not have")
@@ -385,10 +399,27 @@ def test_show_and_chat_tell_of_it_too(pics):
     assert SKIPPED in talked.stderr
 
 
-def test_a_pdf_without_a_suffix_is_all_its_pages(here):
+@pytest.mark.parametrize("name", ["letter", "scan.2024", "paper.pdf_1", "letter.PDF"])
+def test_a_pdf_is_all_its_pages_whatever_it_is_called(here, name):
     pdf(here / "made.pdf", ((64, 48), RED), ((64, 48), BLUE))
-    put("in/letter", data=(here / "made.pdf").read_bytes())
-    assert found("in")[0] == ["in/letter#1", "in/letter#2"]
+    put(f"in/{name}", data=(here / "made.pdf").read_bytes())
+    pages = [f"in/{name}#1", f"in/{name}#2"]
+    assert found("in")[0] == found(f"in/{name}")[0] == found("in/*")[0] == pages
+    assert [source.name for source in sources.find((), [f"in/{name}"])] == pages
+
+
+@no_links
+def test_a_pipe_is_not_opened_while_names_are_read(here):
+    put("a.png")
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=lambda: os.close(os.open("pipe", os.O_WRONLY)))  # until somebody reads
+    writer.start()
+    for word, names in (("pipe", ["pipe"]), (".", ["./a.png"]), ("*", ["a.png"]), ("**/*", ["a.png"])):
+        assert found(word)[0] == names
+    writer.join(0.2)
+    assert writer.is_alive()
+    os.close(os.open("pipe", os.O_RDONLY))
+    writer.join()
 
 
 def test_listing_a_folder_loads_no_decoder(here):

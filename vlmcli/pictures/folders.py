@@ -235,22 +235,29 @@ def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
     return pictures
 
 
+def is_pdf(path: Path) -> bool:
+    """Whether a file is a PDF by its name; by its content, where its name does not say what it is."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or suffix in OTHERS or _what(str(path)):
+        return suffix == ".pdf"
+    return signatures.kind(_head(str(path)) or b"") == "PDF"
+
+
 def _what(path: str) -> str:
     """What is at a path, if it is no regular file; empty where it is one."""
     try:
         return "" if stat.S_ISREG(os.stat(path).st_mode) else _SPECIAL  # noqa: PTH116 - of as many as a pattern matches
-    except OSError:
+    except (OSError, ValueError):  # a word may be no name at all
         return _BROKEN
 
 
 def _judge(name: str, path: str, kind: str, pictures: list[File], others: list[tuple[str, str]]) -> None:
     """Put a file among the pictures, or the others. The kind says what it is where it is no regular file."""
-    if kind:
-        others.append((name, kind))
-        return
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a hundred thousand of them
-    if suffix in SUFFIXES:
+    if suffix in SUFFIXES:  # also a broken link: that it cannot be read is said with its name
         pictures.append(File(name, Path(path)))
+    elif kind:
+        others.append((name, kind))
     elif suffix in OTHERS or signatures.is_backup(name):
         others.append((name, ""))
     elif (head := _head(path)) is None:

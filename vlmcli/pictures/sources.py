@@ -155,14 +155,14 @@ def _exists(path: Path) -> bool:
 def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
     """A file, or one frame of it; a PDF of several pages as its pages.
 
-    The kind is the file's format, where that is known although its name does not say it.
+    The kind is the file's format, where it has been looked into already.
     """
     numbered = re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", str(path))
     if numbered and not _exists(path):
         yield Source(name, Path(numbered[1]), int(numbered[2]))
         return
     pages = 1
-    if (kind == "PDF" or path.suffix.lower() == ".pdf") and _exists(path):
+    if (kind == "PDF" if kind else folders.is_pdf(path)) and _exists(path):
         from vlmcli.pictures import images
 
         try:
