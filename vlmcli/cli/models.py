@@ -263,7 +263,7 @@ def default(
         from vlmcli import demo
         from vlmcli.models import store
 
-        files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES)
+        files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES, tell=ui.notice)
         path = Path(expand(name))
         by_path = files.name == expand(name) and path.exists() and files.name != demo.FILES.name
         where = settings.remember_model(

@@ -205,7 +205,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     if first:
         name = _first(ui, chosen)
     try:
-        return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
+        return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
     except NotHere as missing:
         wanted = store.published(name)
         if not offer or wanted is None or not (chosen.yes or ui.can_ask):
@@ -213,7 +213,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         if not first:
             ui.say(missing.message)
     fetch_model(ui, wanted, yes=chosen.yes)
-    return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES)
+    return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
 
 
 def _first(ui: Ui, chosen: Settings) -> str:

@@ -13,6 +13,7 @@
     hub_cache        the Hub's cache on this machine: its layout, and nothing else knows it
     download         one file comes into the cache
     pull             a model comes: asked for, chosen, downloaded, checked
+    beside           which files of a folder belong together, whatever else is in it
     store            a name becomes files that are here; lists, verifies and removes them
     disk             folders that may not be there yet, and their room
 

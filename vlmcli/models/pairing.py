@@ -27,12 +27,22 @@ def check(model: Header, projector: Header) -> None:
         projector: the projector's.
     """
     if model.is_projector:
-        raise ModelError(f"{model.path}: a projector, not a language model", "give it as --mmproj, and the model as -m")
+        raise exchanged(model)
     if not projector.is_projector:
         raise ModelError(f"{projector.path}: not a projector", "give the mmproj file that was published with the model")
     for header in (model, projector):
         gguf.check_whole(header)
     check_model(model)
+    check_projector_of(model, projector)
+
+
+def exchanged(model: Header) -> ModelError:
+    """The error of a projector that is named as the language model."""
+    return ModelError(f"{model.path}: a projector, not a language model", "give it as --mmproj, and the model as -m")
+
+
+def check_projector_of(model: Header, projector: Header) -> None:
+    """Raise ModelError unless a whole projector can be loaded and belongs to a model, which is not looked at itself."""
     check_projector(projector)
     check_pair(model, projector)
 

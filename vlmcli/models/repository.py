@@ -206,8 +206,37 @@ def projectors(repository: Repository) -> tuple[RemoteFile, ...]:
     return tuple(_projectors(repository.files))
 
 
+def is_projector(name: str) -> bool:
+    """Whether a file's name is one that projectors have."""
+    return bool(_PROJECTOR.search(name) or _VISION.search(name.removesuffix(".gguf")))
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether a file's name is that of something else beside models: an importance matrix, a draft model."""
+    return bool(_SIDECAR.search(name))
+
+
+def nearest(projectors: Sequence[str], model: str) -> list[str]:
+    """Of the names of projectors that all fit a model, the one that is its own; several, where names do not say it.
+
+    It is the one that has the model's name, and of those that have one name the one of the usual precision.
+    """
+    base = _QUANT.sub("", _stem(model)).strip("-._").lower()
+    files = [RemoteFile(name, 0) for name in projectors]
+    found = [one for one in files if _about(one) == base] or files
+    if len({_about(one) for one in found}) == 1:
+        best = min(_precision(one, _PRECISIONS) for one in found)
+        found = [one for one in found if _precision(one, _PRECISIONS) == best]
+    return [one.path for one in found]
+
+
 def _ggufs(files: Iterable[RemoteFile]) -> list[RemoteFile]:
-    return [file for file in files if file.path.lower().endswith(".gguf")]
+    """The GGUF files that are not hidden, as those are that macOS puts beside a file."""
+    return [
+        file
+        for file in files
+        if file.path.lower().endswith(".gguf") and not file.path.rpartition("/")[2].startswith(".")
+    ]
 
 
 def _projectors(files: Sequence[RemoteFile]) -> list[RemoteFile]:
@@ -296,11 +325,15 @@ def _projector(name: str, eyes: Sequence[RemoteFile], model: _Model, asked: str,
     order = ("BF16", *(one for one in _PRECISIONS if one != "BF16")) if bf16 else _PRECISIONS
 
     def worth(one: RemoteFile) -> tuple[int, int, int, str]:
-        tags = [match[1].upper() for match in _QUANT.finditer(one.path[: -len(".gguf")])]
-        precision = order.index(tags[-1]) if tags and tags[-1] in order else len(order)
-        return -_shared(one.path, model.path), -int(_about(one) == model.base), precision, one.path
+        return -_shared(one.path, model.path), -int(_about(one) == model.base), _precision(one, order), one.path
 
     return min(fitting, key=worth)
+
+
+def _precision(projector: RemoteFile, order: Sequence[str]) -> int:
+    """The place of a projector's precision in an order of them; the last for one whose name has none of these."""
+    tags = [match[1].upper() for match in _QUANT.finditer(projector.path[: -len(".gguf")])]
+    return order.index(tags[-1]) if tags and tags[-1] in order else len(order)
 
 
 def _about(projector: RemoteFile) -> str:

@@ -6,7 +6,6 @@ the network.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ from pathlib import Path
 from vlmcli import digest
 from vlmcli.errors import HubError, ModelError, NotHere
 from vlmcli.models import (
+    beside,
     catalogue,
     gguf,
     hub_cache,
     pairing,
     repository,
 )
+from vlmcli.models.beside import Tell
 from vlmcli.models.catalogue import Entry
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.hub_cache import Snapshot
@@ -71,16 +72,23 @@ def choice_of(listing: Repository, wanted: Published, projector: str = "", bf16:
     return repository.choose(listing, wanted.quant, projector, bf16=bf16, preferred=preferred)
 
 
-def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFiles | None = None) -> ModelFiles:
+def resolve(
+    name: str,
+    mmproj: str = "",
+    chat_template: str = "",
+    demo: ModelFiles | None = None,
+    tell: Tell = lambda _: None,
+) -> ModelFiles:
     """The files a name stands for. Raises ModelError, which says what was looked for and where.
 
     Args:
         name: "demo", a name of the catalogue, "owner/repository[:quant]", a .gguf file, or a folder with one language
             model and one projector. The catalogue's names and "demo" win over paths that are there, and these over
             repositories: "./smolvlm2-500m" is a path.
-        mmproj: the projector's file; else the only one beside the model.
+        mmproj: the projector's file; else the one beside the model whose header fits.
         chat_template: a name in CHAT_TEMPLATES, or a file with a Jinja template, to use instead of the model's own.
         demo: the files behind the name "demo".
+        tell: is given a line about each damaged file beside the model, which is left out.
 
     Raises NotHere for what is known and has to be downloaded first.
     """
@@ -91,7 +99,7 @@ def resolve(name: str, mmproj: str = "", chat_template: str = "", demo: ModelFil
             raise ModelError(f"{name}: the model in the package has a projector of its own", "leave --mmproj out")
         files = demo
     else:
-        files = _from_hub(name, mmproj) or _from_path(name, mmproj)
+        files = _from_hub(name, mmproj) or _from_path(name, mmproj, tell)
     projector = gguf.read(files.projector)
     pairing.check(gguf.read(files.model), projector)
     if chat_template:
@@ -123,12 +131,12 @@ def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
     raise NotHere(f"{wanted.name}: not on this machine yet", f"vlm pull {wanted.name}")
 
 
-def _from_path(name: str, mmproj: str) -> ModelFiles:
+def _from_path(name: str, mmproj: str, tell: Tell) -> ModelFiles:
     path = Path(name)
     if _is_there(path) and path.is_dir():
-        return _from_folder(name, path, mmproj)
+        return ModelFiles(name, *beside.pair_in(path, mmproj, tell))
     if _is_there(path) or path.suffix == ".gguf":
-        return _from_file(name, path, mmproj)
+        return _from_file(name, path, mmproj, tell)
     close = catalogue.closest(name)
     hint = f"{' or '.join(close)}? {NO_MODEL}" if close else NO_MODEL
     raise ModelError(f"{name[:200]}: there is no such model, file or folder", hint)
@@ -141,38 +149,12 @@ def _is_there(path: Path) -> bool:
         return False
 
 
-def _from_file(name: str, path: Path, mmproj: str) -> ModelFiles:
+def _from_file(name: str, path: Path, mmproj: str, tell: Tell) -> ModelFiles:
     if mmproj:
         return ModelFiles(name, path, Path(mmproj))
     if not path.exists():
         raise ModelError(f"{path}: there is no such file", "check the path")
-    projectors = [one for one in _ggufs(path.parent) if one != path and gguf.read(one).is_projector]
-    if len(projectors) == 1:
-        return ModelFiles(name, path, projectors[0])
-    found = "no projector is beside it" if not projectors else "several projectors are beside it"
-    raise ModelError(f"{path}: {found}", "name one: --mmproj FILE")
-
-
-def _from_folder(name: str, folder: Path, mmproj: str) -> ModelFiles:
-    models: list[Path] = []
-    projectors: list[Path] = []
-    for path in _ggufs(folder):
-        (projectors if gguf.read(path).is_projector else models).append(path)
-    if mmproj:
-        projectors = [Path(mmproj)]
-    for kind, found, option in (("language model", models, "-m"), ("projector", projectors, "--mmproj")):
-        if not found:
-            raise ModelError(f"{folder}: there is no {kind} in this folder", f"name the file: {option} FILE")
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found[:4]) + (", …" if len(found) > 4 else "")
-            raise ModelError(f"{folder}: there are {len(found)} {kind}s in it ({names})", f"name one: {option} FILE")
-    return ModelFiles(name, models[0], projectors[0])
-
-
-def _ggufs(folder: Path) -> list[Path]:
-    """The folder's GGUF files; of a model split in parts the first, which leads llama.cpp to the others."""
-    found = sorted(path for path in folder.glob("*.gguf") if path.is_file())
-    return [path for path in found if not re.search(r"-(?!00001)\d{5}-of-\d{5}$", path.stem)]
+    return ModelFiles(name, path, beside.projector_of(path, tell))
 
 
 def _with_template(card: Card, chat_template: str) -> Card:
