@@ -159,6 +159,17 @@ def test_an_odd_name_in_the_cache_spoils_nothing(place):
     assert place.vlm("verify").returncode == 0
 
 
+@pytest.mark.parametrize("junk", [b"", b"\0\5\x16\7" + bytes(99), b"<html>", bytes(4096)])
+@pytest.mark.parametrize("name", ["._m-Q8_0.gguf", "other.gguf", "a/other-Q4_K_M.gguf"])
+def test_junk_in_the_cache_does_not_stop_the_model_beside_it(place, name, junk):
+    in_cache(place, "own/one", {"m-Q8_0.gguf": WORDS, "mmproj-F16.gguf": EYES, name: junk})
+    done = place.vlm("ask", "-m", "own/one", SCENE, "what is this?")
+    assert (done.returncode, done.stdout) == (0, ANSWER)
+    assert (f"{name}: not a GGUF file" in done.stderr) == (bool(junk) and name[0] != ".")
+    assert "own/one:Q8_0" in here(place)
+    assert place.vlm("rm", "-y", "own/one:Q8_0").returncode == 0
+
+
 def test_content_that_is_gone_is_told_of(place):
     place.vlm("pull", "-y", "smolvlm2-500m")
     (row,) = [row for row in objects(place.vlm("ls", "--json")) if row["name"] != "demo"]

@@ -237,6 +237,15 @@ class _Reader:
         self.at = at
 
 
+def is_one(path: Path) -> bool:
+    """Whether a file begins as a GGUF file does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except (OSError, ValueError):
+        return False
+
+
 def read(path: Path) -> Header:
     """Read a header. Raises ModelError when the file is no GGUF, or says things that cannot be.
 

@@ -231,11 +231,11 @@ def nearest(projectors: Sequence[str], model: str) -> list[str]:
 
 
 def _ggufs(files: Iterable[RemoteFile]) -> list[RemoteFile]:
-    """The GGUF files that are not hidden, as those are that macOS puts beside a file."""
+    """The GGUF files that are not empty, and not hidden, as those are that macOS puts beside a file."""
     return [
         file
         for file in files
-        if file.path.lower().endswith(".gguf") and not file.path.rpartition("/")[2].startswith(".")
+        if file.path.lower().endswith(".gguf") and file.size and not file.path.rpartition("/")[2].startswith(".")
     ]
 
 

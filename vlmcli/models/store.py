@@ -99,7 +99,7 @@ def resolve(
             raise ModelError(f"{name}: the model in the package has a projector of its own", "leave --mmproj out")
         files = demo
     else:
-        files = _from_hub(name, mmproj) or _from_path(name, mmproj, tell)
+        files = _from_hub(name, mmproj, tell) or _from_path(name, mmproj, tell)
     projector = gguf.read(files.projector)
     pairing.check(gguf.read(files.model), projector)
     if chat_template:
@@ -107,7 +107,7 @@ def resolve(
     return replace(files, encoder_layers=projector.number("vision.block_count"))
 
 
-def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
+def _from_hub(name: str, mmproj: str, tell: Tell = lambda _: None) -> ModelFiles | None:
     """What has been downloaded under this name; None when it is no name of a repository, or a path that is there."""
     wanted = published(name)
     if wanted is None or (not catalogue.find(name.partition(":")[0]) and _is_there(Path(name))):
@@ -117,7 +117,7 @@ def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
     found: list[tuple[int, int, Snapshot, Choice]] = []
     for number, snapshot in enumerate(hub_cache.cached(wanted.repository)):
         try:
-            choice = choice_of(snapshot.listing, wanted, "" if own else mmproj)
+            choice = _cached_choice(snapshot, wanted, "" if own else mmproj, tell)
         except HubError:
             if not wanted.quant and not mmproj and len(repository.pairs(snapshot.listing)) > 1:
                 raise  # which of them?
@@ -129,6 +129,25 @@ def _from_hub(name: str, mmproj: str) -> ModelFiles | None:
         model, projector = snapshot.path(choice.model[0]), snapshot.path(choice.projector)
         return ModelFiles(wanted.name, model, own or projector, card)
     raise NotHere(f"{wanted.name}: not on this machine yet", f"vlm pull {wanted.name}")
+
+
+def _cached_choice(snapshot: Snapshot, wanted: Published, projector: str, tell: Tell) -> Choice:
+    """The pair of a snapshot; where it is not clear which, without what only has a model's name. Raises HubError."""
+    try:
+        return choice_of(snapshot.listing, wanted, projector)
+    except HubError:
+        junk = [
+            file
+            for file in snapshot.listing.files
+            if file.path.endswith(".gguf") and not gguf.is_one(snapshot.path(file))
+        ]
+        if not junk:
+            raise
+        files = tuple(file for file in snapshot.listing.files if file not in junk)
+        choice = choice_of(replace(snapshot.listing, files=files), wanted, projector)
+        for file in junk:
+            tell(f"skipped {snapshot.path(file)}: not a GGUF file")
+        return choice
 
 
 def _from_path(name: str, mmproj: str, tell: Tell) -> ModelFiles:
@@ -295,7 +314,7 @@ def _there(rows: Sequence[Listed]) -> str:
 
 
 def language_model(name: str, demo: ModelFiles | None = None) -> Path | None:
-    """The file behind a name of what is here; None where there is none. No file is read."""
+    """The file behind a name of what is here; None where there is none. No header is read."""
     if demo is not None and name == demo.name:
         return demo.model
     try:
