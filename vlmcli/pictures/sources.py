@@ -198,7 +198,7 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
 
 def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
     """The files that a pattern matches, by name; of a pattern that says nothing of a suffix, the pictures."""
-    own, pattern = LeftOut(), expand(word)
+    own, pattern = LeftOut(), expand(word).replace(os.altsep or os.sep, os.sep)
     if "**" in pattern.split(os.sep):  # noqa: PTH206 - keeps what the user has written
         files = folders.matching(pattern, own)
     else:
