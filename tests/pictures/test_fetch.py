@@ -18,8 +18,8 @@ from vlmcli.pictures import fetch, open_network
 PICTURE = Path(SCENE).read_bytes()
 
 
-BOMB = gzip.compress(bytes(300 << 20), 1)
-"""Of 300 MB, in about one."""
+BOMB = gzip.compress(bytes(1 << 20)) * 1000
+"""Of 1 GB, in about one MB."""
 
 FAR = "http://far.invalid/to/"
 """Of a server that only a proxy knows, and that leads to whatever address follows."""

@@ -1,6 +1,8 @@
 """A name becomes upright RGB pixels with an identity; and a picture's metadata is read and changed.
 
     sources       words of the command line, and lists, become names of pictures, not yet read
+    folders       what is in a folder: its pictures, and a count of what is left out
+    signatures    what a file is, by its name or its first bytes
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
     avif          AVIF files that libavif refuses for the order of their boxes are mended in memory
     bounds        how much memory a picture may take, how large and how long it may be
