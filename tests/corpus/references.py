@@ -173,7 +173,7 @@ def _converted(convert: str, path: Path, index: int, what: str) -> bytes:
     before = [convert, "-limit", "memory", "1GiB", "-limit", "map", "2GiB", f"{path}[{index}]", "-auto-orient"]
     after = ["-colorspace", "sRGB", "-background", "white"]
     after += ["-flatten"] if what in ("GIF", "WEBP") else ["-alpha", "remove", "+repage"]  # a frame on its canvas
-    after += ["-alpha", "off", "-depth", "8", "ppm:-"]
+    after += ["-alpha", "off", "-depth", "8", "+set", "comment", "ppm:-"]
     if b"acsp" in data or (what == "PNG" and b"iCCP" in data[:1000]):
         try:
             return _run(*before, "-profile", _profile(), *after)
