@@ -20,6 +20,8 @@ from tests.corpus.reader import Read, Reader
 from vlmcli.pictures import images
 
 VERDICTS = ("alike", "differs", "refused", "only vlm", "neither", "not compared", "fault")
+PART = 20
+"""Files that exiftool, which takes long to start, is asked about at a time."""
 LOOK = ("differs", "refused", "only vlm", "fault")
 """Verdicts that get a line of their own."""
 
@@ -147,28 +149,32 @@ def _size(pixels) -> tuple[int, int] | None:
 
 def records(folder: Path, chosen: list[tuple[Path, str]], options: argparse.Namespace) -> Iterator[Record]:
     """A record of each file, in the order of the files, a few being read at a time."""
-    sizes = references.sizes([path for path, what in chosen if what not in ("PDF", "DICOM")])
     mine = threading.local()
     readers: list[Reader] = []
     with tempfile.TemporaryDirectory() as temporary:
 
-        def one(number: int) -> Record:
+        def one(part: list[tuple[Path, str]]) -> list[Record]:
+            sizes = references.sizes([path for path, what in part if what not in ("PDF", "DICOM")])
             if not hasattr(mine, "reader"):
                 place = Path(tempfile.mkdtemp(dir=temporary))
                 mine.reader = Reader(place, options.pages, options.seconds, options.memory << 20)
                 readers.append(mine.reader)
-            path, what = chosen[number]
+            return [each(path, what, sizes.get(path.absolute())) for path, what in part]
+
+        def each(path: Path, what: str, size: tuple[int, int] | None) -> Record:
             read = mine.reader.read(path.absolute())
             name = str(path.relative_to(folder))
             try:
-                return judge(path, name, what, read, sizes.get(path.absolute()), options.threshold)
+                return judge(path, name, what, read, size, options.threshold)
             except Exception as error:  # a fault of this tool loses one file, not the run
                 empty = {"pages": 0, "size": None, "error": ""}
                 return Record(name, what, "not compared", f"{type(error).__name__}: {error}", empty, empty)
 
         with ThreadPoolExecutor(options.jobs) as pool:
             try:
-                yield from pool.map(one, range(len(chosen)))
+                parts = [chosen[start : start + PART] for start in range(0, len(chosen), PART)]
+                for found in pool.map(one, parts):
+                    yield from found
             finally:
                 pool.shutdown(cancel_futures=True)
                 for reader in readers:
