@@ -26,6 +26,8 @@ SUFFIXES = {
 """What a file is whose first bytes say nothing: the damaged ones."""
 
 SECONDS = 30
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+"""A thread for each program, as several run at a time."""
 MEMORY = 4 << 20
 """KiB of address space."""
 
@@ -56,6 +58,8 @@ def kind(path: Path) -> str:
             head = file.read(1024)
     except OSError:
         return ""
+    if head[128:132] == b"DICM":  # whatever is before it: some are TIFFs, too
+        return "DICOM"
     for start, name in (
         (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"),
         (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
@@ -68,8 +72,6 @@ def kind(path: Path) -> str:
         return "AVIF"
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"):
         return SUFFIXES.get(path.suffix.lower(), "HEIC")
-    if head[128:132] == b"DICM":
-        return "DICOM"
     if b"%PDF-" in head:
         return "PDF"
     return SUFFIXES.get(path.suffix.lower(), "")
@@ -108,7 +110,9 @@ def _run(*words: str | Path) -> bytes:
     bound = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh"] if os.name == "posix" else []
     name = Path(words[0]).name
     try:
-        done = subprocess.run([*bound, *map(str, words)], capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [*bound, *map(str, words)], capture_output=True, timeout=SECONDS, check=False, env=ENVIRONMENT
+        )
     except subprocess.TimeoutExpired:
         raise _Failed(name, f"not read within {SECONDS} s") from None
     if done.returncode != 0:
