@@ -107,7 +107,8 @@ def program(*names: str) -> str:
 
 def _run(*words: str | Path) -> bytes:
     """The stdout of a program. Raises _Failed where it fails, or takes more than its time or memory."""
-    bound = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh"] if os.name == "posix" else []
+    command = ["sh", "-c", f'ulimit -v {MEMORY}; exec "$@"', "sh"] if os.name == "posix" else []
+    command += map(str, words)
     name = Path(words[0]).name
     try:
         done = subprocess.run(
