@@ -111,9 +111,7 @@ def _run(*words: str | Path) -> bytes:
     command += map(str, words)
     name = Path(words[0]).name
     try:
-        done = subprocess.run(
-            [*bound, *map(str, words)], capture_output=True, timeout=SECONDS, check=False, env=ENVIRONMENT
-        )
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False, env=ENVIRONMENT)
     except subprocess.TimeoutExpired:
         raise _Failed(name, f"not read within {SECONDS} s") from None
     if done.returncode != 0:
