@@ -29,7 +29,10 @@ elif name == "refused.png":
 else:
     size = (48, 36) if name == "large.png" else (24, 18)
     color = (250, 200, 100) if name == "wrong.png" else (10, 200, 100)
-    sys.stdout.buffer.write(b"P6\\n%d %d\\n255\\n" % size + bytes(color) * (size[0] * size[1]))
+    pixels = bytearray(bytes(color) * (size[0] * size[1]))
+    if name == "spot.png":
+        pixels[:6] = bytes(6)
+    sys.stdout.buffer.write(b"P6\\n%d %d\\n255\\n" % size + pixels)
 """
 
 
@@ -71,7 +74,7 @@ def made(path, color=(10, 200, 100)):
 
 @posix
 def test_each_file_gets_a_verdict(folder, stand_in):
-    for name in ("alike.png", "wrong.png", "large.png", "refused.png", "pages.tif", "named [0] %d.png"):
+    for name in ("alike.png", "wrong.png", "large.png", "refused.png", "pages.tif", "spot.png", "named [0] %d.png"):
         made(folder / name)
     (folder / "sub").mkdir()
     made(folder / "sub" / "no-suffix.png")
@@ -83,15 +86,18 @@ def test_each_file_gets_a_verdict(folder, stand_in):
     assert code == 1
     assert {name: record["verdict"] for name, record in found.items()} == {
         "alike.png": "alike", "broken.png": "refused", "large.png": "differs", "named [0] %d.png": "alike",
-        "pages.tif": "differs", "refused.png": "only vlm", "sub/no-suffix": "alike", "wrong.png": "differs",
+        "pages.tif": "differs", "refused.png": "only vlm", "spot.png": "differs", "sub/no-suffix": "alike",
+        "wrong.png": "differs",
     }  # fmt: skip
     assert found["wrong.png"]["mean"] == 80  # red is 240 away, the other channels are equal
     assert found["wrong.png"]["pages"][0]["full"] == [240, 0, 0]
     assert found["large.png"]["why"] == "the size"
     assert found["pages.tif"]["why"].startswith("3 pages, of which vlm has ")
     assert "wrong.png: the colours (vlm: 24x18; convert: 24x18, mean difference 80)" in said
+    assert found["spot.png"]["why"] == "a spot"
+    assert found["spot.png"]["mean"] < 1
     assert "alike.png" not in said
-    assert said.splitlines()[-1].split() == ["all", "8", "3", "3", "1", "1", "0", "0", "0"]
+    assert said.splitlines()[-1].split() == ["all", "9", "3", "4", "1", "1", "0", "0", "0"]
     assert sorted(folder.rglob("*")) == before
 
 

@@ -15,8 +15,8 @@ child process with a bound on its time and memory, and is then read by another p
 
 A line on stdout for each file that needs a look, then a summary by format. A file is
 
-    alike         the same number of pages, the same size, and a mean difference up to --threshold (of 255)
-    differs       in pages, size or colours
+    alike         the same number of pages, the same size, and differences up to --threshold and --spot (of 255)
+    differs       in pages, size, colours, or in the colour of a spot, as where a form's field is blank
     refused       vlm refuses what the other program reads
     only vlm      vlm reads what the other program refuses
     neither       both refuse it
@@ -24,9 +24,9 @@ A line on stdout for each file that needs a look, then a summary by format. A fi
     fault         vlm raised what is no named error, died, or took too long
 
 The difference is the mean over all pixels, of each channel, after both pictures are scaled to 64 pixels on the longer
-side, and again in full where their sizes agree. A difference is a question, not a verdict: other programs have faults
-of their own, ignore colour profiles, or draw a font another way. Look at both before you believe either. The exit
-code is 0 if no file differs, is refused or is a fault, otherwise 1.
+side, and again in full where their sizes agree; a spot is one pixel of the scaled picture. A difference is a question,
+not a verdict: other programs have faults of their own, ignore colour profiles, or draw a font another way. Look at
+both before you believe either. The exit code is 0 if no file differs, is refused or is a fault, otherwise 1.
 
 Modules: `reader` is the child that runs vlm, `references` runs the other programs, `compare` measures, `__main__` is
 the command.

@@ -88,7 +88,9 @@ def files(folder: Path, only: list[str], limit: int) -> list[tuple[Path, str]]:
     return [found[number * len(found) // limit] for number in range(limit)]
 
 
-def judge(path: Path, name: str, what: str, read: Read, size: tuple[int, int] | None, threshold: float) -> Record:
+def judge(
+    path: Path, name: str, what: str, read: Read, size: tuple[int, int] | None, allowed: argparse.Namespace
+) -> Record:
     """Compare what vlm made of a file with what another program makes of it.
 
     Args:
@@ -97,7 +99,7 @@ def judge(path: Path, name: str, what: str, read: Read, size: tuple[int, int] | 
         what: its format.
         read: what vlm made of it.
         size: width and height that exiftool says, if it does.
-        threshold: of the mean difference.
+        allowed: with `threshold`, of the mean difference, and `spot`, of the worst spot's.
     """
     seen = references.look(path, what, [number for number, _ in read.pictures] or [1])
     record = Record(name, what)
@@ -117,11 +119,11 @@ def judge(path: Path, name: str, what: str, read: Read, size: tuple[int, int] | 
         if size and what != "PDF" and not compare.same_size(_size(read.pictures[0][1]), size, images.BOUND):
             record.verdict, record.why = "differs", "{}x{} by exiftool".format(*size)
     else:
-        _compare(record, read, seen, threshold)
+        _compare(record, read, seen, allowed)
     return record
 
 
-def _compare(record: Record, read: Read, seen: references.Seen, threshold: float) -> None:
+def _compare(record: Record, read: Read, seen: references.Seen, allowed: argparse.Namespace) -> None:
     """Both have read it: say in what they differ."""
     why = []
     if seen.pages is not None and seen.pages != read.pages:
@@ -138,8 +140,9 @@ def _compare(record: Record, read: Read, seen: references.Seen, threshold: float
             same = compare.same_size(_size(ours), _size(theirs), images.BOUND)
         if not same:
             why.append(f"the size of page {number}" if read.pages > 1 else "the size")
-        elif apart.mean() > threshold:
-            why.append(f"the colours of page {number}" if read.pages > 1 else "the colours")
+        elif apart.mean() > allowed.threshold or apart.worst > allowed.spot:
+            what = "the colours" if apart.mean() > allowed.threshold else "a spot"
+            why.append(f"{what} of page {number}" if read.pages > 1 else what)
     record.verdict, record.why = ("differs", "; ".join(why)) if why else ("alike", "")
 
 
@@ -165,7 +168,7 @@ def records(folder: Path, chosen: list[tuple[Path, str]], options: argparse.Name
             read = mine.reader.read(path.absolute())
             name = str(path.relative_to(folder))
             try:
-                return judge(path, name, what, read, size, options.threshold)
+                return judge(path, name, what, read, size, options)
             except Exception as error:  # a fault of this tool loses one file, not the run
                 empty = {"pages": 0, "size": None, "error": ""}
                 return Record(name, what, "not compared", f"{type(error).__name__}: {error}", empty, empty)
@@ -202,6 +205,7 @@ def options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="at most N files, chosen evenly")
     parser.add_argument("--pages", type=int, default=2, metavar="N", help="compare up to N pages of a file (2)")
     parser.add_argument("--threshold", type=float, default=4, metavar="N", help="mean difference of 255 allowed (4)")
+    parser.add_argument("--spot", type=float, default=70, metavar="N", help="difference of the worst spot allowed (70)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="files read at a time (2)")
     parser.add_argument("--seconds", type=float, default=20, metavar="N", help="for vlm to read a file (20)")
     parser.add_argument("--memory", type=int, default=4096, metavar="MIB", help="address space of that process (4096)")
