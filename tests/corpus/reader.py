@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -118,7 +119,7 @@ def _answer(path: str, folder: Path, most: int) -> dict:
             found["frames"].append(source.frame or 1)
             found["sizes"].append(picture.size)
     except (SourceError, UsageError) as error:
-        found["error"] = error.message.removeprefix(f"{path}: ")
+        found["error"] = re.sub(rf"^{re.escape(path)}(#\d+)?: ", "", error.message)
     except BaseException as error:
         found.update(error=f"{type(error).__name__}: {error}", fault=True)
     return found
