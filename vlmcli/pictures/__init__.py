@@ -13,8 +13,8 @@
     fetch         the bytes behind an address of http or https
     codings       a body that a server has packed, unpacked within bounds
     open_network  which addresses of the network may be connected to, and for how long
-    pdf           the pages of a PDF, drawn in a child process
     png_chunks    PNG files are read without remarks that are damaged
+    pdf           the pages of a PDF, drawn in a child process, which pdf_child is; pdf_end: where a PDF ends
     dicom         one frame of a DICOM file
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet

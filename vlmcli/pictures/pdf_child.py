@@ -1,0 +1,170 @@
+"""The child that draws a page of a PDF with PDFium: `pdf` starts it, bounded.
+
+It writes one line to stdout, "pages N" or "WIDTH HEIGHT", and then the pixels. No script, action or form event of the
+PDF is run: PDFium is never told that the document is opened, and is given nothing that scripts could call.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pypdfium2
+
+RATIO = 200
+"""Of a page's longer side to the shorter."""
+BEHIND = 1024
+"""Bytes behind its end with which PDFium is not given the file itself: it would look for the end no further."""
+IN_MEMORY = 256 << 20
+"""The largest PDF that is read into memory for that."""
+
+_INVISIBLE = 1
+"""An annotation's flag: hidden, if its kind is none of the standard's (ISO 32000-1, table 165)."""
+
+
+class _Refused(Exception):
+    """What is wrong, a tab, and what to do."""
+
+
+def main() -> int:
+    """The child's command: SECONDS MEMORY FILE|- END count, or page NUMBER DPI BOUND instead of count.
+
+    Returns 3 where stdout says what is wrong.
+    """
+    seconds, memory, name, end, what, *rest = sys.argv[1:]
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(float(seconds)) + 1, int(float(seconds)) + 1))
+    except (ImportError, OSError, ValueError):
+        pass  # not everywhere; the time is bounded by the parent
+    try:
+        document = _open(name, int(end))
+        if what == "count":
+            sys.stdout.buffer.write(b"pages %d" % len(document))
+        else:
+            number, dpi, bound = map(int, rest)
+            _draw(document, number, dpi, bound)
+    except _Refused as error:
+        sys.stdout.buffer.write(str(error).encode())
+        return 3
+    return 0
+
+
+def _open(name: str, end: int) -> pypdfium2.PdfDocument:
+    """The document; raises _Refused where it cannot be opened."""
+    import pypdfium2
+
+    given: str | bytes = name
+    if name == "-":
+        given = sys.stdin.buffer.read()
+    elif Path(name).stat().st_size > end + BEHIND and end <= IN_MEMORY:
+        with Path(name).open("rb") as file:
+            given = file.read(end)
+    try:
+        return pypdfium2.PdfDocument(given)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise _Refused("the PDF is locked with a password\tunlock it first") from None
+        raise _Refused(f"not a PDF that can be opened ({error})\tcheck that it opens elsewhere") from None
+
+
+def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) -> None:
+    """Write a page's size and its pixels to stdout; raises _Refused for one that is not drawn."""
+    import pypdfium2.raw as raw
+
+    page = _page(document, number)
+    width, height = page.get_size()
+    if not (0 < width < 1e6 and 0 < height < 1e6) or max(width, height) > RATIO * min(width, height):
+        raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to another PDF")
+    scale = min(dpi / 72, bound / max(width, height))
+    with _forms(document, page) as forms:
+        bitmap = page.render(scale=scale, may_draw_forms=False, rev_byteorder=True)
+        if forms:
+            flags = raw.FPDF_ANNOT | raw.FPDF_REVERSE_BYTE_ORDER
+            raw.FPDF_FFLDraw(forms, bitmap, page, 0, 0, bitmap.width, bitmap.height, 0, flags)
+    out = sys.stdout.buffer
+    out.write(b"%d %d\n" % (bitmap.width, bitmap.height))
+    pixels = memoryview(bitmap.buffer).cast("B")
+    for row in range(bitmap.height):  # each of which PDFium may have made longer than its pixels
+        out.write(pixels[row * bitmap.stride : row * bitmap.stride + 3 * bitmap.width])
+
+
+def _page(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
+    """A page by its number, from 1; 0 for the only one."""
+    pages = len(document)
+    if not pages:
+        raise _Refused("a PDF without pages\tget it again")
+    if not number and pages > 1:
+        raise _Refused(f"a PDF of {pages} pages\tname one: {{source}}#1 … {{source}}#{pages}")
+    if number > pages:
+        have = "1 page" if pages == 1 else f"{pages} pages"
+        raise _Refused(f"the PDF has {have}, no number {number}\tname one up to {pages}")
+    index = max(0, number - 1)
+    page = document[index]
+    if 0 in page.get_size():  # viewers ignore a crop box that has nothing of the page
+        page.set_cropbox(*page.get_mediabox())
+        page.close()
+        page = document[index]
+    return page
+
+
+@contextmanager
+def _forms(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> Iterator[Any]:
+    """What PDFium draws a page's form fields with; None for a page that has none.
+
+    Not pypdfium2's own, which has none for fields that no form lists; viewers show these, too. Without a platform for
+    scripts and without XFA, whatever PDFium was built with.
+    """
+    import pypdfium2.raw as raw
+
+    fields = list(_fields(page))
+    if not fields:
+        yield None
+        return
+    config = raw.FPDF_FORMFILLINFO(version=2, m_pJsPlatform=None, xfa_disabled=True)
+    forms = raw.FPDFDOC_InitFormFillEnvironment(document, config)
+    try:
+        for field in fields:
+            _as_shown(forms, field)
+            raw.FPDFPage_CloseAnnot(field)
+        raw.FORM_OnAfterLoadPage(page, forms)
+        yield forms
+        raw.FORM_OnBeforeClosePage(page, forms)
+    finally:
+        raw.FPDFDOC_ExitFormFillEnvironment(forms)
+
+
+def _fields(page: pypdfium2.PdfPage) -> Iterator[Any]:
+    """The form fields that a page shows (widgets), which are to be closed."""
+    import pypdfium2.raw as raw
+
+    for number in range(raw.FPDFPage_GetAnnotCount(page)):
+        annotation = raw.FPDFPage_GetAnnot(page, number)
+        if not annotation:
+            continue
+        if raw.FPDFAnnot_GetSubtype(annotation) == raw.FPDF_ANNOT_WIDGET:
+            yield annotation
+        else:
+            raw.FPDFPage_CloseAnnot(annotation)
+
+
+def _as_shown(forms: Any, field: Any) -> None:
+    """Set right what PDFium takes otherwise than viewers do: a flag that fields ignore, a box without a state."""
+    import ctypes
+
+    import pypdfium2.raw as raw
+
+    flags = raw.FPDFAnnot_GetFlags(field)
+    if flags & _INVISIBLE:
+        raw.FPDFAnnot_SetFlags(field, flags & ~_INVISIBLE)
+    if raw.FPDFAnnot_HasKey(field, b"AS") or not raw.FPDFAnnot_HasKey(field, b"AP"):
+        return
+    if raw.FPDFAnnot_GetFormFieldType(forms, field) in (raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON):
+        off = ctypes.create_string_buffer("Off".encode("utf-16-le") + b"\0\0")  # as ISO 32000-1, 12.5.5 has it
+        raw.FPDFAnnot_SetStringValue(field, b"AS", ctypes.cast(off, raw.FPDF_WIDESTRING))
