@@ -14,7 +14,10 @@
     codings       a body that a server has packed, unpacked within bounds
     open_network  which addresses of the network may be connected to, and for how long
     png_chunks    PNG files are read without remarks that are damaged
-    pdf           the pages of a PDF, drawn in a child process, which pdf_child is; pdf_end: where a PDF ends
+    pdf           the pages of a PDF, drawn in a child process: the parent's half
+    pdf_child     the half that draws
+    pdf_copy      what PDFium cannot be asked about a page
+    pdf_end       where a PDF ends, and whether it is cut off
     dicom         one frame of a DICOM file
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet

@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pypdfium2
 
+    from vlmcli.pictures import pdf_copy
+
 RATIO = 200
 """Of a page's longer side to the shorter."""
 BEHIND = 1024
 """Bytes behind its end with which PDFium is not given the file itself: it would look for the end no further."""
 IN_MEMORY = 256 << 20
 """The largest PDF that is read into memory for that."""
-
-_INVISIBLE = 1
-"""An annotation's flag: hidden, if its kind is none of the standard's (ISO 32000-1, table 165)."""
 
 
 class _Refused(Exception):
@@ -82,8 +81,11 @@ def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) ->
     width, height = page.get_size()
     if not (0 < width < 1e6 and 0 < height < 1e6) or max(width, height) > RATIO * min(width, height):
         raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to another PDF")
-    scale = min(dpi / 72, bound / max(width, height))
-    with _forms(document, page) as forms:
+    index = max(0, number - 1)
+    scale = bound / max(width, height) * (1 - 1e-9)  # PDFium's sizes are rounded up
+    if scale > dpi / 72:
+        scale = min(scale, dpi / 72 * _unit(document, index))
+    with _forms(document, page, index) as forms:
         bitmap = page.render(scale=scale, may_draw_forms=False, rev_byteorder=True)
         if forms:
             flags = raw.FPDF_ANNOT | raw.FPDF_REVERSE_BYTE_ORDER
@@ -115,43 +117,79 @@ def _page(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
 
 
 @contextmanager
-def _forms(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> Iterator[Any]:
-    """What PDFium draws a page's form fields with; None for a page that has none.
+def _forms(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, index: int) -> Iterator[Any]:
+    """What PDFium draws a page's form fields with; None for a page that has none. Hides what is on layers that are off.
 
     Not pypdfium2's own, which has none for fields that no form lists; viewers show these, too. Without a platform for
     scripts and without XFA, whatever PDFium was built with.
     """
     import pypdfium2.raw as raw
 
-    fields = list(_fields(page))
-    if not fields:
-        yield None
-        return
+    annotations = [raw.FPDFPage_GetAnnot(page, number) for number in range(raw.FPDFPage_GetAnnotCount(page))]
+    if any(raw.FPDFAnnot_HasKey(one, b"OC") for one in annotations if one):
+        for number in _off(document, index):
+            if number < len(annotations) and annotations[number]:
+                _hide(annotations[number])
+    fields = [one for one in annotations if one and raw.FPDFAnnot_GetSubtype(one) == raw.FPDF_ANNOT_WIDGET]
     config = raw.FPDF_FORMFILLINFO(version=2, m_pJsPlatform=None, xfa_disabled=True)
-    forms = raw.FPDFDOC_InitFormFillEnvironment(document, config)
-    try:
-        for field in fields:
-            _as_shown(forms, field)
-            raw.FPDFPage_CloseAnnot(field)
+    forms = raw.FPDFDOC_InitFormFillEnvironment(document, config) if fields else None
+    for field in fields:
+        _as_shown(forms, field)
+    for one in annotations:
+        if one:
+            raw.FPDFPage_CloseAnnot(one)
+    if forms:
         raw.FORM_OnAfterLoadPage(page, forms)
-        yield forms
+    yield forms
+    if forms:
         raw.FORM_OnBeforeClosePage(page, forms)
-    finally:
         raw.FPDFDOC_ExitFormFillEnvironment(forms)
 
 
-def _fields(page: pypdfium2.PdfPage) -> Iterator[Any]:
-    """The form fields that a page shows (widgets), which are to be closed."""
+def _off(document: pypdfium2.PdfDocument, index: int) -> list[int]:
+    """The numbers of a page's annotations that are on layers that are off; none where the copy is not understood."""
+    from vlmcli.pictures import pdf_copy
+
+    try:
+        return pdf_copy.off(_copy(document), index)
+    except ValueError:
+        return []
+
+
+def _unit(document: pypdfium2.PdfDocument, index: int) -> float:
+    """How many points a page's unit is; 1 where PDFium's copy of the page is not understood."""
+    import pypdfium2
+
+    from vlmcli.pictures import pdf_copy
+
+    alone = pypdfium2.PdfDocument.new()
+    try:
+        alone.import_pages(document, [index])
+        return pdf_copy.unit(_copy(alone), 0)
+    except (ValueError, pypdfium2.PdfiumError):
+        return 1.0
+    finally:
+        alone.close()
+
+
+def _copy(document: pypdfium2.PdfDocument) -> pdf_copy.Copy:
+    """The objects of a document, as PDFium writes them, without encryption."""
+    import io
+
     import pypdfium2.raw as raw
 
-    for number in range(raw.FPDFPage_GetAnnotCount(page)):
-        annotation = raw.FPDFPage_GetAnnot(page, number)
-        if not annotation:
-            continue
-        if raw.FPDFAnnot_GetSubtype(annotation) == raw.FPDF_ANNOT_WIDGET:
-            yield annotation
-        else:
-            raw.FPDFPage_CloseAnnot(annotation)
+    from vlmcli.pictures import pdf_copy
+
+    written = io.BytesIO()
+    document.save(written, flags=raw.FPDF_REMOVE_SECURITY)
+    return pdf_copy.Copy(written.getvalue())
+
+
+def _hide(annotation: Any) -> None:
+    """Draw nothing of an annotation."""
+    import pypdfium2.raw as raw
+
+    raw.FPDFAnnot_SetFlags(annotation, raw.FPDFAnnot_GetFlags(annotation) | raw.FPDF_ANNOT_FLAG_HIDDEN)
 
 
 def _as_shown(forms: Any, field: Any) -> None:
@@ -161,8 +199,8 @@ def _as_shown(forms: Any, field: Any) -> None:
     import pypdfium2.raw as raw
 
     flags = raw.FPDFAnnot_GetFlags(field)
-    if flags & _INVISIBLE:
-        raw.FPDFAnnot_SetFlags(field, flags & ~_INVISIBLE)
+    if flags & raw.FPDF_ANNOT_FLAG_INVISIBLE:
+        raw.FPDFAnnot_SetFlags(field, flags & ~raw.FPDF_ANNOT_FLAG_INVISIBLE)
     if raw.FPDFAnnot_HasKey(field, b"AS") or not raw.FPDFAnnot_HasKey(field, b"AP"):
         return
     if raw.FPDFAnnot_GetFormFieldType(forms, field) in (raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON):
