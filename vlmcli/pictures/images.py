@@ -250,10 +250,12 @@ def _pixels(
 ) -> Image.Image:
     """The picture of a file of that kind: upright, RGB, no side longer than `bound`."""
     if what == "PDF":
-        size, pixels = pdf.page(file, source, frame, PAGE_DPI, bound)
+        drawn = pdf.page(file, source, frame, PAGE_DPI, bound)
+        if drawn.notice:
+            tell(drawn.notice)
         if whole:
-            bounds.remark(size, tell)
-        return Image.frombytes("RGB", size, pixels)
+            bounds.remark(drawn.size, tell)
+        return Image.frombytes("RGB", drawn.size, drawn.pixels)
     if what == "DICOM":
         from vlmcli.pictures import dicom
 

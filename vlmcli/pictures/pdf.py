@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from vlmcli.errors import SourceError
 from vlmcli.pictures import pdf_end
@@ -30,10 +31,19 @@ def count(file: Path | bytes, source: str) -> int:
     return int(_ask(file, source, "count").split()[1])
 
 
-def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> tuple[tuple[int, int], bytes]:
-    """(width, height) and the RGB pixels of a page, from 1, on white: what a viewer shows of it on a screen.
+class Drawn(NamedTuple):
+    """A page: its size in pixels (width, height), its RGB pixels, and what is to be said of it, or nothing."""
+
+    size: tuple[int, int]
+    pixels: bytes
+    notice: str
+
+
+def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> Drawn:
+    """Draw a page, from 1, on white: what a viewer shows of it on a screen.
 
     Filled forms, annotations and the layers that are on by default are drawn; nothing that the PDF would run is run.
+    Annotations that cannot be drawn are counted in the notice.
 
     Args:
         file: its path or its bytes.
@@ -46,8 +56,9 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
         SourceError: also where there is no such page, or where it is not drawn in time.
     """
     head, _, pixels = _ask(file, source, "page", str(number), str(dpi), str(bound)).partition(b"\n")
-    width, height = map(int, head.split())
-    return (width, height), pixels
+    size, _, notice = head.decode().partition("\t")
+    width, height = map(int, size.split())
+    return Drawn((width, height), pixels, notice)
 
 
 def _ask(file: Path | bytes, source: str, *words: str) -> bytes:

@@ -24,6 +24,12 @@ BEHIND = 1024
 IN_MEMORY = 256 << 20
 """The largest PDF that is read into memory for that."""
 
+_MARKS = {
+    3: "FreeText", 4: "Line", 5: "Square", 6: "Circle", 7: "Polygon", 8: "PolyLine", 9: "Highlight", 10: "Underline",
+    11: "Squiggly", 12: "StrikeOut", 13: "Stamp", 15: "Ink",
+}  # fmt: skip
+"""The annotations that are seen on a page, by PDFium's numbers; others are icons, frames of links, and windows."""
+
 
 class _Refused(Exception):
     """What is wrong, a tab, and what to do."""
@@ -91,7 +97,7 @@ def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) ->
             flags = raw.FPDF_ANNOT | raw.FPDF_REVERSE_BYTE_ORDER
             raw.FPDF_FFLDraw(forms, bitmap, page, 0, 0, bitmap.width, bitmap.height, 0, flags)
     out = sys.stdout.buffer
-    out.write(b"%d %d\n" % (bitmap.width, bitmap.height))
+    out.write(f"{bitmap.width} {bitmap.height}\t{_left_out(document, page)}\n".encode())
     pixels = memoryview(bitmap.buffer).cast("B")
     for row in range(bitmap.height):  # each of which PDFium may have made longer than its pixels
         out.write(pixels[row * bitmap.stride : row * bitmap.stride + 3 * bitmap.width])
@@ -114,6 +120,29 @@ def _page(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
         page.close()
         page = document[index]
     return page
+
+
+def _left_out(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> str:
+    """What other viewers show of a page that has been drawn, and PDFium does not; empty for nothing.
+
+    PDFium has made an appearance for what had none, where it can.
+    """
+    import pypdfium2.raw as raw
+
+    if document.get_formtype() == raw.FORMTYPE_XFA_FULL:
+        return "an XFA form, which few viewers can show: this is the page that others show instead"
+    unseen = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
+    names = []
+    for number in range(raw.FPDFPage_GetAnnotCount(page)):
+        if annotation := raw.FPDFPage_GetAnnot(page, number):
+            name = _MARKS.get(raw.FPDFAnnot_GetSubtype(annotation))
+            if name and not raw.FPDFAnnot_GetFlags(annotation) & unseen and not raw.FPDFAnnot_HasKey(annotation, b"AP"):
+                names.append(name)
+            raw.FPDFPage_CloseAnnot(annotation)
+    if not names:
+        return ""
+    one = "annotation" if len(names) == 1 else "annotations"
+    return f"left out {len(names)} {one} that cannot be drawn ({', '.join(sorted(set(names)))})"
 
 
 @contextmanager

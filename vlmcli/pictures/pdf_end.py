@@ -21,7 +21,7 @@ _STEP = 1 << 20
 _OVERLAP = 64
 """Bytes that two steps have in common: no mark is longer."""
 _OBJECT = re.compile(rb"\b\d{1,10}\s+\d{1,5}\s+obj\b|\bxref\s+\d|\btrailer\s*<<")
-_TABLE = re.compile(rb"\s*(?:xref\b|\d{1,10}\s+\d{1,5}\s+obj\b)")
+_TABLE = re.compile(rb"\s*(?:xref\b|\d{1,10}\s+\d{1,5}\s+obj\b(?:(?!stream\b).)*?/XRef\b)", re.DOTALL)
 _START = re.compile(rb"startxref\s+(\d{1,15})")
 _UNMARKED = re.compile(rb"startxref\s+\d{1,15}[\s\0]*(?:%(?:%(?:E(?:O)?)?)?)?[\s\0]*\Z")
 _LINEARIZED = re.compile(rb"/Linearized\b")
@@ -101,8 +101,8 @@ def _end(read: _Reader) -> int | None:
         if offset > read.size:
             return None
         length = _LENGTH.search(head, base) if _LINEARIZED.search(head) else None
-        if length and base + int(length[1]) > read.size:
-            return None
+        if length and base + int(length[1]) > mark + _OVERLAP:
+            return None  # the mark is the end of the first page's part
     return mark + 5
 
 
@@ -115,4 +115,4 @@ def _offset(read: _Reader, start: int) -> int:
 def _points(read: _Reader, base: int, start: int) -> bool:
     """Whether a `startxref` points at a table, counted from the PDF's header as most do, or from the file's start."""
     offset = _offset(read, start)
-    return any(0 < at < start and bool(_TABLE.match(read(at, 64))) for at in (base + offset, offset) if offset)
+    return any(0 < at < start and bool(_TABLE.match(read(at, 4096))) for at in (base + offset, offset) if offset)
