@@ -117,11 +117,8 @@ def test_what_was_behind_the_end_of_a_cut_file_is_no_end(tmp_path):
 @pytest.mark.skipif(not shutil.which("qpdf"), reason="qpdf is not installed")
 def test_files_for_the_web_as_another_program_writes_them(tmp_path):
     write(tmp_path / "a.pdf", WHOLE)
-    for name, options in {
-        "web.pdf": ["--linearize"],
-        "packed.pdf": ["--object-streams=generate"],
-        "both.pdf": ["--linearize", "--object-streams=generate"],
-    }.items():
+    web, packed = "--linearize", "--object-streams=generate"
+    for name, options in {"web.pdf": [web], "packed.pdf": [packed], "both.pdf": [web, packed]}.items():
         subprocess.run(["qpdf", *options, tmp_path / "a.pdf", tmp_path / name], check=True)
         whole = (tmp_path / name).read_bytes()
         assert is_red(whole)

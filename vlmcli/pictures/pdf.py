@@ -58,7 +58,7 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
     head, _, pixels = _ask(file, source, "page", str(number), str(dpi), str(bound)).partition(b"\n")
     size, _, notice = head.decode().partition("\t")
     width, height = map(int, size.split())
-    return Drawn((width, height), pixels, notice)
+    return Drawn((width, height), pixels, f"{source}: {notice}" if notice else "")
 
 
 def _ask(file: Path | bytes, source: str, *words: str) -> bytes:
