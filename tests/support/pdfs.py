@@ -9,11 +9,12 @@ def stream(dictionary, data):
 
 def body(objects, start):
     """Objects one behind the other, and where each is: {number: what it is}, as bytes or text."""
-    out, places = b"", {}
+    parts, places = [], {}
     for number, found in objects.items():
-        places[number] = start + len(out)
-        out += b"%d 0 obj\n%b\nendobj\n" % (number, found.encode("latin-1") if isinstance(found, str) else found)
-    return out, places
+        places[number] = start
+        parts.append(b"%d 0 obj\n%b\nendobj\n" % (number, found.encode("latin-1") if isinstance(found, str) else found))
+        start += len(parts[-1])
+    return b"".join(parts), places
 
 
 def table(places, trailer, start, end="\n"):
