@@ -11,7 +11,7 @@ import pytest
 from tests.support.files import RED, WHITE, array, write
 from tests.support.pdfs import changed, linearized, plain, stream, written
 from vlmcli.errors import SourceError
-from vlmcli.pictures import images
+from vlmcli.pictures import images, pdf
 
 RED_PAGE = "1 0 0 rg 0 0 400 200 re f"
 OBJECTS = plain(RED_PAGE)
@@ -74,7 +74,7 @@ def test_bytes_in_front_are_no_fault(tmp_path, head):
 @pytest.mark.parametrize("end", ENDS)
 def test_unusual_ends_are_no_fault(tmp_path, end):
     assert is_red(write(tmp_path / "a.pdf", ENDS[end]))
-    assert images.frames(tmp_path / "a.pdf") == 1
+    assert pdf.count(tmp_path / "a.pdf", "a.pdf") == 1
 
 
 def cut_off(data):

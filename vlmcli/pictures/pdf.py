@@ -49,7 +49,8 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
         file: its path or its bytes.
         source: what the user called it.
         number: of the page; 0 for the only one.
-        dpi: dots per inch, fewer where the page would have a side longer than `bound` pixels.
+        dpi: dots per inch, fewer where the page would have a side longer than `bound` pixels, or more pixels than the
+            child has memory for (`pdf_child.PIXELS`).
         bound: see `dpi`.
 
     Raises:
@@ -58,7 +59,7 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
     head, _, pixels = _ask(file, source, "page", str(number), str(dpi), str(bound)).partition(b"\n")
     size, _, notice = head.decode().partition("\t")
     width, height = map(int, size.split())
-    return Drawn((width, height), pixels, f"{source}: {notice}" if notice else "")
+    return Drawn((width, height), pixels, notice)
 
 
 def _ask(file: Path | bytes, source: str, *words: str) -> bytes:

@@ -6,6 +6,7 @@ PDF is run: PDFium is never told that the document is opened, and is given nothi
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 RATIO = 200
 """Of a page's longer side to the shorter."""
+PIXELS = 40_000_000
+"""The most that are drawn of a page, three bytes each."""
 BEHIND = 1024
 """Bytes behind its end with which PDFium is not given the file itself: it would look for the end no further."""
 IN_MEMORY = 256 << 20
@@ -88,7 +91,8 @@ def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) ->
     if not (0 < width < 1e6 and 0 < height < 1e6) or max(width, height) > RATIO * min(width, height):
         raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to another PDF")
     index = max(0, number - 1)
-    scale = bound / max(width, height) * (1 - 1e-9)  # PDFium's sizes are rounded up
+    scale = min(bound / max(width, height), math.sqrt(PIXELS / width / height))
+    scale *= 1 - 1e-7  # sizes are rounded up, and PDFium has them in single precision
     if scale > dpi / 72:
         scale = min(scale, dpi / 72 * _unit(document, index))
     with _forms(document, page, index) as forms:
