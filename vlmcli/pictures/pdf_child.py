@@ -92,9 +92,9 @@ def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) ->
         raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to another PDF")
     index = max(0, number - 1)
     scale = min(bound / max(width, height), math.sqrt(PIXELS / width / height))
-    scale *= 1 - 1e-7  # sizes are rounded up, and PDFium has them in single precision
     if scale > dpi / 72:
         scale = min(scale, dpi / 72 * _unit(document, index))
+    scale *= 1 - 1e-7  # sizes are rounded up, and PDFium has them in single precision
     with _forms(document, page, index) as forms:
         bitmap = page.render(scale=scale, may_draw_forms=False, rev_byteorder=True)
         if forms:
