@@ -13,7 +13,6 @@
     fetch         the bytes behind an address of http or https
     codings       a body that a server has packed, unpacked within bounds
     open_network  which addresses of the network may be connected to, and for how long
-    png_chunks    PNG files are read without remarks that are damaged
     pdf           the pages of a PDF, drawn in a child process: the parent's half
     pdf_child     the half that draws
     pdf_copy      what PDFium cannot be asked about a page
