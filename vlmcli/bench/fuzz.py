@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import io
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -64,6 +66,14 @@ def pictures(folder: Path) -> list[tuple[str, bytes]]:
         others = [other.copy() for other in how.get("append_images", ())]  # saving a JPEG leaves traces in the object
         image.copy().save(path, kind, **how | {"append_images": others})
         found.append((kind, path.read_bytes()))
+    png, linear = _saved(scene, path, "PNG"), _chunk(b"gAMA", struct.pack(">I", 100_000))
+    found += [
+        ("PNG", png[:33] + linear + _chunk(b"cHRM", struct.pack(">8I", *_WIDE)) + png[33:]),
+        ("PNG", png[:33] + _chunk(b"cICP", b"\x09\x10\0\1") + _chunk(b"zTXt", b"a\0\7b") + png[33:]),
+        ("PNG", _sixteen_bits(scene)),
+        ("BMP", _with_masks(scene)),
+        ("PDF", _form()),
+    ]
     document = pypdfium2.PdfDocument.new()
     document.new_page(100, 50)
     document.save(path)
@@ -74,6 +84,63 @@ def pictures(folder: Path) -> list[tuple[str, bytes]]:
         _dicom(path, scene.convert("L"), packing)
         found.append(("DICOM", path.read_bytes()))
     return found
+
+
+_WIDE = (31_270, 32_900, 70_800, 29_200, 17_000, 79_700, 13_100, 4_600)
+"""Of cHRM: white and primaries of BT.2020."""
+
+
+def _saved(image: Image.Image, path: Path, kind: str) -> bytes:
+    image.save(path, kind)
+    return path.read_bytes()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _sixteen_bits(image: Image.Image) -> bytes:
+    """A PNG of 16 bits a channel, of which the lower 8 are used."""
+    grey, width = image.convert("L").tobytes(), image.width
+    rows = (grey[at : at + width] for at in range(0, len(grey), width))
+    wide = b"".join(b"\0" + b"".join(b"\0%c" % shade for shade in row) for row in rows)
+    header = struct.pack(">IIBBBBB", *image.size, 16, 0, 0, 0, 0)
+    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(wide)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def _with_masks(image: Image.Image) -> bytes:
+    """A BMP of 16 bits with masks of its own (BITMAPINFOHEADER, BI_BITFIELDS)."""
+    pixels = image.convert("RGB").tobytes()
+    words = b"".join(
+        struct.pack("<H", pixels[at] >> 3 << 11 | pixels[at + 1] >> 2 << 5 | pixels[at + 2] >> 3)
+        for at in range(0, len(pixels), 3)
+    )
+    head = struct.pack("<IiiHHIIiiII3I", 40, *image.size, 1, 16, 3, len(words), 0, 0, 0, 0, 0xF800, 0x7E0, 0x1F)
+    return b"BM" + struct.pack("<IHHI", 14 + len(head) + len(words), 0, 0, 14 + len(head)) + head + words
+
+
+def _form() -> bytes:
+    """A PDF with a filled field and a stamp, each with its appearance, and a layer that is off."""
+    look = b"<</Type/XObject/Subtype/Form/BBox[0 0 90 20]/Length 24>>stream\n1 0 0 rg 5 5 60 9 re f\n\nendstream"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[4 0 R]>>/OCProperties<</OCGs[7 0 R]/D<</OFF[7 0 R]>>>>>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 100 50]/Annots[4 0 R 5 0 R]>>",
+        b"<</Type/Annot/Subtype/Widget/FT/Tx/T(a)/V(5)/F 4/P 3 0 R/Rect[5 5 95 25]/AP<</N 6 0 R>>>>",
+        b"<</Type/Annot/Subtype/Stamp/F 4/P 3 0 R/Rect[5 25 95 45]/AP<</N 6 0 R>>/OC 7 0 R>>",
+        look,
+        b"<</Type/OCG/Name(b)>>",
+    ]
+    made, places = b"%PDF-1.7\n", []
+    for number, content in enumerate(objects, 1):
+        places.append(len(made))
+        made += b"%d 0 obj" % number + content + b"endobj\n"
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(objects) + 1
+    return made + b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % (
+        size, table, size, len(made)
+    )  # fmt: skip
 
 
 def _dicom(path: Path, image: Image.Image, packing: str) -> None:
