@@ -9,7 +9,6 @@ from PIL import Image
 
 from tests.support.folders import QUESTION, SCENE, ask, lines, vlm
 from tests.support.program import VLM
-from vlmcli.batch.sidecars import keywords
 from vlmcli.pictures import embedded, xmp
 
 
@@ -99,25 +98,24 @@ def test_an_answer_is_written_into_its_picture_and_not_into_its_pixels(folder):
     assert {path.name for path in (folder / "pics").iterdir() if path.read_bytes() != was[path.name]} == {"a.png"}
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("cat, black dog, grass.", ["cat", "black dog", "grass"]),
-        ("- cat\n- dog\n* cat\n1. 'bird'", ["cat", "dog", "bird"]),
-        ("cat;dog; ;", ["cat", "dog"]),
-        ("", []),
-    ],
-)
-def test_keywords_are_what_is_between_commas_or_on_lines(text, words):
-    assert keywords(text) == words
-
-
-def test_two_answers_for_one_sidecar_are_refused_before_anything_is_asked(folder):
+def test_two_answers_for_one_sidecar_are_errors_of_theirs_and_the_others_are_done(folder):
     shutil.copy(folder / "pics" / "a.png", folder / "pics" / "a.webp")
-    done = vlm(folder, "caption", "-m", "demo", "pics", "--sidecar", "txt")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "pics/a.txt: pics/a.png and pics/a.webp would have one place" in done.stderr
-    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", "a?", "-q", "b?", "--sidecar", "txt", "--exclude", "a.webp")
+    shutil.copy(folder / "pics" / "a.png", folder / "pics" / "a.gif")
+    (folder / "pics" / "d.png").unlink()
+    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "txt")
+    assert done.returncode == 3
+    for one, other in (("a.gif", "a.png"), ("a.png", "a.gif"), ("a.webp", "a.gif")):
+        assert f"pics/{one}: its answer and that of pics/{other} would both go into a.txt" in done.stderr
+    assert "--sidecar-name full" in done.stderr
+    assert list(sidecars(folder)) == [f"{name}.txt" for name in "bcef"]
+    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "txt", "--sidecar-name", "full")
+    assert done.returncode == 0
+    assert [name for name in sidecars(folder) if name.startswith("a.")] == ["a.gif.txt", "a.png.txt", "a.webp.txt"]
+    assert "b.png.txt" not in sidecars(folder), "it has a text, under its other name"
+
+
+def test_two_questions_for_one_sidecar_are_refused_before_anything_is_asked(folder):
+    done = vlm(folder, "ask", "-m", "demo", "pics", "-q", "a?", "-q", "b?", "--sidecar", "txt")
     assert (done.returncode, "several questions would have one place" in done.stderr) == (2, True)
     assert sidecars(folder) == {}
 

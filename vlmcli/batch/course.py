@@ -32,6 +32,7 @@ class Course:
         sidecar: where else each answer goes: "txt" or "xmp", a file beside its picture, "metadata", the picture's own;
             empty for nowhere.
         keywords: in XMP the answer is a list of keywords, and not a description.
+        sidecar_name: of a file beside its picture: "stem" for photo.txt, "full" for photo.jpg.txt.
         existing: what becomes of a text that is there: "skip", "replace", "prepend" or "append".
     """
 
@@ -45,6 +46,7 @@ class Course:
     sidecar: str = ""
     keywords: bool = False
     existing: str = "skip"
+    sidecar_name: str = "stem"
 
     @property
     def remembers(self) -> str:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from vlmcli.atomic import write
 from vlmcli.batch.course import Course, Job
+from vlmcli.batch.keywords import keywords
 from vlmcli.errors import UsageError, VlmError
-from vlmcli.pictures import embedded, xmp
+from vlmcli.pictures import captions, embedded, xmp
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint
 
@@ -28,7 +28,11 @@ class Sidecars:
     """
 
     def __init__(self, course: Course, jobs: Sequence[Job], lists: Sequence[Path] = ()) -> None:
-        """Raises UsageError where two answers would go into one file, or one into a picture or a list of the command's.
+        """Find a place for each answer.
+
+        Pictures whose answers would go into one file are `wrong`, and so is each but the first that is one and the same
+        file. Raises UsageError for two questions about one picture, and for a place that is itself a picture or a list
+        of the command's.
 
         Args:
             course: which says what kind of file, and what becomes of a text that is there.
@@ -36,6 +40,7 @@ class Sidecars:
             lists: files with names that the command reads.
         """
         self._existing, self._kind, self._keywords = course.existing, course.sidecar, course.keywords
+        self._full = course.sidecar_name == "full"
         self._paths: dict[Job, Path] = {}
         self.wrong: dict[Job, VlmError] = {}
         whose: dict[Path, Job] = {}
@@ -52,17 +57,29 @@ class Sidecars:
                 continue
             if path in kept:
                 raise UsageError(f"{path}: is itself a file of this command", "--sidecar xmp, or another folder")
-            if path in whose and (not self.inside or whose[path].pictures == job.pictures):
-                names = f"{whose[path].names[0]} and {job.names[0]}"
-                what = "several questions" if whose[path].pictures == job.pictures else names
-                raise UsageError(f"{path}: {what} would have one place", "ask about them in commands of their own")
-            if path in whose:
-                self.wrong[job] = VlmError(
-                    f"{job.names[0]}: the same file as {whose[path].names[0]}", "leave one of them out"
+            if path in whose and whose[path].pictures == job.pictures:
+                raise UsageError(
+                    f"{path}: several questions would have one place", "ask about them in commands of their own"
                 )
+            if path in whose:
+                self._refuse(job, whose[path], path)
                 continue
             whose[path] = job
             self._paths[job] = path
+
+    def _refuse(self, job: Job, first: Job, path: Path) -> None:
+        """Say of two jobs that they have one place; of pictures that are one file, the first keeps it."""
+        if self.inside:
+            self.wrong[job] = VlmError(f"{job.names[0]}: the same file as {first.names[0]}", "leave one of them out")
+            return
+        for one, other in ((job, first), (first, job)):
+            self.wrong.setdefault(
+                one,
+                VlmError(
+                    f"{one.names[0]}: its answer and that of {other.names[0]} would both go into {path.name}",
+                    "--sidecar-name full calls them by the pictures' whole names",
+                ),
+            )
 
     @property
     def inside(self) -> bool:
@@ -75,26 +92,41 @@ class Sidecars:
         return left, len(jobs) - len(left)
 
     def has(self, job: Job) -> bool:
-        """Whether there is a text; a file that cannot be read is said to have one, and is left alone.
+        """Whether there is a text, in any of the places where people have theirs.
 
-        A picture that has no place for one is `wrong` from then on.
+        Those are the sidecars of both names, and, unless it is texts that are written, the picture's own file: its XMP,
+        IPTC and EXIF. A sidecar that cannot be read is said to have one, and is left alone; a picture that has no place
+        for a text is `wrong` from then on.
         """
         path = self._paths[job]
         try:
-            if self._kind == "txt":
-                return path.exists()
-            packet = _bytes(path)
-            if packet is not None and self.inside:
-                packet = embedded.packet_of(packet, job.names[0])
-            if packet is None:
-                return False
-            return bool(xmp.subjects(packet, str(path)) if self._keywords else xmp.description(packet, str(path)))
+            if self.inside:
+                embedded.packet_of(_bytes(path) or b"", job.names[0])
+            if any(self._is_written(beside) for beside in self._beside(job)):
+                return True
+            return self._kind != "txt" and bool(self._within(job).place)
         except OSError:  # no name that can be; it will be said
             return False
         except VlmError as error:
             if self.inside:
                 self.wrong[job] = error
             return not self.inside
+
+    def _is_written(self, path: Path) -> bool:
+        """Whether a sidecar has a text."""
+        if self._kind == "txt":
+            return path.exists()
+        packet = _bytes(path)
+        if packet is None:
+            return False
+        return bool(xmp.subjects(packet, str(path)) if self._keywords else xmp.description(packet, str(path)))
+
+    def _within(self, job: Job) -> captions.Written:
+        """What is written within a picture's file; nothing for a page of one."""
+        source = job.pictures[0]
+        if source.frame or not isinstance(source.file, Path):
+            return captions.Written()
+        return (captions.keywords if self._keywords else captions.description)(source.file)
 
     def write(self, job: Job, text: str, before: Fingerprint | None = None) -> None:
         """Write an answer, unless there is a text that is to stay. Raises VlmError where that cannot be.
@@ -106,20 +138,26 @@ class Sidecars:
         """
         if self._existing == "skip" and self.has(job):
             return
-        path, name = self._paths[job], job.names[0]
+        path, name = self._target(job), job.names[0]
         if path.exists() and not os.access(path, os.W_OK):
             raise VlmError(f"{path}: is write-protected", "change its permissions, if it is to be written")
         if self._kind == "txt":
             old = self._text(path) if self._existing in ("prepend", "append") and path.exists() else ""
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
             return
-        whole = _bytes(path)
+        whole, within = _bytes(path), self._within(job)
         if not self.inside:
-            write(path, self._changed(whole, text, str(path)))
+            write(path, self._changed(whole, text, str(path), within))
             return
+        if within.place not in ("", "XMP"):
+            what = "keywords are" if self._keywords else "description is"
+            raise VlmError(
+                f"{name}: its {what} in {within.place}, which is not written here", "--sidecar xmp writes beside it"
+            )
         if whole is None or (before is not None and hashlib.sha256(whole).hexdigest() != before.sha256):
             raise VlmError(f"{name}: it has changed while it was asked about", "ask about it again")
-        write(path, embedded.with_packet(whole, self._changed(embedded.packet_of(whole, name), text, name), name))
+        packet = self._changed(embedded.packet_of(whole, name), text, name, captions.Written())
+        write(path, embedded.with_packet(whole, packet, name))
 
     def _place(self, job: Job) -> Path:
         """The file for an answer: the picture's, or its name with another suffix, and the page's number."""
@@ -130,18 +168,43 @@ class Sidecars:
             raise VlmError(f"{source.name}: no file that an answer could be written to", "download it first")
         if self.inside:
             return _itself(source)
-        stem = f"{source.file.stem}-{source.frame}" if source.frame else source.file.stem
-        return _real(source.file.with_name(f"{stem}.{self._kind}"))
+        return _real(self._named(source, full=self._full))
 
-    def _changed(self, packet: bytes | None, text: str, name: str) -> bytes:
-        """A packet with the answer in it."""
+    def _named(self, source: Source, *, full: bool) -> Path:
+        """A picture's sidecar: `photo.xmp`, or in full `photo.jpg.xmp`; of a page with its number."""
+        assert isinstance(source.file, Path)
+        stem = source.file.name if full else source.file.stem
+        kind = "xmp" if self.inside else self._kind
+        return source.file.with_name(f"{stem}-{source.frame}.{kind}" if source.frame else f"{stem}.{kind}")
+
+    def _beside(self, job: Job) -> Iterator[Path]:
+        """The sidecars that a picture may have, the one that is written first; also with a suffix in capitals."""
+        source = job.pictures[0]
+        for full in (self._full, not self._full):
+            path = self._named(source, full=full)
+            yield path
+            if path.suffix == ".xmp":
+                yield path.with_suffix(".XMP")
+
+    def _target(self, job: Job) -> Path:
+        """The file that is written: the picture's own, or of its sidecars the first that is there."""
+        path = self._paths[job]
+        if self.inside or path.exists():
+            return path
+        return _real(next((beside for beside in self._beside(job) if beside.exists()), path))
+
+    def _changed(self, packet: bytes | None, text: str, name: str, within: captions.Written) -> bytes:
+        """A packet with the answer in it, and with what is written within the picture where that is to stay."""
         if not self._keywords:
             before = xmp.description(packet, name) if packet is not None else ""
-            return xmp.described(packet, self._joined(before, text), name)
-        old = xmp.subjects(packet, name) if packet is not None else ()
-        new = keywords(text)
+            return xmp.described(packet, self._joined(before or within.text, text), name)
+        old = (xmp.subjects(packet, name) if packet is not None else ()) or within.words
+        new = keywords(text, name)
         both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)
-        return xmp.with_subjects(packet, list(dict.fromkeys(both)), name)
+        words: dict[str, str] = {}
+        for word in both:
+            words.setdefault(word.casefold(), word)
+        return xmp.with_subjects(packet, list(words.values()), name)
 
     def _joined(self, old: str, new: str) -> str:
         """What was there and the answer, as it is wished."""
@@ -155,12 +218,6 @@ class Sidecars:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
-
-
-def keywords(text: str) -> list[str]:
-    """The words of an answer that lists them, after commas, semicolons or on lines of their own; each once."""
-    found = (re.sub(r"^(?:[-*•]|\d+[.)])\s+", "", one.strip()).strip(" .\"'") for one in re.split(r"[,;\n]", text))
-    return list(dict.fromkeys(one for one in found if one))
 
 
 def _itself(source: Source) -> Path:

@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 
 from vlmcli.batch.course import Course
 from vlmcli.cli import options
-from vlmcli.cli.options import Existing, Format
+from vlmcli.cli.options import Existing, Format, SidecarName
 from vlmcli.cli.words import Named
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import expand
@@ -142,6 +142,7 @@ class Flags:
     write_metadata: options.WriteMetadata = False
     keywords: options.Keywords = False
     existing: options.ExistingOption = Existing.SKIP
+    sidecar_name: options.SidecarNameOption = SidecarName.STEM
     ctx: options.Ctx = None
     threads: options.Threads = None
     gpu_layers: options.GpuLayers = None
@@ -192,7 +193,7 @@ class Flags:
             raise UsageError("--keywords are of XMP", "add --sidecar xmp, or --write-metadata")
         return Course(
             self.output, self.journal, self.retry_errors, self.fail_fast, self.unordered, self.timeout, self.dry_run,
-            kind, self.keywords, self.existing.value,
+            kind, self.keywords, self.existing.value, self.sidecar_name.value,
         )  # fmt: skip
 
     @property

@@ -81,6 +81,12 @@ class Existing(str, Enum):
     SKIP, REPLACE, PREPEND, APPEND = "skip", "replace", "prepend", "append"
 
 
+class SidecarName(str, Enum):
+    """How a sidecar is called: photo.txt, or photo.jpg.txt."""
+
+    STEM, FULL = "stem", "full"
+
+
 class Layout(str, Enum):
     """How text is written down."""
 
@@ -140,7 +146,10 @@ SidecarOption = Annotated[
     Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt, or photo.xmp.")
 ]
 ExistingOption = Annotated[
-    Existing, typer.Option("--existing", help="A sidecar that is there: not ask about that picture, or write with it.")
+    Existing, typer.Option("--existing", help="A text that is there: not ask about that picture, or write with it.")
+]
+SidecarNameOption = Annotated[
+    SidecarName, typer.Option("--sidecar-name", help="Call it photo.txt (stem), or photo.jpg.txt (full).")
 ]
 Include = Annotated[
     list[str] | None,
@@ -154,7 +163,7 @@ WriteMetadata = Annotated[
 ]
 Keywords = Annotated[
     bool,
-    typer.Option("--keywords", help="In XMP the answer is a list of keywords (dc:subject), after commas or lines."),
+    typer.Option("--keywords", help="In XMP the answer is a list of keywords (dc:subject)."),
 ]
 JournalOption = Annotated[
     str | None,

@@ -20,6 +20,7 @@
     dicom         one frame of a DICOM file
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet
+    captions      what people have written about a picture within its file: XMP, IPTC, EXIF
     embedded      the XMP packet within a JPEG, PNG or WebP
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,

@@ -180,7 +180,7 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts("PDF", None, "", 1, pdf.count(file, source), file_size)
         if what == "DICOM":
             return Facts("DICOM", None, "", 1, 1, file_size)
-        with _opened(file, what) as image:
+        with opened(file, what) as image:
             orientation = _orientation(image, source)  # libheif has turned the pixels, and says 1
             count = getattr(image, "n_frames", 1)
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
@@ -274,7 +274,7 @@ def _decoded(
     file: Path | bytes, source: str, frame: int, what: str, bound: int, tell: Tell, *, whole: bool
 ) -> Image.Image:
     """What Pillow and libheif make of a file."""
-    with _opened(file, what) as image:
+    with opened(file, what) as image:
         if frame:
             _check_memory(image, source)
             _seek(image, source, frame)
@@ -294,7 +294,7 @@ def _decoded(
         if image.mode.startswith("I;16"):
             image, note = depth.of_image(image)
         elif image.format == "PNG" and head[24] == 16:
-            note = depth.stretch(image, lambda: _opened(file, what))
+            note = depth.stretch(image, lambda: opened(file, what))
         else:
             note = ""
         if note:
@@ -337,8 +337,11 @@ def _first_bytes(file: Path | bytes) -> bytes:
         return opened.read(_HEAD)
 
 
-def _opened(file: Path | bytes, what: str) -> Image.Image:
-    """A file of that kind as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet."""
+def opened(file: Path | bytes, what: str) -> Image.Image:
+    """A file of that `kind` as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet.
+
+    Raises what Pillow raises about a damaged file.
+    """
     given = io.BytesIO(file) if isinstance(file, bytes) else file
     if what == "HEIC":
         import pillow_heif
