@@ -28,17 +28,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import AvifImagePlugin, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import avif, bounds, colours, depth, pdf, png_chunks, signatures, transparency, truncated
+from vlmcli.pictures import (
+    avif,
+    bounds,
+    colours,
+    depth,
+    pdf,
+    png_chunks,
+    signatures,
+    tiff,
+    transparency,
+    truncated,
+)
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF and DICOM have readers of their own."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
+"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF, TIFF and DICOM have readers of their own."""
 MAX_BYTES = 1 << 30
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
@@ -61,7 +72,7 @@ _HEAD = 1 << 18
 
 Image.MAX_IMAGE_PIXELS = None  # bounds.check_size knows better, and says what to do
 
-assert TiffImagePlugin and WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
+assert WebPImagePlugin and AvifImagePlugin  # importing them makes Pillow know their formats
 
 for library in ("PIL", "pydicom"):
     warnings.filterwarnings("ignore", module=rf"{library}\.")  # of damaged tags; what cannot be read is an error anyway
@@ -180,6 +191,8 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts("PDF", None, "", 1, pdf.count(file, source), file_size)
         if what == "DICOM":
             return Facts("DICOM", None, "", 1, 1, file_size)
+        if what == "TIFF":
+            return Facts("TIFF", *tiff.facts(file, source), file_size)
         with opened(file, what) as image:
             orientation = _orientation(image, source)  # libheif has turned the pixels, and says 1
             count = getattr(image, "n_frames", 1)
@@ -198,7 +211,10 @@ def frames(path: Path, source: str = "") -> int:
 
 
 def kind(file: Path | bytes, source: str) -> str:
-    """PDF, HEIC, DICOM, or "" for what Pillow reads, by the first bytes. Raises SourceError, also for its size."""
+    """PDF, HEIC, TIFF, DICOM, or "" for what Pillow reads, by the first bytes.
+
+    Raises SourceError, also for its size.
+    """
     head = _head(file, source) if isinstance(file, Path) else file[: signatures.HEAD]
     size = file.stat().st_size if isinstance(file, Path) else len(file)
     if size == 0:
@@ -207,6 +223,8 @@ def kind(file: Path | bytes, source: str) -> str:
         raise SourceError(f"{source}: {amounts.size(size)} are more than a picture has", "check what it is")
     if head[128:132] == b"DICM":
         return "DICOM"
+    if head[:4] in tiff.HEADS:
+        return "TIFF"
     if b"%PDF-" in head:
         return "PDF"
     if head[4:8] == b"ftyp" and not signatures.brands(head) & signatures.AVIF:
@@ -261,6 +279,9 @@ def _pixels(
 
         shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size))
         return bounds.bounded(shown, bound).convert("RGB")
+    if what == "TIFF":
+        shown = tiff.page(file, source, frame, bound, tell, whole=whole)
+        return _rgb(bounds.bounded(shown, bound), shown.info.get("icc_profile"), source, tell)
     try:
         return _decoded(file, source, frame, what, bound, tell, whole=whole)
     except (SyntaxError, ValueError):  # what Pillow raises about a PNG's chunks behind its pixels

@@ -1,0 +1,261 @@
+"""The directories of a TIFF file, and which of them are pictures of their own. Nothing is decoded here.
+
+    with tiff_tags.opened(Path("scan.tif"), "scan.tif") as tiff:
+        contents = tiff_tags.contents(tiff)
+        contents.numbers            # (1, 2, 3): scan.tif#1, scan.tif#2, scan.tif#3
+
+A TIFF is a chain of directories, each of which describes a picture by tags. Directories are counted from 1, as other
+programs do, whether they are pictures of their own or not. Reads what it needs of a file and no more, so counting the
+pages of a scan costs a few short reads; what a hostile file says of counts, offsets and chains is bounded.
+
+Sources: TIFF 6.0 (Adobe, 1992); its Technical Note 1 (1995) for subdirectories; libtiff's design of BigTIFF.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from vlmcli.errors import SourceError
+
+HEADS = {
+    b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True),
+    b"II\0*": ("<", False), b"MM*\0": (">", False),
+}  # fmt: skip
+"""The first four bytes, with the byte order, and whether it is a BigTIFF. The last two are wrong, but are met."""
+MAX_DIRECTORIES = 100_000
+MAX_TAGS = 4096
+"""Of one directory."""
+MAX_VALUES = 1 << 25
+"""Bytes of one tag's values: the offsets of four million strips."""
+THUMBNAIL = 512
+"""Pixels of the longer side, up to which a smaller copy of another page is taken for its thumbnail."""
+
+SHAPES = 64
+"""Sizes of a file's pages, the largest first, that a small page is compared with."""
+
+WIDTH, HEIGHT, SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES = 256, 257, 254, 255, 330
+_REDUCED, _MASK = 1, 4
+"""Bits of NewSubfileType."""
+_KINDS = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 7: "c", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q",
+          18: "Q"}  # fmt: skip
+_RATIONALS = {5: "I", 10: "i"}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The tags of one picture.
+
+    Attributes:
+        number: of the directory in the file's chain, from 1; a subdirectory has that of its parent.
+        tags: the number of a tag → kind and number of its values, and where they begin in the file.
+        next: where the next directory of the chain is; 0 for none.
+    """
+
+    tiff: Tiff
+    number: int
+    tags: Mapping[int, tuple[int, int, int]]
+    next: int
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.tags
+
+    def raw(self, tag: int) -> bytes:
+        """The bytes of a tag's values; none where there is no such tag."""
+        kind, count, at = self.tags.get(tag, (1, 0, 0))
+        return self.tiff.read(at, count * _SIZES.get(kind, 0))
+
+    def values(self, tag: int) -> tuple[float, ...]:
+        """The numbers of a tag; none where there is no such tag, or it has a text."""
+        kind, count, _ = self.tags.get(tag, (1, 0, 0))
+        order = self.tiff.order
+        if kind in _RATIONALS:
+            parts = struct.unpack(f"{order}{2 * count}{_RATIONALS[kind]}", self.raw(tag))
+            return tuple(above / below if below else 0.0 for above, below in zip(parts[::2], parts[1::2], strict=True))
+        if kind not in _KINDS or _KINDS[kind] == "c":
+            return ()
+        return struct.unpack(f"{order}{count}{_KINDS[kind]}", self.raw(tag))
+
+    def numbers(self, tag: int) -> tuple[int, ...]:
+        """The values of a tag as integers; those of UNDEFINED are bytes."""
+        if self.tags.get(tag, (0,))[0] == 7:
+            return tuple(self.raw(tag))
+        return tuple(int(value) for value in self.values(tag))
+
+    def number_of(self, tag: int, default: int = 0) -> int:
+        """The first value of a tag as an integer."""
+        if tag in self.tags and self.tags[tag][1] > 16:  # only the first is needed
+            kind, _, at = self.tags[tag]
+            return Directory(self.tiff, 0, {tag: (kind, 1, at)}, 0).number_of(tag, default)
+        found = self.numbers(tag)
+        return found[0] if found else default
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, as they are stored; 0 where the file does not say."""
+        return self.number_of(WIDTH), self.number_of(HEIGHT)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether the file says that it is a smaller copy of another picture."""
+        return bool(self.number_of(SUBFILE) & _REDUCED) or (SUBFILE not in self and self.number_of(OLD_SUBFILE) == 2)
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether the file says that it is a mask of another picture."""
+        return bool(self.number_of(SUBFILE) & _MASK)
+
+
+class Tiff:
+    """An opened file.
+
+    Attributes:
+        order: of its bytes, as `struct` writes it.
+        size: in bytes.
+        source: what the user called it.
+    """
+
+    def __init__(self, file: BinaryIO, source: str) -> None:
+        self._file = file
+        self.source = source
+        self.size = file.seek(0, io.SEEK_END)
+        head = self.read(0, 8)
+        if head[:4] not in HEADS:
+            raise SourceError(f"{source}: not a TIFF", "convert it to JPEG or PNG")
+        self.order, self._big = HEADS[head[:4]]
+        self._first = self._number("Q", 8) if self._big else self._number("I", 4)
+
+    def read(self, at: int, count: int) -> bytes:
+        """So many bytes from there. Raises SourceError where the file has fewer, or they are too many."""
+        if count > MAX_VALUES:
+            raise SourceError(f"{self.source}: one of its tags has {count:,} bytes", "check that it opens elsewhere")
+        if at + count > self.size:
+            raise SourceError(f"{self.source}: the TIFF is cut short: its tags are not all there", "get it again")
+        return self.data(at, count)
+
+    def data(self, at: int, count: int) -> bytes:
+        """So many bytes from there, or as many as the file has."""
+        if at >= self.size:
+            return b""
+        self._file.seek(at)
+        return self._file.read(min(count, self.size - at))
+
+    def _number(self, kind: str, at: int) -> int:
+        return int(struct.unpack(self.order + kind, self.read(at, struct.calcsize(kind)))[0])
+
+    def directory(self, at: int, number: int) -> Directory:
+        """The directory that begins there. Raises SourceError where it is not all there."""
+        count = self._number("Q" if self._big else "H", at)
+        if count > MAX_TAGS:
+            raise SourceError(f"{self.source}: page {number} has {count:,} tags", "check that it opens elsewhere")
+        start, row, inline = (at + 8, "HHQQ", 8) if self._big else (at + 2, "HHII", 4)
+        size = struct.calcsize("=" + row)
+        rows = self.read(start, count * size)
+        end = start + count * size
+        following = self.data(end, inline)
+        after = int.from_bytes(following, "little" if self.order == "<" else "big") if len(following) == inline else 0
+        tags = {}
+        for place, (tag, kind, many, where) in enumerate(struct.iter_unpack(self.order + row, rows)):
+            inside = many * _SIZES.get(kind, 0) <= inline
+            tags[tag] = kind, many, start + (place + 1) * size - inline if inside else where
+        return Directory(self, number, tags, after)
+
+    def directories(self) -> Iterator[Directory]:
+        """The chain of directories; a loop ends it. Raises SourceError as `directory` does, and for too many."""
+        seen: set[int] = set()
+        at = self._first
+        while at and at not in seen:
+            if len(seen) == MAX_DIRECTORIES:
+                raise SourceError(f"{self.source}: a TIFF of more than {MAX_DIRECTORIES:,} pages", "split it first")
+            seen.add(at)
+            directory = self.directory(at, len(seen))
+            yield directory
+            at = directory.next
+
+
+@contextmanager
+def opened(file: Path | bytes, source: str) -> Iterator[Tiff]:
+    """Open a TIFF. Raises SourceError where it is none."""
+    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as data:
+        yield Tiff(data, source)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file has.
+
+    Attributes:
+        directories: all of the chain.
+        numbers: of those that are pictures of their own, in order; at least one.
+        left_out: a sentence about the others; empty where there are none.
+    """
+
+    directories: tuple[Directory, ...]
+    numbers: tuple[int, ...]
+    left_out: str
+
+
+def contents(tiff: Tiff) -> Contents:
+    """Which directories of a file are pictures of their own.
+
+    Smaller copies and masks, by what the file says of them, are not; nor is a small page of the shape of another that
+    is at least twice as large, which is a thumbnail; nor are the smaller ones of a file whose pages are one shape, each
+    at least twice as large as the next, which are the levels of a pyramid. What is left out is told of.
+
+    Raises SourceError where there is no directory that can be read.
+    """
+    found: list[Directory] = []
+    damaged = ""
+    try:
+        found.extend(directory for directory in tiff.directories() if min(directory.size) > 0)
+    except SourceError:
+        if not found:
+            raise
+        damaged = f"what comes after page {found[-1].number} is damaged or cut off, and left out"
+    if not found:
+        raise SourceError(f"{tiff.source}: a TIFF without a picture", "check that it opens elsewhere")
+    kept = [one for one in found if not one.is_reduced and not one.is_mask] or found
+    kept = _without_copies(kept)
+    numbers = tuple(one.number for one in kept)
+    left = [one for one in found if one.number not in numbers]
+    return Contents(tuple(found), numbers, "; ".join(filter(None, (_told(left), damaged))))
+
+
+def _without_copies(directories: list[Directory]) -> list[Directory]:
+    """The directories without thumbnails and without the smaller levels of a pyramid."""
+    largest = max(directories, key=lambda one: one.size[0] * one.size[1])
+    sizes = sorted({one.size for one in directories}, reverse=True)
+    ordered = itertools.pairwise(sizes)
+    if 2 < len(sizes) == len(directories) and all(_is_smaller(small, large) for large, small in ordered):
+        return [largest]
+    copies = {
+        size for size in sizes if max(size) <= THUMBNAIL and any(_is_smaller(size, one) for one in sizes[:SHAPES])
+    }
+    return [one for one in directories if one.size not in copies]
+
+
+def _is_smaller(small: tuple[int, int], large: tuple[int, int]) -> bool:
+    """Whether a size is of the same shape as another, to a pixel, and at most half of it."""
+    if 2 * small[0] > large[0] + 1 or 2 * small[1] > large[1] + 1:
+        return False
+    scale = max(large[0] / small[0], large[1] / small[1])
+    return abs(large[0] - small[0] * scale) <= scale and abs(large[1] - small[1] * scale) <= scale
+
+
+def _told(left: list[Directory]) -> str:
+    """What is said of the directories that are left out."""
+    if not left:
+        return ""
+    if len(left) == 1:
+        (one,) = left
+        what = "a mask" if one.is_mask else "a thumbnail" if max(one.size) <= THUMBNAIL else "a smaller copy"
+        return f"page {one.number} of the file, {what} of {one.size[0]}x{one.size[1]}, is left out"
+    numbers = ", ".join(str(one.number) for one in left[:8]) + (", …" if len(left) > 8 else "")
+    return f"pages {numbers} of the file, smaller copies or masks, are left out"
