@@ -130,10 +130,10 @@ class Scale:
         black, white = ("white", "black") if self.layout.photometric == tl.MIN_IS_WHITE else ("black", "white")
         none = f"pixels without a number ({self.nothing:,}) are shown in {black}" if self.nothing else ""
         low, high = self.ends
-        if self.layout.format == tl.FLOAT and self.ends == (0.0, 1.0):
-            return none
         if self.least > self.greatest:
             return "none of its pixels has a number"
+        if self.layout.format == tl.FLOAT and self.ends == (0.0, 1.0):
+            return none
         if low == high:
             return f"each of its {which} is {low:g}"
         shown = f"its {which} from {low:g} to {high:g} are shown from {black} to {white}"
