@@ -84,7 +84,8 @@ def page(file: Path | bytes, source: str, number: int, bound: int, tell: Tell, *
             return _by_pillow(file, layout)
         factor = max(1, max(layout.size) // bound)
         _check_size(layout, factor)
-        turned = _upright(_decoded(layout, factor, tell), layout.orientation)
+        decoded = _decoded(layout, factor, tell)
+        turned = _upright(_scaled(decoded, layout.size, factor, bound) if factor > 1 else decoded, layout.orientation)
         profile = layout.directory.raw(34675)
     turned.info = {"icc_profile": profile} if profile and layout.photometric not in _OWN_COLOURS else {}
     return turned
@@ -186,6 +187,14 @@ def _decoded(layout: Layout, factor: int, tell: Tell) -> Image.Image:
         across, down = layout.grid
         tell(f"{len(set(empty)):,} of its {across * down:,} parts have no data, and are left empty")
     return image
+
+
+def _scaled(image: Image.Image, size: tuple[int, int], factor: int, bound: int) -> Image.Image:
+    """What is left of a picture of that size, divided by `factor`, with its longer side `bound`."""
+    share = bound / max(size)
+    small = max(1, round(size[0] * share)), max(1, round(size[1] * share))
+    whole = (0, 0, size[0] / factor, size[1] / factor)  # the last pixels may stand for fewer than the others
+    return image.resize(small, Image.Resampling.BICUBIC, whole, reducing_gap=2.0)
 
 
 _TURNS = {
