@@ -191,7 +191,7 @@ def test_another_frame_has_its_number(tmp_path, kind):
 def test_pages_of_a_pdf_are_drawn_on_white(tmp_path):
     path = tmp_path / "two.pdf"
     pdf(path, ((360, 180), RED), ((180, 360), BLUE))
-    assert images.frames(path) == 2
+    assert images.pages(path) == (1, 2)
     for number, size, color in ((1, (1000, 500), RED), (2, (500, 1000), BLUE)):
         picture = images.load(path, frame=number)
         assert picture.size == size
@@ -212,9 +212,9 @@ def test_the_only_page_of_a_pdf_needs_no_number_and_a_poster_is_bounded(tmp_path
     assert tuple(array(picture)[9, 9]) == GREEN
 
 
-def test_what_is_no_pdf_has_one_frame(tmp_path):
+def test_a_picture_has_no_pages(tmp_path):
     of(NOISE).save(tmp_path / "a.png")
-    assert images.frames(tmp_path / "a.png") == 1
+    assert images.pages(tmp_path / "a.png") == ()
 
 
 @pytest.mark.parametrize("kind", ["jpg", "png"])

@@ -146,7 +146,7 @@ def _picture_lines(source: Source, facts: Facts, pictures: Sequence[Picture]) ->
     if facts.size:
         stored.append(f"{facts.size[0]}×{facts.size[1]} {facts.mode}")
     if facts.frames > 1:
-        unit = "pages" if facts.format == "PDF" else "frames"
+        unit = "pages" if facts.format in ("PDF", "TIFF") else "frames"
         stored.append(f"{facts.frames} {unit}" + (f", this is {source.frame}" if source.frame else ""))
     stored.append(f"{facts.file_size:,} bytes")
     if facts.orientation > 1:

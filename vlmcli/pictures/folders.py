@@ -235,12 +235,12 @@ def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
     return pictures
 
 
-def is_pdf(path: Path) -> bool:
-    """Whether a file is a PDF by its name; by its content, where its name does not say what it is."""
+def has_pages(path: Path) -> bool:
+    """Whether a file is a PDF or a TIFF by its name; by its content, where its name does not say what it is."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix in OTHERS or _what(str(path)):
-        return suffix == ".pdf"
-    return signatures.kind(_head(str(path)) or b"") == "PDF"
+        return suffix in (".pdf", ".tif", ".tiff")
+    return signatures.kind(_head(str(path)) or b"") in ("PDF", "TIFF")
 
 
 def _what(path: str) -> str:

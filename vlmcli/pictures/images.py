@@ -199,15 +199,18 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
 
 
-def frames(path: Path, source: str = "") -> int:
-    """How many pages a PDF has, or 1 for any other file: the frames of an animation are not pictures of their own.
+def pages(path: Path, source: str = "") -> tuple[int, ...]:
+    """The numbers of the pages of a PDF or a TIFF that has several; none for any other file.
 
-    Raises SourceError where the file cannot be opened.
+    The frames of an animation are not pictures of their own. Raises SourceError where the file cannot be opened.
     """
     source = source or str(path)
-    if kind(path, source) != "PDF":
-        return 1
-    return pdf.count(path, source)
+    what = kind(path, source)
+    if what == "TIFF":
+        with _named(source):
+            return tiff.pages(path, source)
+    count = pdf.count(path, source) if what == "PDF" else 1
+    return tuple(range(1, count + 1)) if count > 1 else ()
 
 
 def kind(file: Path | bytes, source: str) -> str:

@@ -2,7 +2,7 @@
 
     path · path#N (a frame, a page) · folder · glob · file:// · http:// · https:// · data: · the bytes of stdin
 
-Nothing is decoded or fetched here; the pages of a PDF are counted. What is in a folder is judged in `folders`.
+Nothing is decoded or fetched here; the pages of a PDF or TIFF are counted. What is in a folder is judged in `folders`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ class Source:
     Attributes:
         name: for messages and records: the word itself, or what it was expanded to.
         file: where it is, or its bytes.
-        frame: of an animation or a PDF, from 1; 0 for the first or only one.
-        expanded: by this module, from a folder, a glob, a list or a PDF; such pictures are asked about one by one.
+        frame: of an animation, a PDF or a TIFF, from 1; 0 for the first or only one.
+        expanded: by this module, from a folder, a glob, a list or a file of several pages; such pictures are asked
+            about one by one.
     """
 
     name: str
@@ -153,7 +154,7 @@ def _exists(path: Path) -> bool:
 
 
 def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
-    """A file, or one frame of it; a PDF of several pages as its pages.
+    """A file, or one frame of it; a PDF or TIFF of several pages as its pages.
 
     The kind is the file's format, where it has been looked into already.
     """
@@ -161,18 +162,23 @@ def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
     if numbered and not _exists(path):
         yield Source(name, Path(numbered[1]), int(numbered[2]))
         return
-    pages = 1
-    if (kind == "PDF" if kind else folders.is_pdf(path)) and _exists(path):
-        from vlmcli.pictures import images
-
-        try:
-            pages = images.frames(path, name)
-        except SourceError:  # it is said when it is loaded
-            pages = 1
-    if pages == 1:
+    pages = _pages(name, path) if (kind in ("PDF", "TIFF") if kind else folders.has_pages(path)) else ()
+    if not pages:
         yield Source(name, path)
-    for page in range(1, pages + 1) if pages > 1 else ():
+    for page in pages:
         yield Source(f"{name}#{page}", path, page, expanded=True)
+
+
+def _pages(name: str, path: Path) -> tuple[int, ...]:
+    """The numbers of the pages of a PDF or TIFF that has several."""
+    if not _exists(path):
+        return ()
+    from vlmcli.pictures import images
+
+    try:
+        return images.pages(path, name)
+    except SourceError:  # it is said when it is loaded
+        return ()
 
 
 def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
