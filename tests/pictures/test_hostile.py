@@ -256,7 +256,6 @@ OTHERS = {
     "text as PDF": (lambda at: write(at / "a.pdf", b"hello"), "not a picture"),
     "no DICOM": (lambda at: write(at / "a.dcm", bytes(128) + b"DICM" + bytes(99)), "DICOM"),
     "DICOM as PNG": (lambda at: write(at / "a.png", bytes(128) + b"DICM" + bytes(99)), "DICOM"),
-    "numbers": (lambda at: floats(at / "a.tif"), "32-bit numbers"),
     "cut JPEG": (lambda at: write(at / "a.jpg", with_end(saved(at / "b.jpg", of(LARGE)), 0.6)), "cut short"),
     "PNG with a text that is large unpacked": (lambda at: write(at / "a.png", BIG_TEXT), None),
     "short PNG": (lambda at: write(at / "a.png", png(64, 48, zlib.compress(bytes(65 * 40)), 8)), "cut short"),
@@ -286,11 +285,6 @@ def saved(path, image, **how):
 
 def flipped(data, at):
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-
-
-def floats(path):
-    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(path)
-    return path
 
 
 def link(path, to=None):

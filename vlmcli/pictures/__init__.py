@@ -18,6 +18,11 @@
     pdf_copy      what PDFium cannot be asked about a page
     pdf_end       where a PDF ends, and whether it is cut off
     dicom         one frame of a DICOM file
+    tiff          which pictures a TIFF has, and each of them as 8-bit colours
+    tiff_tags     a TIFF's directories, and which of them are pictures of their own
+    tiff_layout   how a directory's pixels are laid out
+    tiff_samples  strips and tiles become numbers
+    tiff_colours  numbers become colours
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description and the keywords in an XMP packet
     captions      what people have written about a picture within its file: XMP, IPTC, EXIF

@@ -121,7 +121,7 @@ def _larger(directory: Directory, tell: Tell) -> Directory:
     The previews of raw pictures of cameras have the picture itself below them, or the other way round.
     """
     best, raw = directory, None
-    for at in directory.numbers(tiff_tags.SUB_DIRECTORIES)[:_SUB_DIRECTORIES]:
+    for at in directory.numbers(tiff_tags.SUB_DIRECTORIES, _SUB_DIRECTORIES):
         try:
             below = directory.tiff.directory(at, directory.number)
         except SourceError:
@@ -185,7 +185,12 @@ def _decoded(layout: Layout, factor: int, tell: Tell) -> Image.Image:
     image = tiff_colours.image(layout, bands, factor, tell)
     if empty:
         across, down = layout.grid
-        tell(f"{len(set(empty)):,} of its {across * down:,} parts have no data, and are left empty")
+        missing, parts = len(set(empty)), across * down * (layout.samples if layout.planar else 1)
+        if missing == parts:
+            raise SourceError(f"{layout.directory.tiff.source}: a TIFF without data", "get the picture again")
+        tell(
+            f"{missing:,} of its {parts:,} parts {'has' if missing == 1 else 'have'} no data, and {'is' if missing == 1 else 'are'} left empty"
+        )
     return image
 
 

@@ -70,7 +70,7 @@ class Scale:
         scale = cls(layout, layout.bits, ends)
         if 42113 in layout.directory and (ends or layout.bits > 16):
             try:
-                scale.absent = float(layout.directory.raw(42113)[:64].strip(b"\0 "))
+                scale.absent = float(layout.directory.raw(42113, 64).strip(b"\0 "))
             except ValueError:
                 scale.absent = None
         return scale
@@ -223,13 +223,13 @@ class _Channels:
 def _palette(layout: Layout) -> Callable[[Array], Array]:
     """Numbers as the colours of the palette; some programs write its numbers with 8 bits instead of 16."""
     count = 1 << layout.bits
-    numbers = layout.directory.numbers(320)
+    numbers = layout.directory.numbers(320, 3 * count)
     if len(numbers) < 3 * count:
         raise SourceError(
             f"{layout.directory.tiff.source}: its palette has {len(numbers) // 3} of {count} colours",
             "check that it opens elsewhere",
         )
-    wide = np.array(numbers[: 3 * count], np.uint16).reshape(3, count).T
+    wide = np.array(numbers, np.uint16).reshape(3, count).T
     colours = (wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)
     alpha = next((place for place, kind in enumerate(layout.extra, 1) if kind in (tl.ASSOCIATED, tl.UNASSOCIATED)), 0)
 
@@ -244,8 +244,8 @@ def _palette(layout: Layout) -> Callable[[Array], Array]:
 
 def _ycbcr(layout: Layout) -> Callable[[Array], Array]:
     """YCbCr of 8 bits as RGB, by the file's own coefficients and ends (TIFF 6.0, section 21)."""
-    red, green, blue = layout.directory.values(529)[:3] or (0.299, 0.587, 0.114)
-    ends = layout.directory.values(532)
+    red, green, blue = layout.directory.values(529, 3) or (0.299, 0.587, 0.114)
+    ends = layout.directory.values(532, 6)
     black_y, white_y, black_b, white_b, black_r, white_r = ends if len(ends) == 6 else (0, 255, 128, 255, 128, 255)
     if not green or white_y == black_y or white_b == black_b or white_r == black_r:
         raise SourceError(f"{layout.directory.tiff.source}: its YCbCr has no scale", "check that it opens elsewhere")

@@ -152,9 +152,9 @@ def _samples(directory: Directory, compression: int) -> int:
 
 def _same(directory: Directory, tag: int, default: int, samples: int, what: str) -> int:
     """The one value of a tag that has one for each sample."""
-    found = set(directory.numbers(tag)[:samples]) or {default}
+    found = set(directory.numbers(tag, samples)) or {default}
     if len(found) > 1:
-        named = ", ".join(str(value) for value in directory.numbers(tag)[:samples])
+        named = ", ".join(str(value) for value in directory.numbers(tag, samples))
         raise _refused(directory, f"its samples have different {what} ({named})")
     return found.pop()
 
@@ -173,7 +173,7 @@ def _photometric(directory: Directory, samples: int, compression: int) -> int:
 def _extra(directory: Directory, photometric: int, samples: int) -> tuple[int, ...]:
     """What the samples after the colour's mean. A fourth one of RGB that nothing is said of is taken for alpha."""
     count = samples - COLOURS[photometric]
-    said = directory.numbers(338)[:count]
+    said = directory.numbers(338, count)
     if not said and photometric == RGB and count == 1:
         said = (UNASSOCIATED,)
     said = tuple(UNASSOCIATED if kind == 999 else kind for kind in said)  # of Corel Draw 10
@@ -183,7 +183,7 @@ def _extra(directory: Directory, photometric: int, samples: int) -> tuple[int, .
 def _subsampling(directory: Directory, photometric: int, compression: int) -> tuple[int, int]:
     if photometric != YCBCR or compression in (JPEG, OLD_JPEG):
         return 1, 1
-    found = directory.numbers(530) or (2, 2)
+    found = directory.numbers(530, 2) or (2, 2)
     if len(found) != 2 or not {*found} <= {1, 2, 4}:
         raise _refused(directory, f"its chroma is subsampled by {found}")
     return found[0], found[1]

@@ -81,6 +81,8 @@ class _Segments:
         offsets, counts = (324, 325) if layout.tiled and 324 in directory else (273, 279)
         self._offsets = directory.numbers(offsets)
         self._counts = directory.numbers(counts)
+        if not any(self._counts):  # as some programs write what they do not know
+            self._counts = ()
         across, down = layout.grid
         wanted = across * down * (layout.samples if layout.planar else 1)
         if len(self._offsets) < wanted:
@@ -123,9 +125,10 @@ class _Segments:
     def _extent(self, number: int) -> tuple[int, int]:
         """Where a segment's bytes begin, and how many they are: up to the next one, where the file does not say."""
         at = self._offsets[number]
-        count = self._counts[number] if number < len(self._counts) else 0
-        if count or not at:
-            return at, count if at else 0
+        if not at:
+            return 0, 0
+        if number < len(self._counts):
+            return at, self._counts[number]
         if not self._sorted:
             self._sorted = sorted({*self._offsets, self._layout.directory.tiff.size})
         following = bisect.bisect_right(self._sorted, at)
@@ -157,7 +160,7 @@ class _Segments:
         """A segment that is not compressed. Only what lies outside the picture may be missing at the file's end."""
         layout, tiff = self._layout, self._layout.directory.tiff
         at = self._offsets[number]
-        if not at or (layout.tiled and number < len(self._counts) and not self._counts[number]):
+        if not at or (number < len(self._counts) and not self._counts[number]):
             self._empty.append(number)
             return self._nothing
         each = self._row_bytes()

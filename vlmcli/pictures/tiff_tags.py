@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,7 +31,7 @@ HEADS = {
     b"II\0*": ("<", False), b"MM*\0": (">", False),
 }  # fmt: skip
 """The first four bytes, with the byte order, and whether it is a BigTIFF. The last two are wrong, but are met."""
-MAX_DIRECTORIES = 100_000
+MAX_DIRECTORIES = 20_000
 MAX_TAGS = 4096
 """Of one directory."""
 MAX_VALUES = 1 << 25
@@ -43,8 +45,10 @@ SHAPES = 64
 WIDTH, HEIGHT, SUBFILE, OLD_SUBFILE, SUB_DIRECTORIES = 256, 257, 254, 255, 330
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType."""
-_KINDS = {1: "B", 2: "c", 3: "H", 4: "I", 6: "b", 7: "c", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q",
+_KINDS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q",
           18: "Q"}  # fmt: skip
+_WHOLE = {1, 3, 4, 7, 13, 16, 18}
+"""Kinds of integers without a sign."""
 _RATIONALS = {5: "I", 10: "i"}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
@@ -55,49 +59,53 @@ class Directory:
 
     Attributes:
         number: of the directory in the file's chain, from 1; a subdirectory has that of its parent.
-        tags: the number of a tag → kind and number of its values, and where they begin in the file.
+        tags: the number of a tag → kind and number of its values, where they are, and the values that lie in the
+            directory itself.
         next: where the next directory of the chain is; 0 for none.
     """
 
     tiff: Tiff
     number: int
-    tags: Mapping[int, tuple[int, int, int]]
+    tags: Mapping[int, tuple[int, int, int, bytes]]
     next: int
 
     def __contains__(self, tag: int) -> bool:
         return tag in self.tags
 
-    def raw(self, tag: int) -> bytes:
-        """The bytes of a tag's values; none where there is no such tag."""
-        kind, count, at = self.tags.get(tag, (1, 0, 0))
-        return self.tiff.read(at, count * _SIZES.get(kind, 0))
+    def raw(self, tag: int, most: int = MAX_VALUES) -> bytes:
+        """The bytes of a tag's values, so many at most; none where there is no such tag."""
+        if tag not in self.tags:
+            return b""
+        kind, count, at, inline = self.tags[tag]
+        size = min(count * _SIZES.get(kind, 0), most)
+        return inline[:size] if size <= len(inline) else self.tiff.read(at, size)
 
-    def values(self, tag: int) -> tuple[float, ...]:
-        """The numbers of a tag; none where there is no such tag, or it has a text."""
-        kind, count, _ = self.tags.get(tag, (1, 0, 0))
-        order = self.tiff.order
-        if kind in _RATIONALS:
-            parts = struct.unpack(f"{order}{2 * count}{_RATIONALS[kind]}", self.raw(tag))
-            return tuple(above / below if below else 0.0 for above, below in zip(parts[::2], parts[1::2], strict=True))
-        if kind not in _KINDS or _KINDS[kind] == "c":
+    def values(self, tag: int, most: int = MAX_VALUES) -> tuple[float, ...]:
+        """The numbers of a tag, so many at most; none where there is no such tag, or it has a text."""
+        if tag not in self.tags:
             return ()
-        return struct.unpack(f"{order}{count}{_KINDS[kind]}", self.raw(tag))
+        kind, order = self.tags[tag][0], self.tiff.order
+        raw = self.raw(tag, most * _SIZES.get(kind, 0))
+        if kind in _RATIONALS:
+            parts = struct.unpack(f"{order}{len(raw) // 4}{_RATIONALS[kind]}", raw)
+            return tuple(above / below if below else 0.0 for above, below in zip(parts[::2], parts[1::2], strict=True))
+        if kind not in _KINDS:
+            return ()
+        return struct.unpack(f"{order}{len(raw) // _SIZES[kind]}{_KINDS[kind]}", raw)
 
-    def numbers(self, tag: int) -> tuple[int, ...]:
-        """The values of a tag as integers; those of UNDEFINED are bytes."""
-        if self.tags.get(tag, (0,))[0] == 7:
-            return tuple(self.raw(tag))
-        return tuple(int(value) for value in self.values(tag))
+    def numbers(self, tag: int, most: int = MAX_VALUES) -> tuple[int, ...]:
+        """The values of a tag as integers, so many at most; those of UNDEFINED are bytes. None are below 0."""
+        values = self.values(tag, most)
+        if self.tags.get(tag, (0,))[0] in _WHOLE:
+            return values  # type: ignore[return-value]  # by their kinds
+        return tuple(max(0, int(value)) if math.isfinite(value) else 0 for value in values)
 
     def number_of(self, tag: int, default: int = 0) -> int:
         """The first value of a tag as an integer."""
-        if tag in self.tags and self.tags[tag][1] > 16:  # only the first is needed
-            kind, _, at = self.tags[tag]
-            return Directory(self.tiff, 0, {tag: (kind, 1, at)}, 0).number_of(tag, default)
-        found = self.numbers(tag)
+        found = self.numbers(tag, 1)
         return found[0] if found else default
 
-    @property
+    @cached_property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, as they are stored; 0 where the file does not say."""
         return self.number_of(WIDTH), self.number_of(HEIGHT)
@@ -137,7 +145,9 @@ class Tiff:
         if count > MAX_VALUES:
             raise SourceError(f"{self.source}: one of its tags has {count:,} bytes", "check that it opens elsewhere")
         if at + count > self.size:
-            raise SourceError(f"{self.source}: the TIFF is cut short: its tags are not all there", "get it again")
+            raise SourceError(
+                f"{self.source}: the TIFF is damaged or cut short: its tags are not all there", "get the picture again"
+            )
         return self.data(at, count)
 
     def data(self, at: int, count: int) -> bytes:
@@ -155,25 +165,24 @@ class Tiff:
         count = self._number("Q" if self._big else "H", at)
         if count > MAX_TAGS:
             raise SourceError(f"{self.source}: page {number} has {count:,} tags", "check that it opens elsewhere")
-        start, row, inline = (at + 8, "HHQQ", 8) if self._big else (at + 2, "HHII", 4)
+        start, row, inline = (at + 8, "HHQ8s", 8) if self._big else (at + 2, "HHI4s", 4)
         size = struct.calcsize("=" + row)
         rows = self.read(start, count * size)
         end = start + count * size
         following = self.data(end, inline)
         after = int.from_bytes(following, "little" if self.order == "<" else "big") if len(following) == inline else 0
-        tags = {}
-        for place, (tag, kind, many, where) in enumerate(struct.iter_unpack(self.order + row, rows)):
-            inside = many * _SIZES.get(kind, 0) <= inline
-            tags[tag] = kind, many, start + (place + 1) * size - inline if inside else where
+        where = struct.Struct(self.order + ("Q" if self._big else "I"))
+        tags = {
+            tag: (kind, many, where.unpack(values)[0], values if many * _SIZES.get(kind, 0) <= inline else b"")
+            for tag, kind, many, values in struct.iter_unpack(self.order + row, rows)
+        }
         return Directory(self, number, tags, after)
 
     def directories(self) -> Iterator[Directory]:
-        """The chain of directories; a loop ends it. Raises SourceError as `directory` does, and for too many."""
+        """The chain of directories; a loop ends it. Raises SourceError as `directory` does."""
         seen: set[int] = set()
         at = self._first
         while at and at not in seen:
-            if len(seen) == MAX_DIRECTORIES:
-                raise SourceError(f"{self.source}: a TIFF of more than {MAX_DIRECTORIES:,} pages", "split it first")
             seen.add(at)
             directory = self.directory(at, len(seen))
             yield directory
@@ -214,17 +223,22 @@ def contents(tiff: Tiff) -> Contents:
     found: list[Directory] = []
     damaged = ""
     try:
-        found.extend(directory for directory in tiff.directories() if min(directory.size) > 0)
+        for directory in itertools.islice(tiff.directories(), MAX_DIRECTORIES + 1):
+            if min(directory.size) > 0:
+                found.append(directory)
     except SourceError:
         if not found:
             raise
         damaged = f"what comes after page {found[-1].number} is damaged or cut off, and left out"
+    if found and found[-1].number > MAX_DIRECTORIES:
+        raise SourceError(f"{tiff.source}: a TIFF of more than {MAX_DIRECTORIES:,} pages", "split it first")
     if not found:
         raise SourceError(f"{tiff.source}: a TIFF without a picture", "check that it opens elsewhere")
     kept = [one for one in found if not one.is_reduced and not one.is_mask] or found
     kept = _without_copies(kept)
     numbers = tuple(one.number for one in kept)
-    left = [one for one in found if one.number not in numbers]
+    shown = set(numbers)
+    left = [one for one in found if one.number not in shown]
     return Contents(tuple(found), numbers, "; ".join(filter(None, (_told(left), damaged))))
 
 
@@ -243,7 +257,7 @@ def _without_copies(directories: list[Directory]) -> list[Directory]:
 
 def _is_smaller(small: tuple[int, int], large: tuple[int, int]) -> bool:
     """Whether a size is of the same shape as another, to a pixel, and at most half of it."""
-    if 2 * small[0] > large[0] + 1 or 2 * small[1] > large[1] + 1:
+    if small == large or 2 * small[0] > large[0] + 1 or 2 * small[1] > large[1] + 1:
         return False
     scale = max(large[0] / small[0], large[1] / small[1])
     return abs(large[0] - small[0] * scale) <= scale and abs(large[1] - small[1] * scale) <= scale
