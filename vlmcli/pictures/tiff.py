@@ -188,9 +188,7 @@ def _decoded(layout: Layout, factor: int, tell: Tell) -> Image.Image:
         missing, parts = len(set(empty)), across * down * (layout.samples if layout.planar else 1)
         if missing == parts:
             raise SourceError(f"{layout.directory.tiff.source}: a TIFF without data", "get the picture again")
-        tell(
-            f"{missing:,} of its {parts:,} parts {'has' if missing == 1 else 'have'} no data, and {'is' if missing == 1 else 'are'} left empty"
-        )
+        tell(f"parts without data are left empty ({missing:,} of {parts:,})")
     return image
 
 

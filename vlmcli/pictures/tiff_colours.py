@@ -173,7 +173,6 @@ def _joined(
     """An image of bands that are converted to uint8 (rows, width) or (rows, width, channels)."""
     width, height = layout.size
     whole: Image.Image | None = None
-    mode = "CMYK" if layout.photometric == tl.CMYK else None
     kept: list[Array] = []
     step = max(factor, _ROWS // factor * factor)
     top = 0
@@ -184,7 +183,7 @@ def _joined(
         if not ready:
             continue
         pixels = np.concatenate(kept) if len(kept) > 1 else kept[0]
-        made = Image.fromarray(np.ascontiguousarray(pixels[:ready]), mode).reduce(factor)
+        made = _image(pixels[:ready], layout).reduce(factor)
         if whole is None:
             whole = Image.new(made.mode, (-(-width // factor), -(-height // factor)))
         whole.paste(made, (0, top // factor))
@@ -192,6 +191,12 @@ def _joined(
         top += ready
     assert whole is not None  # a picture has rows
     return whole
+
+
+def _image(pixels: Array, layout: Layout) -> Image.Image:
+    if layout.photometric == tl.CMYK:  # four channels would be taken for RGBA
+        return Image.frombytes("CMYK", (layout.size[0], len(pixels)), pixels.tobytes())
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 class _Channels:
