@@ -302,6 +302,8 @@ def _decoded(
         if frame:
             _check_memory(image, source)
             _seek(image, source, frame)
+        else:
+            _remark_on_others(image, file, source, tell)
         truncated.check_scans(image, file, source)
         stored = image.size
         _check_memory(image, source, 0 if frame else bound)
@@ -414,6 +416,33 @@ def _rgb(image: Image.Image, meant: Meaning | bytes | None, source: str, tell: T
         alpha = image.convert("RGBA").getchannel("A")
     image = colours.srgb(image, meant, source)
     return image if alpha is None else transparency.laid(image, alpha, tell)
+
+
+def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell: Tell) -> None:
+    """Tell of the other pictures of a file, as it is opened: the rest of an animation, of a HEIC, of a stereo picture.
+
+    What else an MPO file may have are thumbnails and gain maps, which are no pictures of their own.
+    """
+    if image.format == "HEIF":
+        count = getattr(image, "n_frames", 1)
+        if count > 1:
+            tell(f"one of its {count} pictures is shown; {source}#1 to {source}#{count} name each")
+    elif image.format == "MPO":
+        entries = getattr(image, "mpinfo", {}).get(0xB002, ())  # of CIPA DC-007, 5.2.3.3
+        kinds = [str(entry.get("Attribute", {}).get("MPType", "")) for entry in entries]
+        if any("Multi-Frame" in kind for kind in kinds[1:]):
+            tell(f"the first of its {len(kinds)} pictures is shown; {source}#2 is the next")
+    elif image.format == "GIF":
+        try:
+            with _opened(file, "") as again:  # where looking for a second frame harms nothing
+                animated = getattr(again, "is_animated", False)
+        except Exception:  # as in _named: the first frame may be whole
+            animated = False
+        if animated:
+            tell(f"the first frame of an animation is shown; {source}#2 is the next")
+    elif getattr(image, "is_animated", False):
+        frames = getattr(image, "n_frames", 1)
+        tell(f"the first of the {frames} frames of an animation is shown; {source}#2 is the next")
 
 
 def _remark_on_emptiness(image: Image.Image, tell: Tell) -> None:
