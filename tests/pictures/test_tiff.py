@@ -3,6 +3,7 @@
 The reference of a combination is made from the numbers that are written, whatever the file looks like.
 """
 
+import io
 import itertools
 
 import numpy as np
@@ -368,6 +369,18 @@ def test_jpeg_of_ycbcr_as_libtiff_writes_it(tmp_path, subsampling, how):
     with Image.open(tmp_path / "a.tif") as image:
         assert image.tag_v2[262] == YCBCR or image.tag_v2[262] == RGB
         assert off(found, np.asarray(image.convert("RGB"))) <= 1
+
+
+def test_the_jpeg_of_old():
+    """Compression 6: a whole JPEG, to which the tags point (TIFF 6.0, section 22)."""
+    numbers = smooth(3)
+    data = io.BytesIO()
+    Image.fromarray(numbers).save(data, "JPEG", quality=98, subsampling=0)
+    length = len(data.getvalue())
+    tags = {513: (4, [8]), 514: (4, [length]), 273: (4, [8]), 279: (4, [length]), 259: (3, [6]), 262: (3, [YCBCR]),
+            530: (3, [1, 1])}  # fmt: skip
+    made = tiffs.file(tiffs.Page(tiffs.page(numbers, YCBCR).tags | tags), before=data.getvalue())
+    assert off(shown(made), numbers) <= 8
 
 
 @pytest.mark.parametrize("photometric", [WHITE_0, BLACK_0])

@@ -164,6 +164,12 @@ def test_a_larger_picture_below_the_first_is_shown(tmp_path):
     assert not any("below" in text for text in pyramid.notices)
 
 
+def test_a_larger_picture_below_is_turned_as_its_parent_says():
+    below = plain(GREEN, (400, 300))
+    turned = tiffs.file(plain(RED, (40, 30), REDUCED | {274: (3, [6])}, [below]))
+    assert images.load(turned).size == (300, 400)
+
+
 def test_a_raw_picture_of_a_camera_is_shown_by_its_preview_and_it_is_said():
     raw = tiffs.page(np.zeros((600, 800), np.uint16), 32803, 16)
     picture = images.load(tiffs.file(plain(RED, (40, 30), REDUCED, [raw, plain(GREEN, (400, 300), REDUCED)])), "a.nef")

@@ -77,16 +77,17 @@ def page(file: Path | bytes, source: str, number: int, bound: int, tell: Tell, *
         if contents.left_out and number in (0, contents.numbers[0]):
             tell(contents.left_out)
         layout = tiff_layout.layout(_larger(directory, tell) if len(contents.numbers) == 1 else directory)
+        orientation = layout.orientation if 274 in layout.directory else tiff_layout.orientation(directory)
         _remark(layout, tell)
         if whole:
-            bounds.remark(layout.size if layout.orientation < 5 else layout.size[::-1], tell)
+            bounds.remark(layout.size if orientation < 5 else layout.size[::-1], tell)
         if layout.compression == tiff_layout.OLD_JPEG:
             return _by_pillow(file, layout)
         factor = max(1, max(layout.size) // bound)
         _check_size(layout, factor)
         decoded = _decoded(layout, factor, tell)
-        turned = _upright(_scaled(decoded, layout.size, factor, bound) if factor > 1 else decoded, layout.orientation)
-        profile = layout.directory.raw(34675)
+        turned = _upright(_scaled(decoded, layout.size, factor, bound) if factor > 1 else decoded, orientation)
+        profile = layout.directory.raw(34675) or directory.raw(34675)
     turned.info = {"icc_profile": profile} if profile and layout.photometric not in _OWN_COLOURS else {}
     return turned
 

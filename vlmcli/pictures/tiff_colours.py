@@ -249,7 +249,8 @@ def _palette(layout: Layout) -> Callable[[Array], Array]:
 
 def _ycbcr(layout: Layout) -> Callable[[Array], Array]:
     """YCbCr of 8 bits as RGB, by the file's own coefficients and ends (TIFF 6.0, section 21)."""
-    red, green, blue = layout.directory.values(529, 3) or (0.299, 0.587, 0.114)
+    said = layout.directory.values(529, 3)
+    red, green, blue = said if len(said) == 3 else (0.299, 0.587, 0.114)
     ends = layout.directory.values(532, 6)
     black_y, white_y, black_b, white_b, black_r, white_r = ends if len(ends) == 6 else (0, 255, 128, 255, 128, 255)
     if not green or white_y == black_y or white_b == black_b or white_r == black_r:

@@ -92,8 +92,7 @@ class Layout:
     @property
     def orientation(self) -> int:
         """As in EXIF, 1 to 8."""
-        found = self.directory.number_of(274, 1)
-        return found if 1 <= found <= 8 else 1
+        return orientation(self.directory)
 
     def rows_of(self, down: int) -> int:
         """The rows of pixels of a segment in that row of segments; a tile is whole, the last strip may be shorter."""
@@ -104,6 +103,12 @@ class Layout:
                  8: "CIE L*a*b*", 9: "ICC L*a*b*"}  # fmt: skip
         how = {2: "signed ", 3: "float "}.get(self.format, "")
         return f"{names[self.photometric]}, {self.samples} x {self.bits} {how}bits" + (", planar" * self.planar)
+
+
+def orientation(directory: Directory) -> int:
+    """As in EXIF, 1 to 8: which way up a directory's picture is."""
+    found = directory.number_of(274, 1)
+    return found if 1 <= found <= 8 else 1
 
 
 def layout(directory: Directory) -> Layout:
