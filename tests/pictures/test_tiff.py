@@ -394,6 +394,16 @@ def test_faxes(photometric, compression):
     assert off(unsaid, rgb(WHITE_0, numbers * 255)) == 0
 
 
+@pytest.mark.parametrize("compression", ["zstd", "lzma", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_what_pillow_compresses(compression):
+    data = io.BytesIO()
+    try:
+        Image.fromarray(NOISE).save(data, "TIFF", compression=compression)
+    except OSError:
+        pytest.skip(f"Pillow's libtiff has no {compression} here")
+    assert off(shown(data.getvalue()), NOISE) == 0
+
+
 # --- Files ---
 
 
