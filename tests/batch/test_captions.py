@@ -5,7 +5,7 @@ import struct
 import subprocess
 
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from tests.support.folders import QUESTION, SCENE, vlm
 from vlmcli.pictures import captions, xmp
@@ -73,6 +73,16 @@ PLACES = {
 def test_a_caption_is_found_in_each_place(tmp_path, name):
     found = captions.description(PLACES[name](tmp_path))
     assert (found.text, found.place[:3] in name.upper() or "WINDOWS" in name.upper()) == (SAID, True)
+
+
+def test_a_caption_in_a_tiff_is_found(tmp_path):
+    directory = TiffImagePlugin.ImageFileDirectory_v2()
+    directory[0x010E], directory.tagtype[0x010E] = SAID.encode(), TiffImagePlugin.TiffTags.ASCII
+    with Image.open(SCENE) as scene:
+        scene.convert("RGB").save(tmp_path / "p.tif", tiffinfo=directory)
+    assert captions.description(tmp_path / "p.tif") == captions.Written(SAID, (), "EXIF")
+    done = vlm(tmp_path, "ask", "-m", "demo", "p.tif", "-q", QUESTION, "--sidecar", "xmp")
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 MACHINES = [

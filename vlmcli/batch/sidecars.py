@@ -200,6 +200,8 @@ class Sidecars:
             return xmp.described(packet, self._joined(before or within.text, text), name)
         old = (xmp.subjects(packet, name) if packet is not None else ()) or within.words
         new = keywords(text, name)
+        if not new:
+            raise VlmError(f"{name}: the answer has no keywords", "ask for some, as -t tags does")
         both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)
         words: dict[str, str] = {}
         for word in both:

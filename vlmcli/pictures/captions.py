@@ -66,7 +66,7 @@ def _all(path: Path) -> list[Written]:
     found: list[Written] = []
     with suppress(Exception):  # damaged metadata, or no picture: whatever its decoder makes of it
         what = images.kind(path, str(path))
-        if what not in ("", "HEIC"):
+        if what not in ("", "HEIC", "TIFF"):
             return []
         with images.opened(path, what) as image:
             for read in (_xmp, _iptc, _exif, _texts):

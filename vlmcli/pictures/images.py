@@ -122,7 +122,7 @@ def _read(
         image = _pixels(file, source, frame, what, bound, told.append, whole=whole)
         _remark_on_emptiness(image, told.append)
     known = (NOTICES[what],) if what in NOTICES else ()
-    return image, source, known + tuple(f"{source}: {text}" for text in told)
+    return image, source, known + tuple(f"{source}: {text}" for text in dict.fromkeys(told))
 
 
 @contextmanager
@@ -359,14 +359,14 @@ def _orientation(image: Image.Image, source: str) -> int:
 def _first_bytes(file: Path | bytes) -> bytes:
     if isinstance(file, bytes):
         return file[:_HEAD]
-    with file.open("rb") as opened:
-        return opened.read(_HEAD)
+    with file.open("rb") as stream:
+        return stream.read(_HEAD)
 
 
 def opened(file: Path | bytes, what: str) -> Image.Image:
     """A file of that `kind` as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet.
 
-    Raises what Pillow raises about a damaged file.
+    What is said in a TIFF can be read from it; its pixels are for `tiff` to decode. Raises what Pillow raises about a damaged file.
     """
     given = io.BytesIO(file) if isinstance(file, bytes) else file
     if what == "HEIC":
@@ -375,7 +375,7 @@ def opened(file: Path | bytes, what: str) -> Image.Image:
         pillow_heif.register_heif_opener()
         return Image.open(given, formats=("HEIF",))
     try:
-        return Image.open(given, formats=FORMATS)
+        return Image.open(given, formats=("TIFF",) if what == "TIFF" else FORMATS)
     except (UnidentifiedImageError, SyntaxError, ValueError):  # the others: of a PNG's chunks
         if _first_bytes(file)[4:8] != b"ftyp" and _first_bytes(file)[1:4] != b"PNG":
             raise
@@ -434,7 +434,7 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
             tell(f"the first of its {len(kinds)} pictures is shown; {source}#2 is the next")
     elif image.format == "GIF":
         try:
-            with _opened(file, "") as again:  # where looking for a second frame harms nothing
+            with opened(file, "") as again:  # where looking for a second frame harms nothing
                 animated = getattr(again, "is_animated", False)
         except Exception:  # as in _named: the first frame may be whole
             animated = False
