@@ -366,7 +366,8 @@ def _first_bytes(file: Path | bytes) -> bytes:
 def opened(file: Path | bytes, what: str) -> Image.Image:
     """A file of that `kind` as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet.
 
-    What is said in a TIFF can be read from it; its pixels are for `tiff` to decode. Raises what Pillow raises about a damaged file.
+    What is said in a TIFF can be read from it; its pixels are for `tiff` to decode. Raises what Pillow raises about a
+    damaged file.
     """
     given = io.BytesIO(file) if isinstance(file, bytes) else file
     if what == "HEIC":
