@@ -480,3 +480,19 @@ def test_what_is_not_read_is_refused_by_name(name):
     assert caught.value.message.startswith("m.tif: ")
     assert says in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("photometric", [0, 1, 2, 5])
+def test_bytes_that_are_called_signed_and_are_not_make_a_picture_all_the_same(photometric):
+    """Soft shades across the middle grey: taken with a sign, each crossing of it would be a jump."""
+    across, down = np.meshgrid(np.arange(64), np.arange(48))
+    shades = np.rint(127 + 100 * np.sin(across / 6) * np.cos(down / 5)).astype(np.uint8)
+    channels = {2: 3, 5: 4}.get(photometric, 1)
+    pixels = np.repeat(shades[..., None], channels, -1)
+    for called, told in ((pixels, True), ((pixels.astype(int) - 128), False)):
+        numbers = called.astype(np.uint8).view(np.int8) if told else called.astype(np.int8)
+        picture = images.load(tiff(numbers, photometric, 8, kind="i"), "a.tif")
+        wanted = images.load(tiff(pixels, photometric, 8), "a.tif")
+        off = np.abs(array(picture).astype(int) - array(wanted))
+        assert off.max() == 0 if told else off.mean() < 25, "those with a sign are stretched besides"
+        assert any("taken without the sign" in text for text in picture.notices) == told

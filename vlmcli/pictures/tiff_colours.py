@@ -29,6 +29,9 @@ from vlmcli.pictures.tiff_layout import Layout
 
 Array = npt.NDArray[Any]
 
+MUCH_SMOOTHER = 0.9
+"""Some programs call bytes signed that are not. Taken the wrong way, a picture has jumps where its middle grey is: they
+are taken without their sign if neighbours differ by less than this share then."""
 MIDDLE = 128
 """The grey of a picture of measurements that are all equal."""
 _ROWS = 64
@@ -49,6 +52,9 @@ class Scale:
         ends: the numbers that are shown as 0 and as 255, of measurements.
         least, greatest: of the finite numbers that have been seen.
         nothing: how many were no numbers, or stand for none.
+        absent: a number that stands for none.
+        steps: of numbers of 8 bits with a sign, how much neighbours differ: as they are, and taken without a sign.
+        signless: whether they are taken without one.
     """
 
     layout: Layout
@@ -58,6 +64,8 @@ class Scale:
     greatest: float = -math.inf
     nothing: int = 0
     absent: float | None = field(default=None)
+    steps: tuple[float, float] = (0.0, 0.0)
+    signless: bool = False
 
     @classmethod
     def of(cls, layout: Layout) -> Scale:
@@ -77,6 +85,8 @@ class Scale:
 
     def __call__(self, numbers: Array) -> Array:
         """Numbers as uint8; they are looked at, too."""
+        if self.signless:
+            return numbers.view(np.uint8)
         if numbers.dtype == np.uint8 and self.ends is None and self.used == 8:
             return numbers
         if self.ends is None:
@@ -84,6 +94,10 @@ class Scale:
             self.least = min(self.least, float(numbers.min()))
             return depth.scaled(numbers, self.used)
         wide = numbers.astype(np.float64 if self.layout.bits > 16 else np.float32)
+        if numbers.dtype == np.int8:
+            bare = numbers.view(np.uint8).astype(np.float32)
+            more = (float(np.abs(np.diff(one, axis=1)).sum()) for one in (wide, bare))
+            self.steps = (self.steps[0] + next(more), self.steps[1] + next(more))
         real = np.isfinite(wide)
         if self.absent is not None:
             real &= ~np.isclose(wide, self.absent, rtol=1e-6, atol=0)
@@ -99,6 +113,8 @@ class Scale:
 
     def alpha(self, numbers: Array) -> Array:
         """How opaque pixels are, as uint8."""
+        if self.signless:
+            return numbers.view(np.uint8)
         if self.layout.format == tl.FLOAT:
             return np.asarray(np.rint(np.nan_to_num(numbers.astype(np.float32)).clip(0, 1) * 255)).astype(np.uint8)
         if self.layout.format == tl.SIGNED:
@@ -109,6 +125,8 @@ class Scale:
     def better(self) -> Scale | None:
         """The scale that fits what has been seen, or None where this one does."""
         layout = self.layout
+        if self.steps[1] < MUCH_SMOOTHER * self.steps[0]:
+            return Scale(layout, layout.bits, None, signless=True)
         if self.ends is None:
             if layout.bits > 16 and 0 <= self.greatest < 1 << (layout.bits - 1):
                 return Scale(layout, layout.bits, self._seen(), absent=self.absent)
@@ -124,6 +142,8 @@ class Scale:
 
     def told(self) -> str:
         """What the user is told of it, or nothing."""
+        if self.signless:
+            return "its 8-bit numbers are taken without the sign that the file says they have: so they make a picture"
         if self.ends is None:
             return depth.notice(self.used, self.layout.bits) if self.layout.bits == 16 else ""
         which = f"{self.layout.bits}-bit {'float ' * (self.layout.format == tl.FLOAT)}numbers"
