@@ -28,7 +28,7 @@ _START = (
 
 def count(file: Path | bytes, source: str) -> int:
     """How many pages a PDF has. Raises SourceError, which names the source."""
-    return int(_ask(file, source, "count").split()[1])
+    return int(_ask(file, source, pdf_end.end(file, source).at, "count").split()[1])
 
 
 class Drawn(NamedTuple):
@@ -56,15 +56,18 @@ def page(file: Path | bytes, source: str, number: int, dpi: int, bound: int) -> 
     Raises:
         SourceError: also where there is no such page, or where it is not drawn in time.
     """
-    head, _, pixels = _ask(file, source, "page", str(number), str(dpi), str(bound)).partition(b"\n")
+    end = pdf_end.end(file, source)
+    head, _, pixels = _ask(file, source, end.at, "page", str(number), str(dpi), str(bound)).partition(b"\n")
     size, _, notice = head.decode().partition("\t")
     width, height = map(int, size.split())
-    return Drawn((width, height), pixels, notice)
+    return Drawn((width, height), pixels, "; ".join(filter(None, (end.doubt, notice))))
 
 
-def _ask(file: Path | bytes, source: str, *words: str) -> bytes:
-    """What the child writes to stdout when it is given these words. Raises SourceError where it fails."""
-    end = pdf_end.end(file, source)
+def _ask(file: Path | bytes, source: str, end: int, *words: str) -> bytes:
+    """What the child writes to stdout when it is given these words. Raises SourceError where it fails.
+
+    `end` is how many bytes of the file are the PDF.
+    """
     given = file[:end] if isinstance(file, bytes) else None
     name = "-" if isinstance(file, bytes) else str(file)
     command = [sys.executable, "-c", _START, str(SECONDS), str(MEMORY), name, str(end), *words]

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from vlmcli.errors import SourceError
 
@@ -28,13 +29,24 @@ _LINEARIZED = re.compile(rb"/Linearized\b")
 _LENGTH = re.compile(rb"/L\s+(\d{1,15})")
 
 
-def end(file: Path | bytes, source: str) -> int:
-    """How many bytes of a file are the PDF, from the start of the file: others behind them belong to nobody.
+DOUBT = "its table is not where the file says, so something of it may be missing"
+"""Of a PDF that has its end, and a `startxref` that points behind it: it has lost bytes, perhaps at its line ends."""
+
+
+class End(NamedTuple):
+    """Where a PDF ends: how many bytes of its file it has, and what is to be said of it, or nothing."""
+
+    at: int
+    doubt: str = ""
+
+
+def end(file: Path | bytes, source: str) -> End:
+    """Where a PDF ends, counted from the start of its file: bytes behind that belong to nobody.
 
     A file is cut off where objects follow the last mark of an end (the middle of a linearized file, or of a change
-    that was added behind the first version); where there is no such mark, unless the last `startxref` is there and
-    points at a table; and where the last `startxref` points behind the end of the file. A file that was cut off
-    exactly behind an older version of itself cannot be told from that version.
+    that was added behind the first version), and where there is no such mark, unless the last `startxref` is there and
+    points at a table. A file that was cut off exactly behind an older version of itself cannot be told from that
+    version.
 
     Raises:
         SourceError: for a PDF that is cut off; it names the source.
@@ -85,7 +97,7 @@ class _Reader:
         return -1
 
 
-def _end(read: _Reader) -> int | None:
+def _end(read: _Reader) -> End | None:
     """See `end`; None where the file is cut off."""
     head = read(0, 2048)
     base = max(0, head.find(b"%PDF-"))
@@ -93,17 +105,16 @@ def _end(read: _Reader) -> int | None:
     start = read.last(b"startxref")
     if mark < 0 or start > mark:
         whole = start >= 0 and _UNMARKED.match(read(start, 4096)) and _points(read, base, start)
-        return read.size if whole else None
+        return End(read.size) if whole else None
     if any(_OBJECT.search(piece) for _, piece in read.steps(mark + 5)):
         return None
     offset = _offset(read, start)
-    if start >= 0 and not _points(read, base, start):
-        if offset > read.size:
-            return None
-        length = _LENGTH.search(head, base) if _LINEARIZED.search(head) else None
-        if length and base + int(length[1]) > mark + _OVERLAP:
-            return None  # the mark is the end of the first page's part
-    return mark + 5
+    if start < 0 or _points(read, base, start):
+        return End(mark + 5)
+    length = _LENGTH.search(head, base) if _LINEARIZED.search(head) else None
+    if length and base + int(length[1]) > mark + _OVERLAP and offset == 0:
+        return None  # the mark is the end of the first page's part, which points nowhere
+    return End(mark + 5, DOUBT if offset > read.size else "")
 
 
 def _offset(read: _Reader, start: int) -> int:
