@@ -1,9 +1,13 @@
 """A file is written whole or not at all."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
+from tests.support import ROOT
+from vlmcli import atomic
 from vlmcli.atomic import write
 from vlmcli.errors import VlmError
 
@@ -36,4 +40,28 @@ def test_an_interrupted_one_leaves_what_was_there(tmp_path, monkeypatch, error):
     with pytest.raises(VlmError if isinstance(error, OSError) else KeyboardInterrupt):
         write(path, b"two")
     assert path.read_bytes() == b"one"
+    assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed_and_a_live_one_keeps_its_own(tmp_path):
+    left, mine, other = (tmp_path / f".vlm-{letter * 16}.part" for letter in "abc")
+    for one in (left, mine, other.with_suffix(".txt")):
+        one.write_bytes(b"half")
+    other.symlink_to("b.txt")
+    with mine.open("rb") as file:
+        assert atomic.lock(file)
+        write(tmp_path / "b.txt", b"one")
+        assert {one.name for one in tmp_path.iterdir()} == {mine.name, other.name, f".vlm-{'c' * 16}.txt", "b.txt"}
+    assert (tmp_path / "b.txt").read_bytes() == b"one"
+
+
+def test_a_process_that_is_killed_while_it_writes_leaves_what_the_next_removes(tmp_path):
+    code = "import os, sys; os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
+    code += "from pathlib import Path; from vlmcli.atomic import write; write(Path(sys.argv[1]), b'two')"
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one")
+    for _ in range(2):
+        done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
+        assert (done.returncode, path.read_bytes(), len(list(tmp_path.iterdir()))) == (-9, b"one", 2)
+    write(path, b"three")
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]

@@ -1,17 +1,35 @@
 """Files that are written whole or not at all: no reader sees half a file, and no power cut leaves one.
 
 Knows nothing of what is in a file, nor whether it may be replaced: that is for the caller to decide.
+
+A file that is being written has a name of its own (`.vlm-….part`) and is locked (flock) until it is in its place. A
+process that is killed loses its locks, so what can be locked belongs to nobody, and the next process that writes in
+the folder removes it. A lock tells that also across containers and machines that share a folder, where the numbers of
+processes tell nothing; and where a file system has no locks, nothing is removed.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from vlmcli.errors import VlmError
+
+try:
+    import fcntl
+except ImportError:  # Windows, which removes no file that is open
+    fcntl = None  # type: ignore[assignment]
+
+_PART = re.compile(r"\.vlm-[0-9a-f]{16}\.part")
+_swept: set[Path] = set()
+"""Folders in which this process has looked for what others have left."""
 
 
 def write(path: Path, data: bytes) -> None:
@@ -23,22 +41,107 @@ def write(path: Path, data: bytes) -> None:
         raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = None) -> None:
     """Write a file next to its place, and put it there in one move; one that was there keeps its permissions.
+
+    Args:
+        path: its place.
+        data: all that is in it.
+        finish: called with the file as it stands beside its place, whole; what it raises keeps it from being moved.
+            It sees to permissions itself; until then only the file's owner may read it.
 
     Raises OSError where it cannot be written, and ValueError for what is no name of a file; then, as after any other
     exception, nothing is left behind. For callers with an error of their own to raise; others call `write`.
     """
-    part = path.with_name(f".vlm-{secrets.token_hex(8)}.part")
+    sweep(path.parent)
+    part, file = _opened(path.parent, private=path.exists() or finish is not None)
     try:
-        with part.open("xb") as file:
+        with file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
-        if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
+            if fcntl is not None:  # while it is locked
+                _finish(path, part, finish)
+                os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
+                part.replace(path)
+            else:
+                os.fsync(file.fileno())
+        if fcntl is None:  # Windows moves no file that is open, and sets its time when it is closed
+            _finish(path, part, finish)
+            part.replace(path)
     except BaseException:
         with suppress(OSError, ValueError):
             part.unlink()
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left of their writing in a folder; once for each folder."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with suppress(OSError, ValueError), os.scandir(folder) as found:
+        for one in found:
+            if _PART.fullmatch(one.name):
+                _remove_if_left(Path(one.path))
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Lock an open file for this process until it is closed. Returns False where another process has locked it.
+
+    True without a lock where the platform or the file system has none.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def settle(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk as they are now, where the platform can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _finish(path: Path, part: Path, finish: Callable[[Path], None] | None) -> None:
+    """The permissions of a file that is about to be put in its place."""
+    if finish is not None:
+        finish(part)
+    elif path.exists():
+        shutil.copymode(path, part)
+
+
+def _opened(folder: Path, *, private: bool) -> tuple[Path, IO[bytes]]:
+    """A new file with the name of one that is being written, locked."""
+    while True:
+        part = folder / f".vlm-{secrets.token_hex(8)}.part"
+        mode = 0o600 if private else 0o666
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        file = os.fdopen(os.open(part, flags, mode), "wb")
+        if lock(file) and (fcntl is None or os.fstat(file.fileno()).st_nlink):
+            return part, file
+        file.close()  # another process took it for one that was left, in the moment before it was locked
+
+
+def _remove_if_left(part: Path) -> None:
+    """Remove a file that is being written, if whoever wrote it is dead."""
+    with suppress(OSError):
+        if fcntl is None:
+            part.unlink()
+            return
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(part, flags)
+        try:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                part.unlink()
+        finally:
+            os.close(descriptor)

@@ -34,6 +34,8 @@ class Course:
         keywords: in XMP the answer is a list of keywords, and not a description.
         sidecar_name: of a file beside its picture: "stem" for photo.txt, "full" for photo.jpg.txt.
         existing: what becomes of a text that is there: "skip", "replace", "prepend" or "append".
+        touch: a picture's own file that is changed gets the time of now, and not the time it had.
+        in_place: it is written into, and not replaced by a new one.
     """
 
     output: str | None = None
@@ -47,6 +49,8 @@ class Course:
     keywords: bool = False
     existing: str = "skip"
     sidecar_name: str = "stem"
+    touch: bool = False
+    in_place: bool = False
 
     @property
     def remembers(self) -> str:

@@ -13,9 +13,9 @@ from typing import TextIO
 
 from vlmcli.batch.course import Course, Job
 from vlmcli.batch.memory import Before, Memory
-from vlmcli.batch.sidecars import Sidecars
+from vlmcli.batch.sidecars import Sidecars, unsaid
 from vlmcli.errors import VlmError
-from vlmcli.values import ModelFiles
+from vlmcli.values import Card, ModelFiles
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Remaining:
         memory: the journal, open, if the course names one.
         sidecars: where else the answers go, if the course says so.
         skipped: how many jobs are left out because their picture has a text, in a run without a memory.
+        card: of the model, which says what it answers when it does not know.
         left_out: what folders have that is no picture, in words.
     """
 
@@ -36,6 +37,7 @@ class Remaining:
     memory: Memory | None = None
     sidecars: Sidecars | None = None
     skipped: int = 0
+    card: Card = Card()
     left_out: str = ""
 
     @property
@@ -52,7 +54,7 @@ class Remaining:
             return
         for job, work in self.memory.done:
             text, error = self.memory.past(work)
-            if error or job in self.sidecars.wrong or self.sidecars.has(job):
+            if error or unsaid(text, self.card) or job in self.sidecars.wrong or self.sidecars.has(job):
                 continue
             try:
                 self.sidecars.write(job, text)
@@ -86,7 +88,7 @@ def remaining(
             groups = {job.group: job.pictures for job in everything}
             pictures = [picture for group in groups.values() for picture in group]
             memory = stack.enter_context(Memory.of(course, files, pictures, stdout))
-            yield Remaining(memory.left(everything), everything, memory, sidecars)
+            yield Remaining(memory.left(everything), everything, memory, sidecars, card=files.card)
         elif sidecars is not None:
             jobs, skipped = sidecars.left(everything)
             yield Remaining(jobs, everything, None, sidecars, skipped)

@@ -8,12 +8,13 @@ the memory and the sidecars. Does not know who takes the outcomes: a terminal, a
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vlmcli.batch.course import ONCE, Course, Job, count
 from vlmcli.batch.memory import Before, Memory, Work
-from vlmcli.batch.sidecars import Sidecars
+from vlmcli.batch.sidecars import Sidecars, unsaid
 from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, VlmError
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint, fingerprint
@@ -77,6 +78,8 @@ class Run:
         thinking: whether results have what the model thought.
         ended: how many jobs have had their outcome.
         errors: of the jobs that failed, in the order of the outcomes.
+        changed: how many files beside the pictures, or of them, have an answer written to them.
+        unwritten: how many answers were not written there, by the reason.
         stopping: whether nothing more is asked.
     """
 
@@ -94,6 +97,8 @@ class Run:
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
         self.errors: list[VlmError] = []
+        self.changed = 0
+        self.unwritten: Counter[str] = Counter()
         self.stopping = False
         self._sidecars = sidecars
         self._twins = _Twins()
@@ -169,6 +174,15 @@ class Run:
         if self.memory is not None and outcome.work is not None:
             self.memory.write(outcome.work, outcome.result)
 
+    def remarks(self) -> list[str]:
+        """What has become of the answers that go into files, in lines."""
+        said = [
+            f"{count(number, 'answer')} {'was' if number == 1 else 'were'} not written: {reason}"
+            for reason, number in self.unwritten.items()
+        ]
+        inside = self._sidecars is not None and self._sidecars.inside
+        return [*said, f"changed {count(self.changed, 'file')}"] if inside else said
+
     def exit_code(self) -> Exit | None:
         """What the run came to, when its steps have ended: None where nothing failed, in earlier runs either.
 
@@ -196,8 +210,8 @@ class Run:
                 return
             if self.memory is not None:
                 self._works[number] = self.memory.work(job)  # before they are read
-            if self._sidecars is not None and job in self._sidecars.wrong:
-                self._waiting[number] = self._sidecars.wrong[job]
+            if self._sidecars is not None and (refused := self._sidecars.refusal(job)):
+                self._waiting[number] = refused
                 yield from self._ready()
                 continue
             if self._sidecars is not None and self._sidecars.inside:
@@ -246,7 +260,7 @@ class Run:
         result = replace(result, notices=self._notices.pop(number, ()))
         if self._sidecars is not None and result.answer is not None:
             try:
-                self._sidecars.write(job, result.text, unwritten)
+                self._write(self._sidecars, job, result.text, unwritten)
             except VlmError as error:
                 result = replace(job.task.result(job.names, error, self.files.name), notices=result.notices)
             else:
@@ -257,6 +271,13 @@ class Run:
             self.stopping |= self.course.fail_fast
         self.ended += 1
         return Outcome(job, result if self.thinking else replace(result, thinking=""), work)
+
+    def _write(self, sidecars: Sidecars, job: Job, text: str, before: Fingerprint | None) -> None:
+        """Write an answer where else it goes, if it says something. Raises VlmError where that cannot be."""
+        if reason := unsaid(text, self.files.card):
+            self.unwritten[reason] += 1
+        else:
+            self.changed += sidecars.write(job, text, before)
 
 
 _Same = tuple[Ask, tuple[str, ...]]

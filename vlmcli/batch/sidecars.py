@@ -12,12 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from vlmcli.atomic import write
+from vlmcli.batch import originals
 from vlmcli.batch.course import Course, Job
 from vlmcli.batch.keywords import keywords
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.pictures import captions, embedded, xmp
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint
+from vlmcli.values import Card
 
 
 class Sidecars:
@@ -25,6 +27,7 @@ class Sidecars:
 
     Attributes:
         wrong: why an answer has no place, by its job; such a job is not asked.
+        told: what was put back that an earlier run had half written, a line for each.
     """
 
     def __init__(self, course: Course, jobs: Sequence[Job], lists: Sequence[Path] = ()) -> None:
@@ -41,6 +44,7 @@ class Sidecars:
         """
         self._existing, self._kind, self._keywords = course.existing, course.sidecar, course.keywords
         self._full = course.sidecar_name == "full"
+        self._touch, self._in_place = course.touch, course.in_place
         self._paths: dict[Job, Path] = {}
         self.wrong: dict[Job, VlmError] = {}
         whose: dict[Path, Job] = {}
@@ -66,6 +70,7 @@ class Sidecars:
                 continue
             whose[path] = job
             self._paths[job] = path
+        self.told = [] if course.dry_run or not self.inside else self._restored()
 
     def _refuse(self, job: Job, first: Job, path: Path) -> None:
         """Say of two jobs that they have one place; of pictures that are one file, the first keeps it."""
@@ -85,6 +90,12 @@ class Sidecars:
     def inside(self) -> bool:
         """Whether answers go into the pictures' own files."""
         return self._kind == "metadata"
+
+    def refusal(self, job: Job) -> VlmError | None:
+        """Why a job is not asked: its answer has no place, or could not be written there."""
+        if job in self.wrong or not self.inside or self._in_place or (self._existing == "skip" and self.has(job)):
+            return self.wrong.get(job)
+        return originals.refusal(self._paths[job], job.names[0])
 
     def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
         """The jobs that are to be asked, and how many have been left out because there is a text already."""
@@ -128,8 +139,10 @@ class Sidecars:
             return captions.Written()
         return (captions.keywords if self._keywords else captions.description)(source.file)
 
-    def write(self, job: Job, text: str, before: Fingerprint | None = None) -> None:
-        """Write an answer, unless there is a text that is to stay. Raises VlmError where that cannot be.
+    def write(self, job: Job, text: str, before: Fingerprint | None = None) -> bool:
+        """Write an answer, unless there is a text that is to stay. Returns whether a file has changed.
+
+        Raises VlmError where that cannot be.
 
         Args:
             job: that was answered.
@@ -137,18 +150,18 @@ class Sidecars:
             before: the picture's file as it was asked about, if that is where the answer goes.
         """
         if self._existing == "skip" and self.has(job):
-            return
+            return False
         path, name = self._target(job), job.names[0]
         if path.exists() and not os.access(path, os.W_OK):
             raise VlmError(f"{path}: is write-protected", "change its permissions, if it is to be written")
         if self._kind == "txt":
             old = self._text(path) if self._existing in ("prepend", "append") and path.exists() else ""
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
-            return
+            return True
         whole, within = _bytes(path), self._within(job)
         if not self.inside:
             write(path, self._changed(whole, text, str(path), within))
-            return
+            return True
         if within.place not in ("", "XMP"):
             what = "keywords are" if self._keywords else "description is"
             raise VlmError(
@@ -157,7 +170,7 @@ class Sidecars:
         if whole is None or (before is not None and hashlib.sha256(whole).hexdigest() != before.sha256):
             raise VlmError(f"{name}: it has changed while it was asked about", "ask about it again")
         packet = self._changed(embedded.packet_of(whole, name), text, name, captions.Written())
-        write(path, embedded.with_packet(whole, packet, name))
+        return originals.change(path, name, whole, packet, touch=self._touch, in_place=self._in_place)
 
     def _place(self, job: Job) -> Path:
         """The file for an answer: the picture's, or its name with another suffix, and the page's number."""
@@ -193,6 +206,17 @@ class Sidecars:
             return path
         return _real(next((beside for beside in self._beside(job) if beside.exists()), path))
 
+    def _restored(self) -> list[str]:
+        """Put back what an earlier run was killed in. Returns a line for each file; the errors are of their jobs."""
+        told, whose = [], {path: job for job, path in self._paths.items()}
+        for folder in dict.fromkeys(path.parent for path in whose):
+            for path, what in originals.restore(folder):
+                if isinstance(what, str):
+                    told.append(what)
+                elif path in whose:
+                    self.wrong[whose[path]] = what
+        return told
+
     def _changed(self, packet: bytes | None, text: str, name: str, within: captions.Written) -> bytes:
         """A packet with the answer in it, and with what is written within the picture where that is to stay."""
         if not self._keywords:
@@ -220,6 +244,13 @@ class Sidecars:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
+
+
+def unsaid(text: str, card: Card) -> str:
+    """Why an answer is no text for a picture, where it says nothing of it: it is empty, or the model does not know."""
+    if not text.strip():
+        return "the answer is empty"
+    return "the model does not know" if text.strip() == card.unsure else ""
 
 
 def _itself(source: Source) -> Path:

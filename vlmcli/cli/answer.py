@@ -87,6 +87,8 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     """Do what is left, or say what there is to do. Returns an exit code when some failed."""
     settings = replace(settings, patience=_patience(settings, course))
     failed = None
+    for told in left.sidecars.told if left.sidecars else ():
+        ui.say(told)
     for error in () if course.dry_run else left.write_missing():
         if course.fail_fast:
             raise error

@@ -140,6 +140,8 @@ class Flags:
     dry_run: options.DryRun = False
     sidecar: options.SidecarOption = None
     write_metadata: options.WriteMetadata = False
+    touch: options.Touch = False
+    in_place: options.InPlace = False
     keywords: options.Keywords = False
     existing: options.ExistingOption = Existing.SKIP
     sidecar_name: options.SidecarNameOption = SidecarName.STEM
@@ -191,9 +193,12 @@ class Flags:
         kind = "metadata" if self.write_metadata else self.sidecar.value if self.sidecar else ""
         if self.keywords and kind not in ("xmp", "metadata"):
             raise UsageError("--keywords are of XMP", "add --sidecar xmp, or --write-metadata")
+        for option, given in (("--touch", self.touch), ("--in-place", self.in_place)):
+            if given and not self.write_metadata:
+                raise UsageError(f"{option} is of pictures' own files", "add --write-metadata, or leave it out")
         return Course(
             self.output, self.journal, self.retry_errors, self.fail_fast, self.unordered, self.timeout, self.dry_run,
-            kind, self.keywords, self.existing.value, self.sidecar_name.value,
+            kind, self.keywords, self.existing.value, self.sidecar_name.value, self.touch, self.in_place,
         )  # fmt: skip
 
     @property

@@ -161,6 +161,13 @@ Exclude = Annotated[
 WriteMetadata = Annotated[
     bool, typer.Option("--write-metadata", help="Write each answer into its picture's file (XMP); not into its pixels.")
 ]
+Touch = Annotated[
+    bool, typer.Option("--touch", help="With --write-metadata: files that are changed get the time of now.")
+]
+InPlace = Annotated[
+    bool,
+    typer.Option("--in-place", help="With --write-metadata: write into the file itself; hard links stay together."),
+]
 Keywords = Annotated[
     bool,
     typer.Option("--keywords", help="In XMP the answer is a list of keywords (dc:subject)."),

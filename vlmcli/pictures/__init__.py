@@ -27,6 +27,7 @@
     xmp           the description and the keywords in an XMP packet
     captions      what people have written about a picture within its file: XMP, IPTC, EXIF
     embedded      the XMP packet within a JPEG, PNG or WebP
+    offsets       where a JPEG's Exif and maker note point behind themselves, into the rest of the file
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
 libheif and pydicom are imported here, and what they raise about a damaged file becomes an error that names it.

@@ -1,8 +1,10 @@
 """The XMP packet within a picture's file: read, put in, replaced; the picture is neither decoded nor encoded again.
 
 What is the picture's own stays byte for byte, and so does what follows its end. Only what must fit the packet's length
-changes: the sizes and flags of a WebP, and the offsets in a JPEG's index of further pictures (MPF), if it stands before
-the packet. Sources: ISO 16684-1 and XMP Specification Part 3 (storage in files); ITU T.81, annex B, for JPEG; CIPA
+changes: the sizes and flags of a WebP, and the offsets of what follows in a JPEG, in its index of further pictures
+(MPF) and in its Exif (`offsets`), if they stand before the packet.
+
+Sources: ISO 16684-1 and XMP Specification Part 3 (storage in files); ITU T.81, annex B, for JPEG; CIPA
 DC-007 for MPF; the PNG specification (W3C, third edition), 5 and 11.3.3; the WebP container specification, and RFC
 6386, 9.1, for the size of its lossy pictures, the WebP lossless specification for the others.
 
@@ -22,6 +24,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from vlmcli.errors import VlmError
+from vlmcli.pictures import offsets
 from vlmcli.pictures.xmp import DC, LONGEST
 
 SEGMENT = 65_502
@@ -147,9 +150,11 @@ def _in_place(held: list[_Piece], at: int, new: bytes) -> list[_Edit]:
     return [(at, at, new), *((piece.start, piece.end, b"") for piece in held)]
 
 
-def _growth(edits: list[_Edit], after: int) -> int:
-    """By how many bytes these edits make a file longer after a place in it."""
-    return sum(len(new) - (end - start) for start, end, new in edits if start >= after)
+def _growth(edits: list[_Edit], after: int, before: int | None = None) -> int:
+    """By how many bytes these edits make a file longer after a place in it, up to another if there is one."""
+    return sum(
+        len(new) - (end - start) for start, end, new in edits if start >= after and (before is None or start <= before)
+    )
 
 
 # --- JPEG ---
@@ -184,7 +189,7 @@ def _segment_edits(file: _File, held: list[_Piece], packet: bytes) -> list[_Edit
     for index in file.those(b"\xe2", b"MPF\0"):
         if by := _growth(edits, index.end):
             edits += _moved(file, index, by)
-    return edits
+    return [*edits, *(edit for exif in file.those(b"\xe1", b"Exif\0") for edit in _pointers(file, exif, edits))]
 
 
 def _check_further(file: _File, held: list[_Piece], packet: bytes) -> None:
@@ -218,6 +223,16 @@ def _moved(file: _File, index: _Piece, by: int) -> Iterator[_Edit]:
                 yield base + entry, base + entry + 4, struct.pack(order + "I", offset + by)
     except (struct.error, StopIteration):
         raise _damaged(file.name, "its index of further pictures") from None
+
+
+def _pointers(file: _File, exif: _Piece, edits: list[_Edit]) -> Iterator[_Edit]:
+    """The offsets in an Exif of what stands behind it, and moves by these edits."""
+    moved = offsets.moved(file.data, exif.body + 6, exif.end, lambda place: _growth(edits, exif.end, place))
+    if moved is None:
+        what = "its Exif or maker note points at data behind the metadata, which would move"
+        raise VlmError(f"{file.name}: {what}", "write a sidecar file")
+    for at, new in moved:
+        yield at, at + len(new), new
 
 
 # --- PNG ---

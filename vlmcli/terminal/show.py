@@ -86,6 +86,8 @@ class Show:
                     self._ui.progress(step)
         if self._unsure:
             self._ui.say(self._run.files.card.unsure_hint)
+        for remark in self._run.remarks():
+            self._ui.say(remark)
         if self._run.memory is not None:
             self._ui.say(self._summary())
         return self._run.exit_code()
