@@ -4,9 +4,12 @@
     folders       what is in a folder: its pictures, and a count of what is left out
     signatures    what a file is, by its name or its first bytes
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
-    avif          AVIF files that libavif refuses for the order of their boxes are mended in memory
+    avif          AVIF files that libavif refuses are mended in memory, and cropped as they say
+    bmp           Windows and OS/2 bitmaps, of every layout
     bounds        how much memory a picture may take, how large and how long it may be
     colours       a file's colours become sRGB: profiles, PNG's gamma, high dynamic range
+    gif           what no frame of a GIF has covered is see-through
+    jpeg_segments JPEG files are read without remarks that are damaged, or bytes between segments
     png_chunks    PNG files are read without remarks that are damaged
     depth         numbers of more than 8 bits become 8, by the bits that are used
     transparency  a see-through picture is laid on a ground on which it can be seen

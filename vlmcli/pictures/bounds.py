@@ -60,13 +60,11 @@ def bounded(image: Image.Image, bound: int) -> Image.Image:
     if share >= 1:
         return image
     size = (max(1, round(image.width * share)), max(1, round(image.height * share)))
-    kept, exif = image.info, image.getexif()
+    kept = image.info
     if image.mode in ("1", "P", "PA"):
         image = _in_colors(image, max(1, int(1 / share)))
     small = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
     small.info = kept
-    if exif:
-        small.info["exif"] = exif.tobytes()
     return small
 
 

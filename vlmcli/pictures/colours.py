@@ -80,6 +80,8 @@ def meaning(image: Image.Image, head: bytes) -> Meaning | bytes | None:
         return _by_gamma(image.info.get("gamma"), image.info.get("chromaticity"))
     if profile:
         return profile
+    if image.format == "BMP":
+        return _by_gamma(image.info.get("gamma"), image.info.get("chromaticity"))
     if image.format in ("AVIF", "HEIF"):
         at = head.find(b"colrnclx")
         return _by_codes(*struct.unpack_from(">HH", head, at + 8)) if 0 < at <= len(head) - 12 else None

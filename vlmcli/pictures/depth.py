@@ -101,14 +101,25 @@ def stretch(image: Image.Image, again: Callable[[], Image.Image]) -> str:
     if upper.max(initial=0) >= 16:
         return ""
     values = upper.astype(np.uint16) << 8
-    with again() as lower:
-        tiles = [tile._replace(args=tile.args.replace("16B", "16L")) for tile in getattr(lower, "tile", ())]
-        if all(tile.args in ("RGB;16L", "RGBA;16L") for tile in tiles):  # else it is grey, of which four bits are left
-            lower.tile = tiles  # lower bytes for upper ones
-            values |= np.asarray(lower)[..., :3]
+    lower = lower_bytes(again)
+    if lower is not None:  # else it is grey, of which four bits are left
+        values |= lower[..., :3]
     colours, told = to_8_bits(values)
     changed = Image.fromarray(colours)
     if image.mode == "RGBA":
         changed.putalpha(image.getchannel("A"))
     image.paste(changed)
     return told
+
+
+def lower_bytes(again: Callable[[], Image.Image]) -> npt.NDArray[np.uint8] | None:
+    """The lower bytes of a PNG of 16 bits in colour, height x width x 3 or 4; None for any other file.
+
+    `again` opens the file, not decoded.
+    """
+    with again() as image:
+        tiles = [tile._replace(args=tile.args.replace("16B", "16L")) for tile in getattr(image, "tile", ())]
+        if not tiles or any(tile.args not in ("RGB;16L", "RGBA;16L") for tile in tiles):
+            return None
+        image.tile = tiles
+        return np.asarray(image)

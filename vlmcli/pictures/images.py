@@ -23,20 +23,23 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError, WebPImagePlugin
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
 from vlmcli.pictures import (
     avif,
+    bmp,
     bounds,
     colours,
     depth,
+    gif,
+    jpeg_segments,
     pdf,
     png_chunks,
     signatures,
@@ -48,8 +51,8 @@ from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.colours import Meaning
 from vlmcli.values import Picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
-"""Of Pillow's; its other readers start programs, or are old. HEIC, PDF, TIFF and DICOM have readers of their own."""
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
+"""Of Pillow's; its other readers start programs, or are old. The other formats have readers of their own."""
 MAX_BYTES = 1 << 30
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
@@ -67,6 +70,8 @@ UNSEEN = 8
 """Steps of 255 between the brightest and the darkest pixel, of which little is seen."""
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """That a pixel takes in Pillow's memory, by the mode; four in all others."""
+_TURNS = dict(zip(range(2, 9), (Image.Transpose(way) for way in (0, 3, 1, 5, 4, 6, 2)), strict=True))
+"""What makes a picture upright, by EXIF's orientations. Source: Exif 3.0, 4.6.5, table 4."""
 _HEAD = 1 << 18
 """Bytes of a file in which its format says what its colours mean."""
 
@@ -119,6 +124,7 @@ def _read(
     told: list[str] = []
     with _named(source):
         what = kind(file, source)
+        file = bmp.within(file) or file
         image = _pixels(file, source, frame, what, bound, told.append, whole=whole)
         _remark_on_emptiness(image, told.append)
     known = (NOTICES[what],) if what in NOTICES else ()
@@ -193,7 +199,7 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts("DICOM", None, "", 1, 1, file_size)
         if what == "TIFF":
             return Facts("TIFF", *tiff.facts(file, source), file_size)
-        with opened(file, what) as image:
+        with opened(bmp.within(file) or file, what) as image:
             orientation = _orientation(image, source)  # libheif has turned the pixels, and says 1
             count = getattr(image, "n_frames", 1)
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
@@ -301,8 +307,10 @@ def _decoded(
     with opened(file, what) as image:
         if frame:
             _check_memory(image, source)
+            gif.clear(image, source, animated=frame > 1)
             _seek(image, source, frame)
         else:
+            gif.clear(image, source, animated=False)
             _remark_on_others(image, file, source, tell)
         truncated.check_scans(image, file, source)
         stored = image.size
@@ -314,9 +322,13 @@ def _decoded(
         image.load()
         if frame <= 1 or image.format == "MPO":
             truncated.check(image, file, source)
+        if image.format == "AVIF":
+            image = avif.cropped(image, file if isinstance(file, bytes) else file.read_bytes())
+            stored = image.size
         turned = _orientation(image, source)
         if whole:
             bounds.remark(stored if turned < 5 else stored[::-1], tell)
+        alpha = transparency.keyed(image, head[24] if image.format == "PNG" else 8, lambda: opened(file, what))
         if image.mode.startswith("I;16"):
             image, note = depth.of_image(image)
         elif image.format == "PNG" and head[24] == 16:
@@ -325,7 +337,10 @@ def _decoded(
             note = ""
         if note:
             tell(note)
-        return _rgb(ImageOps.exif_transpose(bounds.bounded(image, bound)), meant, source, tell)
+        if alpha is not None:
+            image.putalpha(alpha)
+        small = bounds.bounded(image, bound)
+        return _rgb(small.transpose(_TURNS[turned]) if turned > 1 else small, meant, source, tell)
 
 
 def _check_memory(image: Image.Image, source: str, bound: int = 0) -> None:
@@ -341,6 +356,8 @@ def _check_memory(image: Image.Image, source: str, bound: int = 0) -> None:
         bounds.check_size(source, image.size, math.ceil(2 * share) if image.info.get("progressive") else 1)
         image.draft(None, (bound, bound))
     each = 6 if image.format in ("WEBP", "AVIF", "HEIF") else _BYTES.get(image.mode, 4)  # with the decoder's own copy
+    if image.mode != "P" and "transparency" in image.info:
+        each = max(each, 4)  # it gets an alpha
     bounds.check_size(source, image.size, each)
 
 
@@ -373,15 +390,21 @@ def opened(file: Path | bytes, what: str) -> Image.Image:
     if what == "HEIC":
         import pillow_heif
 
-        pillow_heif.register_heif_opener()
-        return Image.open(given, formats=("HEIF",))
+        read: Callable[..., Image.Image] = pillow_heif.HeifImageFile  # of any brand: Pillow goes by a list of them
+        try:
+            return read(given)
+        except SyntaxError as error:  # what libheif says of films, and of damaged pictures
+            raise UnidentifiedImageError(str(error)) from error
+    if bmp.is_one(_first_bytes(file)):
+        return bmp.Bitmap(given)
     try:
         return Image.open(given, formats=("TIFF",) if what == "TIFF" else FORMATS)
-    except (UnidentifiedImageError, SyntaxError, ValueError):  # the others: of a PNG's chunks
-        if _first_bytes(file)[4:8] != b"ftyp" and _first_bytes(file)[1:4] != b"PNG":
+    except (UnidentifiedImageError, SyntaxError, ValueError, RuntimeError):  # of a PNG's chunks, or an AVIF's gain map
+        head = _first_bytes(file)
+        if head[4:8] != b"ftyp" and head[1:4] != b"PNG" and head[:2] != b"\xff\xd8":
             raise
         data = file if isinstance(file, bytes) else file.read_bytes()
-        mended = avif.mended(data) or png_chunks.bare(data)
+        mended = avif.mended(data) or png_chunks.bare(data) or jpeg_segments.bare(data)
         if mended is None:
             raise
         return Image.open(io.BytesIO(mended), formats=FORMATS)

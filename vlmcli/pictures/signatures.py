@@ -53,7 +53,7 @@ OTHERS = RAW | frozenset(
 """In lower case, of files that are no pictures `vlm` reads, and need not be looked into."""
 
 AVIF = frozenset((b"avif", b"avis"))
-_HEIF = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"))
+_HEIF = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"))
 """Brands of pictures and of sequences. Source: ISO/IEC 23008-12, annexes B to D; pillow_heif, as_plugin.py."""
 
 _STARTS = (

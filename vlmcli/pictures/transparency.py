@@ -6,12 +6,14 @@ meant for; a white drawing on nothing would be lost on it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlmcli.pictures import depth
 from vlmcli.pictures.bounds import Tell
 
 SIDE = 512
@@ -22,6 +24,8 @@ MORE = 1.5
 """As much again must another ground show than white."""
 BARELY = 8
 """An alpha up to here, of 255, is nothing that anybody sees."""
+_BAND = 256
+"""Rows whose colours are compared at a time."""
 GROUNDS = {"white": 255, "black": 0, "grey": 128}
 
 
@@ -45,6 +49,38 @@ def laid(image: Image.Image, alpha: Image.Image, tell: Tell) -> Image.Image:
     ground = Image.new("RGB", image.size, (GROUNDS[name],) * 3)
     ground.paste(image, mask=alpha)
     return ground
+
+
+def keyed(image: Image.Image, bits: int, again: Callable[[], Image.Image]) -> Image.Image | None:
+    """The alpha of a picture in grey or RGB, one of whose colours is see-through: 0 there, 255 elsewhere; or None.
+
+    Pillow keeps a PNG's colour as the file has it (tRNS), and pixels of 8 bits: the two are alike only if the file has
+    8 bits, too. So they are compared here as the file has them, all 16 bits (PNG, third edition, 11.3.1.1).
+
+    Args:
+        image: decoded. Its mark of that colour is taken away.
+        bits: of each number in its file.
+        again: opens the same file, not decoded, for the lower bytes of 16 bits.
+    """
+    color = image.info.get("transparency")
+    if image.mode not in ("1", "L", "I;16", "RGB") or not isinstance(color, int | tuple):
+        return None
+    del image.info["transparency"]
+    wanted = np.atleast_1d(np.array(color) & (1 << bits) - 1)
+    lower = None
+    if image.mode == "RGB" and bits == 16:
+        lower, wanted, below = depth.lower_bytes(again), wanted >> 8, wanted & 255
+    elif bits < 8:
+        wanted = wanted * 255 // ((1 << bits) - 1)
+    alpha = Image.new("L", image.size, 255)
+    for top in range(0, image.height, _BAND):
+        box = (0, top, image.width, min(top + _BAND, image.height))
+        rows = image.crop(box)
+        clear = np.asarray(rows.convert("L") if rows.mode == "1" else rows).reshape(*rows.size[::-1], -1) == wanted
+        if lower is not None:
+            clear &= lower[top : box[3], :, :3] == below
+        alpha.paste(0, box, Image.fromarray(clear.all(-1)))
+    return alpha
 
 
 def _has_contrast(image: Image.Image) -> bool:
