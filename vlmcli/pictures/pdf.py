@@ -7,6 +7,7 @@ dies of becomes a SourceError.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,10 +17,14 @@ from vlmcli.errors import SourceError
 from vlmcli.pictures import pdf_end
 
 SECONDS = 4.0
-"""For the child, from its start to its end."""
+"""Of processor time for the child; from its start to its end, where the system cannot bound that."""
+PATIENCE = 20.0
+"""Seconds from the child's start to its end: a busy machine takes longer for the same page."""
 MEMORY = 1 << 30
 """Bytes of address space for the child, where the system can bound it."""
 
+_OUT_OF_TIME = -signal.SIGXCPU if sys.platform != "win32" else None
+"""What a child ends with that has used up its processor time; None where that cannot be bounded."""
 _START = (
     "import sys; sys.path[:] = [p for p in sys.path if p]; from vlmcli.pictures.pdf_child import main; sys.exit(main())"
 )
@@ -71,14 +76,15 @@ def _ask(file: Path | bytes, source: str, end: int, *words: str) -> bytes:
     given = file[:end] if isinstance(file, bytes) else None
     name = "-" if isinstance(file, bytes) else str(file)
     command = [sys.executable, "-c", _START, str(SECONDS), str(MEMORY), name, str(end), *words]
+    seconds = SECONDS if _OUT_OF_TIME is None else PATIENCE
     try:
-        done = subprocess.run(command, input=given, capture_output=True, timeout=SECONDS, check=False)
+        done = subprocess.run(command, input=given, capture_output=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise SourceError(
-            f"{source}: a PDF that takes more than {SECONDS:g} s to draw", "print it to another PDF, or to a picture"
-        ) from None
+        raise _slow(source, seconds) from None
     if done.returncode == 0:
         return done.stdout
+    if done.returncode == _OUT_OF_TIME:
+        raise _slow(source, SECONDS)
     said = done.stdout.decode("utf-8", "replace").strip()
     if done.returncode == 3 and said:
         what, hint = said.split("\t")
@@ -86,4 +92,10 @@ def _ask(file: Path | bytes, source: str, end: int, *words: str) -> bytes:
     raise SourceError(
         f"{source}: a PDF that PDFium cannot draw (it ended with {done.returncode})",
         "print it to another PDF, or to a picture",
+    )
+
+
+def _slow(source: str, seconds: float) -> SourceError:
+    return SourceError(
+        f"{source}: a PDF that takes more than {seconds:g} s to draw", "print it to another PDF, or to a picture"
     )

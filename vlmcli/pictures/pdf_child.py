@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +44,7 @@ def main() -> int:
     Returns 3 where stdout says what is wrong.
     """
     seconds, memory, name, end, what, *rest = sys.argv[1:]
-    try:
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-        resource.setrlimit(resource.RLIMIT_CPU, (int(float(seconds)) + 1, int(float(seconds)) + 1))
-    except (ImportError, OSError, ValueError):
-        pass  # not everywhere; the time is bounded by the parent
+    _bound(int(memory), math.ceil(float(seconds)))
     try:
         document = _open(name, int(end))
         if what == "count":
@@ -62,6 +56,18 @@ def main() -> int:
         sys.stdout.buffer.write(str(error).encode())
         return 3
     return 0
+
+
+def _bound(memory: int, seconds: int) -> None:
+    """Bound this process's memory and its time on the processor, as far as the system can."""
+    try:
+        import resource
+    except ImportError:
+        return  # then its time is bounded by the parent
+    limits = (resource.RLIMIT_AS, memory, memory), (resource.RLIMIT_CPU, seconds, seconds + 1)
+    for kind, soft, hard in limits:  # SIGXCPU comes with the soft one of the time
+        with suppress(OSError, ValueError):
+            resource.setrlimit(kind, (soft, hard))
 
 
 def _open(name: str, end: int) -> pypdfium2.PdfDocument:
