@@ -93,6 +93,15 @@ def test_frames_that_follow(tmp_path, name, disposal, clear):
         assert (array(images.load(path, frame=number)) == wanted).all(), number
 
 
+@pytest.mark.parametrize("disposals", [(NOTHING, KEEP, LEAVE), (BEFORE, KEEP, NOTHING), (LEAVE, NOTHING, KEEP)])
+def test_frames_that_are_taken_away_in_different_ways(tmp_path, disposals):
+    parts = (part(5, 15, 15), 5, 10), (part(6, 30, 8), 3, 3), (part(7, 9, 9), 0, 0), (part(8, 20, 20), 9, 9)
+    frames = [(*one, disposal, True) for one, disposal in zip(parts, (*disposals, KEEP), strict=True)]
+    path = gif(tmp_path / "a.gif", frames)
+    for number, wanted in enumerate(shown(frames), 1):
+        assert (array(images.load(path, frame=number)) == wanted).all(), number
+
+
 def test_a_large_screen_of_a_small_frame_is_bounded(tmp_path):
     data = gif(tmp_path / "a.gif", [(part(1, 11, 9), 12, 8, KEEP, False)]).read_bytes()
     path = write(tmp_path / "b.gif", data[:6] + struct.pack("<HH", 65535, 65535) + data[10:])

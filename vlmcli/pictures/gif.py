@@ -40,3 +40,12 @@ def clear(image: Image.Image, source: str, *, animated: bool) -> None:
     if opened.disposal_method >= 2:  # what was there before the first frame is nothing, too
         left, top, right, bottom = opened.dispose_extent
         opened.dispose = Image.new("RGBA", (right - left, bottom - top)).im
+
+
+def forget(image: Any) -> None:
+    """Before an opened picture that is a GIF goes to its next frame: one that says nothing of it stays (disposal 0).
+
+    Pillow would take it away as the one before it.
+    """
+    if image.format == "GIF":
+        image.disposal_method = 0

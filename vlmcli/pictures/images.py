@@ -414,6 +414,7 @@ def _seek(image: Image.Image, source: str, frame: int) -> None:
     """Go to a frame, one after the other: most formats must, and a small file may have millions."""
     end = time.monotonic() + SEEK_SECONDS
     for number in range(1, frame):
+        gif.forget(image)
         try:
             image.seek(number)
         except EOFError:
