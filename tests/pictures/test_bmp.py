@@ -279,3 +279,12 @@ def test_large_ones_are_decoded_in_bands(tmp_path):
         table = b"\0\0\0\0\xff\xff\xff\0"
         path = bmp(tmp_path / "a.bmp", rows(wide, 1, down=down), shape=shape, bits=1, middle=table)
         assert (array(images.load(path)) == wide[..., None] * 255).all()
+
+
+@pytest.mark.parametrize("code", [b"\1\0", b"\0\2\0\0", b"\0\3\1\1\1\0"])
+def test_run_lengths_that_lead_nowhere_end_in_time(tmp_path, monkeypatch, code):
+    """Runs behind the end of a row, and steps of nothing."""
+    monkeypatch.setattr("vlmcli.pictures.bmp.SECONDS", 0.1)
+    path = bmp(tmp_path / "a.bmp", code * 2_000_000, shape=(5, 3), bits=8, packed=1, middle=EIGHT.tobytes())
+    with pytest.raises(SourceError, match=r"a\.bmp: cannot be read \(its run lengths take more than 0\.1 s"):
+        images.load(path)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,8 @@ _WINDOWS = (40, 52, 56, 108, 124)
 _USUAL = {16: (0x7C00, 0x3E0, 0x1F, 0), 24: (0xFF0000, 0xFF00, 0xFF, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _RAW = {24: "BGR", 32: "BGRX"}
 """What Pillow calls the usual order of colours."""
+SECONDS = 4.0
+"""To unpack run lengths, which may be of one pixel each."""
 _BAND = 1 << 20
 """Pixels that are decoded at a time."""
 
@@ -277,8 +280,11 @@ def _unpacked(data: Any, header: _Header) -> bytearray:
     """
     width, height, each = header.width, header.height, 3 if header.packed == _RLE24 else 1
     out = bytearray(width * height * each)
-    at, x, y = header.start, 0, 0
+    at, x, y, codes, end = header.start, 0, 0, 0, time.monotonic() + SECONDS
     while y < height:
+        codes += 1
+        if not codes & 0xFFFF and time.monotonic() > end:
+            raise OSError(f"its run lengths take more than {SECONDS:g} s to unpack")
         if at + 2 > len(data):
             if x >= width and y == height - 1:
                 break
