@@ -69,8 +69,8 @@ def cropped(image: Image.Image, data: bytes) -> Image.Image:
     if said is None or getattr(image, "n_frames", 1) > 1:  # a sequence has one of its own, which nobody writes
         return image
     wide, high, right, down = said
-    left = math.floor((image.width - wide) / 2 + right + 0.5)
-    top = math.floor((image.height - high) / 2 + down + 0.5)
+    left = math.floor((image.width - wide) / 2 + right)  # as libheif rounds
+    top = math.floor((image.height - high) / 2 + down)
     box = left, top, left + round(wide), top + round(high)
     if not (0 <= box[0] < box[2] <= image.width and 0 <= box[1] < box[3] <= image.height):
         return image
