@@ -83,6 +83,6 @@ def test_a_sentence_is_not_written_among_keywords(folder):
     done = vlm(folder, *command)
     assert (done.returncode, "pics/a.xmp: the answer is a sentence" in done.stderr) == (1, True)
     assert not (folder / "pics" / "a.xmp").exists()
-    done = vlm(folder, *command[:5], "What color is the circle?", *command[6:])
+    done = vlm(folder, *command[:5], "Is there a red circle?", *command[6:])
     assert done.returncode == 0
     assert xmp.subjects((folder / "pics" / "a.xmp").read_bytes(), "a")

@@ -91,7 +91,7 @@ def test_an_answer_is_written_into_its_picture_and_not_into_its_pixels(folder):
     for more in ([], ["--existing", "replace"]):  # the journal knows them as they are now
         again = vlm(folder, *command, *more)
         assert (again.returncode, again.stdout) == (3, "")
-    keyed = vlm(folder, "ask", "-m", "demo", "pics/a.png", "-q", QUESTION, "--write-metadata", "--keywords")
+    keyed = vlm(folder, "ask", "-m", "demo", "pics/a.png", "-q", "a circle?", "--write-metadata", "--keywords")
     assert keyed.returncode == 0
     assert xmp.description(packet("a.png"), "a") == answer
     assert xmp.subjects(packet("a.png"), "a")
