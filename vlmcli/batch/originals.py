@@ -85,7 +85,7 @@ def refusal(path: Path, name: str) -> VlmError | None:
 def restore(folder: Path) -> Iterator[tuple[Path, str | VlmError]]:
     """Look for what a killed run has left in a folder: remove it, and put back what it has half written.
 
-    Yields each file with a line that says what was done, or with an error where somebody must look at it.
+    Yields each file with words that say what was done, or with an error where somebody must look at it.
     """
     atomic.sweep(folder)
     try:
@@ -99,7 +99,7 @@ def restore(folder: Path) -> Iterator[tuple[Path, str | VlmError]]:
             try:
                 with suppress(FileNotFoundError):  # another run has done it
                     if _restored(path, folder / name):
-                        yield path, f"{path}: restored from its backup: the last run was killed while it wrote"
+                        yield path, "restored from its backup: the last run was killed while it wrote"
             except VlmError as error:
                 yield path, error
             except OSError as error:

@@ -212,7 +212,7 @@ class Sidecars:
         for folder in dict.fromkeys(path.parent for path in whose):
             for path, what in originals.restore(folder):
                 if isinstance(what, str):
-                    told.append(what)
+                    told.append(f"{whose[path].names[0] if path in whose else path}: {what}")
                 elif path in whose:
                     self.wrong[whose[path]] = what
         return told
