@@ -16,7 +16,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,7 +61,9 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
         elif refused := refusal(path, name):
             raise refused
         else:
-            atomic.replace(path, new, lambda part: _keep(path, name, old, part, touch=touch))
+            # The old file is locked: the second of two runs finds another in its place. Windows replaces no open one.
+            with _locked(path, name) if os.name != "nt" else nullcontext():
+                atomic.replace(path, new, lambda part: _keep(path, name, old, part, touch=touch))
     except OSError as error:
         hint = "make room, or check permissions"
         if in_place and _backup(path).exists():
