@@ -113,7 +113,7 @@ def test_a_model_in_a_folder(tmp_path):
         (["ask", "-m", "demo", "none.png", "what is this?"], 1, "none.png: there is no such file"),
         (["ask", "-m", "demo", __file__, "what is this?"], 1, "not a picture"),
         (["ask", "-m", "nowhere", SCENE, "what is this?"], 1, "nowhere"),
-        (["ask", "-m", __file__, SCENE, "what is this?"], 1, "no projector"),
+        (["ask", "-m", __file__, SCENE, "what is this?"], 1, "not a GGUF file"),
         (["ask", "-m", "demo", "-o", "heat", "1", SCENE, "?"], 2, "heat"),
         (["ask", "-m", "demo", "-o", "top_p", "much", SCENE, "?"], 2, "not a number"),
         (["ask", "-m", "demo", "-o", "top_p", "2", SCENE, "?"], 2, "top_p"),
@@ -291,7 +291,7 @@ def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
     make.projector("llava", EncoderShape("mlp", tensors=tensors), 64)
     question = ["ask", "-m", str(tmp_path), SCENE, "what is this?"]
     unchecked = (
-        "import sys; from vlmcli.models import pairing; pairing.check = lambda model, projector: None;"
+        "import sys; from vlmcli.models import pairing; pairing.check = pairing.check_projector_of = lambda *_: None;"
         "from vlmcli.cli.app import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run([sys.executable, "-c", unchecked, *question], capture_output=True, text=True, check=False)
