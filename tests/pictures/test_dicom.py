@@ -9,83 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import encaps, uid
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
+from tests.support.dicom_files import END, ITEM, coded, element, header, item, packed, rle, save, spread, table, window
 from tests.support.files import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice, write
 from tests.support.limits import assert_refused, outcomes, refused
 from tests.support.program import vlm
 from vlmcli.errors import SourceError
-from vlmcli.pictures import dicom, images
+from vlmcli.pictures import dicom_header, images
 
 SIGNED = np.random.default_rng(5).integers(-1024, 3072, (48, 64), np.int16)
 TWELVE = np.random.default_rng(6).integers(0, 4096, (48, 64), np.uint16)
-
-
-def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, **more):
-    """A DICOM file of those pixels, with more attributes by their keywords."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = syntax, uid.SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
-    made = FileDataset("", {}, bytes(128), meta, syntax.is_implicit_VR, syntax.is_little_endian)
-    one = pixels[0] if frames > 1 else pixels
-    made.Rows, made.Columns, made.SamplesPerPixel = one.shape[0], one.shape[1], 3 if one.ndim == 3 else 1
-    made.PhotometricInterpretation, made.NumberOfFrames = kind, frames
-    made.BitsAllocated = 8 * one.dtype.itemsize
-    made.BitsStored = stored or made.BitsAllocated
-    made.HighBit, made.PixelRepresentation = made.BitsStored - 1, int(one.dtype.kind == "i")
-    if one.ndim == 3:
-        made.PlanarConfiguration = 0
-    for keyword, value in more.items():
-        setattr(made, keyword, value)
-    if data is None:
-        swapped = pixels.astype(pixels.dtype.newbyteorder(">" if syntax == uid.ExplicitVRBigEndian else "<"))
-        data = swapped.tobytes() + b"\0" * (pixels.nbytes % 2)
-    made.PixelData = data
-    made["PixelData"].VR = "OW" if made.BitsAllocated > 8 else "OB"
-    made["PixelData"].is_undefined_length = syntax.is_encapsulated
-    made.save_as(path, enforce_file_format=True)
-    return path
-
-
-def item(**attributes):
-    made = Dataset()
-    for keyword, value in attributes.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def table(entries, first, bits, **more):
-    return item(LUTDescriptor=[len(entries), first, bits], LUTData=np.asarray(entries, "<u2").tobytes(), **more)
-
-
-def window(values, center, width):
-    """PS3.3, C.11.2.1.2.1, as it is written there."""
-    values = values.astype(float)
-    shown = ((values - (center - 0.5)) / (width - 1) + 0.5) * 255
-    shown[values <= center - 0.5 - (width - 1) / 2] = 0
-    shown[values > center - 0.5 + (width - 1) / 2] = 255
-    return np.rint(shown)
-
-
-def spread(values):
-    values = values.astype(float)
-    return np.rint((values - values.min()) / (values.max() - values.min()) * 255)
-
-
-def rle(pixels):
-    """PS3.5, annex G, without a run: a plane for each byte of each sample, rows by themselves."""
-    planes = [p for c in np.atleast_3d(pixels).transpose(2, 0, 1) for p in c.astype(">" + c.dtype.str[1:])[..., None]
-              .view(np.uint8).transpose(2, 0, 1)]  # fmt: skip
-    parts = [b"".join(bytes([len(row) - 1]) + row.tobytes() for row in plane) for plane in planes]
-    parts = [part + b"\0" * (len(part) % 2) for part in parts]
-    starts = 64 + np.cumsum([0, *map(len, parts)])[:-1]
-    return struct.pack("<16L", len(parts), *starts, *[0] * (15 - len(parts))) + b"".join(parts)
-
-
-def coded(pixels, kind, **how):
-    made = io.BytesIO()
-    Image.fromarray(pixels).save(made, kind, **how)
-    return encaps.encapsulate([made.getvalue()])
 
 
 CT = {"RescaleSlope": 2, "RescaleIntercept": -1000}
@@ -223,34 +156,10 @@ def test_a_dicom_file_that_is_cut_off_is_never_taken_for_a_picture(tmp_path, nam
         refused(write(path, data[: len(data) * tenth // 10]))
 
 
-def element(group, number, kind, value, length=None):
-    """In explicit VR, little endian."""
-    long = kind in (b"SQ", b"OB", b"UN")
-    head = struct.pack("<HH2s", group, number, kind)
-    return head + struct.pack("<2xL" if long else "<H", len(value) if length is None else length) + value
-
-
-def header(rows=4, columns=4, syntax=uid.ExplicitVRLittleEndian, without=None, **other):
-    """A header with what a picture of 8 bits needs."""
-    name = syntax.encode() + b"\0" * (len(syntax) % 2)
-    numbers = {0x02: 1, 0x10: rows, 0x11: columns, 0x100: 8, 0x101: 8, 0x102: 7, 0x103: 0}
-    numbers |= {int(key[1:], 16): value for key, value in other.items()}
-    parts = {key: element(0x28, key, b"US", struct.pack("<H", value)) for key, value in numbers.items()}
-    parts[0x04] = element(0x28, 0x04, b"CS", b"MONOCHROME2 ")
-    found = b"".join(parts[key] for key in sorted(parts) if key != without)
-    return bytes(128) + b"DICM" + element(2, 0x10, b"UI", name) + found
-
-
 PIXELS = element(0x7FE0, 0x10, b"OB", bytes(range(16)))
-ITEM, END = struct.pack("<HHL", 0xFFFE, 0xE000, 0), struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
 OPEN = element(0x5200, 0x9230, b"SQ", b"", 0xFFFFFFFF) + struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
 LIE = io.BytesIO()
 Image.new("L", (9000, 9000)).save(LIE, "JPEG")
-
-
-def packed(syntax, frame, **how):
-    data = encaps.encapsulate([frame])
-    return header(syntax=syntax, **how) + element(0x7FE0, 0x10, b"OB", data, 0xFFFFFFFF) + END
 
 
 def number(key, text):
@@ -269,15 +178,21 @@ HOSTILE = {
     "no bits": (header(without=0x100) + PIXELS, "no BitsAllocated"),
     "no sign": (header(without=0x103) + PIXELS, "no PixelRepresentation"),
     "zero rows": (header(rows=0) + PIXELS, "0 pixels"),
-    "32 bits": (header(_100=32, _101=32) + PIXELS, "32 bits"),
+    "24 bits": (header(_100=24, _101=24) + PIXELS, "1x24 bits"),
+    "64 bits": (header(_100=64, _101=64) + PIXELS, "1x64 bits"),
+    "too few of 32 bits": (header(_100=32, _101=32) + PIXELS, "cut short"),
+    "huge, of 32 bits": (header(20_000, 20_000, _100=32, _101=32) + PIXELS, "of memory"),
+    "huge, of 16 bits in colours": (header(9000, 9000, _100=16, _101=16, _2=3) + PIXELS, "of memory"),
     "four samples": (header(_2=4) + PIXELS, "4x8 bits"),
     "no pixels": (header(), "without a picture"),
-    "float pixels": (header() + element(0x7FE0, 0x08, b"OB", bytes(64)), "32-bit numbers"),
+    "float pixels of 8 bits": (header() + element(0x7FE0, 0x08, b"OF", bytes(64)), "1x8 bits"),
+    "float colours": (header(_100=32, _2=3) + element(0x7FE0, 0x08, b"OF", bytes(192)), ""),
+    "too few floats": (header(_100=32) + element(0x7FE0, 0x08, b"OF", bytes(63)), "cut short"),
     "no syntax": (header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), b"") + PIXELS, "does not name"),
     "odd syntax": (header(syntax=uid.UID("1.2.3")) + PIXELS, "1.2.3 is not read here"),
-    "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"), "JPEG-LS Lossless Image Compression is not read here"),
+    "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"), "JPEG-LS Lossless Image Compression cannot be read (it is none)"),
     "lossless JPEG": (packed(uid.JPEGLosslessSV1, b"x"), "JPEG Lossless"),
-    "deflated": (header(syntax=uid.DeflatedExplicitVRLittleEndian), "Deflated Explicit VR Little Endian"),
+    "a film": (packed(uid.MPEG4HP41, b"x"), "MPEG-4 AVC/H.264 High Profile / Level 4.1 is not read here"),
     "JPEG of another size": (packed(uid.JPEGBaseline8Bit, LIE.getvalue()), "another size"),
     "JPEG that is none": (packed(uid.JPEGBaseline8Bit, b"no JPEG"), "JPEG Baseline"),
     "RLE of nothing": (packed(uid.RLELossless, bytes(64)), "cut short"),
@@ -305,7 +220,7 @@ def test_a_hostile_header_is_an_error_soon(tmp_path):
 
 
 def test_the_bound_of_time_holds(tmp_path, monkeypatch):
-    monkeypatch.setattr(dicom, "SECONDS", 0)
+    monkeypatch.setattr(dicom_header, "SECONDS", 0)
     assert "more in this DICOM" in refused(save(tmp_path / "a.dcm", GRAY))
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from tests.support import ROOT
 from vlmcli.errors import SourceError
-from vlmcli.pictures import dicom, images, pdf
+from vlmcli.pictures import dicom_header, images, pdf
 
 SECONDS, MEMORY = 5, 1 << 30
 
-BOUNDS = dicom.SECONDS, images.SEEK_SECONDS, pdf.SECONDS
+BOUNDS = dicom_header.SECONDS, images.SEEK_SECONDS, pdf.SECONDS
 """Seconds that are given to what has no other bound."""
 
 _CHILD = """
@@ -22,10 +22,10 @@ import json, os, sys, time
 if sys.platform != "win32":
     import resource
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-from vlmcli.pictures import dicom, images, pdf, sources
+from vlmcli.pictures import dicom_header, images, pdf, sources
 from vlmcli.errors import SourceError
 for word, bounds in json.load(sys.stdin):
-    dicom.SECONDS, images.SEEK_SECONDS, pdf.SECONDS = bounds
+    dicom_header.SECONDS, images.SEEK_SECONDS, pdf.SECONDS = bounds
     start, before = time.monotonic(), sum(os.times()[2:4])
     try:
         found = [source.load() for source in sources.find([word], allow_local=LOCAL)]

@@ -21,6 +21,10 @@
     pdf_copy      what PDFium cannot be asked about a page
     pdf_end       where a PDF ends, and whether it is cut off
     dicom         one frame of a DICOM file
+    dicom_header  its header, read within bounds
+    dicom_codecs  its coded pixels become numbers
+    dicom_view    numbers become what a viewer shows
+    dicom_overlays  planes of one bit, drawn over the picture
     tiff          which pictures a TIFF has, and each of them as 8-bit colours
     tiff_tags     a TIFF's directories, and which of them are pictures of their own
     tiff_layout   how a directory's pixels are laid out
@@ -33,5 +37,5 @@
     offsets       where a JPEG's Exif and maker note point behind themselves, into the rest of the file
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
-libheif and pydicom are imported here, and what they raise about a damaged file becomes an error that names it.
+libheif, pydicom and imagecodecs are imported here, and what they raise about a damaged file becomes an error that names it.
 """

@@ -196,7 +196,10 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
         if what == "PDF":
             return Facts("PDF", None, "", 1, pdf.count(file, source), file_size)
         if what == "DICOM":
-            return Facts("DICOM", None, "", 1, 1, file_size)
+            from vlmcli.pictures import dicom
+
+            size, count = dicom.facts(file, source)
+            return Facts("DICOM", size, "", 1, count, file_size)
         if what == "TIFF":
             return Facts("TIFF", *tiff.facts(file, source), file_size)
         with opened(bmp.within(file) or file, what) as image:
@@ -230,7 +233,7 @@ def kind(file: Path | bytes, source: str) -> str:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
     if size > MAX_BYTES:
         raise SourceError(f"{source}: {amounts.size(size)} are more than a picture has", "check what it is")
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" or signatures.is_data_set(head):
         return "DICOM"
     if head[:4] in tiff.HEADS:
         return "TIFF"
@@ -286,7 +289,7 @@ def _pixels(
     if what == "DICOM":
         from vlmcli.pictures import dicom
 
-        shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size))
+        shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size, tell))
         return bounds.bounded(shown, bound).convert("RGB")
     if what == "TIFF":
         shown = tiff.page(file, source, frame, bound, tell, whole=whole)

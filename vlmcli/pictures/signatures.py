@@ -6,6 +6,8 @@ listed with it while a command starts.
 
 from __future__ import annotations
 
+from typing import Literal
+
 HEAD = 1024
 """Bytes of a file that are looked at."""
 
@@ -63,6 +65,17 @@ _STARTS = (
     (b"GIF89a", "GIF"),
 )
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_FIRST_GROUPS = frozenset((b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08"))
+_GROUPS = frozenset((0x02, 0x08, 0x10, 0x18, 0x20, 0x28))
+"""Of DICOM elements: the file's, the study's, the patient's, the device's, the place's, the picture's."""
+_NAMING = frozenset((0x0002_0002, 0x0002_0010, 0x0008_0010, 0x0008_0016))
+"""Elements that say what a data set is: its class, its transfer syntax, its recognition code."""
+_SHORT_VALUES = frozenset(
+    (b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+     b"ST", b"TM", b"UI", b"UL", b"US")
+)  # fmt: skip
+_LONG_VALUES = frozenset(kind + b"\0\0" for kind in (b"OB", b"OW", b"SQ", b"UC", b"UN", b"UR", b"UT"))
+"""DICOM's kinds of values, those with a length of two bytes and those with one of four (PS3.5, 7.1.2)."""
 _BITMAP_HEADERS = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 """Bytes of a bitmap's second header. Source: Microsoft, "Bitmap Header Types"; OS/2's are 12, 16 and 64."""
 
@@ -83,7 +96,7 @@ def kind(head: bytes) -> str:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[128:132] == b"DICM":
+    if head[128:132] == b"DICM" or is_data_set(head):
         return "DICOM"
     if head.lstrip(b"\xef\xbb\xbf\r\n\t \0").startswith(b"%PDF-"):
         return "PDF"
@@ -99,6 +112,42 @@ def brands(head: bytes) -> set[bytes]:
     """The major and the compatible brands of an ISO base media file (ISO/IEC 14496-12, 4.3)."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+
+
+def is_data_set(head: bytes) -> bool:
+    """Whether a file is a DICOM data set without the 128 bytes and the mark "DICM" that belong before it.
+
+    It is one if it begins with four elements or more in ascending order, of the groups of such beginnings, whose values
+    are of known kinds and in their places, and one of which says what it is: a UID that only DICOM has, or "ACR-NEMA".
+    Source: DICOM PS3.5, 7.1; PS3.6, registry of data elements.
+    """
+    if len(head) < 16 or head[:2] not in _FIRST_GROUPS:
+        return False
+    return any(_elements(head, order, explicit) for order in ("little", "big") for explicit in (True, False))
+
+
+def _elements(head: bytes, order: Literal["little", "big"], explicit: bool) -> bool:
+    """Whether a file begins with elements of DICOM, written so."""
+    at, last, count, known = 0, -1, 0, False
+    while at + 8 <= len(head):
+        group, number = (int.from_bytes(head[place : place + 2], order) for place in (at, at + 2))
+        tag, start = group << 16 | number, at + 8
+        if tag <= last or group not in _GROUPS or (count == 0 and (group > 8 or number > 0x20)):
+            break
+        if not explicit:
+            length = int.from_bytes(head[at + 4 : at + 8], order)
+        elif head[at + 4 : at + 6] in _SHORT_VALUES:
+            length = int.from_bytes(head[at + 6 : at + 8], order)
+        elif head[at + 4 : at + 8] in _LONG_VALUES:
+            start, length = at + 12, int.from_bytes(head[at + 8 : at + 12], order)
+        else:
+            break
+        value = head[start : start + length]
+        if length % 2 or length > 1 << 16 or (number == 0 and length != 4):
+            break
+        known = known or (tag in _NAMING and value.startswith((b"1.2.840.10008.", b"ACR-NEMA")))
+        at, last, count = start + length, tag, count + 1
+    return known and count >= 4
 
 
 def _is_raw(head: bytes) -> bool:
