@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -167,6 +168,37 @@ def number(key, text):
     return header() + element(0x28, key, b"DS", text) + PIXELS
 
 
+BARE = header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), b"")
+
+
+def unpacked_to(data, much):
+    """A deflated file: a header, and then more zeros than there is room for."""
+    stream = zlib.compressobj(1, wbits=-15)
+    body = stream.compress(data) + b"".join(stream.compress(bytes(1 << 20)) for _ in range(much >> 20)) + stream.flush()
+    return DEFLATED + body
+
+
+DEFLATED = header(syntax=uid.DeflatedExplicitVRLittleEndian)
+AT = DEFLATED.index(struct.pack("<HH", 0x28, 2))
+DEFLATED, BODY = DEFLATED[:AT], DEFLATED[AT:]
+
+
+def jpeg(bits, rows, columns, samples=1, marker=0xC1, scans=1):
+    """The beginning of a JPEG of that size, and as many scans of nothing."""
+    parts = b"".join(bytes([number + 1, 0x11, 0]) for number in range(samples))
+    size = struct.pack(">BHHB", bits, rows, columns, samples) + parts
+    begin = b"\xff\xd8\xff" + bytes([marker]) + struct.pack(">H", len(size) + 2) + size
+    return begin + (b"\xff\xda\0\x08\x01\x01\0\0\x3f\0") * scans + b"\xff\xd9"
+
+
+def segmented(*words):
+    """A palette in segments."""
+    parts = b"".join(element(0x28, 0x1101 + at, b"US", struct.pack("<3H", 16, 0, 16)) for at in range(3))
+    data = struct.pack(f"<{len(words)}H", *words)
+    parts += b"".join(element(0x28, 0x1221 + at, b"OW", data) for at in range(3))
+    return header().replace(b"MONOCHROME2 ", b"PALETTE COLOR ").replace(b"CS\x0c\0", b"CS\x0e\0") + parts + PIXELS
+
+
 HOSTILE = {
     "huge": (header(65535, 65535) + PIXELS, "of memory"),
     "huge without pixels": (header(65535, 65535), "of memory"),
@@ -188,7 +220,12 @@ HOSTILE = {
     "float pixels of 8 bits": (header() + element(0x7FE0, 0x08, b"OF", bytes(64)), "1x8 bits"),
     "float colours": (header(_100=32, _2=3) + element(0x7FE0, 0x08, b"OF", bytes(192)), ""),
     "too few floats": (header(_100=32) + element(0x7FE0, 0x08, b"OF", bytes(63)), "cut short"),
-    "no syntax": (header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), b"") + PIXELS, "does not name"),
+    "no syntax": (header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), element(2, 2, b"UI", b"1.2\0"))
+                  + PIXELS, "does not name"),
+    "packed, and no syntax": (BARE + element(0x7FE0, 0x10, b"OB", encaps.encapsulate([b"x" * 99]), 0xFFFFFFFF),
+                              "packed in a way that it does not name"),
+    "packed, but said not to be": (packed(uid.ExplicitVRLittleEndian, b"x" * 99),
+                                   "packed in a way that it does not name"),
     "odd syntax": (header(syntax=uid.UID("1.2.3")) + PIXELS, "1.2.3 is not read here"),
     "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"), "JPEG-LS Lossless Image Compression cannot be read (it is none)"),
     "lossless JPEG": (packed(uid.JPEGLosslessSV1, b"x"), "JPEG Lossless"),
@@ -206,6 +243,31 @@ HOSTILE = {
     "many elements": (header() + element(0x29, 0x10, b"LO", b"") * (6 << 20) + PIXELS, "more in this DICOM"),
     "a long value": (header() + element(0x5200, 0x9230, b"SQ", b"", 0xFFFFFFF0) + PIXELS, ""),
     "no end": (header() + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF) + bytes(64 << 20), ""),
+    "deflated, nothing": (DEFLATED, "without a picture"),
+    "deflated, but not": (DEFLATED + b"\xff" * 99, "deflated data is damaged"),
+    "deflated, cut": (DEFLATED + zlib.compress(BODY + PIXELS, wbits=-15)[:-9], "cut short"),
+    "deflated bomb of a value": (unpacked_to(BODY + element(0x29, 0x1010, b"OB", b"", 0xFFFFFFF0), 300 << 20), "more"),
+    "deflated bomb of elements": (unpacked_to(BODY + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF), 300 << 20), ""),
+    "deflated frames, too short": (packed(uid.UID("1.2.840.10008.1.2.8.1"), zlib.compress(bytes(9), wbits=-15)), "cut"),
+    "deflated frames, damaged": (packed(uid.UID("1.2.840.10008.1.2.8.1"), b"\xff" * 20), "cut short"),
+    "12-bit JPEG of another size": (packed(uid.JPEGExtended12Bit, jpeg(12, 60000, 60000), _100=16), "another size"),
+    "12-bit JPEG of other samples": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4, 3), _100=16), "another size"),
+    "12-bit JPEG of two sizes": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4)[:-2 - 10] + jpeg(12, 60000, 60000)[2:],
+                                        _100=16), "it is none"),
+    "12-bit JPEG of many scans": (packed(uid.JPEGExtended12Bit, jpeg(12, 1200, 1200, 1, 0xC2, 2000), rows=1200,
+                                         columns=1200, _100=16), "a JPEG of 2000 scans"),
+    "12-bit JPEG, cut": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4)[:-2], _100=16), "it is cut short"),
+    "lossless JPEG of nothing": (packed(uid.JPEGLosslessSV1, jpeg(8, 4, 4, marker=0xC3)), "JPEG Lossless"),
+    "lossless JPEG of another size": (packed(uid.JPEGLosslessSV1, jpeg(8, 4, 5, marker=0xC3)), "another size"),
+    "lossless JPEG of too many bits": (packed(uid.JPEGLosslessSV1, jpeg(16, 4, 4, marker=0xC3)), "another size"),
+    "JPEG-LS of nothing": (packed(uid.JPEGLSLossless, jpeg(8, 4, 4, marker=0xF7)), "JPEG-LS"),
+    "JPEG-LS of another size": (packed(uid.JPEGLSLossless, jpeg(8, 60000, 60000, marker=0xF7)), "another size"),
+    "HTJ2K of another size": (packed(uid.HTJ2K, b"\xff\x4f\xff\x51" + struct.pack(
+        ">HH8LHBBB", 41, 0, *[9999, 9999, 0, 0] * 2, 1, 7, 1, 1)), "another size"),
+    "palette that points at itself": (segmented(0, 1, 7, 2, 2, 3, 0), "palette is damaged"),
+    "palette of nothing": (segmented(0, 0), "palette is damaged"),
+    "palette of an unknown kind": (segmented(9, 9, 9, 9), "palette is damaged"),
+    "palette that begins with a line": (segmented(1, 16, 65535), "palette is damaged"),
     "NaN": (number(0x1053, b"nan "), ""),
     "infinite": (number(0x1053, b"1e308 "), ""),
     "no number": (number(0x1053, b"much"), ""),

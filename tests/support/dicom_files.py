@@ -9,7 +9,9 @@ from pydicom import encaps, uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 
-def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, **more):
+def save(
+    path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, vr="", **more
+):
     """A DICOM file of those pixels, with more attributes by their keywords."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = syntax, uid.SecondaryCaptureImageStorage
@@ -29,7 +31,7 @@ def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, st
         swapped = pixels.astype(pixels.dtype.newbyteorder(">" if syntax == uid.ExplicitVRBigEndian else "<"))
         data = swapped.tobytes() + b"\0" * (pixels.nbytes % 2)
     made.PixelData = data
-    made["PixelData"].VR = "OW" if made.BitsAllocated > 8 else "OB"
+    made["PixelData"].VR = vr or ("OW" if made.BitsAllocated > 8 else "OB")
     made["PixelData"].is_undefined_length = syntax.is_encapsulated
     made.save_as(path, enforce_file_format=True)
     return path
@@ -81,7 +83,7 @@ def coded(pixels, kind, **how):
 
 def element(group, number, kind, value, length=None):
     """In explicit VR, little endian."""
-    long = kind in (b"SQ", b"OB", b"UN")
+    long = kind in (b"SQ", b"OB", b"OD", b"OF", b"OW", b"UN")
     head = struct.pack("<HH2s", group, number, kind)
     return head + struct.pack("<2xL" if long else "<H", len(value) if length is None else length) + value
 

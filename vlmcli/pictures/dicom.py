@@ -116,6 +116,8 @@ def _check_header(header: Header, source: str, number: int, check: Check) -> int
     if not header.syntax or header.syntax not in (*_NATIVE, *dicom_codecs.CODED):
         name = getattr(header.syntax, "name", "") or "that it does not name"
         raise SourceError(f"{source}: DICOM in the transfer syntax {name} is not read here", "convert it to PNG")
+    if header.syntax in _NATIVE and header.length == dicom_header.IN_ITEMS:  # which would be seen as noise
+        raise SourceError(f"{source}: its pixels are packed in a way that it does not name", "convert it to PNG")
     frames = _frames(attributes)
     if number > frames:
         have = "one picture" if frames == 1 else f"{frames} frames"

@@ -30,6 +30,8 @@ _NEAR = 8 << 20
 
 IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.99", ".2"))
 """The transfer syntaxes whose pixels are not packed one by one."""
+IN_ITEMS = 0xFFFFFFFF
+"""The length of pixel data that is packed in items (PS3.5, A.4)."""
 _PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 _LONG_VALUES = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN")
 """Of pixel data, where two empty bytes and a length of four follow in explicit VR (PS3.5, 7.1.2)."""
@@ -46,7 +48,7 @@ class Header:
         little: whether numbers are little endian.
         pixels: "PixelData", "FloatPixelData" or "DoubleFloatPixelData"; empty where there are none.
         vr: of the pixel data: "OB" or "OW".
-        length: of the pixel data in bytes; 0xFFFFFFFF where it is packed in items.
+        length: of the pixel data in bytes; `IN_ITEMS` where it is packed.
     """
 
     attributes: Dataset
