@@ -131,13 +131,14 @@ def _stored(header: Header, index: int, source: str) -> Array:
     """The numbers of a frame as they are stored: rows x columns, or x 3, of RGB where they were of YBR."""
     from pydicom import encaps
     from pydicom.pixels import as_pixel_options
+    from pydicom.uid import UID
 
+    header.attributes.NumberOfFrames = _frames(header.attributes)  # pydicom takes it for a number
     options = as_pixel_options(
         header.attributes,
         transfer_syntax_uid=header.syntax,
         pixel_keyword=header.pixels,
         pixel_vr=header.vr,
-        number_of_frames=_frames(header.attributes),
     )
     samples = 2 if options["photometric_interpretation"] == "YBR_FULL_422" else options["samples_per_pixel"]
     bits = options["rows"] * options["columns"] * options["bits_allocated"] * samples
@@ -154,7 +155,7 @@ def _stored(header: Header, index: int, source: str) -> Array:
     coded = encaps.get_frame(header.file, index, **several)
     if header.syntax == dicom_codecs.DEFLATED_FRAMES:
         data = dicom_codecs.inflated(coded, -(-bits // 8), source)
-        options = options | {"transfer_syntax_uid": dicom_header.EXPLICIT, "number_of_frames": 1}
+        options = options | {"transfer_syntax_uid": UID(dicom_header.EXPLICIT), "number_of_frames": 1}
         return _native(io.BytesIO(data), header, options, 0, bits, source)
     return dicom_codecs.decoded(coded, header.syntax, options, source)
 

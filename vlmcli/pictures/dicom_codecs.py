@@ -87,10 +87,11 @@ def _by_pillow(coded: bytes, syntax: Any, options: dict[str, Any], source: str) 
     """JPEG of 8 bits, and JPEG 2000."""
     from pydicom import encaps
     from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
 
     options = options | {"number_of_frames": 1}
     if str(syntax)[len(_JPEG) :] in ("53", "55"):  # for which pydicom has no decoder, while Pillow reads any 8 bits
-        options["transfer_syntax_uid"] = _JPEG + "51"
+        options["transfer_syntax_uid"] = UID(_JPEG + "51")
     try:
         with Image.open(io.BytesIO(coded), formats=("JPEG", "JPEG2000")) as image:
             if image.size != (options["columns"], options["rows"]):  # one says a little, the other may be a bomb
