@@ -249,6 +249,7 @@ def test_facts_are_those_of_the_header(tmp_path):
     assert images.facts(deflated.read_bytes()).size == (64, 48)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_a_number_of_frames_that_is_none_is_one(tmp_path):
     data = save(tmp_path / "a.dcm", GRAY).read_bytes()
     head = struct.pack("<HH2sH", 0x28, 8, b"IS", 2)

@@ -12,7 +12,11 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 def save(
     path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, vr="", **more
 ):
-    """A DICOM file of those pixels, with more attributes by their keywords."""
+    """A DICOM file of those pixels, with more attributes by their keywords.
+
+    `vr` is that of the pixel data, `extra` a data set with what has no keyword.
+    """
+    vr, extra = more.pop("vr", ""), more.pop("extra", {})
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = syntax, uid.SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = uid.generate_uid()
@@ -27,6 +31,7 @@ def save(
         made.PlanarConfiguration = 0
     for keyword, value in more.items():
         setattr(made, keyword, value)
+    made.update(extra)
     if data is None:
         swapped = pixels.astype(pixels.dtype.newbyteorder(">" if syntax == uid.ExplicitVRBigEndian else "<"))
         data = swapped.tobytes() + b"\0" * (pixels.nbytes % 2)
