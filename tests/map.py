@@ -43,7 +43,7 @@ LIBRARIES = {
     "httpcore2": "pictures",
     "httpx2": "models",
     "huggingface_hub": "models",
-    "imagecodecs": "pictures",
+    "imagecodecs": "pictures bench",
     "jinja2": "engine",
     "llama_cpp": "engine/native bench",  # bench: a peer's own handler is a contestant
     "markdown_it": "terminal",

@@ -9,9 +9,7 @@ from pydicom import encaps, uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
 
-def save(
-    path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, vr="", **more
-):
+def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, stored=None, frames=1, data=None, **more):
     """A DICOM file of those pixels, with more attributes by their keywords.
 
     `vr` is that of the pixel data, `extra` a data set with what has no keyword.

@@ -80,7 +80,7 @@ def pictures(folder: Path) -> list[tuple[str, bytes]]:
     found.append(("PDF", path.read_bytes()))
     scene.save(path, "PDF")
     found.append(("PDF", path.read_bytes()))
-    for packing in ("", "RLE", "JPEG", "JPEG2000"):
+    for packing in ("", "RLE", "JPEG", "JPEG2000", "deflate", "lossless JPEG", "JPEG of 12 bits", "JPEG-LS", "HTJ2K"):
         _dicom(path, scene.convert("L"), packing)
         found.append(("DICOM", path.read_bytes()))
     return found
@@ -148,7 +148,15 @@ def _dicom(path: Path, image: Image.Image, packing: str) -> None:
     from pydicom import encaps, uid
     from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 
-    syntaxes = {"JPEG": uid.JPEGBaseline8Bit, "JPEG2000": uid.JPEG2000Lossless}
+    syntaxes = {
+        "JPEG": uid.JPEGBaseline8Bit,
+        "JPEG2000": uid.JPEG2000Lossless,
+        "deflate": uid.DeflatedExplicitVRLittleEndian,
+        "lossless JPEG": uid.JPEGLosslessSV1,
+        "JPEG of 12 bits": uid.JPEGExtended12Bit,
+        "JPEG-LS": uid.JPEGLSLossless,
+        "HTJ2K": uid.HTJ2KLossless,
+    }
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntaxes.get(packing, uid.ExplicitVRLittleEndian)
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = uid.SecondaryCaptureImageStorage, "1.2.3"
@@ -164,13 +172,37 @@ def _dicom(path: Path, image: Image.Image, packing: str) -> None:
     made.PixelData = image.tobytes()
     if packing == "RLE":
         made.compress(uid.RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
-    elif packing:
-        packed = io.BytesIO()
-        image.save(packed, packing)
-        made.PixelData = encaps.encapsulate([packed.getvalue()])
+    elif packing not in ("", "deflate"):
+        made.PixelData = encaps.encapsulate([_coded(image, packing)])
+    if packing == "JPEG of 12 bits":
+        made.BitsAllocated, made.BitsStored, made.HighBit = 16, 12, 11
+    plane = 0x6000 << 16
+    for number, kind, value in (0x10, "US", 16), (0x11, "US", 16), (0x40, "CS", "G"), (0x50, "SS", [3, 3]):
+        made.add_new(plane | number, kind, value)
+    made.add_new(plane | 0x3000, "OW", bytes(range(32)))
     made["PixelData"].VR = "OB"
-    made["PixelData"].is_undefined_length = bool(packing)
+    made["PixelData"].is_undefined_length = packing not in ("", "deflate")
     made.save_as(path, enforce_file_format=True)
+
+
+def _coded(image: Image.Image, packing: str) -> bytes:
+    """A frame of a DICOM file, coded so."""
+    import imagecodecs
+    import numpy as np
+
+    pixels = np.array(image)
+    match packing:
+        case "lossless JPEG":
+            return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True))
+        case "JPEG of 12 bits":
+            return bytes(imagecodecs.jpeg8_encode(pixels.astype(np.uint16) * 16, bitspersample=12))
+        case "JPEG-LS":
+            return bytes(imagecodecs.jpegls_encode(pixels))
+        case "HTJ2K":
+            return bytes(imagecodecs.htj2k_encode(pixels))
+    packed = io.BytesIO()
+    image.save(packed, packing)
+    return packed.getvalue()
 
 
 def damaged(rng: Random, data: bytes) -> bytes:

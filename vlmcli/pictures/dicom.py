@@ -68,7 +68,7 @@ def frame(file: Path | bytes, source: str, number: int, check: Check, tell: Tell
             seen = seen.copy()
         dicom_overlays.draw(seen, words if seen.ndim == 2 else None, header, opened, index, source, tell)
     if frames > 1 and not number:
-        tell(f"the first of {frames} frames; {source}#2 is the next")
+        tell(f"the first of its {frames} frames is shown; {source}#2 is the next")
     return seen
 
 
