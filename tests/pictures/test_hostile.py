@@ -370,7 +370,7 @@ def test_a_file_one_may_not_read():
 
 def test_damaged_files_are_pictures_or_named_errors():
     done = subprocess.run(
-        [sys.executable, "-m", "vlmcli.bench.fuzz", "--files", "500", "--seed", "2"],
+        [sys.executable, "-m", "vlmcli.bench.fuzz", "--files", "500", "--seed", "2", "--seconds", "20"],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

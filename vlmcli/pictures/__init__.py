@@ -23,6 +23,7 @@
     dicom         one frame of a DICOM file
     dicom_header  its header, read within bounds
     dicom_codecs  its coded pixels become numbers
+    codec_child   a coded picture is decoded in a child process, bounded
     dicom_view    numbers become what a viewer shows
     dicom_overlays  planes of one bit, drawn over the picture
     tiff          which pictures a TIFF has, and each of them as 8-bit colours

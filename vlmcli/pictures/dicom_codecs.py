@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vlmcli.errors import SourceError
-from vlmcli.pictures import truncated
+from vlmcli.pictures import codec_child, truncated
 from vlmcli.pictures.dicom_header import cut
 
 _JPEG, _JPEG_LS, _JPEG_2000 = "1.2.840.10008.1.2.4.", ("80", "81"), ("90", "91")
@@ -122,23 +122,20 @@ def _by_imagecodecs(coded: bytes, syntax: Any, options: dict[str, Any], source: 
         raise SourceError(f"{source}: a JPEG of {scans} scans", "save it again, not progressive")
     if end in (*_LOSSY, *_LOSSLESS) and not coded.rstrip(b"\0\xff").endswith(b"\xff\xd9"):  # libjpeg would say nothing
         raise _damaged(syntax, "it is cut short", source)
-    try:
-        import imagecodecs
-
-        if end in _JPEG_LS:
-            found = imagecodecs.jpegls_decode(coded)
-        elif end in _HIGH_THROUGHPUT:
-            found = imagecodecs.jpeg2k_decode(coded)
-        elif samples == _SAMPLES:  # as it is stored: what its colours are, the header says
-            found = imagecodecs.jpeg8_decode(coded, colorspace="RGB", outcolorspace="RGB")
-        else:
-            found = imagecodecs.jpeg8_decode(coded)
-    except ImportError:
+    if not codec_child.is_there():
         raise SourceError(
             f"{source}: {syntax.name} needs a decoder that is not installed", "pip install 'vlmcli[dicom]'"
-        ) from None
-    except Exception as error:  # each of its decoders has errors of its own
-        raise _damaged(syntax, str(error) or type(error).__name__, source) from error
+        )
+    if end in _JPEG_LS:
+        decoder = "jpegls"
+    elif end in _HIGH_THROUGHPUT:
+        decoder = "jpeg2k"
+    else:  # what its colours are, the header says
+        decoder = "jpeg as it is stored" if samples == _SAMPLES else "jpeg"
+    try:
+        found = codec_child.decoded(coded, decoder)
+    except RuntimeError as error:
+        raise _damaged(syntax, str(error), source) from error
     if found.shape != size[: found.ndim]:
         raise _damaged(syntax, "it is of another size than the header says", source)
     if samples == _SAMPLES:
