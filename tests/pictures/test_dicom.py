@@ -11,7 +11,21 @@ import pytest
 from PIL import Image
 from pydicom import encaps, uid
 
-from tests.support.dicom_files import END, ITEM, coded, element, header, item, packed, rle, save, spread, table, window
+from tests.support.dicom_files import (
+    END,
+    ITEM,
+    bare,
+    coded,
+    element,
+    header,
+    item,
+    packed,
+    rle,
+    save,
+    spread,
+    table,
+    window,
+)
 from tests.support.files import FIELDS, GRAY, INDEX, NOISE, TABLE, array, thrice, write
 from tests.support.limits import assert_refused, outcomes, refused
 from tests.support.program import vlm
@@ -245,10 +259,10 @@ HOSTILE = {
     "no end": (header() + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF) + bytes(64 << 20), ""),
     "deflated, nothing": (DEFLATED, "without a picture"),
     "deflated, but not": (DEFLATED + b"\xff" * 99, "deflated data is damaged"),
-    "deflated, cut": (DEFLATED + zlib.compress(BODY + PIXELS, wbits=-15)[:-9], "cut short"),
+    "deflated, cut": (DEFLATED + bare(BODY + PIXELS)[:-9], "cut short"),
     "deflated bomb of a value": (unpacked_to(BODY + element(0x29, 0x1010, b"OB", b"", 0xFFFFFFF0), 300 << 20), "more"),
     "deflated bomb of elements": (unpacked_to(BODY + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF), 300 << 20), ""),
-    "deflated frames, too short": (packed(uid.UID("1.2.840.10008.1.2.8.1"), zlib.compress(bytes(9), wbits=-15)), "cut"),
+    "deflated frames, too short": (packed(uid.UID("1.2.840.10008.1.2.8.1"), bare(bytes(9))), "cut"),
     "deflated frames, damaged": (packed(uid.UID("1.2.840.10008.1.2.8.1"), b"\xff" * 20), "cut short"),
     "12-bit JPEG of another size": (packed(uid.JPEGExtended12Bit, jpeg(12, 60000, 60000), _100=16), "another size"),
     "12-bit JPEG of other samples": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4, 3), _100=16), "another size"),

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -38,6 +39,12 @@ def save(path, pixels, kind="MONOCHROME2", syntax=uid.ExplicitVRLittleEndian, st
     made["PixelData"].is_undefined_length = syntax.is_encapsulated
     made.save_as(path, enforce_file_format=True)
     return path
+
+
+def bare(data):
+    """Deflated, without a head and a checksum."""
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
 
 
 def item(**attributes):

@@ -199,6 +199,8 @@ def _coded(image: Image.Image, packing: str) -> bytes:
         case "JPEG-LS":
             return bytes(imagecodecs.jpegls_encode(pixels))
         case "HTJ2K":
+            if not hasattr(imagecodecs, "htj2k_encode"):  # the last release for Python 3.10
+                return bytes(imagecodecs.jpeg2k_encode(pixels, codecformat="j2k"))
             return bytes(imagecodecs.htj2k_encode(pixels))
     packed = io.BytesIO()
     image.save(packed, packing)

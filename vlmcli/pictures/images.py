@@ -21,6 +21,7 @@ import io
 import logging
 import math
 import os
+import struct
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -296,7 +297,7 @@ def _pixels(
         return _rgb(bounds.bounded(shown, bound), shown.info.get("icc_profile"), source, tell)
     try:
         return _decoded(file, source, frame, what, bound, tell, whole=whole)
-    except (SyntaxError, ValueError):  # what Pillow raises about a PNG's chunks behind its pixels
+    except (SyntaxError, ValueError, struct.error):  # what Pillow raises about a PNG's chunks behind its pixels
         bare = png_chunks.bare(file if isinstance(file, bytes) else file.read_bytes()) if frame <= 1 else None
         if bare is None:
             raise
@@ -402,7 +403,8 @@ def opened(file: Path | bytes, what: str) -> Image.Image:
         return bmp.Bitmap(given)
     try:
         return Image.open(given, formats=("TIFF",) if what == "TIFF" else FORMATS)
-    except (UnidentifiedImageError, SyntaxError, ValueError, RuntimeError):  # of a PNG's chunks, or an AVIF's gain map
+    except (UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, struct.error):
+        # of a PNG's chunks, or an AVIF's gain map
         head = _first_bytes(file)
         if head[4:8] != b"ftyp" and head[1:4] != b"PNG" and head[:2] != b"\xff\xd8":
             raise
