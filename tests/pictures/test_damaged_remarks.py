@@ -36,10 +36,11 @@ def test_a_picture_whose_exif_is_damaged_is_shown_as_it_is(tmp_path, name, kind,
         data = path.read_bytes()
         write(path, data[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(BAD_EXIF[name])) + BAD_EXIF[name] + data[2:])
     else:
-        try:
-            of(FIELDS).save(path, exif=BAD_EXIF[name], **({"lossless": True} if kind == "webp" else {"quality": 95}))
-        except Exception:  # Pillow reads it before it writes it
-            pytest.skip(f"this {kind} cannot be written")
+        good = b"Exif\0\0II*\0\x08\0\0\0" + bytes(32)  # Pillow reads it before it writes it
+        of(FIELDS).save(path, exif=good, **({"lossless": True} if kind == "webp" else {"quality": 95}))
+        data = path.read_bytes()
+        assert data.count(good[6:]) == 1
+        write(path, data.replace(good[6:], BAD_EXIF[name][6:].ljust(len(good) - 6, b"\0")))
     with caplog.at_level(logging.WARNING):
         found = array(images.load(path)).astype(int)
     assert np.abs(found - FIELDS).mean() < 4
@@ -98,10 +99,10 @@ def test_a_png_whose_picture_is_damaged_is_an_error_still(tmp_path):
     of(NOISE).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     text = DAMAGED["a wrong checksum of a text"]
-    for name, damaged in {
+    for damaged in {
         "cut": data[:33] + text + data[33:-400],
         "a bit of its pixels": data[:33] + text + data[33:200] + bytes([data[200] ^ 4]) + data[201:],
         "its header": data[:16] + bytes([data[16] ^ 1]) + data[17:33] + text + data[33:],
-    }.items():
+    }.values():
         with pytest.raises(SourceError, match=r"c\.png"):
-            print(name, images.load(write(tmp_path / "c.png", damaged)))
+            images.load(write(tmp_path / "c.png", damaged))

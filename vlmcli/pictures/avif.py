@@ -55,6 +55,17 @@ def mended(data: bytes) -> bytes | None:
     return found if found != data else None
 
 
+def without_exif(data: bytes) -> bytes | None:
+    """A file whose EXIF, which may be damaged, is no longer an item that counts, as long as it was; None without one.
+
+    How the picture is turned is not in there, but in `irot` and `imir`.
+    """
+    found = (_meta(data) or {}).get("iinf")
+    if found is None or b"Exif" not in data[found.start : found.end]:
+        return None
+    return data[: found.start] + data[found.start : found.end].replace(b"Exif", b"free") + data[found.end :]
+
+
 def cropped(image: Image.Image, data: bytes) -> Image.Image:
     """The part of a decoded picture that is to be shown: all of it, where the file says nothing, or nothing sensible.
 

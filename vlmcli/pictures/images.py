@@ -409,7 +409,8 @@ def opened(file: Path | bytes, what: str) -> Image.Image:
         if head[4:8] != b"ftyp" and head[1:4] != b"PNG" and head[:2] != b"\xff\xd8":
             raise
         data = file if isinstance(file, bytes) else file.read_bytes()
-        mended = avif.mended(data) or png_chunks.bare(data) or jpeg_segments.bare(data)
+        bare = avif.without_exif, png_chunks.bare, jpeg_segments.bare
+        mended = avif.mended(data) or next(filter(None, (without(data) for without in bare)), None)
         if mended is None:
             raise
         return Image.open(io.BytesIO(mended), formats=FORMATS)
