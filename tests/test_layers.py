@@ -84,7 +84,7 @@ def test_a_library_is_imported_where_it_lives(library):
 
 
 def test_the_map_names_every_library():
-    known = {*LIBRARIES, *sys.stdlib_module_names, "vlmcli", "tomli"}
+    known = {*LIBRARIES, *sys.stdlib_module_names, "vlmcli", "tomllib", "tomli"}
     assert {dotted.split(".")[0] for tree in TREES.values() for dotted in imports(tree)} <= known
 
 
