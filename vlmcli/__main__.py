@@ -20,7 +20,9 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 def main() -> int:
     """Run `vlm`, for the last time in this process, and return its exit code."""
     from vlmcli.cli import app
+    from vlmcli.terminal import door
 
+    door.guard()  # for good: a traceback of Python's own at the end is printed after the command
     code = app.main()
     _let_go_of_stdout()
     return code

@@ -6,7 +6,6 @@ Leaves nothing behind in the process; what only a process that ends needs is in 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
 from vlmcli.cli.chat import command
 from vlmcli.cli.running import signals_as_found
 from vlmcli.errors import Exit, VlmError
+from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
 
 app = typer.Typer(
@@ -76,12 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words behind `vlm`; None for the process's own.
     """
     words = _join_options(list(sys.argv[1:] if arguments is None else arguments))
-    streams = sys.stdout, sys.stderr
-    with signals_as_found():
-        try:
-            return _run(words)
-        finally:
-            sys.stdout, sys.stderr = streams  # the parser puts others there when the reader of its help goes away
+    with signals_as_found(), door.guarded():  # the parser, too, puts other streams there when its reader goes away
+        return _run(words)
 
 
 def _run(words: Sequence[str]) -> int:
@@ -98,9 +94,10 @@ def _run(words: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except VlmError as error:
+        ui = Ui()
         if settings.debugging():
-            traceback.print_exc()
-        Ui().error(error)
+            ui.trace(error)
+        ui.error(error)
         return error.exit_code
     except OSError as error:  # stdout's: everything else that may fail has its own error
         Ui().error(VlmError(f"the output cannot be written ({error.strerror})", "make room, or write elsewhere"))

@@ -9,7 +9,6 @@ import functools
 import inspect
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -24,6 +23,7 @@ from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import expand
 from vlmcli.settings import Settings, load
 from vlmcli.tasks.templates import WHOLE, Template
+from vlmcli.terminal import door
 from vlmcli.values import Sampling
 
 MAX_TOKENS = 512
@@ -281,8 +281,7 @@ def _logged(level: int) -> Iterator[None]:
         return
     root, llama = logging.getLogger(), logging.getLogger("vlmcli.llama")
     before = {logger: logger.level for logger in (root, log, llama)}
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler = door.log_handler()
     root.addHandler(handler)
     try:
         root.setLevel(logging.WARNING)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from vlmcli.errors import NativeError
 from vlmcli.runners import last_death
 from vlmcli.settings import Settings, state_folder
+from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Runner, Wanted
 
@@ -102,7 +103,7 @@ def opened(
             yield engine
         finally:
             engine.close()
-            native.on_abort(_say)  # the next command's failure is not this one's
+            native.on_abort(door.last_words)  # the next command's failure is not this one's
 
 
 def _wanted(settings: Settings) -> Wanted:
@@ -128,11 +129,6 @@ def signals_as_found() -> Iterator[None]:
         for number, handler in found.items():
             if handler is not None and signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-
-
-def _say(text: str) -> None:
-    """Where no engine is open, a failed assertion goes where C writes it."""
-    os.write(2, f"{text}\n".encode())
 
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:

@@ -2,6 +2,7 @@
 
     ui          what a command says, asks and writes: data on stdout, everything else on stderr
     show        how the outcomes of a run appear, and when
+    door        the one way of text to a terminal: what is not ours is shown, and not obeyed
     streams     what standard streams can do and take
     markdown    an answer's text, while it comes, as pieces
     rendered    such pieces as a terminal shows them

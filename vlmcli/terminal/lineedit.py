@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from vlmcli.settings import variables
+from vlmcli.terminal.door import obeyed
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -104,8 +105,11 @@ class Typed:
         """
         from prompt_toolkit import PromptSession
         from prompt_toolkit.input import create_input
+        from prompt_toolkit.layout.screen import Char
         from prompt_toolkit.output import create_output
 
+        # Pasted text, names that complete, and history: the library shows some of what a terminal obeys, but not all.
+        Char.display_mappings |= obeyed()
         _leave_as_found(out)
         self._session: PromptSession[str] = PromptSession(
             history=_history(history), completer=_completer(words), complete_while_typing=False, multiline=True,

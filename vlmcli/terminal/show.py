@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -153,7 +152,7 @@ class Show:
         last, self._error = self._error, error
         if last is not error and not (whole and str(last) == str(error)):  # from a worker they come as copies
             if debugging():
-                traceback.print_exception(error)
+                self._ui.trace(error)
             if self._questions and not whole:
                 self._ui.say(f"{result.question}:")
             self._ui.error(error)

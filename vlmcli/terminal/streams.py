@@ -1,4 +1,4 @@
-"""What standard streams can do and take: widths, files behind them, text that moves no cursor, writing all or nothing.
+"""What standard streams can do and take: widths, files behind them, writing all or nothing.
 
 Knows streams of text and the system's files. Does not know what is written to them, nor colours or Markdown.
 """
@@ -18,11 +18,6 @@ from typing import IO, TextIO
 
 QUIET_SECONDS = 5.0
 """Between two lines of progress, where no terminal shows a live one."""
-
-
-def visible(text: str) -> str:
-    """Control characters but tab and newline as U+FFFD."""
-    return "".join("\ufffd" if (ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 else c for c in text)
 
 
 def terminal_width(stream: IO[str]) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
+from vlmcli.terminal.door import coded, one_line, raw, visible, with_codes, written_in
 from vlmcli.terminal.markdown import Piece, Pieces
 from vlmcli.terminal.rendered import Rendered
 from vlmcli.terminal.streams import (
@@ -25,14 +27,14 @@ from vlmcli.terminal.streams import (
     file_descriptor,
     terminal_width,
     uninterrupted,
-    visible,
     write_whole,
 )
 from vlmcli.values import Answer, Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
+    from rich.live import Live
     from rich.progress import Progress as Bar
-    from rich.status import Status
+    from rich.spinner import Spinner
 
 MOST_NOTICES = 20
 """Of different remarks about pictures that are shown; the rest is counted."""
@@ -65,9 +67,11 @@ class Transfer:
                 progress.TransferSpeedColumn(),
                 progress.TimeRemainingColumn(compact=True),
             )
-            console = Console(file=self._ui.stderr, highlight=False)
-            self._bar = progress.Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task(visible(self._what), total=max(1, self._total))
+            console = Console(file=coded(self._ui.stderr), highlight=False)
+            self._bar = progress.Progress(
+                *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._task = self._bar.add_task(one_line(self._what), total=max(1, self._total))
             self._bar.start()
         return self
 
@@ -96,10 +100,12 @@ class Ui:
     """One command's output. Use it as a context manager, so that the live line always goes."""
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None, *, markdown: bool = False) -> None:
-        self.stdout: TextIO = stdout or sys.stdout or ClosedStream()  # Python has None for a stream that was closed
-        self.stderr: TextIO = stderr or sys.stderr or ClosedStream()
+        # Behind the door: what goes there is cleaned here. Python has None for a stream that was closed.
+        self.stdout: TextIO = raw(stdout or sys.stdout or ClosedStream())
+        self.stderr: TextIO = raw(stderr or sys.stderr or ClosedStream())
         self._live = self.stderr.isatty()
-        self._status: Status | None = None
+        self._status: Live | None = None
+        self._spinner: Spinner | None = None
         self._quiet_since = time.monotonic()
         self._begun = False
         self._held = ""
@@ -130,8 +136,7 @@ class Ui:
 
     def _showable(self, text: str) -> str:
         """Text without what a terminal obeys or cannot write."""
-        encoding = self.stdout.encoding or "utf-8"
-        return visible(text).encode(encoding, "replace").decode(encoding)
+        return written_in(visible(text), self.stdout.encoding)
 
     def _put(self, text: str) -> None:
         self._clear()
@@ -154,8 +159,9 @@ class Ui:
 
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Lines of data: fields after tabs, and on a terminal below one another, the last cut where the line ends."""
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in ([visible(one) for one in row] for row in rows):
+        shown = [[one_line(one) for one in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        for row in shown:
             if self.stdout.isatty():
                 line = "  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip()
                 self.line(line if len(line) <= self.width else line[: self.width - 1] + "\u2026")
@@ -193,13 +199,13 @@ class Ui:
             if piece.kind != "text":
                 if self._rendered is None:
                     self._rendered = Rendered(self.stdout)
-                text = self._rendered(Piece(piece.kind, text))
+                text = written_in(with_codes(self._rendered(Piece(piece.kind, text))), self.stdout.encoding)
             self._put(text)
 
     def control(self, codes: str) -> None:
         """Codes of ours for the terminal that stdout is; nothing elsewhere."""
         if self.stdout.isatty():
-            self._put(codes)
+            self._put(with_codes(codes))
 
     @property
     def is_unicode(self) -> bool:
@@ -220,10 +226,16 @@ class Ui:
 
     def say(self, text: str, prefix: str = "vlm: ") -> None:
         """A line for the person."""
+        self._tell_person(one_line(prefix + text) + "\n")
+
+    def trace(self, error: BaseException) -> None:
+        """Where an error comes from: for who looks for a fault in the program."""
+        self._tell_person(visible("".join(traceback.format_exception(error))))
+
+    def _tell_person(self, shown: str) -> None:
         self._clear()
-        text = text.replace("\n", " ").encode("utf-8", "backslashreplace").decode()
         with suppress(OSError):  # nobody is left to be told
-            self.stderr.write(visible(prefix + text) + "\n")
+            self.stderr.write(written_in(shown, self.stderr.encoding))
             self.stderr.flush()
 
     def glossary(self, rows: Mapping[str, str]) -> None:
@@ -257,10 +269,7 @@ class Ui:
         """Whether the person says yes; None where nobody can be asked."""
         if not self.can_ask:
             return None
-        self._clear()
-        with suppress(OSError):
-            self.stderr.write(visible(f"{question} [y/N] "))
-            self.stderr.flush()
+        self._tell_person(one_line(f"{question} [y/N] "))
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def transfer(self, what: str, total: int, *, quiet: bool = False) -> Transfer:
@@ -270,8 +279,7 @@ class Ui:
 
     def help(self, text: str) -> None:
         """A page of help where a command was expected."""
-        with suppress(OSError):
-            self.stderr.write(text.rstrip() + "\n")
+        self._tell_person(visible(text.rstrip() + "\n"))
 
     def error(self, error: VlmError) -> None:
         """What is wrong, and what to do; nothing where nobody is left to be told."""
@@ -312,17 +320,24 @@ class Ui:
     def _show(self, text: str) -> None:
         if self._begun:
             return  # the answer is on this line
-        if self._status is None:
-            from rich.console import Console  # a tenth of a second that a pipe need not pay
-            from rich.markup import escape
+        from rich.text import Text  # a tenth of a second that a pipe need not pay
 
-            self._escape = escape
-            console = Console(file=self.stderr, highlight=False)
+        shown = Text(one_line(text))
+        if self._status is None or self._spinner is None:
+            from rich.console import Console
+            from rich.live import Live
+            from rich.spinner import Spinner
+
+            self._spinner = Spinner("dots", shown, style="status.spinner")
+            # Not rich's Status: while that is shown, what others print would be read for codes, and shown with them.
             with uninterrupted():
-                self._status = console.status(escape(text), spinner="dots")
+                self._status = Live(
+                    self._spinner, console=Console(file=coded(self.stderr), highlight=False), transient=True,
+                    refresh_per_second=12.5, redirect_stdout=False, redirect_stderr=False,
+                )  # fmt: skip
                 self._status.start()
         else:
-            self._status.update(self._escape(text))
+            self._spinner.update(text=shown)
 
     def _clear(self) -> None:
         if self._status is not None:
@@ -352,4 +367,4 @@ class Ui:
     def about(self, lines: Sequence[str]) -> None:
         """Write plain facts to stdout, each on one line and without what a terminal obeys."""
         for text in lines:
-            self.line(visible(text).replace("\n", " "))
+            self.line(one_line(text))
