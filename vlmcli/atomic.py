@@ -4,8 +4,11 @@ Knows nothing of what is in a file, nor whether it may be replaced: that is for 
 
 A file that is being written has a name of its own (`.vlm-….part`) and is locked (flock) until it is in its place. A
 process that is killed loses its locks, so what can be locked belongs to nobody, and the next process that writes in
-the folder removes it. A lock tells that also across containers and machines that share a folder, where the numbers of
-processes tell nothing; and where a file system has no locks, nothing is removed.
+the folder removes it, if it is of the same user. A lock tells that also across containers and machines that share a
+folder, where the numbers of processes tell nothing; and where a file system has no locks, nothing is removed.
+
+A new file takes the place of a name, and never of what a link of that name leads to; and it takes no place of what is
+no file: a device, a pipe or a socket that somebody has put there stays.
 """
 
 from __future__ import annotations
@@ -13,13 +16,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from vlmcli import files
 from vlmcli.errors import VlmError
 
 try:
@@ -50,10 +53,12 @@ def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = Non
         finish: called with the file as it stands beside its place, whole; what it raises keeps it from being moved.
             It sees to permissions itself; until then only the file's owner may read it.
 
-    Raises OSError where it cannot be written, and ValueError for what is no name of a file; then, as after any other
-    exception, nothing is left behind. For callers with an error of their own to raise; others call `write`.
+    Raises OSError where it cannot be written, `files.Unfit` where its place is taken by what is no file, and ValueError
+    for what is no name of a file; then, as after any other exception, nothing is left behind. For callers with an error
+    of their own to raise; others call `write`.
     """
     sweep(path.parent)
+    _check_place(path)
     part, file = _opened(path.parent, private=path.exists() or finish is not None)
     try:
         with file:
@@ -62,11 +67,13 @@ def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = Non
             if fcntl is not None:  # while it is locked
                 _finish(path, part, finish)
                 os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
+                _check_place(path)
                 part.replace(path)
             else:
                 os.fsync(file.fileno())
         if fcntl is None:  # Windows moves no file that is open, and sets its time when it is closed
             _finish(path, part, finish)
+            _check_place(path)
             part.replace(path)
     except BaseException:
         with suppress(OSError, ValueError):
@@ -75,10 +82,11 @@ def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = Non
 
 
 def sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left of their writing in a folder; once for each folder."""
-    if folder in _swept:
+    """Remove what processes of this user that were killed have left of their writing in a folder; looks there once."""
+    looked = folder.absolute()
+    if looked in _swept:
         return
-    _swept.add(folder)
+    _swept.add(looked)
     with suppress(OSError, ValueError), os.scandir(folder) as found:
         for one in found:
             if _PART.fullmatch(one.name):
@@ -115,8 +123,18 @@ def _finish(path: Path, part: Path, finish: Callable[[Path], None] | None) -> No
     """The permissions of a file that is about to be put in its place."""
     if finish is not None:
         finish(part)
-    elif path.exists():
-        shutil.copymode(path, part)
+        return
+    with suppress(FileNotFoundError):
+        there = path.lstat().st_mode
+        if stat.S_ISREG(there):
+            part.chmod(stat.S_IMODE(there))
+
+
+def _check_place(path: Path) -> None:
+    """Raise what is no file, nor a link, in the place of a file that is about to be moved there."""
+    there = files.what(path, links=False)
+    if there and not path.is_symlink():
+        raise files.Unfit(there, path)
 
 
 def _opened(folder: Path, *, private: bool) -> tuple[Path, IO[bytes]]:
@@ -140,7 +158,8 @@ def _remove_if_left(part: Path) -> None:
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(part, flags)
         try:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            there = os.fstat(descriptor)
+            if stat.S_ISREG(there.st_mode) and there.st_uid == os.geteuid():
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 part.unlink()
         finally:

@@ -4,10 +4,10 @@
     data = files.read(Path("questions.txt"), most=1 << 20, pipes=True)
 
 A path may lead to anything: a device without an end, a pipe that nobody writes to, a file that grows while it is read,
-a link to somewhere else. Whatever is no regular file is an `Unfit` error, an OSError whose `strerror` says in words what
-it is ("a device"), so that who catches OSError needs no second message. A file is opened without waiting (O_NONBLOCK),
-and what was opened is looked at again, since another program may have put something else there in between. Sizes are
-counted while bytes come: files of the kernel (/proc) say that they are empty, and others grow.
+a link to somewhere else. Whatever is no regular file is an `Unfit` error, an OSError whose `strerror` says in words
+what it is ("a device"), so that who catches OSError needs no second message. A file is opened without waiting
+(O_NONBLOCK), and what was opened is looked at again, since another program may have put something else there in
+between. Sizes are counted while bytes come: files of the kernel (/proc) say that they are empty, and others grow.
 
 Pipes are allowed where a file is read once: `<(command)`, /dev/stdin, a named pipe. One that nobody opens to write is
 an error after `WAIT` seconds, and one that is silent after `SILENCE` seconds.

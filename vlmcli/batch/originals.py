@@ -20,7 +20,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from vlmcli import atomic
+from vlmcli import atomic, files
 from vlmcli.errors import VlmError
 from vlmcli.pictures import embedded
 
@@ -32,6 +32,8 @@ _CLOCK = 3.0
 
 _OF_CONTENTS = {"security.ima", "security.evm", "security.capability"}
 """Attributes that the kernel makes of a file's contents, or takes away when they change."""
+LARGEST = 1 << 30
+"""Bytes of a picture's file."""
 _HINT = "--in-place writes into the file itself"
 
 
@@ -58,7 +60,7 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
     try:
         if in_place:
             _write_into(path, name, old, new, touch=touch)
-        elif refused := refusal(path, name):
+        elif refused := refusal(path, name, in_place=False):
             raise refused
         else:
             # The old file is locked: the second of two runs finds another in its place. Windows replaces no open one.
@@ -72,9 +74,18 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
     return True
 
 
-def refusal(path: Path, name: str) -> VlmError | None:
-    """Why a file cannot be replaced by a new one, as far as that is known before; None where nothing is known."""
+def refusal(path: Path, name: str, *, in_place: bool) -> VlmError | None:
+    """Why a file cannot be written, as far as that is known before; None where nothing is known.
+
+    Args:
+        path: of the file, links followed.
+        name: of the picture, for errors.
+        in_place: whether the file itself is written into, or else replaced by a new one.
+    """
     try:
+        if in_place:
+            there = files.what(_backup(path), links=False)
+            return _no_backup(path, name, there) if there else None
         links = path.stat().st_nlink
     except (OSError, ValueError):  # it will be said
         return None
@@ -114,7 +125,7 @@ def restore(folder: Path) -> Iterator[tuple[Path, str | VlmError]]:
 
 def _keep(path: Path, name: str, old: bytes, part: Path, *, touch: bool) -> None:
     """Give a new file what belongs to the old one, if that is still what it was."""
-    if path.read_bytes() != old:
+    if _bytes(path) != old:
         raise _changed(name)
     there, new = path.stat(), part.stat()
     if hasattr(os, "chown") and (there.st_uid, there.st_gid) != (new.st_uid, new.st_gid):
@@ -170,6 +181,8 @@ def _write_into(path: Path, name: str, old: bytes, new: bytes, *, touch: bool) -
     backup = _backup(path)
     with _locked(path, name) as file:
         there = os.fstat(file.fileno())
+        if refused := refusal(path, name, in_place=True):
+            raise refused
         if backup.exists() and _put_back(path, file, backup):
             raise VlmError(f"{name}: restored from its backup, and not yet written", "ask about it again")
         if file.read() != old:
@@ -237,7 +250,7 @@ def _put_back(path: Path, file: BinaryIO, backup: Path) -> bool:
         return False
     if hasattr(os, "geteuid") and copy.st_uid not in (0, os.geteuid(), there.st_uid):
         raise VlmError(f"{path}: its backup {backup.name} is another user's", "look at both, and remove the backup")
-    old = backup.read_bytes()
+    old = _bytes(backup)
     file.seek(0)
     whole = file.read() == old
     file.seek(0)
@@ -255,8 +268,11 @@ def _put_back(path: Path, file: BinaryIO, backup: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path, name: str) -> Iterator[BinaryIO]:
-    """A file, open to be read and written, and locked; a short while is waited for another run that has it."""
-    with path.open("r+b", buffering=0) as raw:
+    """A file, open to be read and written, and locked; a short while is waited for another run that has it.
+
+    Its path is of no link: whatever else is there was put there after the links of its name were followed.
+    """
+    with files.opened(path, change=True, links=False, buffering=0) as raw:
         until = time.monotonic() + 5
         while not atomic.lock(raw):
             if time.monotonic() > until:
@@ -264,6 +280,15 @@ def _locked(path: Path, name: str) -> Iterator[BinaryIO]:
             time.sleep(0.05)
         with os.fdopen(os.dup(raw.fileno()), "r+b") as file:
             yield file
+
+
+def _bytes(path: Path) -> bytes:
+    """What is in a regular file that no link leads to. Raises OSError."""
+    return files.read(path, LARGEST, links=False)
+
+
+def _no_backup(path: Path, name: str, there: str) -> VlmError:
+    return VlmError(f"{name}: {there} is in the place of its backup {_backup(path).name}", "remove it, or move it away")
 
 
 def _changed(name: str) -> VlmError:

@@ -1,6 +1,10 @@
 """Answers into files beside their pictures, or into the pictures' files: a text, or an XMP packet.
 
 Knows where each job's answer goes and what is there already. Does not know how jobs are asked, or in which order.
+
+Whoever has made a folder may have put anything beside its pictures: a device, a pipe, a link to somewhere else. An
+answer goes into a regular file, or into a new one, in the folder that was named or below it; where something else is,
+that is an error of its picture, before the model is asked.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from vlmcli import atomic, files
 from vlmcli.atomic import write
 from vlmcli.batch import originals
 from vlmcli.batch.course import Course, Job
@@ -70,7 +75,9 @@ class Sidecars:
                 continue
             whose[path] = job
             self._paths[job] = path
-        self.told = [] if course.dry_run or not self.inside else self._restored()
+        self.told = []
+        if not course.dry_run:
+            self.told = self._restored() if self.inside else self._swept()
 
     def _refuse(self, job: Job, first: Job, path: Path) -> None:
         """Say of two jobs that they have one place; of pictures that are one file, the first keeps it."""
@@ -93,9 +100,17 @@ class Sidecars:
 
     def refusal(self, job: Job) -> VlmError | None:
         """Why a job is not asked: its answer has no place, or could not be written there."""
-        if job in self.wrong or not self.inside or self._in_place or (self._existing == "skip" and self.has(job)):
+        if job in self.wrong:
+            return self.wrong[job]
+        try:
+            path = self._target(job)
+        except VlmError as error:
+            if self._existing != "skip" or not self.has(job):
+                self.wrong.setdefault(job, error)
             return self.wrong.get(job)
-        return originals.refusal(self._paths[job], job.names[0])
+        if not self.inside or (self._existing == "skip" and self.has(job)):
+            return self.wrong.get(job)
+        return originals.refusal(path, job.names[0], in_place=self._in_place)
 
     def left(self, jobs: Sequence[Job]) -> tuple[list[Job], int]:
         """The jobs that are to be asked, and how many have been left out because there is a text already."""
@@ -106,16 +121,19 @@ class Sidecars:
         """Whether there is a text, in any of the places where people have theirs.
 
         Those are the sidecars of both names, and, unless it is texts that are written, the picture's own file: its XMP,
-        IPTC and EXIF. A sidecar that cannot be read is said to have one, and is left alone; a picture that has no place
-        for a text is `wrong` from then on.
+        IPTC and EXIF. A sidecar that cannot be read is said to have one, and is left alone; one that is no file, or a
+        picture that has no place for a text, makes its job `wrong` from then on.
         """
         path = self._paths[job]
         try:
             if self.inside:
-                embedded.packet_of(_bytes(path) or b"", job.names[0])
+                embedded.packet_of(_bytes(path, originals.LARGEST) or b"", job.names[0])
             if any(self._is_written(beside) for beside in self._beside(job)):
                 return True
             return self._kind != "txt" and bool(self._within(job).place)
+        except files.Unfit as error:
+            self.wrong[job] = _no_place(path, error)
+            return False
         except OSError:  # no name that can be; it will be said
             return False
         except VlmError as error:
@@ -124,10 +142,12 @@ class Sidecars:
             return not self.inside
 
     def _is_written(self, path: Path) -> bool:
-        """Whether a sidecar has a text."""
+        """Whether a sidecar has a text. Raises files.Unfit for what is no file."""
+        if there := files.what(path):
+            raise files.Unfit(there, path)
         if self._kind == "txt":
-            return path.exists()
-        packet = _bytes(path)
+            return there is not None
+        packet = _bytes(path, xmp.LONGEST)
         if packet is None:
             return False
         return bool(xmp.subjects(packet, str(path)) if self._keywords else xmp.description(packet, str(path)))
@@ -151,14 +171,21 @@ class Sidecars:
         """
         if self._existing == "skip" and self.has(job):
             return False
-        path, name = self._target(job), job.names[0]
+        path = self._target(job)
+        try:
+            return self._write(job, path, text, before)
+        except files.Unfit as error:
+            raise _no_place(path, error) from None
+
+    def _write(self, job: Job, path: Path, text: str, before: Fingerprint | None) -> bool:
+        name = job.names[0]
         if path.exists() and not os.access(path, os.W_OK):
             raise VlmError(f"{path}: is write-protected", "change its permissions, if it is to be written")
         if self._kind == "txt":
-            old = self._text(path) if self._existing in ("prepend", "append") and path.exists() else ""
+            old = self._text(path) if self._existing in ("prepend", "append") else ""
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
             return True
-        whole, within = _bytes(path), self._within(job)
+        whole, within = _bytes(path, originals.LARGEST if self.inside else xmp.LONGEST), self._within(job)
         if not self.inside:
             write(path, self._changed(whole, text, str(path), within))
             return True
@@ -200,16 +227,52 @@ class Sidecars:
                 yield path.with_suffix(".XMP")
 
     def _target(self, job: Job) -> Path:
-        """The file that is written: the picture's own, or of its sidecars the first that is there."""
-        path = self._paths[job]
-        if self.inside or path.exists():
-            return path
-        return _real(next((beside for beside in self._beside(job) if beside.exists()), path))
+        """The file that is written: the picture's own, or of its sidecars the first that is there.
+
+        Raises VlmError where that is no file, or is elsewhere than in the folder that was named.
+        """
+        path, root = self._paths[job], job.pictures[0].root
+        try:
+            if not self.inside:
+                names = list(self._beside(job))
+                path = next((one for one in names if files.what(one) is not None), names[0])
+            if not self._is_within(job):
+                what = f"{job.names[0]}: a link leads out of {root} to it, and nothing is written there"
+                raise VlmError(what, "name the picture itself, or its folder")
+            return path if self.inside else files.place(path, root or path.parent)
+        except (OSError, ValueError) as error:
+            raise _no_place(path, error) from None
+
+    def _is_within(self, job: Job) -> bool:
+        """Whether what is written would be below the folder that the picture was found in. Raises OSError, ValueError.
+
+        Of a picture that somebody has named, it is.
+        """
+        source = job.pictures[0]
+        assert isinstance(source.file, Path)
+        return source.root is None or files.is_within(source.file if self.inside else source.file.parent, source.root)
+
+    def _folders(self) -> Iterator[Path]:
+        """The folders that something may be written into, each once."""
+        found: dict[Path, None] = {}
+        for job, path in self._paths.items():
+            source = job.pictures[0]
+            assert isinstance(source.file, Path)
+            with suppress(OSError, ValueError):
+                if self._is_within(job):
+                    found[path.parent if self.inside else source.file.parent] = None
+        yield from found
+
+    def _swept(self) -> list[str]:
+        """Remove what killed runs have left beside the pictures, also where nothing will be written now."""
+        for folder in self._folders():
+            atomic.sweep(folder)
+        return []
 
     def _restored(self) -> list[str]:
         """Put back what an earlier run was killed in. Returns a line for each file; the errors are of their jobs."""
         told, whose = [], {path: job for job, path in self._paths.items()}
-        for folder in dict.fromkeys(path.parent for path in whose):
+        for folder in self._folders():
             for path, what in originals.restore(folder):
                 if isinstance(what, str):
                     told.append(f"{whose[path].names[0] if path in whose else path}: {what}")
@@ -240,10 +303,11 @@ class Sidecars:
 
     def _text(self, path: Path) -> str:
         try:
-            return path.read_text("utf-8").rstrip("\n")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
-            raise VlmError(f"{path}: cannot be read ({reason})", "--existing replace writes a new one") from None
+            text = (_bytes(path, xmp.LONGEST) or b"").decode("utf-8")
+        except ValueError:
+            what = f"{path}: cannot be read (not UTF-8 text)"
+            raise VlmError(what, "--existing replace writes a new one") from None
+        return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
 def unsaid(text: str, card: Card) -> str:
@@ -268,10 +332,21 @@ def _real(path: Path) -> Path:
     return path
 
 
-def _bytes(path: Path) -> bytes | None:
+def _bytes(path: Path, most: int) -> bytes | None:
+    """What is in a regular file of at most so many bytes; None where there is none. Raises files.Unfit, VlmError."""
     try:
-        return path.read_bytes()
+        return files.read(path, most)
     except FileNotFoundError:
         return None
+    except files.Unfit:
+        raise
     except OSError as error:
         raise VlmError(f"{path}: cannot be read ({error.strerror})", "check its permissions") from None
+
+
+def _no_place(path: Path, error: OSError | ValueError) -> VlmError:
+    """What is said of a path where no text can be."""
+    if isinstance(error, files.Unfit):
+        return VlmError(f"{error.filename}: {error.strerror}, where a text would be", "remove it, or move it away")
+    reason = getattr(error, "strerror", None) or "no name of a file"
+    return VlmError(f"{path}: no text can be written there ({reason})", "choose another name")

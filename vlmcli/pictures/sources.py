@@ -41,12 +41,15 @@ class Source:
         frame: of an animation, a PDF or a TIFF, from 1; 0 for the first or only one.
         expanded: by this module, from a folder, a glob, a list or a file of several pages; such pictures are asked
             about one by one.
+        root: the folder that it was found in or below, by the name of that folder or by a pattern; None for one that
+            somebody has named.
     """
 
     name: str
     file: Path | bytes | Url
     frame: int = 0
     expanded: bool = False
+    root: Path | None = None
 
     def load(self, bound: int = 0) -> Picture:
         """Its pixels, scaled down as `images.load` does. Raises SourceError, which names it."""
@@ -191,7 +194,7 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
     for file in folder.pictures():
         found = True
         for source in _file(file.name, file.path, file.kind):
-            yield source if source.expanded else replace(source, expanded=True)
+            yield replace(source, expanded=True, root=path)
     for name, closed in folder.closed:
         yield Source(name, closed)
     if not found and not folder.closed:
@@ -219,9 +222,10 @@ def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
         if not chosen:
             raise SourceError(f"{word}: no picture vlm reads has such a name ({own.kinds()})", "check the pattern")
     left_out.files += own.files
+    root = Path(re.split(r"[*?[]", pattern, maxsplit=1)[0] + "_").parent  # what is written before the pattern begins
     for file in chosen:
         for source in _file(file.name, file.path, file.kind):
-            yield replace(source, expanded=True)
+            yield replace(source, expanded=True, root=root)
 
 
 def _data(uri: str) -> bytes:
