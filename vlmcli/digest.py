@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmcli import files
+
 if TYPE_CHECKING:
     from hashlib import _Hash
 
@@ -31,7 +33,7 @@ def sha256(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
 def add_file(hashed: _Hash, path: Path, progress: Callable[[int], None] = lambda _: None) -> int:
     """Add a file's bytes to a hash that has been begun. Returns how many there were; raises as `sha256`."""
     done = 0
-    with path.open("rb") as file:
+    with files.opened(path) as file:
         while block := file.read(BLOCK):
             hashed.update(block)
             done += len(block)

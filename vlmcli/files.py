@@ -23,7 +23,7 @@ import select
 import stat
 import time
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from vlmcli.amounts import size
 
@@ -93,7 +93,7 @@ def is_within(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def opened(path: Path, *, change: bool = False, links: bool = True, buffering: int = -1) -> IO[bytes]:
+def opened(path: Path, *, change: bool = False, links: bool = True, buffering: int = -1) -> BinaryIO:
     """Open a regular file, and nothing else. Never waits for another program to write into it.
 
     Args:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlmcli import atomic
+from vlmcli import atomic, files
 from vlmcli.errors import UsageError
 
 PREFIX = "VLM_"
+LONGEST = 1 << 20  # bytes of the user's file
 
 # The smallest and the largest value of each number; the command line's options have the same.
 BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400)}
@@ -101,7 +102,7 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     others = {key: value for key, value in _from_file(path).items() if key not in ("model", "mmproj")}
     whole = Path(os.path.realpath(path))  # it may be a link, to where somebody keeps all such files
     try:
-        lines = path.read_text("utf-8-sig").split("\n") if path.exists() else []
+        lines = _text(path).split("\n")
         lines = [line for line in lines if not re.match(r"\s*(model|mmproj|\"model\"|\"mmproj\")\s*=", line)]
         named = {key: value for key, value in (("model", name), ("mmproj", mmproj)) if value}
         new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
@@ -128,13 +129,10 @@ def _says(text: str, values: Mapping[str, Any]) -> bool:
 def _from_file(path: Path) -> dict[str, Any]:
     """What the user's file says. Raises UsageError, which names the file and the key."""
     try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+        text = _text(path)
+        values = _toml(path, text) if text else {}
     except OSError as error:
         raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "mend or remove it") from error
-    try:
-        values = _toml(path, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
     for name, value in values.items():
@@ -146,6 +144,14 @@ def _from_file(path: Path) -> dict[str, Any]:
         if isinstance(value, int):
             _check_bounds(f"{path}: {name} = {value}", name, value)
     return values
+
+
+def _text(path: Path) -> str:
+    """What is in the user's file; nothing where there is none. Raises OSError, UnicodeDecodeError."""
+    try:
+        return files.read(path, LONGEST).decode("utf-8-sig").replace("\r\n", "\n")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:

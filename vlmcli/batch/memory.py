@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 import vlmcli
+from vlmcli import atomic
 from vlmcli.batch.course import Course, Job, count
 from vlmcli.errors import UsageError
 from vlmcli.models import gguf
@@ -78,9 +79,11 @@ class Memory:
         Raises UsageError where the file cannot hold records, holds something else, or is written by another run.
         """
         name = course.remembers
+        path = target_of(name, pictures, "name a .jsonl file; --json writes records to stdout")
         if Path(name).suffix != ".jsonl":
             raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
-        path = target_of(name, pictures)
+        if not course.dry_run:
+            atomic.sweep(path.parent)
         if stdout is not None and is_written_by(stdout, path):
             raise UsageError(f"{name}: it is stdout, too", "name another file, or leave it out and use --output")
         with Journal(path, only_read=course.dry_run) as journal:

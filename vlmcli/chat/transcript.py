@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vlmcli import digest
+from vlmcli import digest, files
 from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.errors import UsageError
 
@@ -63,13 +63,8 @@ def written(conversation: Conversation, model: str, suffix: str) -> str:
 
 def read(path: Path) -> SavedTalk:
     """What was written as JSON. Raises OSError; UsageError for what is no such file."""
-    if not path.is_file() and path.exists():
-        raise UsageError(f"{path}: not a regular file", "name one that /save has written")
-    with path.open("rb") as file:
-        text = file.read(LONGEST + 1)
+    text = files.read(path, LONGEST)
     try:
-        if len(text) > LONGEST:
-            raise ValueError
         record = json.loads(text)
         if record["v"] != VERSION:
             raise ValueError
@@ -93,7 +88,7 @@ def is_one(path: Path) -> bool:
     """Whether a file holds a conversation that was saved, so that it may be written anew."""
     try:
         if path.suffix == ".md":
-            with path.open("rb") as file:
+            with files.opened(path) as file:
                 return file.read(len(TITLE)) == TITLE.encode()
         read(path)
         return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from vlmcli import settings
+from vlmcli import files, settings
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
@@ -21,6 +21,9 @@ from vlmcli.tasks import templates
 from vlmcli.tasks.templates import QUESTION, Template
 
 MAX_STDIN = 256 << 20
+"""Bytes of a picture on stdin, and of a list."""
+MAX_QUESTIONS = 16 << 20
+"""Bytes of a file of questions."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,8 @@ def pictures_and_questions(
 def questions_of(name: str) -> list[str]:
     """The questions of a file, one a line; empty lines are none."""
     try:
-        found = [line.strip() for line in Path(expand(name)).read_text("utf-8-sig").splitlines()]
+        text = files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True).decode("utf-8-sig")
+        found = [line.strip() for line in text.splitlines()]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
@@ -231,10 +235,7 @@ def _text(data: bytes) -> str | None:
 
 def _list_file(name: str) -> bytes:
     try:
-        with Path(expand(name)).open("rb") as file:
-            data = file.read(MAX_STDIN + 1)
-    except OSError as error:
-        raise SourceError(f"{name}: the list cannot be read ({error.strerror})", "check the path") from error
-    if len(data) > MAX_STDIN:
-        raise SourceError(f"{name}: a list of more than {size(MAX_STDIN)}", "check what it is")
-    return data
+        return files.read(Path(expand(name)), MAX_STDIN, pipes=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "no name of a file"
+        raise SourceError(f"{name[:200]}: the list cannot be read ({reason})", "check the path") from error

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from vlmcli import atomic
+from vlmcli import atomic, files
 from vlmcli.errors import VlmError
 from vlmcli.machine import cost, hollow_gguf
 from vlmcli.machine.cost import Work
@@ -90,7 +90,7 @@ def _keep(folder: Path, speed: Speed) -> None:
 def kept(folder: Path, machine: str) -> Speed | None:
     """What was measured on this machine before; None where nothing was."""
     try:
-        found = Speed(**json.loads((folder / "speed.json").read_text("utf-8")))
+        found = Speed(**json.loads(files.read(folder / "speed.json", 1 << 16)))
         positive = all(one > 0 for one in (found.encode, found.prefill, found.read))
     except (OSError, ValueError, TypeError):
         return None

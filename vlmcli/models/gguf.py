@@ -16,7 +16,7 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
-from vlmcli import amounts
+from vlmcli import amounts, files
 from vlmcli.errors import ModelError
 
 MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundred thousand
@@ -240,7 +240,7 @@ class _Reader:
 def is_one(path: Path) -> bool:
     """Whether a file begins as a GGUF file does."""
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             return file.read(4) == b"GGUF"
     except (OSError, ValueError):
         return False
@@ -254,10 +254,17 @@ def read(path: Path) -> Header:
     try:
         if path.is_dir():
             raise ModelError(f"{path}: a folder, not a GGUF file", "name a file in it")
+        if there := files.what(path):
+            raise files.Unfit(there, path)
         stat = path.stat()
         return _read_file(path, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
+        if path.is_symlink():
+            raise ModelError(f"{path}: a link that leads nowhere", "let it lead to the file, or remove it") from None
         raise ModelError(f"{path}: there is no such file", "check the path") from None
+    except files.Unfit as error:
+        what = f"{path}: {error.strerror}, not a GGUF file"
+        raise ModelError(what, "name a file: a model is read from several places at once") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
 
@@ -266,7 +273,7 @@ def read(path: Path) -> Header:
 def _read_file(path: Path, size: int, _mtime: int) -> Header:
     if size < 24:
         raise ModelError(f"{path}: not a GGUF file ({size} bytes)", AGAIN)
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with files.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _read(_Reader(path, data), size)
 
 
@@ -362,7 +369,7 @@ def missing_texts(header: Header, key: str, wanted: Iterable[str]) -> list[str]:
     if entry is None or entry.kind != "[str]" or entry.start == entry.end:
         return []
     try:
-        with header.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with files.opened(header.path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             raw = {text: text.encode() for text in wanted}
             return [
                 text

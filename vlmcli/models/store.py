@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli import digest
+from vlmcli import digest, files
 from vlmcli.errors import HubError, ModelError, NotHere
 from vlmcli.models import (
     beside,
@@ -182,9 +182,12 @@ def _with_template(card: Card, chat_template: str) -> Card:
         return replace(card, chat_template=source, stop=(*card.stop, *stop))
     path = Path(chat_template)
     try:
-        if path.exists() and (not path.is_file() or not 0 < path.stat().st_size <= MAX_TEMPLATE):
-            raise ModelError(f"{chat_template}: no chat template: empty, too large or no file", "name another file")
-        return replace(card, chat_template=path.read_text("utf-8"))
+        source = files.read(path, MAX_TEMPLATE, pipes=True).decode("utf-8").replace("\r\n", "\n")
+        if not source:
+            raise ModelError(f"{chat_template}: no chat template (it is empty)", "name another file")
+        return replace(card, chat_template=source)
+    except files.Unfit as error:
+        raise ModelError(f"{chat_template}: no chat template ({error.strerror})", "name another file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         names = " or ".join(CHAT_TEMPLATES)

@@ -3,6 +3,7 @@
     sources       words of the command line, and lists, become names of pictures, not yet read
     folders       what is in a folder: its pictures, and a count of what is left out
     signatures    what a file is, by its name or its first bytes
+    given         the bytes of a picture's file, whether it is a path or in memory
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
     avif          AVIF files that libavif refuses are mended in memory, and cropped as they say
     bmp           Windows and OS/2 bitmaps, of every layout

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImagePalette
 
+from vlmcli.pictures import given
+
 _RGB, _RLE8, _RLE4, _BITFIELDS, _JPEG, _PNG, _ALPHABITFIELDS = range(7)
 _RLE24 = -24
 _HUFFMAN = -1
@@ -69,16 +71,12 @@ def is_one(head: bytes) -> bool:
 
 def within(file: Path | bytes) -> bytes | None:
     """The JPEG or PNG file that a bitmap holds in the place of pixels (BI_JPEG, BI_PNG); None for all other files."""
-    if isinstance(file, bytes):
-        head = file[:64]
-    else:
-        with file.open("rb") as opened:
-            head = opened.read(64)
+    head = given.head(file, 64)
     if not is_one(head) or len(head) < 34 or _number(head, 14) not in _WINDOWS:
         return None
     if _number(head, 30) not in (_JPEG, _PNG):
         return None
-    data = file if isinstance(file, bytes) else file.read_bytes()
+    data = given.data(file)
     start = _number(head, 10)
     length = _number(head, 34) or len(data)
     found = data[start : start + length]

@@ -12,6 +12,7 @@ these, and the notice says so; a photo that is only dark is left dark.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def of_image(image: Image.Image) -> tuple[Image.Image, str]:
     return small, told
 
 
-def stretch(image: Image.Image, again: Callable[[], Image.Image]) -> str:
+def stretch(image: Image.Image, again: Callable[[], AbstractContextManager[Any]]) -> str:
     """Stretch the colours of a PNG of 16 bits, of which Pillow has taken the upper eight, if only lower bits are used.
 
     Args:
@@ -112,7 +113,7 @@ def stretch(image: Image.Image, again: Callable[[], Image.Image]) -> str:
     return told
 
 
-def lower_bytes(again: Callable[[], Image.Image]) -> npt.NDArray[np.uint8] | None:
+def lower_bytes(again: Callable[[], AbstractContextManager[Any]]) -> npt.NDArray[np.uint8] | None:
     """The lower bytes of a PNG of 16 bits in colour, height x width x 3 or 4; None for any other file.
 
     `again` opens the file, not decoded.

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmcli.errors import SourceError
-from vlmcli.pictures import dicom_codecs, dicom_header, dicom_overlays, dicom_view
+from vlmcli.pictures import dicom_codecs, dicom_header, dicom_overlays, dicom_view, given
 from vlmcli.pictures.dicom_header import Header
 
 ITEMS = 50_000
@@ -93,7 +93,7 @@ def _frames(attributes: Any) -> int:
 
 @contextmanager
 def _opened(file: Path | bytes) -> Iterator[Any]:
-    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as opened:
+    with given.opened(file) as opened:
         yield opened
 
 

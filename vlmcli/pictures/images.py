@@ -15,12 +15,10 @@ orientation is undone. Whatever of a picture is left out, or cannot be seen, is 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import io
 import logging
 import math
-import os
 import struct
 import time
 import warnings
@@ -28,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError, WebPImagePlugin
 
@@ -40,6 +39,7 @@ from vlmcli.pictures import (
     colours,
     depth,
     gif,
+    given,
     jpeg_segments,
     pdf,
     png_chunks,
@@ -54,7 +54,6 @@ from vlmcli.values import Picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF")
 """Of Pillow's; its other readers start programs, or are old. The other formats have readers of their own."""
-MAX_BYTES = 1 << 30
 BOUND = 4096
 """Pixels of the longer side; no encoder looks at more."""
 SEEK_SECONDS = 3.0
@@ -228,11 +227,11 @@ def kind(file: Path | bytes, source: str) -> str:
 
     Raises SourceError, also for its size.
     """
-    head = _head(file, source) if isinstance(file, Path) else file[: signatures.HEAD]
+    head = given.named_head(file, source, signatures.HEAD) if isinstance(file, Path) else file[: signatures.HEAD]
     size = file.stat().st_size if isinstance(file, Path) else len(file)
     if size == 0:
         raise SourceError(f"{source}: the file is empty", "get the picture again")
-    if size > MAX_BYTES:
+    if size > given.MAX_BYTES:
         raise SourceError(f"{source}: {amounts.size(size)} are more than a picture has", "check what it is")
     if head[128:132] == b"DICM" or signatures.is_data_set(head):
         return "DICOM"
@@ -243,37 +242,6 @@ def kind(file: Path | bytes, source: str) -> str:
     if head[4:8] == b"ftyp" and not signatures.brands(head) & signatures.AVIF:
         return "HEIC"
     return ""
-
-
-def _head(path: Path, source: str) -> bytes:
-    """The first bytes of a regular file."""
-    if path.is_dir():
-        try:
-            next(path.iterdir(), None)
-        except OSError as error:
-            raise SourceError(
-                f"{source}: the folder cannot be read ({error.strerror})", "check its permissions"
-            ) from None
-        raise SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
-    if not path.is_file():
-        if path.exists():
-            raise SourceError(f"{source}: not a regular file", "check the path")
-        raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path")
-    try:
-        with path.open("rb") as file:
-            return file.read(signatures.HEAD)
-    except OSError as error:
-        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
-
-
-def _nearest(path: Path) -> str:
-    """A hint that names the most similar file of the same folder, or nothing."""
-    try:
-        names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(10_000), strict=False)]
-    except OSError:
-        return ""
-    close = difflib.get_close_matches(path.name, names, 1, 0.75)
-    return f"did you mean {path.with_name(close[0])}?" if close else ""
 
 
 def _pixels(
@@ -298,7 +266,7 @@ def _pixels(
     try:
         return _decoded(file, source, frame, what, bound, tell, whole=whole)
     except (SyntaxError, ValueError, struct.error):  # what Pillow raises about a PNG's chunks behind its pixels
-        bare = png_chunks.bare(file if isinstance(file, bytes) else file.read_bytes()) if frame <= 1 else None
+        bare = png_chunks.bare(given.data(file)) if frame <= 1 else None
         if bare is None:
             raise
         return _decoded(bare, source, frame, what, bound, tell, whole=whole)
@@ -319,7 +287,7 @@ def _decoded(
         truncated.check_scans(image, file, source)
         stored = image.size
         _check_memory(image, source, 0 if frame else bound)
-        head = _first_bytes(file)
+        head = given.head(file, _HEAD)
         meant = colours.meaning(image, head)  # before more is read: what comes behind a PNG's pixels does not count
         if image.mode in ("I", "F"):  # any scale would be a guess, and a wrong one is a black picture
             raise SourceError(f"{source}: its pixels are 32-bit numbers, not colours", "convert it to 8 or 16 bits")
@@ -327,7 +295,7 @@ def _decoded(
         if frame <= 1 or image.format == "MPO":
             truncated.check(image, file, source)
         if image.format == "AVIF":
-            image = avif.cropped(image, file if isinstance(file, bytes) else file.read_bytes())
+            image = avif.cropped(image, given.data(file))
             stored = image.size
         turned = _orientation(image, source)
         if whole:
@@ -377,38 +345,36 @@ def _orientation(image: Image.Image, source: str) -> int:
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def _first_bytes(file: Path | bytes) -> bytes:
-    if isinstance(file, bytes):
-        return file[:_HEAD]
-    with file.open("rb") as stream:
-        return stream.read(_HEAD)
-
-
-def opened(file: Path | bytes, what: str) -> Image.Image:
+@contextmanager
+def opened(file: Path | bytes, what: str) -> Iterator[Image.Image]:
     """A file of that `kind` as Pillow opens it, through libheif for HEIC and HEIF; nothing is decoded yet.
 
     What is said in a TIFF can be read from it; its pixels are for `tiff` to decode. Raises what Pillow raises about a
     damaged file.
     """
-    given = io.BytesIO(file) if isinstance(file, bytes) else file
+    with given.opened(file) as stream, _opened(stream, what, file) as image:
+        yield image
+
+
+def _opened(stream: BinaryIO, what: str, file: Path | bytes) -> Image.Image:
     if what == "HEIC":
         import pillow_heif
 
         read: Callable[..., Image.Image] = pillow_heif.HeifImageFile  # of any brand: Pillow goes by a list of them
         try:
-            return read(given)
+            return read(stream)
         except SyntaxError as error:  # what libheif says of films, and of damaged pictures
             raise UnidentifiedImageError(str(error)) from error
-    if bmp.is_one(_first_bytes(file)):
-        return bmp.Bitmap(given)
+    if bmp.is_one(given.head(file, _HEAD)):
+        return bmp.Bitmap(stream)
     try:
-        return Image.open(given, formats=("TIFF",) if what == "TIFF" else FORMATS)
+        return Image.open(stream, formats=("TIFF",) if what == "TIFF" else FORMATS)
     except (UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, struct.error):
         # of a PNG's chunks, or an AVIF's gain map
-        head = _first_bytes(file)
+        head = given.head(file, 64)
         if head[4:8] != b"ftyp" and head[1:4] != b"PNG" and head[:2] != b"\xff\xd8":
             raise
-        data = file if isinstance(file, bytes) else file.read_bytes()
+        data = given.data(file)
         bare = avif.without_exif, png_chunks.bare, jpeg_segments.bare
         mended = avif.mended(data) or next(filter(None, (without(data) for without in bare)), None)
         if mended is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vlmcli.errors import SourceError
+from vlmcli.pictures import given
 
 LOOK = 64 << 20
 """Bytes from the end of a file among which the PDF must end."""
@@ -63,7 +64,7 @@ class _Reader:
 
     def __init__(self, file: Path | bytes) -> None:
         self._bytes = file if isinstance(file, bytes) else b""
-        self._file = None if isinstance(file, bytes) else file.open("rb")
+        self._file = None if isinstance(file, bytes) else given.opened(file)
         self.size = len(file) if isinstance(file, bytes) else os.fstat(self._file.fileno()).st_size  # type: ignore[union-attr]
 
     def __enter__(self) -> _Reader:

@@ -10,7 +10,6 @@ the layout is checked (`tiff_layout`), and segments become numbers (`tiff_sample
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from PIL import Image
 
 from vlmcli import amounts
 from vlmcli.errors import SourceError
-from vlmcli.pictures import bounds, tiff_layout, tiff_tags
+from vlmcli.pictures import bounds, given, tiff_layout, tiff_tags
 from vlmcli.pictures.bounds import Tell
 from vlmcli.pictures.tiff_layout import Layout
 from vlmcli.pictures.tiff_tags import Contents, Directory
@@ -217,8 +216,7 @@ def _by_pillow(file: Path | bytes, layout: Layout) -> Image.Image:
     """A picture of the JPEG of old, by libtiff."""
     directory = layout.directory
     bounds.check_size(directory.tiff.source, layout.size, 4)
-    opened = io.BytesIO(file) if isinstance(file, bytes) else file
-    with Image.open(opened, formats=("TIFF",)) as image:
+    with given.opened(file) as stream, Image.open(stream, formats=("TIFF",)) as image:
         for number in range(1, directory.number):
             image.seek(number)
         image.load()  # which turns it upright, too

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vlmcli.errors import SourceError
+from vlmcli.pictures import given
 
 HEADS = {
     b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True),
@@ -192,7 +193,7 @@ class Tiff:
 @contextmanager
 def opened(file: Path | bytes, source: str) -> Iterator[Tiff]:
     """Open a TIFF. Raises SourceError where it is none."""
-    with io.BytesIO(file) if isinstance(file, bytes) else file.open("rb") as data:
+    with given.opened(file) as data:
         yield Tiff(data, source)
 
 

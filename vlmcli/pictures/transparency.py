@@ -7,6 +7,7 @@ meant for; a white drawing on nothing would be lost on it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def laid(image: Image.Image, alpha: Image.Image, tell: Tell) -> Image.Image:
     return ground
 
 
-def keyed(image: Image.Image, bits: int, again: Callable[[], Image.Image]) -> Image.Image | None:
+def keyed(image: Image.Image, bits: int, again: Callable[[], AbstractContextManager[Any]]) -> Image.Image | None:
     """The alpha of a picture in grey or RGB, one of whose colours is see-through: 0 there, 255 elsewhere; or None.
 
     Pillow keeps a PNG's colour as the file has it (tRNS), and pixels of 8 bits: the two are alike only if the file has

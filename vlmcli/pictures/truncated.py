@@ -21,6 +21,7 @@ from typing import Any
 from PIL import Image
 
 from vlmcli.errors import SourceError
+from vlmcli.pictures import given
 
 SCANS = 2_000_000_000
 """Scans of a JPEG times its pixels: each scan is another way over all of them, if only two bytes long."""
@@ -73,7 +74,7 @@ def _bytes(file: Path | bytes) -> Iterator[Any]:
     if isinstance(file, bytes):
         yield file
         return
-    with file.open("rb") as opened:
+    with given.opened(file) as opened:
         try:
             mapped = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError:  # not every file system can

@@ -11,21 +11,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from vlmcli import files
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source, expand
 
 
-def target_of(name: str, pictures: Sequence[Source]) -> Path:
-    """Where a file of this name is to be written; links are followed.
+def target_of(name: str, pictures: Sequence[Source], hint: str = "name one that may be written") -> Path:
+    """Where a file of this name is to be written; a link to a regular file is followed.
+
+    Args:
+        name: as somebody has written it.
+        pictures: of the command.
+        hint: what to do where something else is there.
 
     Raises UsageError, before the work, where it cannot be, or where it would replace a picture that is asked about or
-    what is no regular file.
+    what is no regular file. A link that leads nowhere is an error, too: whoever has made it says where a file is made.
     """
     try:
-        path = Path(expand(name)).resolve()
-        there = path.exists()
-        if there and not path.is_file():
-            raise UsageError(f"{name}: not a regular file", "name one that may be written")
+        what = files.what(Path(expand(name)))
+        if what:
+            raise UsageError(f"{name}: {what}, not a regular file", hint)
+        path, there = Path(expand(name)).resolve(), what is not None
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
             raise UsageError(f"{name}: cannot be written there", "name a file in a folder that can be written to")
         same = there and any(

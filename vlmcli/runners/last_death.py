@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
+
+from vlmcli import files
 
 try:
     import fcntl
@@ -40,7 +42,10 @@ def marked(folder: Path, model: Path, pictures: Sequence[str]) -> Iterator[None]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{os.getpid()}.txt"
-        file = path.open("w", encoding="utf-8", errors="replace")
+        with suppress(FileNotFoundError):
+            path.unlink()  # of a process of this number before; or a pipe, or a link, that somebody has put there
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        file = os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", errors="replace")
     except OSError:
         yield
         return
@@ -74,7 +79,7 @@ def take(folder: Path) -> Death | None:
     with suppress(OSError):
         for path in folder.glob("*.txt"):
             with suppress(OSError, ValueError):
-                when, text = path.stat().st_mtime, _left(path)
+                when, text = path.lstat().st_mtime, _left(path)
                 death = _death(text) if text is not None else None
                 if death is not None:
                     found.append((when, death))
@@ -82,11 +87,11 @@ def take(folder: Path) -> Death | None:
 
 
 def _left(path: Path) -> str | None:
-    """The text of a dead process's file, which is removed; None where the process lives."""
-    with path.open("r+", encoding="utf-8", errors="replace") as file:
+    """The text of a dead process's file, which is removed; None where the process lives. Raises OSError."""
+    with files.opened(path, change=True, links=False) as file:
         if not _lock(file):
             return None
-        text = file.read(1 << 16)
+        text = file.read(1 << 16).decode("utf-8", "replace")
         if fcntl is not None:
             path.unlink()
     if fcntl is None:
@@ -94,7 +99,7 @@ def _left(path: Path) -> str | None:
     return text
 
 
-def _lock(file: IO[str]) -> bool:
+def _lock(file: IO[str] | BinaryIO) -> bool:
     """Hold the file until it is closed, or this process has ended; whether nobody else does."""
     if fcntl is None:
         return True

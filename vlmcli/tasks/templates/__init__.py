@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from vlmcli import files
 from vlmcli.errors import UsageError
 from vlmcli.values import Sampling
 
@@ -115,14 +116,8 @@ def find(name: str, own: Path) -> Template:
 
 def read(path: Path) -> Template:
     """A template's file. Raises UsageError, which names the file and the key."""
-    if path.exists() and not path.is_file():  # a FIFO would be waited for
-        raise _wrong(path, "not a regular file")
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise _wrong(path, "too large for a template")
-        values = tomllib.loads(data.decode("utf-8-sig"))
+        values = tomllib.loads(files.read(path, MAX_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path}: the template cannot be read ({error.strerror})", "check the path") from error
     except (ValueError, RecursionError) as error:  # also for a number of thousands of digits

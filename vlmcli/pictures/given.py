@@ -1,0 +1,78 @@
+"""The bytes of a picture's file, whether it is a path or in memory: opened by `files`' door, each time it is opened.
+
+So nothing is waited for, and no device is opened, also where something else is put in the file's place in between.
+Decodes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from vlmcli import files
+from vlmcli.errors import SourceError
+
+MAX_BYTES = 1 << 30
+"""Of a picture's file."""
+
+
+def opened(file: Path | bytes) -> BinaryIO:
+    """A stream of the bytes of a file. Raises OSError where it cannot be opened, or is no regular file."""
+    return io.BytesIO(file) if isinstance(file, bytes) else files.opened(file)
+
+
+def data(file: Path | bytes) -> bytes:
+    """All its bytes. Raises OSError, also where there are more than `MAX_BYTES`."""
+    return file if isinstance(file, bytes) else files.read(file, MAX_BYTES)
+
+
+def head(file: Path | bytes, count: int) -> bytes:
+    """Its first bytes, as many as that. Raises OSError."""
+    with opened(file) as stream:
+        return stream.read(count)
+
+
+def named_head(path: Path, source: str, count: int) -> bytes:
+    """The first bytes of a file that somebody has named. Raises SourceError, which says what is there instead."""
+    try:
+        return head(path, count)
+    except files.Unfit as error:
+        if path.is_dir():
+            raise _folder(path, source) from None
+        hint = '"-" is a picture on stdin' if error.strerror == "a pipe" else "check the path"
+        raise SourceError(f"{source}: {error.strerror}, not a regular file", hint) from None
+    except FileNotFoundError:
+        if path.is_symlink():
+            what = f"{source}: a link to {os.fspath(path.readlink())!r}, where no file is"
+            raise SourceError(what, "let it lead to the file, or remove it") from None
+        raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path") from None
+    except NotADirectoryError:
+        raise SourceError(f"{source}: there is no such file", "check the path") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise SourceError(f"{source}: a link that leads in a ring", "check where it leads: ls -l") from None
+        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def _folder(path: Path, source: str) -> SourceError:
+    """What is said of a folder in a picture's place."""
+    try:
+        next(path.iterdir(), None)
+    except OSError as error:
+        return SourceError(f"{source}: the folder cannot be read ({error.strerror})", "check its permissions")
+    return SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
+
+
+def _nearest(path: Path) -> str:
+    """A hint that names the most similar file of the same folder, or nothing."""
+    try:
+        names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(10_000), strict=False)]
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(path.name, names, 3, 0.75)
+    there = next((one for one in close if path.with_name(one).exists()), "")  # and no link that leads nowhere
+    return f"did you mean {path.with_name(there)}?" if there else ""
