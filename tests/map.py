@@ -18,7 +18,8 @@ TOP = "vlmcli"
 
 MAY_IMPORT = {
     TOP: "",
-    "pictures": "vlmcli",
+    "network": "",
+    "pictures": "vlmcli network",
     "models": "vlmcli",
     "tasks": "vlmcli",
     "demo": "vlmcli",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "filelock": "models",
     "gguf": "bench demo/training",
-    "httpcore2": "pictures",
+    "httpcore2": "network pictures",
     "httpx2": "models",
     "huggingface_hub": "models",
     "imagecodecs": "pictures bench",

@@ -14,7 +14,8 @@ from tests.support import ROOT
 from tests.support.program import SCENE
 from tests.support.raw_server import CERTIFICATE, reply, serving, tls
 from vlmcli.errors import SourceError
-from vlmcli.pictures import fetch, open_network
+from vlmcli.network import open_network
+from vlmcli.pictures import fetch
 
 PUBLIC, PRIVATE = "93.184.216.34", "10.0.0.1"
 
@@ -116,9 +117,67 @@ def test_five_redirects_are_followed_and_no_more():
     with serving(lead) as server:
         assert get(server, "/5") == b"there"
         server.heard.clear()
-        with pytest.raises(SourceError, match="308 The HTTP server returned a redirect error"):
+        with pytest.raises(SourceError, match="more than 5 redirects"):
             get(server, "/6")
         assert len(server.heard) == 6
+
+
+def leading(location, status="302 Found"):
+    return f"HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("location", "says", "advises"),
+    [
+        ("file:///etc/passwd", "an address of file:, which is not followed", "only http and https are"),
+        ("FILE:/etc/passwd", "an address of file:,", "only http and https are"),
+        ("ftp://127.0.0.1/a.png", "an address of ftp:,", "only http and https are"),
+        ("data:image/png;base64,AAAA", "an address of data:,", "only http and https are"),
+        ("gopher://127.0.0.1:70/1", "an address of gopher:,", "only http and https are"),
+        ("javascript:alert(1)", "an address of javascript:,", "only http and https are"),
+        ("x" * 5000 + ":y", "an address of " + "x" * 40 + ":,", "only http and https are"),
+        ("", "a redirect that leads nowhere (302)", "check the address"),
+        ("   ", "a redirect that leads nowhere (302)", "check the address"),
+        ("nowhere", "the server says 404 Not Found", "check the address"),
+        ("/", "more than 5 redirects", "check the address"),
+        ("?again", "more than 5 redirects", "check the address"),
+        ("//me:secret@127.0.0.1/a.png", "with a user's name in the address", "download the picture first"),
+        ("http://me@127.0.0.1/a.png", "with a user's name in the address", "download the picture first"),
+        ("//:1/a.png", "no host given", "check the address"),
+        ("http://[::1/a.png", "cannot be fetched (", "check the address"),
+        ("http://127.0.0.1:99999/", "cannot be fetched (", "check the address"),
+        ("http://127.0.0.1:0/", "cannot be fetched (no port 0)", "check the address"),
+        ("\xff\xfe", "the server says 404", "check the address"),
+    ],
+)
+def test_a_redirect_that_is_not_followed_says_why_and_not_to_try_again(location, says, advises):
+    def answer(connection, head):
+        path = head.split()[1].partition("?")[0]
+        connection.sendall(leading(location) if path == "/" else reply(status="404 Not Found"))
+
+    with serving(answer) as server, pytest.raises(SourceError) as caught:
+        get(server)
+    assert says in caught.value.message
+    assert advises in caught.value.hint
+    assert "secret" not in str(caught.value)
+    assert "again" not in caught.value.hint
+
+
+@pytest.mark.parametrize("status", ["301 A", "302 B", "303 C", "307 D", "308 E"])
+def test_a_redirect_without_an_address_leads_nowhere(status):
+    with serving(reply(status=status)) as server, pytest.raises(SourceError, match="leads nowhere") as caught:
+        get(server)
+    assert status[:3] in caught.value.message
+    assert caught.value.hint == "check the address"
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:9/a.png", "HTTP://127.0.0.1:9/a.png"])
+def test_a_redirect_from_https_to_http_is_not_followed(monkeypatch, location):
+    monkeypatch.setenv("SSL_CERT_FILE", CERTIFICATE)
+    says = r"leads from https to http://127\.0\.0\.1:9/a\.png"
+    with serving(leading(location), tls()) as server, pytest.raises(SourceError, match=says) as caught:
+        get(server, host="localhost", scheme="https")
+    assert "name that address itself" in caught.value.hint
 
 
 # --- Time and size ---

@@ -16,7 +16,6 @@
     transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
     codings       a body that a server has packed, unpacked within bounds
-    open_network  which addresses of the network may be connected to, and for how long
     pdf           the pages of a PDF, drawn in a child process: the parent's half
     pdf_child     the half that draws
     pdf_copy      what PDFium cannot be asked about a page

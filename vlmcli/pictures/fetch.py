@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import base64
 import re
-import socket
 import ssl
 import string
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import count
 from urllib.parse import quote, unquote, urljoin, urlsplit
@@ -26,8 +25,8 @@ import httpcore2
 from vlmcli import __version__
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError
+from vlmcli.network.open_network import Deadline, LocalAddress, Network
 from vlmcli.pictures import codings
-from vlmcli.pictures.open_network import Deadline, LocalAddress, Network
 
 MAX_BYTES = 128 << 20
 SECONDS = 30.0
@@ -93,11 +92,12 @@ class _Status(Exception):
 def _hint(code: int) -> str:
     if code in (401, 403):
         return "it needs a permission: download it first"
-    return "check the address" if code in (404, 410) else "try again later"
+    return "try again later" if code in (408, 425, 429) or code >= 500 else "check the address"
 
 
-def _follow(stack: ExitStack, url: str, network: Network) -> httpcore2.Response:
+def _follow(stack: ExitStack, first: str, network: Network) -> httpcore2.Response:
     """The answer at the end of all redirects, whose connection closes with the stack."""
+    url = first
     for followed in count():
         response = _ask(stack, _target(url), network)
         leads = _leads(url, response)
@@ -106,25 +106,38 @@ def _follow(stack: ExitStack, url: str, network: Network) -> httpcore2.Response:
         if leads is None:
             raise _Status(response.status, _reason(response))
         if followed == REDIRECTS:
-            endless = "The HTTP server returned a redirect error that would lead to an infinite loop."
-            raise _Status(response.status, f"{endless}\nThe last 30x error message was:\n{_reason(response)}")
+            raise SourceError(
+                f"{short(first)}: more than {REDIRECTS} redirects, one after the other", "check the address"
+            )
         stack.close()  # without reading what comes with a redirect
         url = leads
     raise AssertionError
 
 
 def _leads(url: str, response: httpcore2.Response) -> str | None:
-    """Where a redirect leads; None for another answer. Raises SourceError, _Status where that is not followed."""
-    location = _header(response, "location")
-    if response.status not in (301, 302, 303, 307, 308) or location is None:
+    """Where a redirect leads; None for another answer. Raises SourceError where that is not followed."""
+    if response.status not in (301, 302, 303, 307, 308):
         return None
-    parts = urlsplit(location)
-    if parts.scheme not in ("http", "https", "ftp", ""):
-        raise _Status(response.status, f"{_reason(response)} - Redirection to url '{location}' is not allowed")
-    leads = urljoin(url, quote(parts.geturl(), encoding="iso-8859-1", safe=string.punctuation))
+    location = (_header(response, "location") or "").strip()
+    if not location:
+        raise SourceError(f"{short(url)}: is a redirect that leads nowhere ({response.status})", "check the address")
+    scheme = re.match(r"([a-z][a-z0-9+.-]*):", location, re.IGNORECASE)
+    if scheme and scheme[1].lower() not in ("http", "https"):
+        raise SourceError(
+            f"{short(url)}: leads to an address of {scheme[1].lower()[:40]}:, which is not followed",
+            "only http and https are; download the picture first",
+        )
+    leads = urljoin(url, quote(location, encoding="iso-8859-1", safe=string.punctuation))
     where = urlsplit(leads)
-    if where.scheme not in ("http", "https") or where.username is not None:
-        raise SourceError(f"{short(url)}: leads to {short(leads)}", "only http and https are followed")
+    if where.username is not None:
+        raise SourceError(
+            f"{short(url)}: leads to {short(leads)} with a user's name in the address", "download the picture first"
+        )
+    if where.scheme == "http" and urlsplit(url).scheme == "https":
+        raise SourceError(
+            f"{short(url)}: leads from https to {short(leads)}, which anybody on the way could change",
+            "name that address itself if you trust the network",
+        )
     return leads
 
 
@@ -265,8 +278,7 @@ def _ask(stack: ExitStack, target: _Target, network: Network) -> httpcore2.Respo
     if proxy is None:
         connection = _connection(url, network)
     else:
-        with suppress(socket.gaierror):  # only the proxy knows it
-            network.check(target.host)
+        network.check(target.host)
         near = Network(network.deadline, allow_local=True)  # a proxy may be, and mostly is, in one's own network
         if target.scheme == "https":
             stream = _tunnel(stack, proxy, target, near)

@@ -1,17 +1,15 @@
 """Connections to addresses of the open network, and to no others, within one span of time.
 
-A list of addresses may come from somebody else, so an address of this machine or of a private network is refused (RFC
-1918, RFC 4193 and their kin, as `ipaddress` knows them) unless the user allows it. `Network` is the only way by which
-httpcore2 opens a connection. A name is looked up once, here; every address that comes is checked; the socket is
-connected to a checked one. So no second answer can lead elsewhere, and nothing is sent, not even a handshake, to an
-address that is refused.
+A list of addresses may come from somebody else, so an address of this machine or of a private network is refused
+(`addresses`) unless the user allows it. `Network` is the only way by which httpcore2 opens a connection. A name is
+looked up once, here; every address that comes is checked; the socket is connected to a checked one. So no second answer
+can lead elsewhere, and nothing is sent, not even a handshake, to an address that is refused.
 
 Does not know HTTP, proxies or pictures.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import queue
 import socket
 import ssl
@@ -22,34 +20,21 @@ from typing import Any
 
 import httpcore2
 
-_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""The only block of which the world's IPv6 addresses are given out (RFC 4291)."""
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 addresses, in networks that have IPv6 alone (RFC 6052)."""
+from vlmcli.network.addresses import is_open, is_own_name
 
 
 class LocalAddress(OSError):
     """An address, which is its text, that is not of the open network."""
 
 
-def is_open(address: str) -> bool:
-    """Whether an IP address is of the open network; one with an IPv4 address inside is judged by that."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in _NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_open(str(inner))
-        if found not in _UNICAST:
-            return False
-    return found.is_global and not found.is_multicast
-
-
 class Deadline:
     """The end of a span of time, which begins now."""
 
     def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def renew(self, seconds: float) -> None:
+        """Begin again with a span of another length: of what goes on as long as enough comes in each."""
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
@@ -66,15 +51,26 @@ class Network(httpcore2.NetworkBackend):
     Args:
         deadline: of everything; the timeouts of the library are ignored.
         allow_local: whether every address may be reached.
+
+    Attributes:
+        led_home: whether a name has led to an address that is not of the open network.
     """
 
     def __init__(self, deadline: Deadline, allow_local: bool = False) -> None:
         self.deadline = deadline
+        self.led_home = False
         self._allow_local = allow_local
 
     def check(self, host: str) -> None:
-        """Raise LocalAddress if a name leads to an address that may not be reached; OSError where it is not known."""
-        self._look_up(host, None)
+        """Check a name that a proxy is to be asked for, which may know names that are not known here.
+
+        Raises LocalAddress if it leads to an address that may not be reached, or can lead to no other; TimeoutError.
+        """
+        try:
+            self._look_up(host, None)
+        except socket.gaierror:
+            if not self._allow_local and is_own_name(host):
+                raise LocalAddress(host) from None
 
     def connect_tcp(
         self,
@@ -132,8 +128,10 @@ class Network(httpcore2.NetworkBackend):
         if isinstance(found, Exception):
             raise found
         for *_, address in found:
-            if not self._allow_local and not is_open(address[0]):
-                raise LocalAddress(address[0])
+            if not is_open(address[0]):
+                self.led_home = True
+                if not self._allow_local:
+                    raise LocalAddress(address[0])
         return found
 
 

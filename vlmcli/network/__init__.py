@@ -1,0 +1,7 @@
+"""Connections: to which addresses, and within how much time. All that leaves the machine goes through here.
+
+    addresses     which addresses are of the open network, by IANA's registries
+    open_network  connections to these and to no others, within one span of time
+
+Knows no HTTP, no pictures and no models.
+"""
