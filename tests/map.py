@@ -20,7 +20,7 @@ MAY_IMPORT = {
     TOP: "",
     "network": "",
     "pictures": "vlmcli network",
-    "models": "vlmcli",
+    "models": "vlmcli network",
     "tasks": "vlmcli",
     "demo": "vlmcli",
     "machine": "vlmcli models",
@@ -41,7 +41,7 @@ MAY_IMPORT = {
 LIBRARIES = {
     "filelock": "models",
     "gguf": "bench demo/training",
-    "httpcore2": "network pictures",
+    "httpcore2": "network pictures models",
     "httpx2": "models",
     "huggingface_hub": "models",
     "imagecodecs": "pictures bench",

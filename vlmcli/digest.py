@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from vlmcli import files
 
@@ -32,10 +32,15 @@ def sha256(path: Path, progress: Callable[[int], None] = lambda _: None) -> str:
 
 def add_file(hashed: _Hash, path: Path, progress: Callable[[int], None] = lambda _: None) -> int:
     """Add a file's bytes to a hash that has been begun. Returns how many there were; raises as `sha256`."""
-    done = 0
     with files.opened(path) as file:
-        while block := file.read(BLOCK):
-            hashed.update(block)
-            done += len(block)
-            progress(done)
+        return add_open(hashed, file, progress)
+
+
+def add_open(hashed: _Hash, file: IO[bytes], progress: Callable[[int], None] = lambda _: None) -> int:
+    """Add what is left of an open file to a hash. Returns how many bytes that was; raises OSError."""
+    done = 0
+    while block := file.read(BLOCK):
+        hashed.update(block)
+        done += len(block)
+        progress(done)
     return done

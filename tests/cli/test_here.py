@@ -262,7 +262,7 @@ def test_verify_goes_on_behind_a_broken_file(place):
     ],
 )
 def test_an_environment_that_cannot_be_used_is_named(place, name, value, words, says):
-    place.env[name] = value
+    place.env |= {"HF_ENDPOINT": "https://localhost", name: value}
     done = place.vlm(*words)
     assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
 

@@ -30,12 +30,12 @@ def doctor(json: options.Json = False) -> None:
 
     vlm doctor
     """
-    from vlmcli.models import hub, hub_cache
+    from vlmcli.models import hub, hub_cache, hub_client
 
     broken = False
     with Ui() as ui:
         probes = Probes(
-            _native, hub_cache.folder, settings.state_folder(), hub.reach, hub.is_offline, _default, _answer
+            _native, hub_cache.folder, settings.state_folder(), hub.reach, hub_client.is_offline, _default, _answer
         )
         for finding in checks(probes):
             broken |= finding.ok is False

@@ -10,6 +10,8 @@
     chat_templates   templates for files that carry none
     repository       a listing, and the pair that is chosen from it
     hub              asks the Hub: listings, files
+    hub_client       one question to it and the answer, within bounds of time, size, redirects and addresses
+    hub_json         JSON from the network becomes values, or an error
     hub_cache        the Hub's cache on this machine: its layout, and nothing else knows it
     download         one file comes into the cache
     pull             a model comes: asked for, chosen, downloaded, checked

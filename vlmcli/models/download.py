@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from vlmcli import digest
 from vlmcli.amounts import size
@@ -23,6 +23,10 @@ from vlmcli.models.repository import RemoteFile, Repository
 
 if TYPE_CHECKING:
     from hashlib import _Hash
+
+PROGRESS = 64 << 10
+"""Bytes that must have come since the last attempt that counts, or this one has failed: a server that ends each answer
+after a byte would have us ask for ever."""
 
 _LATER = "try again later"
 
@@ -42,21 +46,22 @@ def fetch(
     """
     content = hub.etag(repository, file)
     place = hub_cache.spot(repository, file, content)
-    if hub_cache.is_linked(repository, place) and _is_whole(place.link, file):
+    if hub_cache.is_linked(repository, place) and _is_whole(place, file):
         progress(file.size)
         return place.link  # without a lock, which could not be had in a cache that cannot be written
     with _disk(file, place.blob):
-        place.blob.parent.mkdir(parents=True, exist_ok=True)
+        hub_cache.prepare(repository, place)
         with _alone(file, place.lock, say):
-            if not _is_whole(place.blob, file) and not _is_whole(place.link, file):
+            if not _is_whole(place, file):
                 _bring(repository, file, content, place, progress, say)
             hub_cache.link(repository, place)
     progress(file.size)
     return place.link
 
 
-def _is_whole(path: Path, file: RemoteFile) -> bool:
-    return path.is_file() and path.stat().st_size == file.size
+def _is_whole(place: hub_cache.Spot, file: RemoteFile) -> bool:
+    """Whether content is here under its name; or in the snapshot, where there are no links."""
+    return file.size in (hub_cache.size_of(place.blob), hub_cache.size_of(place.link))
 
 
 def _bring(
@@ -69,11 +74,12 @@ def _bring(
 ) -> None:
     """Download until the hash is right, twice at most, and give the content its name."""
     for last in (False, True):
-        found = _complete(repository, file, content, place.part, progress, say)
+        with hub_cache.open_part(place) as out:
+            found = _complete(repository, file, content, out, progress, say)
+            os.fsync(out.fileno())
+            written = os.fstat(out.fileno())
         if found == content:
-            with place.part.open("rb+") as done:
-                os.fsync(done.fileno())
-            place.part.replace(place.blob)
+            hub_cache.keep(place, written)
             return
         place.part.unlink()
         wrong = f"{file.path}: what came is not what was published (its hash is {found[:12]}…, not {content[:12]}…)"
@@ -86,48 +92,41 @@ def _complete(
     repository: Repository,
     file: RemoteFile,
     content: str,
-    part: Path,
+    out: IO[bytes],
     progress: Callable[[int], None],
     say: Callable[[str], None],
 ) -> str:
     """Bring what is missing of a part. Returns the hash of the whole."""
-    if part.exists() and part.stat().st_size > file.size:
-        part.unlink()
-    hashed, done = _begun(part, file, content, progress)
+    if os.fstat(out.fileno()).st_size > file.size:
+        out.truncate(0)
+    hashed = _new_hash(file, content)
+    done = digest.add_open(hashed, out, progress)
     validator = "" if file.sha256 else f'"{content}"'
-    failures, most = 0, done
-    part.parent.mkdir(parents=True, exist_ok=True)  # the folder may have been removed since, with another model of it
-    with part.open("ab", buffering=0) as out:
-        while done < file.size:
-            try:
-                with hub.stream(repository, file, done, validator) as body:
-                    if body.start < done:
-                        say(f"{file.path}: the server cannot go on where it stopped; from the beginning")
-                        out.truncate(0)
-                        hashed, done = _new_hash(file, content), 0
-                    validator = body.validator
-                    for block in body.blocks:
-                        if done + len(block) > file.size:
-                            raise HubBusy(f"{file.path}: more comes than the {file.size} bytes that are listed", _LATER)
-                        _write(out.fileno(), block)
-                        hashed.update(block)
-                        done += len(block)
-                        progress(done)
-                if done < file.size:
-                    raise HubBusy(f"{file.path}: the connection was cut", "try again; what is here is kept")
-            except HubBusy as error:
-                failures = 0 if done > most else failures + 1
-                most = max(most, done)
-                hub.pause(error, failures, say)
+    failures, counted = 0, done
+    while done < file.size:
+        try:
+            with hub.stream(repository, file, done, validator) as body:
+                if body.start < done:
+                    say(f"{file.path}: the server cannot go on where it stopped; from the beginning")
+                    out.truncate(0)
+                    hashed, done = _new_hash(file, content), 0
+                validator = body.validator
+                for block in body.blocks:
+                    if done + len(block) > file.size:
+                        raise HubBusy(f"{file.path}: more comes than the {file.size} bytes that are listed", _LATER)
+                    _write(out.fileno(), block)
+                    hashed.update(block)
+                    done += len(block)
+                    progress(done)
+            if done < file.size:
+                raise HubBusy(f"{file.path}: the connection was cut", "try again; what is here is kept")
+        except HubBusy as error:
+            if done - counted >= PROGRESS:
+                failures, counted = 0, done
+            else:
+                failures += 1
+            hub.pause(error, failures, say)
     return hashed.hexdigest()
-
-
-def _begun(part: Path, file: RemoteFile, content: str, progress: Callable[[int], None]) -> tuple[_Hash, int]:
-    """The hash of what is here already, and its length in bytes."""
-    hashed, done = _new_hash(file, content), 0
-    if part.exists():
-        done = digest.add_file(hashed, part, progress)
-    return hashed, done
 
 
 def _new_hash(file: RemoteFile, content: str) -> _Hash:

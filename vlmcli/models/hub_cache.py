@@ -17,14 +17,16 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from vlmcli import atomic
 from vlmcli.errors import HubError
+from vlmcli.models import disk
 from vlmcli.models.repository import RemoteFile, Repository, is_repository
 from vlmcli.settings import variables
 
@@ -51,9 +53,6 @@ def constant(name: str) -> Any:
 
         if _environment not in ({}, now):  # an earlier command of this process had another one
             importlib.reload(constants)
-            from huggingface_hub import close_session
-
-            close_session()  # its proxies and certificates are of that environment, too
         _environment = now
     except ValueError as error:
         raise HubError(f"HF_ENDPOINT is no address ({error})", "mend or unset it") from None
@@ -94,18 +93,108 @@ def revision(path: Path) -> str:
 
 
 def _inside(root: Path, path: str) -> Path:
-    """A path of a listing below a folder. Raises HubError for one that would leave it."""
+    """A path of a listing below a folder. Raises HubError for one that would leave it, or be a name nowhere."""
     parts = path.split("/")
-    if any(part in ("", ".", "..") or "\\" in part or ":" in part for part in parts):
+    odd = any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts)
+    if odd or re.search(r"[\0-\x1f\x7f\\:]", path):
         raise HubError(f"{path[:200]!r}: no path of a file in a repository", "take another repository")
     return root.joinpath(*parts)
 
 
+_LONGEST_NAME = 255
+"""Bytes of a file's name that file systems take."""
+
+
 def is_linked(repository: Repository, place: Spot) -> bool:
     """Whether a snapshot leads to content, and the name "main" to the snapshot."""
-    with suppress(OSError, ValueError):
-        return place.link.exists() and _main(repository).read_text("ascii") == repository.commit
+    with suppress(OSError, RuntimeError):  # the latter for links in a circle
+        own = place.link.is_symlink() and place.link.resolve() == place.blob.resolve() and _regular(place.blob)
+        return bool(own or _regular(place.link)) and _read_main(_base(repository.name)) == repository.commit
     return False
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file; -1 where there is none, or a link, a folder, a pipe or a device in its place."""
+    found = _regular(path)
+    return found.st_size if found else -1
+
+
+def _regular(path: Path) -> os.stat_result | None:
+    """What is known of a file that is no link; None for all else."""
+    with suppress(OSError, ValueError):
+        found = path.lstat()
+        return found if stat.S_ISREG(found.st_mode) else None
+    return None
+
+
+def _read_main(base: Path) -> str:
+    """The commit that the name "main" stands for; empty where there is none. Neither waits for a pipe nor follows."""
+    try:
+        descriptor = os.open(base / "refs" / "main", os.O_RDONLY | _CAREFULLY)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return file.read(200).decode("ascii", "replace").strip()
+
+
+_CAREFULLY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+"""How a name is opened behind which somebody may have put a link, a pipe or a device."""
+
+
+def open_part(place: Spot) -> IO[bytes]:
+    """The part of a download, new or as it was left, to be read and to be added to.
+
+    Raises HubError where it is anything but a file of this user's in a folder of the cache; OSError.
+    """
+    place.part.parent.mkdir(parents=True, exist_ok=True)  # it may have been removed with another model of it
+    _refuse_odd(place.part)
+    descriptor = os.open(place.part, os.O_RDWR | os.O_CREAT | os.O_APPEND | _CAREFULLY, 0o666)
+    file = os.fdopen(descriptor, "r+b", buffering=0)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        file.close()
+        raise _odd(place.part, "a link, a pipe or a device")
+    if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        file.close()
+        raise _odd(place.part, "another user's")
+    return file
+
+
+def keep(place: Spot, written: os.stat_result) -> None:
+    """Give a part that is whole the name of its content. Raises HubError where it is not the file that was written."""
+    if not os.path.samestat(place.part.lstat(), written):
+        raise _odd(place.part, "not what was written there")
+    place.part.replace(place.blob)
+
+
+def prepare(repository: Repository, place: Spot) -> None:
+    """See to it that what is about to be written is written into the cache. Raises HubError where it would not be."""
+    base = _base(repository.name)
+    for path in (place.blob, place.link, _main(repository)):
+        _refuse_outside(path.parent, base)
+    _refuse_outside(place.lock.parent, folder())
+
+
+def _refuse_outside(path: Path, root: Path) -> None:
+    """Raise HubError for a folder that a link takes out of another one, in which it is by its name."""
+    try:
+        there, inside = disk.existing(path).resolve(), disk.existing(root).resolve()
+    except RuntimeError:
+        raise _odd(path, "a link in a circle") from None
+    if there != inside and inside not in there.parents and there not in inside.parents:
+        raise _odd(path, f"led out of the cache by a link, to {there}")
+
+
+def _refuse_odd(path: Path) -> None:
+    """Raise HubError for what is there and no file."""
+    if os.path.lexists(path) and not _regular(path):
+        raise _odd(path, "a link, a folder, a pipe or a device")
+
+
+def _odd(path: Path, what: str) -> HubError:
+    return HubError(f"{path}: is {what}, where a download has a file", "remove it, or set HF_HOME to another folder")
 
 
 def link(repository: Repository, place: Spot) -> None:
@@ -139,10 +228,10 @@ def have(repository: Repository, file: RemoteFile) -> int:
     if file.sha256:
         place = spot(repository, file, file.sha256)
         places = [place.blob, place.part]
-    for path in places:
+    if not file.sha256:
         with suppress(OSError):
-            return min(file.size, path.stat().st_size)
-    return 0
+            return min(file.size, places[0].stat().st_size)
+    return next((min(file.size, size_of(path)) for path in places if size_of(path) >= 0), 0)
 
 
 def _lock(base: Path, content: str) -> Path:
@@ -177,9 +266,7 @@ def cached(name: str) -> tuple[Snapshot, ...]:
     """What is here of a repository: the snapshot of "main" first, then the newest."""
     base = _base(name)
     with suppress(OSError):
-        main = ""
-        with suppress(OSError, ValueError):
-            main = (base / "refs" / "main").read_text("ascii").strip()
+        main = _read_main(base)
         roots = [path for path in (base / "snapshots").iterdir() if path.is_dir()]
         roots.sort(key=lambda path: (path.name != main, -path.stat().st_mtime, path.name))
         return tuple(_snapshot(name, root) for root in roots)
@@ -299,6 +386,7 @@ def claimed(lock: Path, seconds: float | None = None) -> Iterator[bool]:
     from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
     lock.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_odd(lock)
     with ExitStack() as stack:
         try:
             stack.enter_context(WeakFileLock(lock, timeout=seconds))

@@ -5,6 +5,7 @@ Asks nobody whether it may: that, and what is shown meanwhile, is for the caller
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,29 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
             error.message, f"{' or '.join(close)}? vlm models lists what is known" if close else error.hint
         ) from None
     choice = choice_of(repository, published, projector, bf16)
+    _refuse_twins(repository, choice)
     missing = sum(file.size - hub_cache.have(repository, file) for file in choice.files)
     if missing and repository.gated:
         hub.knock(repository, choice.model[0])
     return Order(published, repository, choice, missing, disk.free(hub_cache.folder()))
+
+
+def _refuse_twins(repository: Repository, choice: Choice) -> None:
+    """Raise HubError for a file beside which another one is listed that many disks take for the same."""
+    names: dict[str, list[str]] = {}
+    for file in repository.files:
+        names.setdefault(_folded(file.path), []).append(file.path)
+    for file in choice.files:
+        if len(same := names[_folded(file.path)]) > 1:
+            raise HubError(
+                f"{repository.name}: {same[0]} and {same[1]} are two files that would be one on many disks",
+                "take another repository",
+            )
+
+
+def _folded(path: str) -> str:
+    """A path as disks see it that know neither capitals nor how an accent is written."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
 
 
 def bring(wanted: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:

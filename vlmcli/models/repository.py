@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from vlmcli.errors import HubError
 
@@ -135,7 +136,7 @@ class _Model:
         files: it, or its parts in order.
         base: its name without folder, part and quantisation, in lower case.
         quant: its quantisation as written.
-        missing: numbers of parts that the listing lacks.
+        missing: the number of the first part that the listing lacks; nothing where it has all.
     """
 
     files: tuple[RemoteFile, ...]
@@ -261,7 +262,7 @@ def _models(files: Sequence[RemoteFile]) -> list[_Model]:
         whole = _PART.sub("", group[0][2].path[: -len(".gguf")])
         tags = [match[1] for match in _QUANT.finditer(whole)]
         base = _QUANT.sub("", whole.rpartition("/")[2]).strip("-._").lower()
-        missing = tuple(sorted(set(range(1, count + 1)) - numbers))
+        missing = tuple(islice((one for one in range(1, count + 1) if one not in numbers), 1))
         found.append(
             _Model(
                 tuple(file for _, _, file in sorted(group, key=lambda one: one[0])),
