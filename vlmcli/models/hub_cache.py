@@ -183,7 +183,7 @@ def _refuse_outside(path: Path, root: Path) -> None:
         there, inside = disk.existing(path).resolve(), disk.existing(root).resolve()
     except RuntimeError:
         raise _odd(path, "a link in a circle") from None
-    if there != inside and inside not in there.parents and there not in inside.parents:
+    if there != inside and inside not in there.parents:
         raise _odd(path, f"led out of the cache by a link, to {there}")
 
 
@@ -200,7 +200,7 @@ def _odd(path: Path, what: str) -> HubError:
 def link(repository: Repository, place: Spot) -> None:
     """Let a snapshot lead to content, and the name "main" to the snapshot."""
     place.link.parent.mkdir(parents=True, exist_ok=True)
-    if not (place.link.exists() and place.link.samefile(place.blob)):
+    if _regular(place.blob) and not (place.link.exists() and place.link.samefile(place.blob)):
         with suppress(FileNotFoundError):
             place.link.unlink()
         try:
