@@ -114,3 +114,25 @@ def test_a_full_stdout_has_whole_lines_and_the_journal_knows_what_is_missing(tmp
         assert [row[0] for row in csv.reader(io.StringIO(text))] == ["picture", *names]
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize(("kind", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_names_questions_and_answers_are_no_formulas_and_a_table_with_such_heads_is_gone_on_with(
+    tmp_path, kind, separator
+):
+    """A picture called =1+1.png, one behind a blank, and a question that begins with a minus."""
+    (tmp_path / "=1").mkdir()
+    for name in ("=1/a.png", " +b.png", "c.png"):
+        shutil.copy(SCENE, tmp_path / name)
+    command = [VLM, "ask", "-m", "demo", "=1/a.png", " +b.png", "c.png", "--each", "-q", "-what is this?",
+               "-q", "@what", "--journal", "j.jsonl", "--format", kind]  # fmt: skip
+    for left in ("pics", "c.png"):
+        with (tmp_path / "table").open("ab") as file:
+            done = subprocess.run(command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 0, (left, done.stderr)
+        records = (tmp_path / "j.jsonl").read_text("utf-8").splitlines(keepends=True)
+        (tmp_path / "j.jsonl").write_text("".join(records[:4]), "utf-8")
+    rows = list(csv.reader((tmp_path / "table").open(encoding="utf-8", newline=""), delimiter=separator))
+    assert rows[0] == ["picture", "'-what is this?", "'@what", "error"]
+    assert [row[0] for row in rows[1:]] == ["'=1/a.png", "' +b.png", "c.png", "c.png"]
+    assert json.loads(records[0])["sources"] == ["=1/a.png"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +20,11 @@ VERSION = 1
 _END = "\r\n"
 """RFC 4180's end of a line; until Python 3.13 a cell is quoted for the line breaks that are in this."""
 _ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+_FORMULA = re.compile(r"[\s\x00-\x1f\u200b-\u200f\u2060\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]|['\t\r\n\0]")
+"""How a cell begins that a spreadsheet may take for a formula, or that has an apostrophe there already.
+
+The signs are those of OWASP's page on CSV injection, with their full-width forms, and behind what is not seen.
+"""
 
 
 def escape(text: str) -> str:
@@ -58,12 +64,20 @@ def record(result: Result) -> dict[str, Any]:
 
 
 def table_row(cells: Sequence[str], separator: str) -> str:
-    """A row of a table, without the line's end: CSV (RFC 4180) for commas, escaped fields for tabs."""
+    """A row of a table, without the line's end: CSV (RFC 4180) for commas, escaped fields for tabs.
+
+    No cell begins as a formula of a spreadsheet: such a one, and one that begins with an apostrophe, has an apostrophe
+    put in front. So whoever reads it takes one off where a cell begins with one, and has what was there.
+    """
     if separator == "\t":
-        return "\t".join(map(escape, cells))
+        return "\t".join(_guarded(escape(cell)) for cell in cells)
     row = io.StringIO()
-    csv.writer(row, lineterminator=_END).writerow(cells)
+    csv.writer(row, lineterminator=_END).writerow(map(_guarded, cells))
     return row.getvalue().removesuffix(_END)
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def json_line(result: Result) -> str:
