@@ -125,6 +125,10 @@ class Memory:
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
         self._journal.write(lines.object_line(lines.record(result) | known))
 
+    def check(self) -> None:
+        """Raise VlmError where the records are not where they were written to any more; it says where they are."""
+        self._journal.check()
+
 
 def plan(jobs: Sequence[Job], before: Before) -> str:
     """What is to be done, in words."""

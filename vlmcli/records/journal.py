@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from typing import Any
 
 from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
+from vlmcli.records.held import Held
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import ModelFiles
 
@@ -28,6 +30,9 @@ LONGEST = 64 << 20  # bytes of a record
 BEGIN = b'{"v": 1, "sources": ['
 """How each record begins."""
 SYNC_SECONDS = 2.0
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""How it is opened: without waiting for whoever would write into a pipe."""
 
 
 @dataclass(frozen=True)
@@ -127,18 +132,22 @@ class Journal:
         """
         self.path = path
         self._past, self._file, self._synced = _Past(), -1, time.monotonic()
+        self._held: Held | None = None
+        self._lines = 0  # records in the file, also those that others have taken the place of
         try:
-            if only_read:
-                self._file = os.open(path, os.O_RDONLY) if path.exists() else -1
-            else:
-                self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            if not only_read or path.exists():
+                self._file = os.open(path, _READ if only_read else _APPEND, 0o666)
         except OSError as error:
             raise UsageError(f"{path}: cannot be written ({error.strerror})", "name another file") from None
         try:
+            if self._file >= 0 and not stat.S_ISREG(os.fstat(self._file).st_mode):  # since it was looked at last
+                raise UsageError(f"{path}: not a regular file", "name one that may be written")
             if not only_read:
                 _lock(self._file, path)
             if self._file >= 0:
                 self._read(only_read)
+            if not only_read:
+                self._held = Held(self._file, path)
         except BaseException:
             self._close()
             raise
@@ -184,9 +193,15 @@ class Journal:
         return found
 
     def write(self, line: str) -> None:
-        """Append a record. Raises VlmError when there is no room; what was there before stays as it was."""
+        """Append a record, and look whether the file is still in its place.
+
+        Raises VlmError when there is no room; what was there before stays as it was. Also where somebody has removed,
+        moved, replaced or shortened the file, as `check` does.
+        """
         data = (line + "\n").encode("utf-8")
         start = os.fstat(self._file).st_size
+        if self._held is not None and start < self._held.size:
+            self.check()  # or this record would be joined to what is left of another
         try:
             written = 0
             while written < len(data):
@@ -201,6 +216,15 @@ class Journal:
                 f"{self.path}: cannot be written ({error.strerror})",
                 "make room, and run the same command again: it goes on from there",
             ) from None
+        self._lines += 1
+        if self._held is not None:
+            self._held.size = start + len(data)
+        self.check()
+
+    def check(self) -> None:
+        """Raise VlmError where the records are not in the file of this name any more; it says where they are."""
+        if self._held is not None:
+            self._held.check(self._lines)
 
     def _read(self, only_read: bool) -> None:
         with os.fdopen(os.dup(self._file), "rb") as file:
@@ -213,6 +237,7 @@ class Journal:
                     break
                 if line.strip():
                     self._take(line, end, number)
+                    self._lines += 1
                 end += len(line)
                 if not line.endswith(b"\n") and not only_read:
                     os.write(self._file, b"\n")  # an editor has taken it away

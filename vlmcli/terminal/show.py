@@ -83,6 +83,9 @@ class Show:
                     self._show(step)
                 else:
                     self._ui.progress(step)
+        self._ui.check()
+        if self._run.memory is not None:
+            self._run.memory.check()  # or the summary would count what is not there
         if self._unsure:
             self._ui.say(self._run.files.card.unsure_hint)
         for remark in self._run.remarks():

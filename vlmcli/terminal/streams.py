@@ -13,8 +13,11 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import IO, TextIO
+
+from vlmcli.records.held import Held, name_of
 
 QUIET_SECONDS = 5.0
 """Between two lines of progress, where no terminal shows a live one."""
@@ -35,19 +38,47 @@ def file_descriptor(stream: TextIO) -> int | None:
         return None
 
 
-def write_whole(file: int, data: bytes) -> None:
-    """Write all of it, or, into a regular file that has no room, nothing: half a line would be taken for one."""
-    there = os.fstat(file)
-    start = there.st_size if stat.S_ISREG(there.st_mode) else -1
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(file, view) :]
-    except OSError:
-        if start >= 0 and os.fstat(file).st_size == start + len(data) - len(view):
-            os.ftruncate(file, start)
-            os.lseek(file, start, os.SEEK_SET)
-        raise
+class OutputFile:
+    """What a stream that is no terminal goes to: a file, a pipe, a device."""
+
+    def __init__(self, file: int) -> None:
+        """`file` is its descriptor. What others do to a regular file from now on is noticed."""
+        self._file = file
+        self._held = Held(file, name_of(file) or Path("stdout"), by_name=False) if self._is_regular() else None
+        self._began = False
+
+    def _is_regular(self) -> bool:
+        try:
+            return stat.S_ISREG(os.fstat(self._file).st_mode)
+        except OSError:
+            return False
+
+    def write(self, data: bytes) -> None:
+        """Write all of it, or, into a regular file that has no room, nothing: half a line would be taken for one.
+
+        Raises OSError, and VlmError as `check` does.
+        """
+        start = os.fstat(self._file).st_size if self._held is not None else -1
+        if self._held is not None:
+            if not self._began:
+                self._held.size, self._began = start, True
+            self._held.check()
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError:
+            if start >= 0 and os.fstat(self._file).st_size == start + len(data) - len(view):
+                os.ftruncate(self._file, start)
+                os.lseek(self._file, start, os.SEEK_SET)
+            raise
+        if self._held is not None:
+            self._held.size = os.fstat(self._file).st_size
+
+    def check(self) -> None:
+        """Raise VlmError where a file that was written to has been removed or shortened since; it says what is left."""
+        if self._held is not None and self._began:
+            self._held.check()
 
 
 @contextmanager

@@ -24,10 +24,10 @@ from vlmcli.terminal.rendered import Rendered
 from vlmcli.terminal.streams import (
     QUIET_SECONDS,
     ClosedStream,
+    OutputFile,
     file_descriptor,
     terminal_width,
     uninterrupted,
-    write_whole,
 )
 from vlmcli.values import Answer, Event, Notice, Progress, Started
 
@@ -113,7 +113,8 @@ class Ui:
         self._not_shown = 0
         self._pieces = Pieces() if markdown and self.stdout.isatty() else None
         self._rendered: Rendered | None = None
-        self._file = file_descriptor(self.stdout)
+        descriptor = file_descriptor(self.stdout)
+        self._file = OutputFile(descriptor) if descriptor is not None else None
         if self._file is not None:
             with suppress(OSError):  # that it fails is said when something of ours is written
                 self.stdout.flush()  # what somebody else has written there goes before
@@ -128,6 +129,8 @@ class Ui:
         self._clear()
         if self._not_shown:
             self.say(f"{self._not_shown:,} more remarks about pictures; with --json or --output each is in its record")
+        if error is None:
+            self.check()
 
     # ------------------------------------------------------------------------------------------ stdout
 
@@ -145,13 +148,18 @@ class Ui:
                 self.stdout.write(text)
                 self.stdout.flush()
             else:
-                write_whole(self._file, text.encode("utf-8", "surrogateescape"))
+                self._file.write(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             raise PipeClosed from None
         except OSError as error:
             raise VlmError(
                 f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere"
             ) from error
+
+    def check(self) -> None:
+        """Raise VlmError where the file that stdout goes to has been removed or shortened since it was written to."""
+        if self._file is not None:
+            self._file.check()
 
     def line(self, text: str) -> None:
         """Write a line of data to stdout. Raises PipeClosed where nobody reads it, VlmError where there is no room."""
