@@ -3,6 +3,7 @@
     VlmError                 1  500
     ├── UsageError           2  400   the command line or the request is not of a form that can be served
     ├── SourceError          1  400   a picture cannot be read; names it
+    │   └── NoMemory         1  503   memory has run out while it was read; it may be fine later
     ├── ModelError           1  503   a model is missing, broken or does not fit its projector; names it
     │   ├── TemplateError    1  503   its chat template cannot be rendered
     │   ├── NoRoom           1  503   a device has no memory left for it
@@ -66,6 +67,12 @@ class SourceError(VlmError):
     """A picture cannot be read; the message names its source."""
 
     http_status = 400
+
+
+class NoMemory(SourceError):
+    """A picture could not be read because memory had run out; nothing is known against the picture."""
+
+    http_status = 503
 
 
 class ModelError(VlmError):

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from vlmcli import __version__, settings
+from vlmcli import __version__, room, settings
 from vlmcli.amounts import size
 from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
 from vlmcli.cli.chat import command
@@ -101,6 +101,11 @@ def _run(words: Sequence[str]) -> int:
         return error.exit_code
     except OSError as error:  # stdout's: everything else that may fail has its own error
         Ui().error(VlmError(f"the output cannot be written ({error.strerror})", "make room, or write elsewhere"))
+        return Exit.FAILED
+    except (MemoryError, ImportError, RuntimeError) as error:  # a library that cannot be loaded, a thread not started
+        if not room.is_out(error):
+            raise
+        Ui().error(VlmError("no memory is left", room.HINT))
         return Exit.FAILED
     except SystemExit:  # how the parser says that the reader of its help went away
         return Exit.PIPE_CLOSED

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vlmcli import room
 from vlmcli.errors import NativeError
 from vlmcli.runners import last_death
 from vlmcli.settings import Settings, state_folder
@@ -133,9 +134,10 @@ def signals_as_found() -> Iterator[None]:
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
     """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
+    hint = "check that the two were published together, and that the picture opens elsewhere"
     error = NativeError(
         f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
-        "check that the two were published together, and that the picture opens elsewhere",
+        room.HINT if room.said(text) else hint,
     )
     ui.error(error)
     last_death.clear(_marks())

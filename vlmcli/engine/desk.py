@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from vlmcli import room
 from vlmcli.engine.native import AbortFlag
 from vlmcli.errors import Cancelled, NativeError, RequestError, TimedOut, VlmError
 from vlmcli.values import Delta, Event, Failed, Last, Notice, Progress, Request, Started, events_of
@@ -207,4 +208,6 @@ def _too_late() -> TimedOut:
 
 def internal(bug: Exception) -> NativeError:
     """What users are told of an exception that nobody expected."""
+    if room.is_out(bug):
+        return NativeError(f"the engine has no memory left ({str(bug) or type(bug).__name__})", room.HINT)
     return NativeError(f"the engine failed ({type(bug).__name__}: {bug})", "please report this")

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vlmcli import room
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Projector, Watch
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.prompt import Prompt, chunks_of
-from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError
+from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
 MEMORY_PICTURES = 64  # … of so many, so that a run over a folder does not grow
@@ -105,6 +106,8 @@ class Pictures:
             raise
         except Exception as error:  # `Picture.load` is whoever's: its failure is this picture's, not the engine's
             source = self._prompt.pictures[segment.picture].source
+            if room.is_out(error):
+                raise NoMemory(f"{source}: no memory is left to read it", room.HINT) from error
             raise SourceError(f"{source}: cannot be read ({error})", "check that it opens elsewhere") from error
         ready = time.monotonic()
         self.spent.picture += ready - started

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmcli import room
+
 SECONDS = 2.0
 """Of the processor's time that a frame may take."""
 PATIENCE = 20.0
@@ -49,6 +51,7 @@ def decoded(coded: bytes, decoder: str) -> NDArray[Any]:
 
     Raises:
         RuntimeError: with the reason, where it is damaged, or is not decoded in time.
+        MemoryError: where the machine has not as much memory left as the child may use.
     """
     try:
         done = subprocess.run(
@@ -61,6 +64,8 @@ def decoded(coded: bytes, decoder: str) -> NDArray[Any]:
         return found
     if done.returncode == 3:
         raise RuntimeError(done.stdout.decode("utf-8", "replace"))
+    if room.is_out(RuntimeError(done.stderr.decode("utf-8", "replace")), honest=MEMORY):
+        raise MemoryError
     raise RuntimeError(f"it takes more than {SECONDS:g} s, or more memory than there is")
 
 

@@ -30,8 +30,8 @@ from typing import BinaryIO
 
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError, WebPImagePlugin
 
-from vlmcli import amounts
-from vlmcli.errors import SourceError
+from vlmcli import amounts, room
+from vlmcli.errors import NoMemory, SourceError
 from vlmcli.pictures import (
     avif,
     bmp,
@@ -142,11 +142,21 @@ def _named(source: str) -> Iterator[None]:
         raise SourceError(
             f"{source}: not a picture in a format that is known here", "convert it to JPEG or PNG"
         ) from None
-    except MemoryError:
-        raise SourceError(f"{source}: too large for this machine's memory", "scale it down first") from None
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise SourceError(f"{source}: cannot be read ({reason})", "check that it opens elsewhere") from error
+        raise _read_error(source, error) from error
+
+
+def _read_error(source: str, error: Exception) -> SourceError:
+    """The error for a picture whose decoder has raised something; whether the picture is to blame, or memory."""
+    if room.is_out(error, honest=bounds.MAX_MEMORY):
+        return NoMemory(f"{source}: no memory is left to read it", f"{room.HINT}; --retry-errors asks again")
+    if isinstance(error, MemoryError):
+        return SourceError(f"{source}: too large for this machine's memory", "scale it down first")
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    hint = "check that it opens elsewhere"
+    if room.is_short(bounds.MAX_MEMORY):  # some decoders do not say why they fail
+        hint += f"; or memory is short: {room.HINT}"
+    return SourceError(f"{source}: cannot be read ({reason})", hint)
 
 
 def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notices: tuple[str, ...] = ()) -> Picture:
@@ -338,6 +348,8 @@ def _orientation(image: Image.Image, source: str) -> int:
     try:
         found = image.getexif().get(0x0112, 1)
     except Exception as error:  # anything: whatever its numbers lead to
+        if room.is_out(error, honest=bounds.MAX_MEMORY):
+            raise
         log.warning("%s: its EXIF cannot be read (%s)", source, error)
         for name in ("exif", "Raw profile type exif"):
             image.info.pop(name, None)
@@ -433,7 +445,9 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
         try:
             with opened(file, "") as again:  # where looking for a second frame harms nothing
                 animated = getattr(again, "is_animated", False)
-        except Exception:  # as in _named: the first frame may be whole
+        except Exception as error:  # as in _named: the first frame may be whole
+            if room.is_out(error, honest=bounds.MAX_MEMORY):
+                raise
             animated = False
         if animated:
             tell(f"the first frame of an animation is shown; {source}#2 is the next")

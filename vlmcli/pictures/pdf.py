@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from vlmcli.errors import SourceError
+from vlmcli import room
+from vlmcli.errors import NoMemory, SourceError
 from vlmcli.pictures import pdf_end
 
 SECONDS = 4.0
@@ -89,6 +90,8 @@ def _ask(file: Path | bytes, source: str, end: int, *words: str) -> bytes:
     if done.returncode == 3 and said:
         what, hint = said.split("\t")
         raise SourceError(f"{source}: {what}", hint.replace("{source}", source))
+    if room.is_out(RuntimeError(done.stderr.decode("utf-8", "replace")), honest=MEMORY):
+        raise NoMemory(f"{source}: no memory is left to draw it", room.HINT)
     raise SourceError(
         f"{source}: a PDF that PDFium cannot draw (it ended with {done.returncode})",
         "print it to another PDF, or to a picture",

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from vlmcli import room
 from vlmcli.amounts import size
-from vlmcli.errors import Cancelled, NativeError, RequestError, SourceError, VlmError
+from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
 from vlmcli.runners import wire
 from vlmcli.runners.process import Cause, Process
 from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
@@ -359,10 +360,9 @@ class Worker:
                 asked.kills += cause.from_outside
                 if not cause.from_outside or asked.kills >= KILLS_ALONE:
                     names = _names(asked.request)
-                    error = NativeError(
-                        f"{names}: llama.cpp gave up on it each time ({cause.reason})",
-                        "check that it opens elsewhere, or try it at another size",
-                    )
+                    out = room.said(cause.reason)
+                    hint = room.HINT if out else "check that it opens elsewhere, or try it at another size"
+                    error = NativeError(f"{names}: llama.cpp gave up on it each time ({cause.reason})", hint)
                     self._end_one(Failed(id, error))
             asked.alone = True
 
@@ -387,6 +387,8 @@ class Worker:
             except Exception as met:  # `Picture.load` is whoever's
                 hint = "check that it opens elsewhere"
                 error = SourceError(f"{picture.source}: cannot be read ({met})", hint)
+                if room.is_out(met):
+                    error = NoMemory(f"{picture.source}: no memory is left to read it", room.HINT)
         process.send(wire.Pixels(need.need, error=error))
 
 
@@ -397,7 +399,7 @@ def _names(request: Request) -> str:
 def _model_error(files: ModelFiles, reason: str) -> NativeError:
     return NativeError(
         f"{files.model} with {files.projector}: llama.cpp gave up on loading them each time ({reason})",
-        "check that the two were published together, and download them again",
+        room.HINT if room.said(reason) else "check that the two were published together, and download them again",
     )
 
 

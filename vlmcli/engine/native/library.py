@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from vlmcli import room
 from vlmcli.errors import ModelError, NativeError, NoRoom
 
 BINDINGS_VERSION = "0.3.36"
@@ -187,11 +188,12 @@ def load_error(message: str, hint: str) -> ModelError:
     """The error for what llama.cpp would not load, with what it complained of behind the message.
 
     Returns:
-        NoRoom where the complaint is about memory, else ModelError.
+        NoRoom where the complaint is about memory, with a hint of its own; else ModelError.
     """
     reason = take_complaint() or "no reason given"
-    kind = NoRoom if re.search(r"alloc|out of memory", reason, re.IGNORECASE) else ModelError
-    return kind(f"{message} ({reason})", hint)
+    if re.search(r"alloc|out of memory", reason, re.IGNORECASE):
+        return NoRoom(f"{message} ({reason})", room.HINT)
+    return ModelError(f"{message} ({reason})", hint)
 
 
 def versions() -> dict[str, str]:
