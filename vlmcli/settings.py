@@ -151,6 +151,8 @@ def _text(path: Path) -> str:
     try:
         return files.read(path, LONGEST).decode("utf-8-sig").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_symlink():
+            raise files.Unfit("a link that leads nowhere", path) from None
         return ""
 
 

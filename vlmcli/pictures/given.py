@@ -47,8 +47,7 @@ def named_head(path: Path, source: str, count: int) -> bytes:
         raise SourceError(f"{source}: {error.strerror}, not a regular file", hint) from None
     except FileNotFoundError:
         if path.is_symlink():
-            what = f"{source}: a link to {os.fspath(path.readlink())!r}, where no file is"
-            raise SourceError(what, "let it lead to the file, or remove it") from None
+            raise SourceError(f"{source}: a link that leads nowhere", "let it lead to a file, or remove it") from None
         raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path") from None
     except NotADirectoryError:
         raise SourceError(f"{source}: there is no such file", "check the path") from None
