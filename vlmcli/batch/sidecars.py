@@ -236,32 +236,25 @@ class Sidecars:
             if not self.inside:
                 names = list(self._beside(job))
                 path = next((one for one in names if files.what(one) is not None), names[0])
-            if not self._is_within(job):
+            if root is not None and not files.is_within(self._folder(job), root):
                 what = f"{job.names[0]}: a link leads out of {root} to it, and nothing is written there"
                 raise VlmError(what, "name the picture itself, or its folder")
             return path if self.inside else files.place(path, root or path.parent)
         except (OSError, ValueError) as error:
             raise _no_place(path, error) from None
 
-    def _is_within(self, job: Job) -> bool:
-        """Whether what is written would be below the folder that the picture was found in. Raises OSError, ValueError.
-
-        Of a picture that somebody has named, it is.
-        """
+    def _folder(self, job: Job) -> Path:
+        """The folder that is written into."""
         source = job.pictures[0]
         assert isinstance(source.file, Path)
-        return source.root is None or files.is_within(source.file if self.inside else source.file.parent, source.root)
+        return self._paths[job].parent if self.inside else source.file.parent
 
     def _folders(self) -> Iterator[Path]:
-        """The folders that something may be written into, each once."""
-        found: dict[Path, None] = {}
-        for job, path in self._paths.items():
-            source = job.pictures[0]
-            assert isinstance(source.file, Path)
+        """The folders that something may be written into."""
+        for folder, root in dict.fromkeys((self._folder(job), job.pictures[0].root) for job in self._paths):
             with suppress(OSError, ValueError):
-                if self._is_within(job):
-                    found[path.parent if self.inside else source.file.parent] = None
-        yield from found
+                if root is None or files.is_within(folder, root):
+                    yield folder
 
     def _swept(self) -> list[str]:
         """Remove what killed runs have left beside the pictures, also where nothing will be written now."""
