@@ -177,6 +177,16 @@ def test_a_backup_is_not_put_back_through_a_link(pics):
     assert mine.read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("planted", [b"", b"text", bytes(5000), b"\xff\xd8\xff"])
+def test_a_backup_that_is_no_picture_is_not_put_back(pics, planted):
+    (pics / ".a.png.vlm-backup").write_bytes(planted)
+    was = (pics / "a.png").read_bytes()
+    for more in ([], ["--in-place"]):
+        done = captioned(pics, "--write-metadata", *more)
+        assert (done.returncode, "none that vlm has made" in done.stderr) == (1 if more else 3, True)
+        assert (pics / "a.png").read_bytes() == was
+
+
 def test_what_a_killed_run_left_is_removed_by_a_run_that_writes_nothing(pics):
     for name in "ab":
         (pics / f"{name}.txt").write_text("by hand\n", "utf-8")

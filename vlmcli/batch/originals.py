@@ -260,10 +260,20 @@ def _put_back(path: Path, file: BinaryIO, backup: Path) -> bool:
                 f"{path}: has changed since its backup {backup.name} was made",
                 "look at both, and remove the backup, or put it in the file's place",
             )
+        _check_backup(path, backup, old)
         _overwrite(file, old)
     _times(path, (copy.st_atime_ns, copy.st_mtime_ns))
     backup.unlink()
     return not whole
+
+
+def _check_backup(path: Path, backup: Path, old: bytes) -> None:
+    """Raise for a copy of what cannot have been written into: somebody else has put it there."""
+    try:
+        embedded.packet_of(old, backup.name)
+    except VlmError:
+        what = f"{path}: its backup {backup.name} is none that vlm has made"
+        raise VlmError(what, "look at both, and remove the backup") from None
 
 
 @contextmanager

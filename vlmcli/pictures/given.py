@@ -54,6 +54,8 @@ def named_head(path: Path, source: str, count: int) -> bytes:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise SourceError(f"{source}: a link that leads in a ring", "check where it leads: ls -l") from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise SourceError(f"{source[:200]}…: cannot be read ({error.strerror})", "check the path") from None
         raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
