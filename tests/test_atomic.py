@@ -43,6 +43,21 @@ def test_an_interrupted_one_leaves_what_was_there(tmp_path, monkeypatch, error):
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_what_is_no_file_is_not_replaced_and_what_a_link_leads_to_is_not_written(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"mine")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    for name, what in (("pipe", "a pipe"), ("folder", "a folder")):
+        with pytest.raises(VlmError, match=what):
+            write(tmp_path / name, b"new")
+    write(tmp_path / "link", b"new")
+    assert (mine.read_bytes(), (tmp_path / "link").read_bytes()) == (b"mine", b"new")
+    assert not (tmp_path / "link").is_symlink()
+    assert {one.name for one in tmp_path.iterdir()} == {"mine", "pipe", "folder", "link"}
+
+
 def test_what_a_killed_process_left_is_removed_and_a_live_one_keeps_its_own(tmp_path):
     left, mine, other = (tmp_path / f".vlm-{letter * 16}.part" for letter in "abc")
     for one in (left, mine, other.with_suffix(".txt")):

@@ -33,7 +33,7 @@ SYNC_SECONDS = 2.0
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _APPEND |= getattr(os, "O_NOFOLLOW", 0)
-"""How it is opened: without waiting for whoever would write into a pipe, and not through a link, put there meanwhile."""
+"""How it is opened: without waiting for whoever would write into a pipe, nor through a link put there meanwhile."""
 
 
 @dataclass(frozen=True)
