@@ -243,7 +243,8 @@ def test_a_list_may_begin_with_a_mark_of_its_encoding():
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"a.png\0b.png\0", "its names end with NULs"), (None, "a list of more than 268 MB")]
+    ("data", "said"),
+    [(b"a.png\0b.png\0", "its names end with NULs"), (None, "the list cannot be read (more than 268 MB)")],
 )
 def test_a_list_that_is_none_is_an_error(tmp_path, data, said):
     name = tmp_path / "list"

@@ -18,6 +18,8 @@ from vlmcli.errors import SourceError
 
 MAX_BYTES = 1 << 30
 """Of a picture's file."""
+_LONGEST = 4096
+"""Letters of a name that a message has whole."""
 
 
 def opened(file: Path | bytes) -> BinaryIO:
@@ -55,7 +57,8 @@ def named_head(path: Path, source: str, count: int) -> bytes:
         if error.errno == errno.ELOOP:
             raise SourceError(f"{source}: a link that leads in a ring", "check where it leads: ls -l") from None
         if error.errno == errno.ENAMETOOLONG:
-            raise SourceError(f"{source[:200]}…: cannot be read ({error.strerror})", "check the path") from None
+            shown = source if len(source) <= _LONGEST else f"{source[:200]}…"
+            raise SourceError(f"{shown}: cannot be read ({error.strerror})", "check the path") from None
         raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
 
 
