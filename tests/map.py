@@ -48,6 +48,7 @@ LIBRARIES = {
     "jinja2": "engine",
     "llama_cpp": "engine/native bench",  # bench: a peer's own handler is a contestant
     "markdown_it": "terminal",
+    "markupsafe": "engine",
     "matplotlib": "demo/training",
     "numpy": "pictures engine engine/native demo demo/training bench",
     "PIL": "pictures terminal demo demo/training bench",

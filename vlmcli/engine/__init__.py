@@ -11,6 +11,10 @@ come from, or who reads the answers.
     kv_cache        makes the KV cache hold what the scheduler decided
     job             a request inside the engine, checked, and how far it has come
     chat_template   messages become prompt parts
+    template_sandbox  Jinja, where a template may do only what is listed, and all it makes is counted
+    template_values   operators and methods, counted
+    template_filters  filters, tests and functions, counted
+    template_meter    the bounds, and who counts
     prompt          prompt parts become chunks for libmtmd, and a plan
     plan            a prompt as rows of the KV cache
     vision          pictures become rows, from memory or through the encoder

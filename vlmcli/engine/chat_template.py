@@ -1,39 +1,32 @@
 """Messages become prompt parts through the model's own chat template.
 
-A template is a program that came with a download, so it runs in Jinja's sandbox, bounded in running time and output
-(one made to exhaust memory in a single filter still can). What a user wrote never enters it: random sentinels stand
-for texts and pictures while it runs, and are replaced afterwards. So a text cannot become a template instruction or
-a picture's place, and `parts` keeps it from becoming a special token. Pure: it knows a vocabulary only through a
-protocol.
+A template is a program that came with a download, so it runs in `template_sandbox`, where everything it makes is
+counted before it is made: it can neither fill the memory nor run on. What a user wrote never enters it: random
+sentinels stand for texts and pictures while it runs, and are replaced afterwards. So a text cannot become a template
+instruction or a picture's place, and `parts` keeps it from becoming a special token. Pure: it knows a vocabulary only
+through a protocol.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
-from jinja2 import nodes
-from jinja2.parser import Parser
-
+from vlmcli.engine.template_meter import Exceeded
+from vlmcli.engine.template_sandbox import Sandbox
 from vlmcli.errors import TemplateError
 from vlmcli.values import Message, Picture
 
-MAX_SECONDS = 2.0
-MAX_CHARACTERS = 1_000_000  # of a template's own output; users' texts come on top
-MAX_NUMBER = 200_000  # handed to a function or filter; the sandbox itself allows ranges of 100,000
+READING_SECONDS = 1.5  # to compile a template and to try it out
+MAX_SECONDS = 1.0  # to write one prompt
+MAX_REPEATED = 1_000_000  # characters of users' texts that are written more than once
+MAX_REASON = 200  # characters of what a template itself says about an error
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,105 +80,59 @@ class Vocabulary(Protocol):
         """Added by hand: found in any text, whether or not special tokens are asked for."""
 
 
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}` marks what to train on; here it is only its content."""
-
-    tags = {"generation"}  # noqa: RUF012 - Jinja's own declaration
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+class _Bounded(TemplateError):
+    """A template that exceeds a bound; another attempt would, too."""
 
 
-class _Sandbox(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """The sandbox, where multiplying cannot make a gigabyte out of two letters."""
-
-    intercepted_binops = frozenset(["*", "**"])
-
-    def call_binop(self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**":
-            too_large = max(abs(left), abs(right)) > 64
-        else:
-            lengths = [len(value) for value in (left, right) if isinstance(value, str | list | tuple)]
-            times = [value for value in (left, right) if isinstance(value, int)]
-            too_large = bool(lengths and times) and lengths[0] * times[0] > MAX_CHARACTERS
-        if too_large:
-            raise jinja2.exceptions.SecurityError("it computes something too large")
-        return super().call_binop(context, operator, left, right)
-
-    def call(self, context: jinja2.runtime.Context, obj: Any, *arguments: Any, **named: Any) -> Any:
-        _check_numbers(arguments, named)
-        return super().call(context, obj, *arguments, **named)
-
-
-def _check_numbers(arguments: Sequence[object], named: Mapping[str, object]) -> None:
-    """Refuse a number that makes one call in C, which nobody can interrupt, fill the memory."""
-    if any(isinstance(value, int) and abs(value) > MAX_NUMBER for value in (*arguments, *named.values())):
-        raise jinja2.exceptions.SecurityError("it uses a number that is too large")
-
-
-def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    def filter_(*arguments: Any, **named: Any) -> Any:
-        _check_numbers(arguments, named)
-        return function(*arguments, **named)
-
-    return filter_
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise in this thread when Python code has run for longer: a template is Python code once compiled."""
-    deadline = time.monotonic() + seconds
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        if time.monotonic() > deadline:
-            raise jinja2.exceptions.SecurityError(f"it runs for more than {seconds:g} s")
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
-
-
-def _raise(message: str) -> None:
-    raise jinja2.TemplateError(message)
+def _shortened(error: Exception) -> str:
+    """What went wrong in one line that is not too long; a template can write it itself."""
+    text = " ".join(str(error)[: 10 * MAX_REASON].split()) or type(error).__name__
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}…"
 
 
 class ChatTemplate:
-    """One model's chat template, compiled, and what it expects `content` to be."""
+    """One model's chat template, compiled, and what it expects `content` to be. For one thread at a time."""
 
     def __init__(self, source: str | None, bos: str = "", eos: str = "", owner: str = "the model") -> None:
+        """Compile a template and try it out.
+
+        Args:
+            source: the template; none is an error that says what to do.
+            bos: the text of the token that begins a prompt.
+            eos: the text of the token that ends an answer.
+            owner: whose template it is, for errors.
+
+        Raises TemplateError.
+        """
         self._owner = owner
         if not source:
             raise TemplateError(
                 f"{owner} has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
             )
         self.bos = bos
-        sandbox = _Sandbox(
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=[jinja2.ext.loopcontrols, _Generation],
-            autoescape=False,
-            optimized=False,  # or constant expressions are computed while compiling
-        )
-        sandbox.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
-        for name in ("batch", "center", "indent", "slice", "tojson"):
-            sandbox.filters[name] = _bounded(sandbox.filters[name])
-        sandbox.globals |= {
-            "bos_token": bos,
-            "eos_token": eos,
-            "raise_exception": _raise,
-            "strftime_now": lambda form: datetime.now().strftime(form),
-        }
+        self._sandbox = Sandbox(bos_token=bos, eos_token=eos)
+        with self._sandbox.meter.limited(READING_SECONDS):
+            self._guarded(lambda: self._sandbox.load(source), "is no Jinja template")
+            self._typed = self._wants_parts()
+
+    def _guarded(self, run: Callable[[], T], failing: str = "fails") -> T:
+        """What a stranger's program gives, or a TemplateError: anything may come out of it.
+
+        The error keeps nothing of what was raised, whose frames would hold everything that the template made.
+        """
         try:
-            with _time_limit(MAX_SECONDS):
-                self._template = sandbox.from_string(source)
-        except Exception as error:  # a stranger's program: anything may come out of it
-            raise self._unusable(f"is no Jinja template ({error})") from error
-        self._typed = self._wants_parts()
+            return run()
+        except Exceeded as error:
+            how, fatal = str(error), True
+        except RecursionError:
+            how, fatal = f"{failing} (it is nested too deeply, or calls itself)", False
+        except MemoryError:
+            how, fatal = "takes more memory than there is", True
+        except Exception as error:
+            how, fatal = f"{failing} ({_shortened(error)})", False
+        raise (_Bounded if fatal else TemplateError)(
+            f"{self._owner}'s chat template {how}", "name another: --chat-template"
+        )
 
     def _unusable(self, how: str) -> TemplateError:
         return TemplateError(f"{self._owner}'s chat template {how}", "name another: --chat-template")
@@ -198,37 +145,31 @@ class ChatTemplate:
             try:
                 if probe in self._run([{"role": "user", "content": content}]):
                     return typed
+            except _Bounded:
+                raise
             except TemplateError:
                 continue
         return False  # it needs more than one message, or fails; then rendering will say so
 
     def _run(self, messages: list[dict[str, object]]) -> str:
-        pieces: list[str] = []
-        size = 0
-        try:
-            with _time_limit(MAX_SECONDS):
-                for piece in self._template.generate(messages=messages, add_generation_prompt=True):
-                    size += len(piece)
-                    if size > MAX_CHARACTERS:
-                        raise jinja2.exceptions.SecurityError(f"it writes more than {MAX_CHARACTERS} characters")
-                    pieces.append(piece)
-        except Exception as error:  # a stranger's program, again
-            raise self._unusable(f"fails ({error})") from error
-        return "".join(pieces)
+        return self._guarded(lambda: self._sandbox.run(messages=messages, add_generation_prompt=True))
 
     def render(self, messages: Sequence[Message]) -> list[Piece]:
         """The prompt for the next assistant turn, with texts and pictures in place.
 
         A system message that the template refuses or drops is put before the first user turn's text. Raises
-        TemplateError when any other text is lost, or a picture is not there exactly once.
+        TemplateError when any other text is lost, a picture is not there exactly once, or a bound is exceeded.
         """
-        try:
-            return self._render(messages)
-        except TemplateError:
-            folded = _fold_system(messages)
-            if folded is None:
+        with self._sandbox.meter.limited(MAX_SECONDS):
+            try:
+                return self._render(messages)
+            except _Bounded:
                 raise
-            return self._render(folded)
+            except TemplateError:
+                folded = _fold_system(messages)
+                if folded is None:
+                    raise
+                return self._render(folded)
 
     def _render(self, messages: Sequence[Message]) -> list[Piece]:
         nonce = f"{secrets.randbelow(10**24):024d}"  # digits survive upper-casing, escaping and trimming
@@ -252,6 +193,9 @@ class ChatTemplate:
                 raise self._unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
         if max(seen, default=0) >= len(given):
             raise self._unusable("makes up a part of the question")
+        texts = [(one.text, seen[index]) for index, one in enumerate(given) if isinstance(one, Given)]
+        if sum(len(text) * (times - 1) for text, times in texts) > MAX_REPEATED:
+            raise self._unusable("repeats the question too often")
         pieces: list[Piece] = []
         for n, part in enumerate(split):
             if n % 2:
