@@ -56,8 +56,10 @@ class Meter:
         self._trace: Any = None
 
     def begin(self) -> None:
-        """Begin to count for another run."""
+        """Begin to count for another run, which is looked at even if the last one ended while it was looked at."""
         self._left = MAX_BYTES
+        if self._trace is not None:
+            sys.settrace(self._trace)
 
     def spend(self, size: int) -> None:
         """Count bytes that are about to be made. Raises Exceeded."""

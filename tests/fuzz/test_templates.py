@@ -1,0 +1,18 @@
+"""A few hostile templates of each kind, through the function that judges thousands by hand."""
+
+import random
+
+import pytest
+
+from tests.fuzz import templates, templates_grammar
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_hostile_templates_are_refused_or_rendered(seed):
+    wrong = []
+    for number in range(25):
+        source = templates_grammar.template(random.Random(f"test {seed}/{number}"))
+        what, _, _, said = templates.judge(source)
+        if what == "wrong":
+            wrong.append((said, source[:500]))
+    assert not wrong
