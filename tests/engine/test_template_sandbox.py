@@ -1,11 +1,13 @@
 """What a template may do gives what Jinja gives; whatever grows is stopped before it has grown; Python stays shut."""
 
+import json
 import subprocess
 import sys
 import time
 
 import jinja2.sandbox
 import pytest
+from PIL import Image
 
 from tests.support.program import vlm
 from vlmcli.engine import chat_template, template_meter
@@ -361,7 +363,7 @@ def test_what_is_made_in_all_is_bounded():
 
 
 def test_a_question_is_not_multiplied():
-    source = "{% for i in range(30000) %}{{ messages[-1].content }}{% endfor %}"
+    source = "{% for i in range(3000) %}{{ messages[-1].content }}{% endfor %}"
     with pytest.raises(TemplateError, match="repeats the question too often"):
         ChatTemplate(source).render([Message("user", ("word " * 1000,))])
 
@@ -433,14 +435,25 @@ def test_no_warning_of_pythons_reaches_anybody():
     assert "Warning" not in done.stderr
 
 
-@pytest.mark.parametrize("how", [["ask", "--in-process"], ["ask"]])
-def test_the_command_says_that_it_is_the_template(how, tmp_path):
-    from PIL import Image
-
-    Image.new("RGB", (64, 48), "red").save(tmp_path / "p.png")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ask", "--in-process", "p", "hi"],
+        ["ask", "p", "hi"],
+        ["ask", "p/1.png", "--json", "hi"],
+        ["explain", "p/1.png", "hi"],
+    ],
+)
+def test_the_command_says_that_it_is_the_template(words, tmp_path):
+    """In this process, and from the one that answers about folders; and the error is of a kind that is documented."""
+    (tmp_path / "p").mkdir()
+    for n in range(3):
+        Image.new("RGB", (64, 48 + n), "red").save(tmp_path / "p" / f"{n}.png")
     (tmp_path / "t.jinja").write_text("{{ '%999999999d' % 1 }}{{ messages[0].content }}")
-    done = vlm(*how, "-m", "demo", "--chat-template", str(tmp_path / "t.jinja"), str(tmp_path / "p.png"), "hi")
+    done = vlm(*words[:1], "-m", "demo", "--chat-template", "t.jinja", *words[1:], cwd=tmp_path)
     assert done.returncode == 1
     assert "chat template pads to more than 1,000 characters" in done.stderr
     assert "--chat-template" in done.stderr
     assert "Traceback" not in done.stderr
+    if "--json" in words:
+        assert json.loads(done.stdout)["error"]["type"] == "TemplateError"

@@ -54,7 +54,12 @@ def judge(source: str) -> tuple[str, float, float, str]:
             what = "rendered"
         except TemplateError as error:
             said = error.message
-            if not said.startswith("m.gguf's chat template ") or "\n" in said or len(said) > 400:
+            if (
+                type(error) is not TemplateError
+                or not said.startswith("m.gguf's chat template ")
+                or "\n" in said
+                or len(said) > 400
+            ):
                 what = "wrong"
         except BaseException:
             what, said = "wrong", traceback.format_exc()

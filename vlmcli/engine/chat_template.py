@@ -23,7 +23,7 @@ from vlmcli.values import Message, Picture
 
 READING_SECONDS = 1.5  # to compile a template and to try it out
 MAX_SECONDS = 1.0  # to write one prompt
-MAX_REPEATED = 1_000_000  # characters of users' texts that are written more than once
+MAX_REPEATED = 250_000  # characters of users' texts that are written more than once
 MAX_REASON = 200  # characters of what a template itself says about an error
 
 T = TypeVar("T")
@@ -80,10 +80,6 @@ class Vocabulary(Protocol):
         """Added by hand: found in any text, whether or not special tokens are asked for."""
 
 
-class _Bounded(TemplateError):
-    """A template that exceeds a bound; another attempt would, too."""
-
-
 def _shortened(error: Exception) -> str:
     """What went wrong in one line that is not too long; a template can write it itself."""
     text = " ".join(str(error)[: 10 * MAX_REASON].split()) or type(error).__name__
@@ -110,6 +106,7 @@ class ChatTemplate:
                 f"{owner} has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
             )
         self.bos = bos
+        self._exceeded = False  # a bound, as it would in any other attempt
         self._sandbox = Sandbox(bos_token=bos, eos_token=eos)
         with self._sandbox.meter.limited(READING_SECONDS):
             self._guarded(lambda: self._sandbox.load(source), "is no Jinja template")
@@ -130,9 +127,8 @@ class ChatTemplate:
             how, fatal = "takes more memory than there is", True
         except Exception as error:
             how, fatal = f"{failing} ({_shortened(error)})", False
-        raise (_Bounded if fatal else TemplateError)(
-            f"{self._owner}'s chat template {how}", "name another: --chat-template"
-        )
+        self._exceeded = self._exceeded or fatal
+        raise self._unusable(how)
 
     def _unusable(self, how: str) -> TemplateError:
         return TemplateError(f"{self._owner}'s chat template {how}", "name another: --chat-template")
@@ -145,10 +141,9 @@ class ChatTemplate:
             try:
                 if probe in self._run([{"role": "user", "content": content}]):
                     return typed
-            except _Bounded:
-                raise
             except TemplateError:
-                continue
+                if self._exceeded:
+                    raise
         return False  # it needs more than one message, or fails; then rendering will say so
 
     def _run(self, messages: list[dict[str, object]]) -> str:
@@ -160,14 +155,13 @@ class ChatTemplate:
         A system message that the template refuses or drops is put before the first user turn's text. Raises
         TemplateError when any other text is lost, a picture is not there exactly once, or a bound is exceeded.
         """
+        self._exceeded = False
         with self._sandbox.meter.limited(MAX_SECONDS):
             try:
                 return self._render(messages)
-            except _Bounded:
-                raise
             except TemplateError:
                 folded = _fold_system(messages)
-                if folded is None:
+                if folded is None or self._exceeded:
                     raise
                 return self._render(folded)
 

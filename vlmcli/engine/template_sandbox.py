@@ -24,10 +24,11 @@ from jinja2.runtime import LoopContext, Macro, Undefined
 from jinja2.utils import Cycler, Joiner, Namespace
 
 from vlmcli.engine import template_filters, template_values
-from vlmcli.engine.template_meter import CODE, MAX_BITS, MAX_TEXT, Exceeded, Meter
+from vlmcli.engine.template_meter import CODE, MAX_BITS, Exceeded, Meter
 
 MAX_SOURCE = 200_000  # characters; the largest of 128 published templates has 20,000
 MAX_COMPILED = 600_000  # characters of Python; theirs 60,000
+MAX_WRITTEN = 250_000  # characters of a prompt, without users' texts; it is tokenised afterwards, a second for 300,000
 
 _MISSING = object()
 _LOOP = frozenset(
@@ -203,8 +204,8 @@ class Sandbox(jinja2.sandbox.SandboxedEnvironment):
         size = 0
         for piece in self._template.generate(**variables):
             size += len(piece)
-            if size > MAX_TEXT:
-                raise Exceeded(f"writes more than {MAX_TEXT:,} characters")
+            if size > MAX_WRITTEN:
+                raise Exceeded(f"writes more than {MAX_WRITTEN:,} characters")
             pieces.append(piece)
         return "".join(pieces)
 
