@@ -29,6 +29,7 @@ TYPED = (
     "{% for m in messages %}{{ m.role }}{% if m.content[0]['type'] == 'image' %}:{% else %}: {% endif %}"
     "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
 )
+TURNS = ChatTemplate("<turn>" + CHATML)
 PICTURE = from_pixels(bytes(12), (2, 2), "p.png")
 
 
@@ -187,7 +188,7 @@ WORDS = st.lists(
 @given(WORDS, WORDS, WORDS)
 def test_no_text_becomes_a_special_token_a_picture_or_an_instruction(first, second, system):
     vocabulary = FakeVocabulary(added=("<turn>",))
-    template = ChatTemplate("<turn>" + CHATML)
+    template = TURNS
     messages = [Message("system", (system,)), Message("user", (first, PICTURE, second))]
     pieces = template.render(messages)
     assert text_of(pieces) == (

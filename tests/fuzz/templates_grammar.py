@@ -8,10 +8,15 @@ from collections.abc import Callable
 from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
+from vlmcli.engine import template_values
+from vlmcli.engine.template_sandbox import Sandbox
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 
 METHODS = sorted({name for kind in (str, list, dict, tuple, int) for name in dir(kind) if not name.startswith("__")})
-FILTER_NAMES = sorted([*FILTERS, "tojson", "from_json", "nonsense"])
+ALLOWED_METHODS = sorted({name for kind in template_values.METHODS.values() for name in kind} | {"format"})
+METHODS = [*METHODS, *ALLOWED_METHODS * 9]
+ALLOWED_FILTERS = sorted(Sandbox().filters)
+FILTER_NAMES = [*sorted(FILTERS), "from_json", "nonsense", *ALLOWED_FILTERS * 9]
 NUMBERS = [
     "0",
     "1",
@@ -116,12 +121,12 @@ GROWING = [
     "ns.x | slice(9) | list",
     "ns.x | e | e",
     "ns.x | e + ns.x | string",
-    "ns.x | urlencode",
-    "ns.x | urlize",
-    "ns.x | wordwrap(1)",
-    "ns.x | xmlattr",
-    "ns.x | pprint",
-    "ns.x | groupby('a')",
+    "(ns.x | urlencode if ns.x else ns.x)",
+    "(ns.x | urlize if ns.x else ns.x)",
+    "(ns.x | wordwrap(1) if ns.x else ns.x)",
+    "(ns.x | xmlattr if ns.x else ns.x)",
+    "(ns.x | pprint if ns.x else ns.x)",
+    "(ns.x | groupby('a') if ns.x else ns.x)",
     "ns.x == ns.x",
     "[ns.x] == [ns.x]",
     "ns.x in [ns.x, ns.x]",
@@ -144,7 +149,7 @@ GROWING = [
     "raise_exception(ns.x | string)",
     "ns.x is odd",
     "ns.x is divisibleby 3",
-    "ns.x | attr('__class__')",
+    "(ns.x | attr('__class__') if ns.x else ns.x)",
     "(ns.x | string).rfind('ab' ~ (ns.x | string))",
     "(ns.x | string).strip('b' ~ (ns.x | string))",
     "lipsum(n=999)",
@@ -225,6 +230,7 @@ def _growth(r: random.Random) -> str:
     end = r.choice(["{{ ns.x }}", "{{ ns.x | length }}", "{{ ns.x | tojson }}", "{{ [ns.x] == [ns.x] }}", "", "x"])
     extra = f"{{{{ {r.choice(GROWING)} }}}}" if r.random() < 0.5 else ""
     start = f"{{% set ns = namespace(x={r.choice(SEEDS)}) %}}"
+    end += r.choice(("", "{{ messages[-1].content }}"))
     return f"{start}{{% for i in range({times}) %}}{steps}{{% endfor %}}{extra}{end}"
 
 
@@ -272,4 +278,5 @@ def _rubbish(r: random.Random) -> str:
 
 def template(r: random.Random) -> str:
     """A hostile template."""
-    return r.choice((_growth, _growth, _growth, _program, _program, _program, _large, _mutated, _rubbish))(r)
+    kinds = [_growth, _program, _large, _mutated, _rubbish]
+    return r.choices(kinds, (10, 7, 2, 2, 1))[0](r)

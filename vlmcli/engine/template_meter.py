@@ -89,8 +89,10 @@ class Meter:
 
     def number(self, value: Any) -> Any:
         """The number, unless it is too large to go on with."""
-        if type(value) is int and value.bit_length() > MAX_BITS:
-            raise Exceeded(f"makes a number of more than {MAX_BITS:,} bits")
+        if type(value) is int and value.bit_length() > 64:
+            if value.bit_length() > MAX_BITS:
+                raise Exceeded(f"makes a number of more than {MAX_BITS:,} bits")
+            self.spend(32 + value.bit_length() // 7)
         return value
 
     def scan(self, text: str, sought: object) -> None:
@@ -158,7 +160,7 @@ class Meter:
             characters, count, _ = self.weigh(value, True)
             self.text(10 * characters + 8 * count)  # \U0001f600 is what a character takes at most
         else:
-            self.weigh(value, True)
+            self.spend(64 + self.weigh(value, True)[0])
         return str(value)
 
     @contextmanager

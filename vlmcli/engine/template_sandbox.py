@@ -267,7 +267,8 @@ class Sandbox(jinja2.sandbox.SandboxedEnvironment):
         if found is _MISSING and isinstance(argument, str):
             found = self._attribute(obj, argument)
         if found is _MISSING:
-            return self.undefined(obj=obj, name=argument if isinstance(argument, str) else str(type(argument)))
+            name: Any = argument if isinstance(argument, str | int) else type(argument).__name__  # not what is in it
+            return self.undefined(obj=obj, name=name)
         return found
 
     def _attribute(self, obj: Any, name: str) -> Any:

@@ -18,7 +18,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Undefined
 from markupsafe import Markup
 
-from vlmcli.engine.template_meter import MAX_BITS, MAX_ITEMS, NUMBERS, SCALARS, VIEWS, Exceeded, Meter
+from vlmcli.engine.template_meter import MAX_BITS, MAX_ITEMS, MAX_TEXT, NUMBERS, SCALARS, VIEWS, Exceeded, Meter
 
 MAX_WIDTH = 1000  # to which a format pads
 LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -193,7 +193,9 @@ class _Formatter(string.Formatter):
         else:
             result = self._meter.written(value)
         self._size += len(result)
-        self._meter.text(self._size)
+        if self._size > MAX_TEXT:
+            raise Exceeded(f"makes a text of more than {MAX_TEXT:,} characters")
+        self._meter.text(len(result), result)
         return result
 
 
