@@ -129,7 +129,7 @@ def run(count: int, seed: int, keep: Path | None = None) -> list[str]:
             if keep is not None:
                 keep.mkdir(exist_ok=True)
                 (keep / f"{seed}-{number}.jinja").write_text(source, "utf-8", "surrogatepass")
-        if number % 500 == 499:
+        if number % 200 == 199:
             print(f"{number + 1} of {count}: {dict(counts)}", flush=True)
     worker.close()
     for reason, times in reasons.most_common(12):
