@@ -181,6 +181,9 @@ namespace(a=1).a
 range(5) | list
 joiner('|')()
 cycler(1, 2).next()
+namespace(self=1, meter=2, given=3, name=4).self
+'{form} {meter} {self} {item}'.format(form=1, meter=2, self=3, item=4)
+dict(self=1, meter=2)
 """
 
 
@@ -272,6 +275,12 @@ def grow(start, step, times=60, end="{{ ns.x | length }}"):
         "{{ '%999999999d' % 1 }}",
         "{{ '%(a(b))999999999d' % {'a(b)': 1} }}",
         "{{ '%*d' % (999999999, 1) }}",
+        "{{ '%999999999s' % nothing }}",
+        "{{ '%999999999s' | format(nothing) }}",
+        "{{ 'ab' | round(9, 'ceil') }}",
+        "{{ [1] | round(8, 'floor') }}",
+        "{{ '{:９９９９９９９９９}'.format('a') }}",
+        "{{ '{:٩٩٩٩٩٩٩٩٩}'.format(1) }}",
         "{{ '%.999999999f' % 1 }}",
         "{{ '{:>999999999}'.format('a') }}",
         "{{ '{:{}}'.format('a', 999999999) }}",

@@ -21,7 +21,7 @@ from jinja2.utils import Cycler, Joiner, Namespace
 from markupsafe import Markup, escape
 
 from vlmcli.engine import template_values as values
-from vlmcli.engine.template_meter import MAX_ITEMS, Exceeded, Meter
+from vlmcli.engine.template_meter import MAX_ITEMS, NUMBERS, Exceeded, Meter
 
 MAX_DIGITS = 1000  # that are read as a number
 MAX_NAME = 1000  # characters of an attribute's name, or of a form of dates
@@ -174,6 +174,8 @@ def _int(meter: Meter, value: Any, default: Any = 0, base: int = 10) -> Any:
 
 
 def _round(meter: Meter, value: Any, precision: int = 0, method: Any = "common") -> Any:
+    if not isinstance(value, NUMBERS):  # Jinja multiplies it
+        raise TypeError(f"a {type(value).__name__} cannot be rounded")
     if isinstance(precision, int) and abs(precision) > 300:
         raise Exceeded("rounds to more than 300 digits")
     return jinjas.do_round(value, precision, method)
@@ -281,7 +283,7 @@ def _today(meter: Meter, form: Any) -> str:
     return datetime.now().strftime(text)
 
 
-def _dict(meter: Meter, *given: Any, **named: Any) -> dict[Any, Any]:
+def _dict(meter: Meter, /, *given: Any, **named: Any) -> dict[Any, Any]:
     """`dict(…)`, made pair by pair, so that it can be stopped."""
     found: dict[Any, Any] = {}
     if len(given) > 1:

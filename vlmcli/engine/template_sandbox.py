@@ -53,7 +53,7 @@ class _Allowed:
     def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self.name, self.call = name, call
 
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **named: Any) -> Any:
         return self.call(*arguments, **named)
 
 

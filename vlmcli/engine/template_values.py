@@ -47,10 +47,10 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 def binary(meter: Meter, sign: str, left: Any, right: Any) -> Any:
     """`left sign right`, for + - * / // % and **."""
-    if isinstance(left, Undefined) or isinstance(right, Undefined):
-        return _OPERATORS.get(sign, operator.pow)(left, right)  # which raises, or is a text and ""
     if sign == "%" and isinstance(left, str):
         return percent(meter, left, right)
+    if isinstance(left, Undefined) or isinstance(right, Undefined):
+        return _OPERATORS.get(sign, operator.pow)(left, right)  # which raises
     if isinstance(left, NUMBERS) and isinstance(right, NUMBERS):
         return _power(meter, left, right) if sign == "**" else meter.number(_OPERATORS[sign](left, right))
     if sign == "+":
@@ -184,7 +184,7 @@ class _Formatter(string.Formatter):
         return super().convert_field(value, conversion)
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        for digits in re.findall("[0-9]+", format_spec):
+        for digits in re.findall(r"\d+", format_spec):  # of any script, as in C
             _width(digits)
         if isinstance(value, NUMBERS) or (isinstance(value, str) and format_spec):
             result = format(value if isinstance(value, NUMBERS) else str(value), format_spec)
@@ -199,7 +199,7 @@ class _Formatter(string.Formatter):
         return result
 
 
-def formatted(meter: Meter, attribute: Method, item: Method, form: str, *values: Any, **named: Any) -> str:
+def formatted(meter: Meter, attribute: Method, item: Method, form: str, /, *values: Any, **named: Any) -> str:
     """`form.format(*values, **named)`, looking names up through the functions given."""
     if type(form) is not str:
         raise SecurityError("a text that is marked as safe has no format")
