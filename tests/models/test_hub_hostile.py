@@ -171,7 +171,7 @@ def test_two_names_that_are_one_on_many_disks_are_refused(home, monkeypatch, one
     rows.append(row("mmproj-x-F32.gguf", PROJECTOR) if "model" in one else row("words-Q4_K_M.gguf"))
     with serving(reply(json.dumps(listing() | {"siblings": rows}).encode())) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
-        with pytest.raises(HubError, match="one on many disks|language models in it") as caught:
+        with pytest.raises(HubError, match=r"one on many disks|language models in it") as caught:
             pull.order(store.published(NAME), lambda _: None)
     assert caught.value.hint
 
@@ -425,6 +425,22 @@ def test_a_folder_of_the_cache_that_leads_out_of_it_is_refused(hub, tmp_path, fo
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["blobs", "snapshots", "snapshots/COMMIT", "refs"])
+@pytest.mark.parametrize("way", ["file", "pipe", "link to nothing", "circle"])
+def test_what_is_in_the_place_of_a_folder_is_named(hub, name, way):
+    base, commit = place().blob.parents[1], place().link.parent.name
+    where = base / name.replace("COMMIT", commit)
+    where.parent.mkdir(parents=True)
+    {"file": lambda: where.write_bytes(b"x"), "pipe": lambda: os.mkfifo(where),
+     "link to nothing": lambda: where.symlink_to("nothing"),
+     "circle": lambda: where.symlink_to(where)}[way]()  # fmt: skip
+    with pytest.raises(HubError) as caught:
+        bring()
+    assert str(where) in caught.value.message
+    assert caught.value.hint == "remove it, or set HF_HOME to another folder"
+    assert not (base / "nothing").exists()
+
+
 def test_a_model_that_a_user_has_moved_to_another_disk_is_gone_on_with(hub, tmp_path):
     """The folder of a repository may be a link, as people make them."""
     base, elsewhere = place().blob.parents[1], tmp_path / "elsewhere"
@@ -533,3 +549,17 @@ def test_a_small_file_whose_hash_is_none_is_refused(home, monkeypatch, etag):
     with serving(answer) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
         assert "does not say its hash" in refused(bring)
+
+
+def test_a_mirror_that_only_leads_on_is_followed_to_the_hash(home, monkeypatch):
+    bare = json.dumps(listing(row("a.txt", b"text", lfs=None))).encode()
+    with serving(b'HTTP/1.1 200 OK\r\nETag: "' + b"a" * 40 + b'"\r\n\r\n') as origin:
+
+        def answer(connection, head):
+            connection.sendall(reply(bare) if "/api/" in head else leading(f"http://localhost:{origin.port}/x"))
+
+        with serving(answer) as server:
+            monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
+            found = ours.look(NAME)
+            assert ours.etag(found, found.files[0]) == "a" * 40
+            assert origin.heard[0].startswith("HEAD /x ")

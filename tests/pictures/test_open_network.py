@@ -474,3 +474,17 @@ def test_a_handshake_that_never_ends_is_left():
         with pytest.raises(SourceError, match=r"not there within 0\.5 s"):
             fetch.get(f"https://127.0.0.1:{mute.getsockname()[1]}/", allow_local=True, seconds=0.5)
         assert time.monotonic() - start < 2
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(world, monkeypatch):
+    answers, connected = world
+    answers += [["2a00::1", PUBLIC]]
+
+    def connect(self, address):
+        connected.append((address[0], self.gettimeout()))
+        raise TimeoutError
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(SourceError, match="cannot be fetched"):
+        fetch.get("http://two.example/a.png", seconds=60)
+    assert connected == [("2a00::1", 10), (PUBLIC, 10)]

@@ -166,6 +166,11 @@ def _disk(file: RemoteFile, path: Path) -> Iterator[None]:
                 "make room, and pull again: it goes on where it stopped",
             ) from None
         where = error.filename or path.parent
+        if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP):
+            raise HubError(
+                f"{file.path}: {where} is in the place of something else ({error.strerror})",
+                "remove it, or set HF_HOME to another folder",
+            ) from None
         raise HubError(
             f"{file.path}: cannot be written to {where} ({error.strerror})",
             "set HF_HOME to a folder that you may write to",

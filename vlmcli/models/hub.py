@@ -78,7 +78,7 @@ def _repository(name: str, listing: Any) -> Repository:
     files = tuple(map(_file, siblings))
     if len({file.path for file in files}) < len(files):
         raise TypeError("a file that is listed twice")
-    commit = _hex(listing.get("sha"), 40, "its commit")
+    commit = _hex(listing.get("sha"), 40, "a commit that is none")
     return Repository(name, commit, files, _licence(listing), bool(listing.get("gated")))
 
 
@@ -92,10 +92,10 @@ def _file(listed: Any) -> RemoteFile:
     if size is None and not path.endswith(".gguf"):
         size = 0
     if type(size) is not int or not 0 <= size <= MAX_SIZE:
-        raise TypeError("a file's size")
+        raise TypeError("a file whose size is no number of bytes")
     if lfs is not None and not isinstance(lfs, dict):
-        raise TypeError("a file's hash")
-    return RemoteFile(path, size, _hex(lfs.get("sha256"), 64, "a file's hash") if lfs else "")
+        raise TypeError("a file whose hash is none")
+    return RemoteFile(path, size, _hex(lfs.get("sha256"), 64, "a file whose hash is none") if lfs else "")
 
 
 def _hex(text: object, digits: int, what: str) -> str:

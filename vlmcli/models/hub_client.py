@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 """For the whole of an answer that is no file, from the name of the server to the last byte, redirects included; and for
-a file until its first byte. A listing of the largest repository comes in two."""
+a file until its first byte."""
 STALL_SECONDS = 30.0
 STALL_BYTES = 30_000
 """So much of a file must come in each such span. At that pace a gigabyte takes eleven days; nobody waits so long."""
 MAX_BYTES = 8 << 20
-"""Of a listing, also when it is unpacked: one of 20,000 files. The longest of models have some hundreds."""
+"""Of a listing, also when it is unpacked: one of some 25,000 files. Repositories of GGUF files have tens of them."""
 REDIRECTS = 5
 
 _LATER = "try again later; what is here is kept"
@@ -93,7 +93,7 @@ def ask(
         method: of HTTP.
         headers: beside those that every question has.
         passing: whether trouble with the connection may pass; then it is a HubBusy.
-        leave: whether a redirect to another host is followed; where it is not, it is the answer.
+        leave: whether a redirect to another host is followed that has an ETag; where it is not, it is the answer.
 
     Raises HubBusy; HubError.
     """
@@ -207,7 +207,8 @@ def _follow(
         response = _asked(stack, method, parts, own, network)
         local = local or (at_home and network.led_home)
         leads = _leads(url, response)
-        if leads is None or (not leave and _origin(leads) != home):
+        tagged = not leave and any(key.lower() in (b"etag", b"x-linked-etag") for key, _ in response.headers)
+        if leads is None or (tagged and _origin(leads) != home):
             return response, url
         stack.close()  # without reading what comes with a redirect
         url = leads

@@ -12,9 +12,10 @@ import math
 from typing import Any
 
 MAX_DEPTH = 32
-"""Brackets inside brackets. The Hub's listings have six; Python's reader fails at a thousand, or ends the process."""
+"""Brackets inside brackets. The Hub's listings have about eight (the measurements in a card); Python's reader fails at
+some hundreds or thousands, by its version, or ends the process."""
 MAX_VALUES = 500_000
-"""Values, names and brackets. A listing has about 17 for each file; 500,000 take some 60 MB when they are read."""
+"""Values, names and brackets. A listing has 18 for each file; this many take some tens of MB when they are read."""
 MAX_DIGITS = 25
 """Digits of a whole number: 2^64 has 20."""
 

@@ -22,6 +22,9 @@ import httpcore2
 
 from vlmcli.network.addresses import is_open, is_own_name
 
+CONNECT_SECONDS = 10.0
+"""For one address of a name: where it does not answer, the next one may."""
+
 
 class LocalAddress(OSError):
     """An address, which is its text, that is not of the open network."""
@@ -89,10 +92,14 @@ class Network(httpcore2.NetworkBackend):
                 trouble = error
                 continue
             try:
-                opened.settimeout(self.deadline.left())
+                opened.settimeout(min(CONNECT_SECONDS, self.deadline.left()))
                 opened.connect(address)  # numbers, which are not looked up again
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return _Stream(opened, self.deadline)
+            except TimeoutError:
+                opened.close()
+                self.deadline.left()
+                trouble = OSError("no answer")  # of this address
             except OSError as error:
                 opened.close()
                 trouble = error
