@@ -298,7 +298,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(home, monkeypatch):
             with serving(leading(f"http://{host}:{other.port}/there")) as server:
                 monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
                 assert len(ours.look(NAME).files) == 2
-                assert "authorization: Bearer hf_secret" in server.heard[0]
+                assert "Authorization: Bearer hf_secret" in server.heard[0]
         assert len(other.heard) == 2
         assert not any("hf_secret" in head or "authorization" in head.lower() for head in other.heard)
 
@@ -563,3 +563,16 @@ def test_a_mirror_that_only_leads_on_is_followed_to_the_hash(home, monkeypatch):
             found = ours.look(NAME)
             assert ours.etag(found, found.files[0]) == "a" * 40
             assert origin.heard[0].startswith("HEAD /x ")
+
+
+def test_nothing_but_the_door_asks_the_hub(home, monkeypatch):
+    """The client of huggingface_hub would ask on its own, without bounds, which programs are agents."""
+    with serving(reply(JSON)) as server:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
+        ours.look(NAME)
+        asked = [head.split("\r\n")[0] for head in server.heard]
+    assert asked == [f"GET /api/models/{NAME}?blobs=true HTTP/1.1"]
+    assert not list(home.parent.rglob("*agent*"))
+    assert {line.partition(":")[0] for line in server.heard[0].split("\r\n")[1:] if line} == {
+        "Host", "User-Agent", "Accept-Encoding", "Connection",
+    }  # fmt: skip

@@ -24,9 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from vlmcli import atomic
+from vlmcli import atomic, files
 from vlmcli.errors import HubError
-from vlmcli.models import disk
 from vlmcli.models.repository import RemoteFile, Repository, is_repository
 from vlmcli.settings import variables
 
@@ -128,15 +127,10 @@ def _regular(path: Path) -> os.stat_result | None:
 
 
 def _read_main(base: Path) -> str:
-    """The commit that the name "main" stands for; empty where there is none. Neither waits for a pipe nor follows."""
-    try:
-        descriptor = os.open(base / "refs" / "main", os.O_RDONLY | _CAREFULLY)
-    except OSError:
-        return ""
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return file.read(200).decode("ascii", "replace").strip()
+    """The commit that the name "main" stands for; empty where there is none, or no file of this folder's own."""
+    with suppress(OSError, ValueError):
+        return files.read(base / "refs" / "main", _LONGEST_NAME, links=False).decode("ascii").strip()
+    return ""
 
 
 _CAREFULLY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
@@ -180,7 +174,7 @@ def prepare(repository: Repository, place: Spot) -> None:
 def _refuse_outside(path: Path, root: Path) -> None:
     """Raise HubError for a folder that a link takes out of another one, in which it is by its name."""
     try:
-        there, inside = disk.existing(path).resolve(), disk.existing(root).resolve()
+        there, inside = path.resolve(), root.resolve()
     except RuntimeError:
         raise _odd(path, "a link in a circle") from None
     if there != inside and inside not in there.parents:
@@ -209,6 +203,8 @@ def link(repository: Repository, place: Spot) -> None:
             place.blob.replace(place.link)
     main = _main(repository)
     main.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(main) and not _regular(main):
+        main.unlink()
     atomic.replace(main, repository.commit.encode("ascii"))
 
 

@@ -317,24 +317,39 @@ def _secret(parts: SplitResult) -> str:
 
 
 def _headers() -> dict[str, str]:
-    """Of each request: who asks, with which token. Raises HubError for a token that cannot be one."""
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    """Of each request: who asks, with which token. Raises HubError for a token that cannot be one.
+
+    The client's own function for this would first ask the Hub which programs are agents, without any bounds.
+    """
+    headers = {"User-Agent": f"vlm/{vlmcli.__version__}"}
+    token = "" if constant("HF_HUB_DISABLE_IMPLICIT_TOKEN") else _token()
+    if not token.isascii() or not token.isprintable():
+        raise HubError("HF_TOKEN has letters that no token has", "copy it again, or unset it")
+    return headers | {"Authorization": f"Bearer {token}"} if token else headers
+
+
+def _token() -> str:
+    """The user's, as huggingface_hub finds it; empty where there is none. Raises HubError.
+
+    One of a browser's login that is about to end is renewed by that library, which asks the Hub itself.
+    """
+    import httpx2
+    from huggingface_hub import get_token
 
     try:
-        headers = dict(build_hf_headers(library_name="vlm", library_version=vlmcli.__version__))
-        headers.get("authorization", "").encode("ascii")
+        return get_token() or ""
     except UnicodeError:
-        raise HubError("HF_TOKEN has letters that no token has", "copy it again, or unset it") from None
+        raise HubError("the Hub's token is no text", "`hf auth login` makes a new one, or set HF_TOKEN") from None
     except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
         raise HubError(
-            f"{error.filename}: the Hub's token cannot be read ({error.strerror})", "set HF_HOME to a folder of yours"
+            f"{where}the Hub's token cannot be read ({_reason(error)})", "set HF_HOME to a folder of yours"
         ) from None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of its notes about who calls it
+    except (httpx2.HTTPError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise HubError(
-            f"{constant('HF_HOME')}: huggingface_hub cannot use a file of its own there ({error})",
-            "remove .agent_harnesses.json in it, or set HF_HOME to another folder",
+            f"the Hub's token cannot be renewed ({str(error)[:200]})",
+            "`hf auth login` makes a new one, or set HF_TOKEN",
         ) from None
-    return headers
 
 
 def _host(url: str) -> str:
