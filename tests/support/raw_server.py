@@ -55,7 +55,11 @@ def serving(answer, tls=None, address="127.0.0.1"):
     with socket.create_server((address, 0)) as listener:
         server = RawServer(listener, answer, tls)
         threading.Thread(target=server.run, daemon=True).start()
-        yield server
+        try:
+            yield server
+        finally:
+            with suppress(OSError):  # which wakes the thread that waits for the next connection
+                listener.shutdown(socket.SHUT_RDWR)
 
 
 def tls(protocols=()):
