@@ -33,20 +33,25 @@ def own_environment(env=None):
 def vlm(*words, env=None, cwd=None, input=b"", text=True):
     """Run a command in this process. Returns a CompletedProcess, as if it had been one of its own."""
     words = [str(word) for word in words]
-    with pytest.MonkeyPatch.context() as patch, _Pipe() as out, _Pipe() as err, _source(input) as stdin:
+    with _Pipe() as out, _Pipe() as err, _source(input) as stdin:
+        code = run(words, (stdin, out.stream, err.stream), env, cwd)
+        said = out.read(), err.read()
+    return subprocess.CompletedProcess(words, code, *((one.decode() for one in said) if text else said))
+
+
+def run(words, streams, env=None, cwd=None):
+    """Run a command in this process, with these standard streams. Returns its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
         for name in os.environ.keys() - own_environment(env).keys():
             patch.delenv(name)
         for name, value in own_environment(env).items():
             patch.setenv(name, value)
         if cwd is not None:
             patch.chdir(cwd)
-        patch.setattr(sys, "stdin", stdin)
-        patch.setattr(sys, "stdout", out.stream)
-        patch.setattr(sys, "stderr", err.stream)
+        for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+            patch.setattr(sys, name, stream)
         with warnings.catch_warnings(), _loggers_as_they_were():
-            code = app.main(words)
-        said = out.read(), err.read()
-    return subprocess.CompletedProcess(words, int(code), *((one.decode() for one in said) if text else said))
+            return int(app.main(words))
 
 
 class _Pipe:

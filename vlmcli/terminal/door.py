@@ -39,13 +39,17 @@ _CODES = re.compile(
     r"(\r"
     r"|\x1b\[[0-9;]{0,40}[mK]"  # colours; a line is erased
     r"|\x1b\[[0-9]{0,4}[ABCDG]"  # the cursor moves
-    r"|\x1b\[\?25[hl]"  # and is shown or hidden
-    r"|\x1b_G[0-9A-Za-z=,+/;]*\x1b\\"  # kitty's pictures
+    r"|\x1b\[\?25[hl])"  # and is shown or hidden
+)
+"""What our libraries draw lines with, in a group."""
+
+_REQUESTS = re.compile(
+    r"(\x1b_G[0-9A-Za-z=,+/;]*\x1b\\"  # kitty's pictures
     r"|\x1b\]1337;File=[0-9A-Za-z=;]*:[0-9A-Za-z+/=]*\x07"  # iTerm2's
     r"|\x1bP0;1;0q[!-~]*\x1b\\"  # sixels
     r"|\x1b\]52;c;[0-9A-Za-z+/=]*\x07)"  # a text that the user has asked to be copied
 )
-"""All codes that are ours, in a group."""
+"""What we ask of a terminal ourselves, in a group."""
 
 _KEPT = frozenset(
     ("closed", "encoding", "errors", "fileno", "flush", "isatty", "line_buffering", "mode", "name", "newlines")
@@ -75,8 +79,17 @@ def one_line(text: str) -> str:
 
 
 def with_codes(text: str) -> str:
-    """The same for a text that holds codes of ours: they stay as they are, and no others do."""
-    pieces = _CODES.split(text.replace("\r\n", "\n"))
+    """The same for a text that libraries of ours have drawn: their codes stay as they are, and no others do."""
+    return _without_others(text, _CODES)
+
+
+def with_requests(text: str) -> str:
+    """The same for pictures, and texts for the clipboard, that are sent to a terminal."""
+    return _without_others(text, _REQUESTS)
+
+
+def _without_others(text: str, ours: re.Pattern[str]) -> str:
+    pieces = ours.split(text.replace("\r\n", "\n"))
     return "".join(piece if number % 2 else visible(piece) for number, piece in enumerate(pieces))
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
-from vlmcli.terminal.door import coded, one_line, raw, visible, with_codes, written_in
+from vlmcli.terminal.door import coded, one_line, raw, visible, with_codes, with_requests, written_in
 from vlmcli.terminal.markdown import Piece, Pieces
 from vlmcli.terminal.rendered import Rendered
 from vlmcli.terminal.streams import (
@@ -213,7 +213,7 @@ class Ui:
     def control(self, codes: str) -> None:
         """Codes of ours for the terminal that stdout is; nothing elsewhere."""
         if self.stdout.isatty():
-            self._put(with_codes(codes))
+            self._put(with_requests(codes))
 
     @property
     def is_unicode(self) -> bool:
