@@ -90,14 +90,16 @@ def _outlet(kind):
     """A terminal, or two pipes. Gives three standard streams and what comes out: of stdout and of stderr."""
     pieces = bytearray(), bytearray()
     with ExitStack() as stack:
-        if kind == "tty":
-            parent, child = pty.openpty()
-            fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
-            readers, ends = [(parent, pieces[1])], [child, os.dup(child), os.dup(child)]
-        else:
-            (first, out), (second, err) = os.pipe(), os.pipe()
-            parent = -1
-            readers, ends = [(first, pieces[0]), (second, pieces[1])], [os.open(os.devnull, os.O_RDONLY), out, err]
+        parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+        readers, ends = [(parent, pieces[kind != "out"])], [child, child, child]
+        for number, other in ((1, "err"), (2, "out")):
+            if kind in (other, "pipe"):
+                source, ends[number] = os.pipe()
+                readers.append((source, pieces[number - 1]))
+        ends = [child if kind == "tty" else os.open(os.devnull, os.O_RDONLY), *ends[1:]]
+        ends = [os.dup(end) if end == child else end for end in ends]
+        os.close(child)
         threads = [threading.Thread(target=_listen, args=one) for one in readers]
         for thread in threads:
             thread.start()
@@ -130,12 +132,12 @@ def _listen(source, into):
 
 
 def on(kind, words, env=None, cwd=None, typed=""):
-    """Run a command in this process on a terminal ("tty") or on pipes. Returns stdout, stderr and the exit code.
+    """Run a command in this process on a terminal ("tty") or pipes ("pipe"), or with one stream there ("out", "err").
 
-    On a terminal all comes as stderr. What C writes is in it, too.
+    Returns stdout, stderr and the exit code. On a terminal all comes as stderr. What C writes is in it, too.
     """
     with _outlet(kind) as (streams, parent, pieces):
-        if typed and parent >= 0:
+        if typed and kind == "tty":
             os.write(parent, typed.encode())
         unset = dict.fromkeys(("COLUMNS", "LINES", "NO_COLOR", "TMUX"))
         code = run([str(word) for word in words], streams, unset | {"TERM": "xterm-256color"} | (env or {}), cwd)

@@ -12,7 +12,7 @@ import pytest
 import typer
 from PIL import Image, PngImagePlugin
 
-from tests.support.evil import EVIL, MARK, NAME, arrived, as_token, on, reworded, title_after, trespassers
+from tests.support.evil import EVIL, MARK, NAME, PIECES, arrived, as_token, on, reworded, title_after, trespassers
 from tests.support.hub import Fault, Hub
 from tests.support.place import Place
 from tests.support.program import SCENE
@@ -103,6 +103,8 @@ def of_ask():
         Case("many questions", ("-m", "{}/evil", "--questions", "{}/questions.txt", SCENE, *HERE), seen="tty"),
         Case("a list", (*head, "--files-from", "{}/names.txt", EVIL)),
         Case("sidecars", (*head, "{}/pics", EVIL, "--sidecar", "txt")),
+        Case("the live line", (*head, "{}/pics", EVIL, "--output", "{}/new-{new}.jsonl")),
+        Case("the live line of a journal", (*head, "{}/pics", EVIL, "--journal", "{}/new-{new}.jsonl")),
         Case("a record", (*head, SCENE, EVIL, "--output", "{}/records.jsonl"), seen=""),
         Case("a place for records", (*head, SCENE, EVIL, "--output", f"{{}}/no/{NAME}.jsonl")),
         Case("sampling", (*head, SCENE, EVIL, "-o", f"{EVIL}=1")),
@@ -179,12 +181,14 @@ def modes(verb):
 
 @dataclass
 class World:
-    """A folder, a Hub and a server that are evil, and what stands for them in a case."""
+    """A folder, a Hub and a server that are evil, and what stands for them in a case; `{new}` is another each time."""
 
     place: Place
     addresses: dict
+    numbers: itertools.count = field(default_factory=itertools.count)
 
     def filled(self, text):
+        text = text.replace("{new}", str(next(self.numbers)))
         for name, address in self.addresses.items():
             text = text.replace(f"{{{name}}}", address)
         return text.replace("{}", str(self.place.folder))
@@ -310,6 +314,28 @@ def test_nor_by_any_other_way_of_saying_it(world, name, more):
     (case,) = (one for one in CASES["ask"] if one.name == name)
     for kind in case.kinds:
         check(world.run(kind, "ask", case, more, VLM_DEBUG="1"), kind)
+
+
+@pytest.mark.parametrize("kind", ["out", "err"])
+@pytest.mark.parametrize("name", ["its answer", "a folder", "a list"])
+def test_nor_where_one_stream_alone_leads_there(world, name, kind):
+    (case,) = (one for one in CASES["ask"] if one.name == name)
+    out, err, _ = world.run(kind, "ask", case, ("-v",))
+    assert not trespassers(err, codes=kind == "err")
+    if kind == "out":
+        assert arrived(out)
+        assert not trespassers(out)
+    else:
+        assert name == "a list" or any(piece.encode() in out for piece in PIECES.values())  # it is data
+
+
+def test_the_live_line_shows_names(world):
+    """With its frames taken apart: what is evil is on it, and not only on the lines that stay."""
+    (case,) = (one for one in CASES["ask"] if one.name == "the live line")
+    _, raw, _ = world.run("tty", "ask", case)
+    frames = [one for one in raw.decode().split("\x1b[2K") if "a minute" in one]
+    assert any(f"{NAME}a.png"[-5:] in one and "\\u001b]52" in one for one in frames), raw
+    assert not trespassers(raw)
 
 
 def check(said, kind, case=None):
