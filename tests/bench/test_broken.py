@@ -7,9 +7,10 @@ import pytest
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="bounds on memory")
-def test_broken_models_are_answered_or_refused():
+@pytest.mark.parametrize("more", [[], ["--hostile"]])
+def test_broken_models_are_answered_or_refused(more):
     done = subprocess.run(
-        [sys.executable, "-m", "vlmcli.bench.broken", "--mutants", "80", "--seed", "2"],
+        [sys.executable, "-m", "vlmcli.bench.broken", "--mutants", "80", "--seed", "2", *more],
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -82,18 +82,19 @@ class Outcome:
         return "refused by llama.cpp" if "llama.cpp cannot" in self.said.replace("so llama.cpp", "") else "refused"
 
 
-def child(seed: int, numbers: Sequence[int]) -> None:
+def child(seed: int, numbers: Sequence[int], *, hostile: bool = False) -> None:
     """Ask about mutants, and write a line of JSON for each: the fields of its `Outcome`.
 
     Args:
         seed: of all mutants.
         numbers: which of them; each is spoilt by `seed` and its number alone.
+        hostile: spoilt as somebody does who means harm.
     """
     with contextlib.suppress(ImportError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-    from vlmcli.bench import mutants, pairs
+    from vlmcli.bench import hostile_models, mutants, pairs
     from vlmcli.cli import app
 
     with tempfile.TemporaryDirectory(prefix="vlm-broken-") as name:
@@ -102,7 +103,7 @@ def child(seed: int, numbers: Sequence[int]) -> None:
         for number in numbers:
             rng, folder = Random(f"{seed} {number}"), Path(name) / str(number)
             folder.mkdir()
-            family, how = mutants.mutant(rng, whole, folder)
+            family, how = mutants.mutant(rng, whole, folder, hostile_models.WAYS if hostile else ())
             words = ["ask", str(picture), "what is this?", "-m", str(folder / f"{family}.gguf"), "--max-tokens", "4",
                      "--mmproj", str(folder / f"mmproj-{family}.gguf"), "--threads", "1", "--worker"]  # fmt: skip
             said = io.StringIO()
@@ -137,12 +138,13 @@ def _largest_child() -> int:
     return most if sys.platform == "darwin" else most << 10
 
 
-def outcomes(seed: int, numbers: Sequence[int], patience: int) -> Iterator[Outcome]:
+def outcomes(seed: int, numbers: Sequence[int], patience: int, *, hostile: bool = False) -> Iterator[Outcome]:
     """What came of mutants, each of which is asked about in a process that outlives it, or is reported if not."""
     left = list(numbers)
     environment = os.environ | {"VLM_PATIENCE": str(patience), "XDG_STATE_HOME": tempfile.gettempdir()}
     while left:
         command = [sys.executable, "-m", "vlmcli.bench.broken", "--seed", str(seed), "--child", json.dumps(left)]
+        command += ["--hostile"] if hostile else []
         begun = len(left)
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
             assert process.stdout is not None
@@ -164,10 +166,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="a command may take (default 10)")
     parser.add_argument("--memory", type=int, default=1000, help="MB an engine may hold (default 1000)")
     parser.add_argument("--jobs", type=int, default=2, help="commands at once (default 2)")
+    parser.add_argument("--hostile", action="store_true", help="spoilt as somebody does who means harm")
     parser.add_argument("--child", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.seed, options.child)
+        child(options.seed, options.child, hostile=options.hostile)
         return 0
     numbers = range(options.first, options.first + options.mutants)
     counts: Counter[str] = Counter()
@@ -180,7 +183,7 @@ def main() -> int:
 
     def work(job: int) -> None:
         nonlocal slowest, largest
-        for one in outcomes(options.seed, numbers[job :: options.jobs], patience):
+        for one in outcomes(options.seed, numbers[job :: options.jobs], patience, hostile=options.hostile):
             counts[one.kind] += 1
             slowest, largest = max(slowest, one.seconds), max(largest, one.resident)
             if wrong := one.wrong(options.seconds, options.memory * 1_000_000):

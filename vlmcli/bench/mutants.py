@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,8 @@ def _item(kind: int, value: Any) -> bytes:
         return _text(value)
     code = SCALARS.get(kind)
     if code is None:
+        if isinstance(value, bytes):  # as it is to be written
+            return value
         return struct.pack("<Q", 0)
     if code in "fd":
         return struct.pack("<" + code, value)
@@ -371,22 +373,25 @@ RAW_WAYS: tuple[tuple[int, Callable[[random.Random, bytearray, int], str]], ...]
 )  # fmt: skip
 
 
-def mutant(rng: random.Random, pairs: Path, folder: Path) -> tuple[str, str]:
+def mutant(
+    rng: random.Random, pairs: Path, folder: Path, ways: Sequence[tuple[int, Callable[[random.Random, File], str]]] = ()
+) -> tuple[str, str]:
     """Write a broken pair into `folder`, NAME.gguf and mmproj-NAME.gguf. Returns NAME and what was done.
 
     Args:
         rng: where the choices come from; the same state gives the same mutant.
         pairs: what `pairs.small` wrote.
         folder: must exist.
+        ways: of spoiling it, each with its weight; those of this module where none are given.
     """
     name = rng.choice(SMALL)
     paths = [pairs / f"{name}.gguf", pairs / f"mmproj-{name}.gguf"]
     spoilt = paths[rng.random() < 0.6]  # rather the projector: less of llama.cpp looks at it
     raw = spoilt.read_bytes()
-    if rng.random() < 0.7:
+    if ways or rng.random() < 0.7:
         file = read(raw)
-        weights, ways = zip(*FILE_WAYS, strict=True)
-        what = rng.choices(ways, weights)[0](rng, file)
+        weights, file_ways = zip(*(ways or FILE_WAYS), strict=True)
+        what = rng.choices(file_ways, weights)[0](rng, file)
         raw = write(file)
     else:
         start = len(raw) - sum(len(one.data) + -len(one.data) % ALIGNMENT for one in read(raw).weights)
