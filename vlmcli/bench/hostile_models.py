@@ -19,10 +19,12 @@ TEXTS = (
 )  # fmt: skip
 TEMPLATES = (
     "{% for i in range(1000000000) %}x{% endfor %}", "{{ 'x' * 999999999 }}", "{{ '%999999999d' % 1 }}",
-    "{{ 9 ** 9 ** 9 ** 9 }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{{ " + "(" * 3000 + ")" * 3000 + " }}",
+    "{{ 9 ** 9 ** 9 ** 9 }}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{{ " + "(" * 3000 + ")" * 3000 + " }}",
     "{% if " + "not " * 5000 + "x %}{% endif %}", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ messages",
     "{% include '/etc/passwd' %}", "{% set x = 'a' %}" + "{% set x = x ~ x %}" * 60 + "{{ x }}", "", "{{ messages }}",
-    "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "\x1b]0;owned\x07", "{{ raise_exception('\x07') }}",
+    "{% for m in messages %}{{ m.content }}{{ m.content }}{% endfor %}", "\x1b]0;owned\x07",
+    "{{ raise_exception('\x07') }}",
     "{{ 'a' | center(999999999) }}", "{{ range(999999) | list | join(range(999999) | join) }}", "x" * 3_000_000,
 )  # fmt: skip
 
