@@ -109,6 +109,10 @@ PLACES = {
 """Where a file can be named. Lines of None are the thing itself, as stdin."""
 
 
+TAKEN = ("a backup", "a part")
+"""Where a plain file is taken for what a killed run has left, and goes."""
+
+
 def cases(seed: int) -> list[tuple[str, str]]:
     """All places with all things, in the seed's order."""
     found = [(place, special) for place in PLACES for special in SPECIALS]
@@ -151,6 +155,8 @@ def child(seed: int, numbers: list[int]) -> None:
             streams.mkdir()
             thing = _prepared(folder, place, special)
             kind = kind_of(thing)
+            if place in TAKEN and kind[:1] == [stat.S_IFREG]:
+                kind = []
             _, words, *more = PLACES[place]
             lines, variables = (*more, "", {})[0] if more else "", more[1] if len(more) > 1 else {}
             own = {"XDG_CONFIG_HOME": "config", "HF_HOME": "hub", "XDG_STATE_HOME": "state"} | variables
