@@ -109,7 +109,7 @@ PLACES = {
 """Where a file can be named. Lines of None are the thing itself, as stdin."""
 
 
-TAKEN = ("a backup", "a part")
+TAKEN = ("a backup", "a part", "in the state")
 """Where a plain file is taken for what a killed run has left, and goes."""
 
 
@@ -198,6 +198,8 @@ def _run(main, words: list[str], folder: Path, given: Path | str) -> tuple[int, 
     at_hand = folder / "given"
     at_hand.write_text(given if isinstance(given, str) else "", "utf-8")
     try:
+        if isinstance(given, Path) and given.is_dir():  # which Python itself ends at
+            given = at_hand
         source = os.open(given if isinstance(given, Path) else at_hand, os.O_RDONLY | os.O_NONBLOCK)
         os.set_blocking(source, True)
     except OSError:  # a shell could not have opened it either
@@ -248,6 +250,7 @@ def wrong_of(code: int, said: str, kind: list[int], thing: Path, special: str) -
         thing.name.split(".")[0] or thing.name,
         thing.parent.name,
         "good",
+        "demo.gguf",
         "config",
         "stdin",
         "-:",
