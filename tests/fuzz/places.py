@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.specials import SPECIALS, disturbing
+from tests.fuzz.specials import NAMES, SPECIALS, disturbing, made
 from tests.support import ROOT
 
 SCENE = ROOT / "docs" / "images" / "scene.png"
@@ -115,7 +115,7 @@ TAKEN = ("a backup", "a part", "in the state")
 
 def cases(seed: int) -> list[tuple[str, str]]:
     """All places with all things, in the seed's order."""
-    found = [(place, special) for place in PLACES for special in SPECIALS]
+    found = [(place, special) for place in PLACES for special in [*SPECIALS, *NAMES]]
     Random(seed).shuffle(found)
     return found
 
@@ -129,13 +129,18 @@ def _prepared(folder: Path, place: str, special: str) -> Path:
     for name in ("demo.gguf", "mmproj-demo.gguf"):
         (folder / name).symlink_to(DEMO / name)
     (folder / "models" / "demo.gguf").symlink_to(DEMO / "demo.gguf")
-    (folder / "list.txt").write_text("good.png\nthing.png\n", "utf-8")
-    thing = folder / PLACES[place][0]
+    (folder / "list.txt").write_bytes(b"good.png\n" + os.fsencode(_named("thing.png\n", special)))
+    thing = folder / _named(PLACES[place][0], special)
     thing.parent.mkdir(parents=True, exist_ok=True)
     if place == "a projector beside":
         (folder / "mmproj-demo.gguf").unlink()
-    SPECIALS[special](thing, SCENE)
+    made(special, thing, SCENE)
     return thing
+
+
+def _named(text: str, special: str) -> str:
+    """What a case says, with the name that its thing has."""
+    return text.replace("thing", NAMES.get(special, "thing"))
 
 
 def child(seed: int, numbers: list[int]) -> None:
@@ -160,13 +165,15 @@ def child(seed: int, numbers: list[int]) -> None:
             _, words, *more = PLACES[place]
             lines, variables = (*more, "", {})[0] if more else "", more[1] if len(more) > 1 else {}
             own = {"XDG_CONFIG_HOME": "config", "HF_HOME": "hub", "XDG_STATE_HOME": "state"} | variables
-            os.environ.update({key: str(folder / value) for key, value in own.items()})
+            os.environ.update({key: str(folder / _named(value, special)) for key, value in own.items()})
             os.environ.pop("VLM_MODEL", None)
-            os.environ.update({key: value for key, value in variables.items() if key == "VLM_MODEL"})
+            if "VLM_MODEL" in variables:
+                os.environ["VLM_MODEL"] = _named(variables["VLM_MODEL"], special)
             os.chdir(folder)
             start = time.monotonic()
             with disturbing(special, thing, SCENE):
-                code, said = _run(app.main, list(words), streams, thing if lines is None else lines)
+                given = thing if lines is None else _named(lines, special)
+                code, said = _run(app.main, [_named(word, special) for word in words], streams, given)
             seconds = time.monotonic() - start
             wrong = wrong_of(code, said, kind, thing, special)
             os.chdir("/")
@@ -196,7 +203,7 @@ def _run(main, words: list[str], folder: Path, given: Path | str) -> tuple[int, 
     kept = [os.dup(number) for number in range(3)]
     streams = sys.stdin, sys.stdout, sys.stderr
     at_hand = folder / "given"
-    at_hand.write_text(given if isinstance(given, str) else "", "utf-8")
+    at_hand.write_bytes(os.fsencode(given) if isinstance(given, str) else b"")
     try:
         if isinstance(given, Path) and given.is_dir():  # which Python itself ends at
             given = at_hand
@@ -238,6 +245,10 @@ def kind_of(path: Path) -> list[int]:
     return [stat.S_IFMT(found.st_mode), found.st_rdev]
 
 
+_ALSO = ("good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model is named")
+"""What an error may name in the thing's place: what belongs to it, what a link leads to, the command's own words."""
+
+
 def wrong_of(code: int, said: str, kind: list[int], thing: Path, special: str) -> str:
     """What must not be, if it is; empty otherwise."""
     if "Traceback" in said:
@@ -246,17 +257,7 @@ def wrong_of(code: int, said: str, kind: list[int], thing: Path, special: str) -
         return f"exit code {code}"
     if code and not said.strip():
         return "an error that says nothing"
-    names = (
-        thing.name.split(".")[0] or thing.name,
-        thing.parent.name,
-        "good",
-        "demo.gguf",
-        "config",
-        "stdin",
-        "-:",
-        "cache",
-        "state",
-    )
+    names = {"thing", thing.name.split(".")[0] or thing.name, thing.parent.name, *_ALSO}
     if code and not any(name in said for name in names):
         return "an error that names nothing"
     if kind and kind_of(thing) != kind and special not in ("flickering", "slow pipe"):
