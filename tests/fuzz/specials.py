@@ -112,7 +112,8 @@ SPECIALS: dict[str, Maker] = {
 NAMES = {
     "a line break in its name": "thing\nb", "an escape in its name": "thing\x1b]0;title\x07",
     "no UTF-8 in its name": "thing\udcff", "another direction in its name": "thing\u202egnp",
-    "a long name": "thing" * 48, "too long a name": "thing" * 60, "a blank before its name": " thing", "a dash before its name": "-thing",
+    "a long name": "thing" * 48, "too long a name": "thing" * 60,
+    "a blank before its name": " thing", "a dash before its name": "-thing",
     "a star in its name": "thing[*]?", "a place in its name": "../thing", "a percent sign in its name": "thing%00",
     "a tilde before its name": "~thing", "an address for a name": "file:thing",
 }  # fmt: skip

@@ -117,6 +117,8 @@ def test_rubbish_is_removed(tmp_path):
         ("3", "[]"),
         ("4", '{"model": 1}'),
         ("5", '{"pictures": 3, "model": ""}'),
+        ("6", "[" * 60_000),
+        ("7", '{"model": "m", "pictures": [' + "[" * 60_000),
     ):
         (tmp_path / f"{name}.txt").write_text(text)
     assert last_death.take(tmp_path) is None

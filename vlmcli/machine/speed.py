@@ -92,6 +92,6 @@ def kept(folder: Path, machine: str) -> Speed | None:
     try:
         found = Speed(**json.loads(files.read(folder / "speed.json", 1 << 16)))
         positive = all(one > 0 for one in (found.encode, found.prefill, found.read))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
     return found if positive and found.machine == machine else None

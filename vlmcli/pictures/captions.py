@@ -164,7 +164,7 @@ def _by_person(text: str) -> str:
     if not re.search(r"\w", text) or _BY_MACHINES.fullmatch(text.strip()):
         return ""
     if text.startswith("{"):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             json.loads(text)
             return ""  # the settings of a phone's camera
     return text

@@ -116,7 +116,7 @@ def _death(text: str) -> Death | None:
     try:
         said = json.loads(first)
         model, pictures = str(said["model"]), tuple(map(str, said["pictures"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # it had not begun
     fatal = re.search(r"Fatal Python error: (.*)", rest)
     if rest and not fatal:
