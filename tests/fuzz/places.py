@@ -105,6 +105,7 @@ PLACES = {
     "in the state": ("state/vlm/running/1.txt", (*ASK, "good.png", QUESTION)),
     "config": ("thing", ("ask", "good.png", QUESTION), "", {"XDG_CONFIG_HOME": "thing"}),
     "stdin": ("thing.png", (*ASK, "-", QUESTION), None),
+    "a list on stdin": ("thing.txt", (*CAPTION, "--files-from", "-"), None),
 }
 """Where a file can be named. Lines of None are the thing itself, as stdin."""
 
@@ -245,7 +246,19 @@ def kind_of(path: Path) -> list[int]:
     return [stat.S_IFMT(found.st_mode), found.st_rdev]
 
 
-_ALSO = ("good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model is named")
+_ALSO = (
+    "good",
+    "demo.gguf",
+    "config",
+    "stdin",
+    "-:",
+    "cache",
+    "state",
+    "hostname",
+    "option",
+    "no model is named",
+    "question",
+)
 """What an error may name in the thing's place: what belongs to it, what a link leads to, the command's own words."""
 
 

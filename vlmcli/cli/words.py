@@ -217,7 +217,10 @@ def _is_wanted(name: str, named: Named) -> bool:
 def _stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
-    data = sys.stdin.buffer.read(MAX_STDIN + 1)
+    try:
+        data = sys.stdin.buffer.read(MAX_STDIN + 1)
+    except OSError as error:
+        raise SourceError(f"-: stdin cannot be read ({error.strerror})", "name a file") from None
     if len(data) > MAX_STDIN:
         raise SourceError(f"-: more than {size(MAX_STDIN)} came on stdin", "name a file")
     if not data:

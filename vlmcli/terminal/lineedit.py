@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from vlmcli.errors import UsageError, VlmError
 from vlmcli.settings import variables
 from vlmcli.terminal.door import obeyed
 
@@ -56,24 +57,42 @@ def unquoted(text: str) -> str:
     return bare[len(QUOTES) :].removesuffix(QUOTES).strip("\n") if bare.startswith(QUOTES) else text
 
 
+LONGEST = 1 << 20
+"""Characters of a question that comes through a pipe; a device has lines without an end."""
+
+
 class Piped:
     """Lines of a pipe or a file: nothing is shown, and nothing can be edited."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._lines = iter(stream)
+        self._stream = stream
 
     def read(self, default: str = "") -> str:
-        """As `Lines.read`; a text that is not ended ends with the stream."""
-        text = next(self._lines, None)
-        if text is None:
+        """As `Lines.read`; a text that is not ended ends with the stream.
+
+        Raises VlmError for a stream that cannot be read, or a question that is longer than `LONGEST`.
+        """
+        text = self._line(LONGEST)
+        if not text:
             raise EOFError
-        lines = [text.removeprefix("\ufeff")]
+        lines, left = [text.removeprefix("\ufeff")], LONGEST - len(text)
         if is_open(lines[0]):
-            for line in self._lines:
+            while line := self._line(left):
                 lines.append(line)
+                left -= len(line)
                 if line.rstrip().endswith(QUOTES):
                     break
         return unquoted("".join(lines).removesuffix("\n"))
+
+    def _line(self, most: int) -> str:
+        """The next line with its end, of so many characters at most; empty where there is none."""
+        try:
+            line = self._stream.readline(most + 1)
+        except OSError as error:
+            raise VlmError(f"stdin: cannot be read ({error.strerror})", "pipe questions into it") from None
+        if len(line) > most:
+            raise UsageError(f"stdin: a question of more than {LONGEST:,} characters", "pipe text into it, in lines")
+        return line
 
 
 class Prompted(Piped):
