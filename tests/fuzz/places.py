@@ -247,8 +247,8 @@ def kind_of(path: Path) -> list[int]:
 
 
 _ALSO = (
-    "good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model is named", "question",
-    "no such file",
+    "good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model is named",
+    "question", "no such file",
 )  # fmt: skip
 """What an error may name in the thing's place: what belongs to it, what a link leads to, the command's own words."""
 
