@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -183,10 +183,13 @@ def main() -> int:
 
     def work(job: int) -> None:
         nonlocal slowest, largest
+        most = 0  # what is known is the most so far: only the mutant that has raised it is to blame
         for one in outcomes(options.seed, numbers[job :: options.jobs], patience, hostile=options.hostile):
             counts[one.kind] += 1
             slowest, largest = max(slowest, one.seconds), max(largest, one.resident)
-            if wrong := one.wrong(options.seconds, options.memory * 1_000_000):
+            told = replace(one, resident=one.resident if one.resident > most else 0)
+            most = max(most, one.resident)
+            if wrong := told.wrong(options.seconds, options.memory * 1_000_000):
                 bad.append(f"mutant {one.number} ({one.name}: {one.how}): {wrong}: {one.said[-300:]!r}")
             elif one.kind == "llama.cpp gave up":
                 died[f"{one.reason} ({one.number}: {one.how})"] += 1
