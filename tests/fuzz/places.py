@@ -248,9 +248,10 @@ def kind_of(path: Path) -> list[int]:
 
 _ALSO = (
     "good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model is named",
-    "question", "no such file",
+    "question", "no such file", "models: ", "[[[[",
 )  # fmt: skip
-"""What an error may name in the thing's place: what belongs to it, what a link leads to, the command's own words."""
+"""What an error may name in the thing's place: what belongs to it, its folder, its content, what a link leads to, the
+command's own words."""
 
 
 def wrong_of(code: int, said: str, kind: list[int], thing: Path, special: str) -> str:
@@ -261,7 +262,8 @@ def wrong_of(code: int, said: str, kind: list[int], thing: Path, special: str) -
         return f"exit code {code}"
     if code and not said.strip():
         return "an error that says nothing"
-    names = {"thing", thing.name.split(".")[0] or thing.name, thing.parent.name, *_ALSO}
+    names = {"hing", thing.name.split(".")[0] or thing.name, thing.parent.name, *_ALSO}
+    # "hing": to the parser, -thing is -t with the value hing
     if code and not any(name in said for name in names):
         return "an error that names nothing"
     if kind and kind_of(thing) != kind and special not in ("flickering", "slow pipe"):

@@ -23,6 +23,8 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import Undefined
 from markupsafe import Markup
 
+from vlmcli import amounts
+
 MAX_TEXT = 1_000_000  # characters of one text
 MAX_ITEMS = 100_000  # of one list, tuple or dict, and values inside one value
 MAX_BITS = 4096  # of one number
@@ -67,7 +69,7 @@ class Meter:
             raise Exceeded(self._exceeded or "runs where its time cannot be measured")
         self._left -= size
         if self._left < 0:
-            raise Exceeded(f"makes more than {MAX_BYTES >> 20} MiB of texts and lists")
+            raise Exceeded(f"makes more than {amounts.size(MAX_BYTES)} of texts and lists")
 
     def text(self, length: int, *given: str) -> None:
         """Count a text that is about to be made.
@@ -185,7 +187,7 @@ class Meter:
                 if now > last or time.thread_time() - started > seconds:
                     self._exceeded = f"runs for more than {seconds:g} s"
                 elif _resident() - resident > MAX_GROWTH:
-                    self._exceeded = f"takes more than {MAX_GROWTH >> 20} MiB of memory"
+                    self._exceeded = f"takes more than {amounts.size(MAX_GROWTH)} of memory"
             if self._exceeded:
                 raise Exceeded(self._exceeded)
             return trace if frame.f_code.co_filename == CODE else None
