@@ -1,7 +1,13 @@
 """The process: `vlm`, and `python -m vlmcli`. What must be done before anything is imported, and last of all."""
 
+# Until a command has something to end in order, Ctrl-C simply ends the process: no traceback out of an import. This is
+# the part of `signal` that is built in; the rest takes milliseconds to import.
+import _signal  # type: ignore[import-not-found]
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
 import os
-import signal
 import sys
 
 # A standard stream that is closed is not opened again as something else: the next file that is opened gets its number,
@@ -11,10 +17,6 @@ for number in range(3):
         os.fstat(number)
     except OSError:
         os.open(os.devnull, os.O_RDWR)
-
-# Until a command has something to end in order, Ctrl-C simply ends the process: no traceback out of an import.
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from tests.support import faulty
 from tests.support.folders import drawn, lines, vlm
 from tests.support.program import VLM
 
-COUNT = 40
+COUNT = 24
 
 
 def disturbed(folder, mischief, *words, watched="out/o.jsonl", stdout=subprocess.DEVNULL):

@@ -274,9 +274,10 @@ def test_ctrl_c_ends_it_at_once(slow, after):
         sent = time.monotonic()
         _, stderr = process.communicate(timeout=30)
     assert time.monotonic() - sent < 2
-    assert process.returncode in (130, -signal.SIGINT)  # shells show both as 130
-    # Before a line of ours has run, Python's start-up prints a traceback of its own.
-    assert "Traceback" not in stderr or f"vlmcli{os.sep}" not in stderr
+    if "Traceback" in stderr:  # before a line of ours has run, Python's own start-up was interrupted
+        assert f"vlmcli{os.sep}" not in stderr
+    else:
+        assert process.returncode in (130, -signal.SIGINT)  # shells show both as 130
 
 
 def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
