@@ -182,7 +182,7 @@ def modes(verb):
 def ways_to_say(verb, case):
     """Every kind of streams with every way of asking for output.
 
-    Caption, describe and ocr take `ask`'s way from their first line on: of their cases but the first, each has its plain
+    Caption, describe and ocr take the way of `ask`: of their cases but the first, each has its plain
     output and one other, in turn, so that each way of saying it is met.
     """
     number = CASES[verb].index(case)
