@@ -130,11 +130,18 @@ def _picture(path: Path) -> Path:
 
 
 def _largest_child() -> int:
+    """The most bytes that a process started by this one has had in memory, as far as that is known.
+
+    0 where it is no more than what this process itself has had, which makes the mutants: a new process counts as one as
+    large as whoever starts it, until it runs another program, and that is remembered.
+    """
     try:
         import resource
     except ImportError:
         return 0
-    most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    most, own = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+    if most <= own:
+        return 0
     return most if sys.platform == "darwin" else most << 10
 
 
