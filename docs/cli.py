@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import typer
+from vlmcli.cli import help
+from vlmcli.cli.app import VERBS, function_of, root_page
 
-from vlmcli.cli.app import app
+WIDTH = 80
 
 HEAD = """# Commands
 
-What `vlm COMMAND --help` says. This page is written by `python docs/cli.py`; a test holds it to the code.
+What `vlm COMMAND --help` shows; `-h` shows less. `python docs/cli.py` writes this page; a test compares them.
 """
 
 
 def page() -> str:
-    """The page: the help of the command and of each verb, 80 columns wide."""
-    root: Any = typer.main.get_command(app)
-    top = root.context_class(root, info_name="vlm", terminal_width=80, **root.context_settings)
-    contexts = [top, *(v.context_class(v, info_name=name, parent=top) for name, v in root.commands.items())]
-    parts = [HEAD]
-    for context in contexts:
-        parts.append(f"## {context.command_path}\n\n```text\n{context.command.get_help(context).strip()}\n```\n")
-    return "\n".join(parts)
+    """The page: the help of `vlm` and of each command, 80 columns wide."""
+    pages = {"vlm": root_page(WIDTH)}
+    pages |= {f"vlm {name}": help.page(f"vlm {name}", function_of(name), WIDTH) for name in VERBS}
+    parts = [f"## {path}\n\n```text\n{text.strip()}\n```\n" for path, text in pages.items()]
+    return "\n".join([HEAD, *parts])
 
 
 if __name__ == "__main__":

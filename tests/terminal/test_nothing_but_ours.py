@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-import typer
 from PIL import Image, PngImagePlugin
 
 from tests.support.evil import EVIL, MARK, NAME, PIECES, arrived, as_token, on, reworded, title_after, trespassers
@@ -18,9 +17,8 @@ from tests.support.place import Place
 from tests.support.program import SCENE
 from tests.support.raw_server import reply, serving
 from vlmcli import demo
-from vlmcli.cli.app import app
+from vlmcli.cli.app import VERBS, command
 
-VERBS = typer.main.get_command(app).commands
 ASKING = ("ask", "caption", "describe", "ocr", "explain")
 HERE = ("--in-process",)
 
@@ -169,12 +167,14 @@ CASES |= {
     ],
     "doctor": [Case("VLM_MODEL", env={"VLM_MODEL": EVIL}, seen="tty")],
     "templates": [Case("the user's", env={"XDG_CONFIG_HOME": "{}/settings"})],
+    "help": [Case("a command", (EVIL,))],
+    "version": [Case("alone", seen="")],
 }  # fmt: skip
 
 
 def modes(verb):
     """The ways in which a verb's output can be asked for: those that its options have."""
-    options = {name for one in VERBS[verb].params for name in one.opts}
+    options = {name for one in command(verb).params for name in one.opts}
     found = {"--verbose": ("-vv",), "--json": ("--json",), "--format": ("--format", "csv")}
     return [(), *(words for option, words in found.items() if option in options)]
 

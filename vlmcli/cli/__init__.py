@@ -1,6 +1,11 @@
 """The command line: parse words, call one thing, and show what comes of it.
 
     app        the `vlm` command; errors become exit codes here
+    help       the help pages
+    version    version
+    parsing    what is wrong with a command line, in our words
+    parameters a command's options and arguments as the code declares them
+    signals    Ctrl-C and SIGTERM while a command runs
     options    every option that several commands have
     flags      a command's options as values
     words      which words are pictures and which the question

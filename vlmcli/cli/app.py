@@ -1,69 +1,187 @@
 """The `vlm` command: its verbs, and the one place where errors become exit codes.
 
-Leaves nothing behind in the process; what only a process that ends needs is in `vlmcli.__main__`.
+A verb's module is imported when the verb is used: help, and a verb that needs no engine, start at once. Leaves nothing
+behind in the process; what only a process that ends needs is in `vlmcli.__main__`.
 """
 
 from __future__ import annotations
 
+import functools
+import importlib
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
 
-from vlmcli import __version__, room, settings
-from vlmcli.amounts import size
-from vlmcli.cli import doctor, explain, models, pull, show, templates, verbs
-from vlmcli.cli.chat import command
-from vlmcli.cli.running import signals_as_found
-from vlmcli.errors import Exit, VlmError
+from vlmcli import room, settings
+from vlmcli.cli import help, parsing
+from vlmcli.cli.signals import signals_as_found
+from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
 
+
+class Entry(NamedTuple):
+    """Where a verb is, and the first sentence of its help.
+
+    Attributes:
+        module: below `vlmcli.cli`.
+        function: in that module.
+        summary: the first sentence of the function's docstring; a test holds the two together.
+    """
+
+    module: str
+    function: str
+    summary: str
+
+
+VERBS: Mapping[str, Entry] = {
+    "ask": Entry("verbs", "ask", "Ask a question about one or several pictures."),
+    "caption": Entry("verbs", "caption", "Describe each picture in one sentence."),
+    "describe": Entry("verbs", "describe", "Describe each picture in detail."),
+    "ocr": Entry("verbs", "ocr", "Read the text in each picture."),
+    "chat": Entry("chat.command", "chat", "Talk with a model about pictures."),
+    "models": Entry("models", "models", "List models to download, the best for this machine first."),
+    "pull": Entry("pull", "pull", "Download a model."),
+    "ls": Entry("models", "ls", "List downloaded models, including those from other programs."),
+    "default": Entry("models", "default", "Show or set the default model."),
+    "rm": Entry("models", "rm", "Remove downloaded models."),
+    "verify": Entry("models", "verify", "Check model files against their published hashes."),
+    "show": Entry("show", "show", "Show details of a model, or what a model sees in a picture."),
+    "explain": Entry("explain", "explain", "Trace a question through the model, stage by stage."),
+    "templates": Entry("templates", "list_templates", "List the templates for questions."),
+    "doctor": Entry("doctor", "doctor", "Check the installation and suggest fixes."),
+    "help": Entry("app", "show_help", "Show the help of a command."),
+    "version": Entry("version", "version", "Show the versions of vlm and llama.cpp."),
+}
+"""Every verb, in the order of the help."""
+
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Ask about pictures": ("ask", "caption", "describe", "ocr", "chat"),
+    "Models": ("models", "pull", "ls", "default", "rm", "verify"),
+    "More": ("show", "explain", "templates", "doctor"),
+}
+"""The verbs of the help of `vlm`, under their titles."""
+
+NEEDS_WORDS = ("ask", "caption", "describe", "ocr", "explain", "pull", "rm")
+"""Verbs that do nothing without an argument or an option: typed alone, they show their help."""
+
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
+
+class Verbs(TyperGroup):
+    """The verbs of `VERBS`, each imported when it is used."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the library's; keeps the words for `get_help`."""
+        ctx.meta[parsing.WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the verbs that the help lists, in its order."""
+        return [name for group in GROUPS.values() for name in group]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A verb by its name; None where there is none."""
+        return command(cmd_name) if cmd_name in VERBS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The verb that the words begin with, and the words behind it. Raises UsageError for an unknown one."""
+        if args[0] not in VERBS and not ctx.resilient_parsing:
+            raise _unknown_verb(args)
+        return super().resolve_command(ctx, args)
+
+    def get_help(self, ctx: Any) -> str:
+        """The help of `vlm` itself."""
+        return root_page(help.columns(), short="-h" in ctx.meta[parsing.WORDS]).rstrip("\n")
+
+
+def _unknown_verb(words: Sequence[str]) -> UsageError:
+    """The error for words that begin with no verb."""
+    return UsageError(f"unknown command {words[0][:60]}", "vlm --help lists the commands")
+
+
+@functools.cache
+def function_of(name: str) -> Callable[..., Any]:
+    """The function of a verb."""
+    entry = VERBS[name]
+    function: Callable[..., Any] = getattr(importlib.import_module(f"vlmcli.cli.{entry.module}"), entry.function)
+    return function
+
+
+@functools.cache
+def command(name: str) -> Any:
+    """A verb as the parser knows it."""
+    one = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    declare = one.command(
+        name,
+        cls=parsing.Verb,
+        no_args_is_help=name in NEEDS_WORDS,
+        context_settings=_SETTINGS,
+        short_help=VERBS[name][2],
+    )
+    declare(function_of(name))
+    return typer.main.get_command(one)
+
+
 app = typer.Typer(
     name="vlm",
+    cls=Verbs,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    context_settings=_SETTINGS,
 )
-for verb in (verbs.ask, verbs.caption, verbs.describe, verbs.ocr, explain.explain):
-    app.command(no_args_is_help=True)(verb)
-app.command()(command.chat)
-app.command(no_args_is_help=True)(pull.pull)
-for verb in (models.ls, show.show, models.models, models.default, models.verify):
-    app.command()(verb)
-app.command(no_args_is_help=True)(models.rm)
-app.command()(doctor.doctor)
-app.command("templates")(templates.list_templates)
-
-_ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # click's own, wherever this Typer keeps it
 
 
 def _version(wanted: bool) -> None:
-    if not wanted:
-        return
-    from vlmcli.engine import native
-
-    with Ui() as ui:
-        facts = native.versions()
-        ui.line(f"vlm {__version__}")
-        python = sys.version.split()[0]
-        ui.line(f"llama.cpp {facts['llama.cpp']}, llama-cpp-python {facts['llama-cpp-python']}, Python {python}")
-        for device in native.devices():
-            ui.line(f"{device.kind} {device.name}: {device.description}, {size(device.memory_total)}")
-        ui.line(facts["features"])
-    raise typer.Exit
+    if wanted:
+        function_of("version")()
+        raise typer.Exit
 
 
 @app.callback()
 def _vlm(
+    context: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Versions, and what llama.cpp can use here."),
+        bool, typer.Option("--version", callback=_version, is_eager=True, help=VERBS["version"].summary)
     ] = False,
 ) -> None:
     """Ask questions about pictures on your own machine."""
+    if context.invoked_subcommand is None:
+        show_help()
+
+
+def show_help(
+    verb: Annotated[
+        str | None, typer.Argument(metavar="[COMMAND]", help="The command; without one, all commands.")
+    ] = None,
+) -> None:
+    """Show the help of a command.
+
+    vlm help ask
+    """
+    if verb is not None and verb not in VERBS:
+        raise _unknown_verb([verb])
+    width = help.columns()
+    text = root_page(width) if verb is None else help.page(f"vlm {verb}", function_of(verb), width)
+    with Ui() as ui:
+        ui.line(text.rstrip("\n"))
+
+
+def root_page(width: int, *, short: bool = False) -> str:
+    """The help of `vlm`: so many columns wide, and short for -h."""
+    options = [
+        ("-h, --help", "Show this help."),
+        ("--version", VERBS["version"].summary),
+        ("--install-completion", "Set up completion with Tab for this shell."),
+        ("--show-completion", "Print the completion script of this shell."),
+    ]
+    verbs = {title: {name: VERBS[name].summary for name in names} for title, names in GROUPS.items()}
+    example = 'vlm ask photo.jpg "what is this?"'
+    return help.root_page(str(_vlm.__doc__), verbs, () if short else options, example, width)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +218,7 @@ def _run(words: Sequence[str]) -> int:
         ui.error(error)
         return error.exit_code
     except OSError as error:  # stdout's: everything else that may fail has its own error
-        Ui().error(VlmError(f"the output cannot be written ({error.strerror})", "make room, or write elsewhere"))
+        Ui().error(VlmError(f"cannot write the output ({error.strerror})", "free some space, or write elsewhere"))
         return Exit.FAILED
     except (MemoryError, ImportError, RuntimeError) as error:  # a library that cannot be loaded, a thread not started
         if not room.is_out(error):
@@ -109,11 +227,11 @@ def _run(words: Sequence[str]) -> int:
         return Exit.FAILED
     except SystemExit:  # how the parser says that the reader of its help went away
         return Exit.PIPE_CLOSED
-    except _ClickException as error:
+    except parsing.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             Ui().help(str(error))
             return Exit.USAGE
-        Ui().error(VlmError(*_usage(error)))
+        Ui().error(parsing.error_of(error))
         return Exit.USAGE
 
 
@@ -128,9 +246,3 @@ def _join_options(words: list[str]) -> list[str]:
         if word in ("-o", "--option", "--param") and len(words) >= 2 and "=" not in words[0]:
             joined.append(f"{words.pop(0)}={words.pop(0)}")
     return joined
-
-
-def _usage(error: BaseException) -> tuple[str, str]:
-    context = getattr(error, "ctx", None)
-    message = getattr(error, "format_message", lambda: str(error))()
-    return message.rstrip("."), f"see {context.command_path} --help" if context is not None else "see vlm --help"

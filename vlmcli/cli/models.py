@@ -16,7 +16,7 @@ from vlmcli import settings
 from vlmcli.amounts import duration, gigabytes, size
 from vlmcli.cli import options
 from vlmcli.cli.pull import speed_here
-from vlmcli.cli.running import interruptible
+from vlmcli.cli.signals import interruptible
 from vlmcli.errors import ModelError, UsageError
 from vlmcli.pictures.sources import expand
 from vlmcli.records.lines import escape, object_line

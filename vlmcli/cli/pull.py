@@ -15,7 +15,8 @@ from vlmcli import settings
 from vlmcli.amounts import size
 from vlmcli.cli import options
 from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.running import interruptible, opened
+from vlmcli.cli.running import opened
+from vlmcli.cli.signals import interruptible
 from vlmcli.errors import Cancelled, HubError, ModelError, NotHere, UsageError, VlmError
 from vlmcli.pictures.sources import expand
 from vlmcli.records.lines import object_line

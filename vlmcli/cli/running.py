@@ -1,4 +1,4 @@
-"""What answers a command's requests: the engine in this process, or in one of its own; and whose signals are handled.
+"""What answers a command's requests: the engine in this process, or in one of its own.
 
 Does not know what is asked, nor what becomes of the answers.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmcli import room
+from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
 from vlmcli.runners import last_death
 from vlmcli.settings import Settings, state_folder
@@ -109,27 +108,6 @@ def opened(
 
 def _wanted(settings: Settings) -> Wanted:
     return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
-
-
-def interruptible() -> None:
-    """From here on there is something to end in order when Ctrl-C comes: it is a KeyboardInterrupt."""
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextmanager
-def signals_as_found() -> Iterator[None]:
-    """Afterwards give the signals that a command may handle back to whoever had them; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in found.items():
-            if handler is not None and signal.getsignal(number) is not handler:
-                signal.signal(number, handler)
 
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
