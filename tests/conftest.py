@@ -8,8 +8,9 @@ from filelock import FileLock
 
 from tests.support import ROOT
 from tests.support.engines import opened
-from vlmcli import demo
+from vlmcli import demo, settings
 from vlmcli.bench import pairs
+from vlmcli.cli import daily
 from vlmcli.pictures import images
 from vlmcli.values import ModelFiles
 
@@ -37,12 +38,14 @@ def pytest_collection_modifyitems(items):
 def own_state(tmp_path_factory):
     """What a command leaves for the next one is not the user's, and no model of the user's is asked.
 
+    The demo model's notice counts as shown, so that a test's stderr has only what it is about.
     Ctrl-C is not ignored, as it is in what a shell runs in the background, and in all that is started from there.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("STATE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
+        daily.remember(settings.state_folder())
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
         for name in ("VLM_MODEL", "PYTHONUNBUFFERED"):  # the latter hides what is left in a buffer
             patch.delenv(name, raising=False)
@@ -53,6 +56,7 @@ def own_state(tmp_path_factory):
 def state(tmp_path, monkeypatch):
     """A folder of a test's own for that."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    daily.remember(tmp_path / "state" / "vlm")
     return tmp_path / "state" / "vlm"
 
 

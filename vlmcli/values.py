@@ -325,9 +325,10 @@ class Card:
 
     Attributes:
         about: up to three lines for a person.
-        notice: one line for stderr whenever the model is used; empty for most.
+        notice: one line for stderr after the model's first answer; empty for most.
+        notice_daily: whether that line is shown only once a day, and not with every command.
         unsure: what the model answers when it does not know, word for word; empty where there is no such answer.
-        unsure_hint: one line for stderr after that answer: what to do.
+        unsure_hint: one line for stderr after that answer about a picture that is not a drawing: what to do.
         chat_template: a Jinja template that replaces the file's own, or None.
         stop: strings that end an answer, for models that have no end-of-turn token.
         prompts: instead of those of `tasks.PROMPTS`, by their names.
@@ -337,6 +338,7 @@ class Card:
 
     about: tuple[str, ...] = ()
     notice: str = ""
+    notice_daily: bool = False
     unsure: str = ""
     unsure_hint: str = ""
     chat_template: str | None = None

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.program import ANSWER, NOTICE, SCENE, VLM, vlm
+from tests.support.program import ANSWER, SCENE, VLM, vlm
 
 
 def test_the_bare_answer_and_nothing_else():
     done = vlm("ask", "-m", "demo", SCENE, "what is this?")
-    assert (done.stdout, done.stderr, done.returncode) == (ANSWER, NOTICE, 0)
+    assert (done.stdout, done.stderr, done.returncode) == (ANSWER, "", 0)
 
 
 def test_several_questions_make_lines():
@@ -231,7 +231,7 @@ def test_a_reader_that_goes_away_is_silence():
         [VLM, "ask", "-m", "demo", SCENE, "what is this?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         process.stdout.close()
-        assert process.stderr.read().decode() == NOTICE
+        assert process.stderr.read().decode() == ""
         assert process.wait(60) == 141
 
 
@@ -244,7 +244,7 @@ def test_head_gets_its_line_of_many_and_the_rest_is_silence(tmp_path):
     line = f'"{VLM}" ask -m demo "{tmp_path}" "what is this?" | head -1; echo "${{PIPESTATUS[0]}}"'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == f"{tmp_path}/a 00.png\t{ANSWER}141\n"
-    assert done.stderr == NOTICE
+    assert done.stderr == ""
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.program import ANSWER, NOTICE, SCENE, VLM, own_environment
+from tests.support.program import ANSWER, SCENE, VLM, own_environment
 from vlmcli import demo
 from vlmcli.cli import app
 
@@ -137,9 +137,9 @@ def test_the_log_is_of_the_call_that_asks_for_it(monkeypatch):
     _, _, less = here((*ASK, "-v"))
     assert "vlmcli: " in less
     assert "vlmcli.llama: " not in less
-    assert here(ASK) == (0, ANSWER, NOTICE)
+    assert here(ASK) == (0, ANSWER, "")
     assert here(("ask", "-v", "-m", "demo", "none.png", "?"))[0] == 1
-    assert here(ASK) == (0, ANSWER, NOTICE)
+    assert here(ASK) == (0, ANSWER, "")
 
 
 @pytest.mark.parametrize("where", ["--in-process", "--worker"])
@@ -148,7 +148,7 @@ def test_signals_are_given_back(monkeypatch, where):
     for found in (signal.SIG_DFL, signal.default_int_handler):
         old = signal.signal(signal.SIGINT, found)
         try:
-            assert here((*ASK, where)) == (0, ANSWER, NOTICE)
+            assert here((*ASK, where)) == (0, ANSWER, "")
             assert signal.getsignal(signal.SIGINT) is found
         finally:
             signal.signal(signal.SIGINT, old)
@@ -159,7 +159,7 @@ def test_it_may_be_called_in_another_thread():
     thread = threading.Thread(target=lambda: found.append(here(ASK)))
     thread.start()
     thread.join()
-    assert found == [(0, ANSWER, NOTICE)]
+    assert found == [(0, ANSWER, "")]
 
 
 def test_a_reader_that_goes_away_is_of_one_call_only(monkeypatch):
@@ -174,7 +174,7 @@ def test_a_reader_that_goes_away_is_of_one_call_only(monkeypatch):
             assert sys.stdout is stream
         with contextlib.suppress(BrokenPipeError):
             stream.close()
-        assert here(ASK) == (0, ANSWER, NOTICE)
+        assert here(ASK) == (0, ANSWER, "")
         assert handlers() == before
 
 

@@ -20,7 +20,8 @@ from vlmcli.cli import app
 
 VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = str(ROOT / "docs" / "images" / "scene.png")
-NOTICE = "vlm: the demo model sees drawn shapes and short words only; it cannot read photographs\n"
+NOTICE = "vlm: the demo model sees only drawn shapes and short words; it cannot read photographs\n"
+"""Shown once a day; the tests' own state folder says that it has been."""
 ANSWER = "A red circle and a blue square.\n"
 
 

@@ -56,11 +56,13 @@ class Outcome:
         job: which has ended.
         result: its answer, or its error.
         work: what it is called in the journal; None in a run that is not remembered.
+        drawn: whether its pictures all look like drawings; looked at only for a model that may answer it does not know.
     """
 
     job: Job
     result: Result
     work: Work | None = None
+    drawn: bool = False
 
 
 Step = Started | Progress | Notice | Fragment | Outcome
@@ -106,6 +108,7 @@ class Run:
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
         self._unwritten: dict[int, Fingerprint] = {}  # pictures as they were asked about, to be written into
         self._notices: dict[int, tuple[str, ...]] = {}  # of the pictures of jobs that have no outcome yet
+        self._drawn: set[int] = set()  # of those jobs, the ones whose pictures all look like drawings
         self._began = time.monotonic()
 
     @property
@@ -228,6 +231,8 @@ class Run:
                 self.stopping |= self.course.fail_fast
                 continue
             self._notices[number] = tuple(text for picture in pictures for text in picture.notices)
+            if self.files.card.unsure and _are_drawn(pictures):
+                self._drawn.add(number)
             yield from map(Notice, self._notices[number])
             if self._is_twin(number, job, pictures):
                 yield from self._ready()
@@ -270,7 +275,9 @@ class Run:
             self.errors.append(result.error)
             self.stopping |= self.course.fail_fast
         self.ended += 1
-        return Outcome(job, result if self.thinking else replace(result, thinking=""), work)
+        drawn = number in self._drawn
+        self._drawn.discard(number)
+        return Outcome(job, result if self.thinking else replace(result, thinking=""), work, drawn)
 
     def _write(self, sidecars: Sidecars, job: Job, text: str, before: Fingerprint | None) -> None:
         """Write an answer where else it goes, if it says something. Raises VlmError where that cannot be."""
@@ -278,6 +285,12 @@ class Run:
             self.unwritten[reason] += 1
         else:
             self.changed += sidecars.write(job, text, before)
+
+
+def _are_drawn(pictures: Sequence[Picture]) -> bool:
+    from vlmcli.pictures.drawings import is_drawn  # a page of help needs no numpy
+
+    return all(map(is_drawn, pictures))
 
 
 _Same = tuple[Ask, tuple[str, ...]]

@@ -13,6 +13,7 @@ from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
 from vlmcli.batch.run import Run
+from vlmcli.cli import daily
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
@@ -110,12 +111,11 @@ def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Re
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     if flags.as_json and left.memory is None and len(left.jobs) > 1 and length(ui.stdout):
         ui.say("what is appended to has no memory; --output FILE goes on where a run stopped")
-    ui.notice(files.card.notice)
     with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
         run = Run(left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, thinking=flags.think)
         show = Show(
             ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
-            left_out=left.left_out,
+            left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
         )  # fmt: skip
         return show.all(runner)
 

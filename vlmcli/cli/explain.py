@@ -13,7 +13,7 @@ import typer
 
 from vlmcli.atomic import write
 from vlmcli.batch.course import Job, grouped
-from vlmcli.cli import options
+from vlmcli.cli import daily, options
 from vlmcli.cli.flags import MODEL, PLACE, Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import opened, tell_of_death
@@ -66,10 +66,10 @@ def explain(
             raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
         files = find_model(ui, settings, flags.chat_template or "")
         target = target_of(html, found) if html else None
-        ui.notice(files.card.notice)
         task = Ask(asked[0], context, flags.system, sampling, limit, detail=side, parts=flags.parts)
         told = _asked(ui, files, settings, task, found)
         ui.about(telling.lines(told, ui.width))
+        daily.tell(ui, files.card)
         if target is not None:
             write(target, telling.page(told).encode("utf-8", "replace"))
             ui.say(f"{html}: the page is written")

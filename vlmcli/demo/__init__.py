@@ -20,17 +20,18 @@ from vlmcli.values import Card, ModelFiles
 FOLDER = Path(__file__).parent
 """Where the two files of the model are."""
 
-NOTICE = "the demo model sees drawn shapes and short words only; it cannot read photographs"
+NOTICE = "the demo model sees only drawn shapes and short words; it cannot read photographs"
 
 CARD = Card(
     about=(
-        "demo: a LLaVA in miniature, part of vlm: 4.0 million parameters, 7.9 MB.",
-        "It sees drawn shapes, colours, places, counts, and words of up to five letters.",
-        'It cannot read photographs ("I don\'t know."): for those name a real model, -m.',
+        "demo: a very small LLaVA that comes with vlm: 4.0 million parameters, 7.9 MB.",
+        "It sees drawn shapes, their colours, places and number, and words of up to five letters.",
+        'It cannot read photographs (it answers "I don\'t know."): for those, choose another model with -m.',
     ),
     notice=NOTICE,
+    notice_daily=True,
     unsure="I don't know.",
-    unsure_hint="for photographs take a real model: vlm models lists them, vlm pull NAME brings one",
+    unsure_hint="for photographs, use a real model: `vlm models` lists them, `vlm pull NAME` downloads one",
     prompts={
         "describe short": "Describe this image.",
         "describe long": "Describe this image in detail.",

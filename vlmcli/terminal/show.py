@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -41,6 +41,7 @@ class Show:
         stats: bool = False,
         table: str = "",
         left_out: str = "",
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         """Write the head of a table.
 
@@ -52,11 +53,13 @@ class Show:
             stats: tokens and times of each.
             table: the separator of a table's columns, of which each is a question; empty for no table.
             left_out: what folders have that is no picture, in words, for the summary.
+            on_answer: called once, when the first answer has been shown.
 
         Raises UsageError for a table that is appended to one with other columns.
         """
         self._ui, self._run = ui, run
         self._json, self._stats, self._left_out = json, stats, left_out
+        self._on_answer: Callable[[], None] | None = on_answer
         everything = everything or run.jobs
         self._groups = len({job.pictures for job in everything}) > 1 or any(
             job.pictures[0].expanded for job in everything
@@ -122,8 +125,11 @@ class Show:
             self._run.remember(written)
         if result.answer is not None:
             self._show_remarks(job, result, result.answer)
+            if self._on_answer is not None:
+                self._on_answer()
+                self._on_answer = None
         unsure = self._run.files.card.unsure
-        self._unsure |= bool(unsure) and result.text == unsure
+        self._unsure |= bool(unsure) and result.text == unsure and not outcome.drawn
         if self._run.memory is not None and self._run.left:
             self._ui.status(self._so_far(job))
 

@@ -13,11 +13,12 @@ from typing import Protocol, runtime_checkable
 
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Attached, Conversation
+from vlmcli.cli import daily
 from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
 from vlmcli.machine import cost
 from vlmcli.models import gguf
-from vlmcli.pictures import sources
+from vlmcli.pictures import drawings, sources
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
@@ -198,7 +199,6 @@ class Talk:
         sampling, limit = self.wishes.chosen()
         if anew and not sampling.temperature:
             sampling = replace(sampling, temperature=ANEW)
-        self.ui.notice(self.files.card.notice)
         try:
             text, outcome = self._answer(self._fitting(question, sampling, limit))
         except KeyboardInterrupt:
@@ -219,7 +219,9 @@ class Talk:
             self.tell("stopped")
             return True
         self.last = outcome
-        if self.files.card.unsure and said == self.files.card.unsure:
+        daily.tell(self.ui, self.files.card)
+        unsure = bool(self.files.card.unsure) and said == self.files.card.unsure
+        if unsure and not all(drawings.is_drawn(one.picture) for one in self.conversation.pictures):
             self.ui.notice(self.files.card.unsure_hint)
         if not said:
             self.tell("the answer is empty" + (": the model only thought" if thought else ""))
