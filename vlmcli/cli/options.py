@@ -32,7 +32,7 @@ ChatTemplate = Annotated[
 ]
 Question = Annotated[
     list[str] | None,
-    typer.Option("-q", "--question", metavar="TEXT", help="A question; may be repeated. Then all words are pictures."),
+    typer.Option("-q", "--question", metavar="TEXT", help="A question, or - for one on stdin; may be repeated."),
 ]
 Questions = Annotated[
     str | None, typer.Option("--questions", metavar="FILE", help="Questions from a file, one a line; as with -q.")

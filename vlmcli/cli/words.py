@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vlmcli import files, settings
 from vlmcli.amounts import size
+from vlmcli.cli import piped
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
 from vlmcli.pictures.folders import LeftOut
@@ -115,29 +116,53 @@ def _param(pair: str) -> tuple[str, str]:
 def pictures_and_questions(
     words: Sequence[str], questions: Sequence[str] | None, files_from: str | None = None
 ) -> tuple[list[str], list[str]]:
-    """Which words are pictures and which the question: the last, unless there is a -q."""
+    """Which words are pictures and which the question: the last, unless there is a -q; "-" is one on stdin."""
     if questions:
         asked = [question.strip() for question in questions]
         paths = list(words)
+    elif question := _only_question(words, files_from):
+        asked, paths = [question], list(words)
     else:
         if not words:
-            raise UsageError("there is no question in the command", "put it last, or give it with -q")
+            raise UsageError("there is no question in the command", f"put it last, or give it with -q{piped.hint()}")
         *paths, last = words
         if not paths and files_from is None:
-            if _is_file(last):
-                raise UsageError(f"there is no question about {last}", f'put one behind it: {last} "what is this?"')
+            if piped.is_there(last):
+                raise UsageError(
+                    f"there is no question about {last}", f'put one behind it: {last} "what is this?"{piped.hint()}'
+                )
             raise UsageError(
                 "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
             )
         if _is_file(last):
             raise UsageError(
                 f"{last}: the last word is the question, but it is a file",
-                'put the question last, or give it with -q "…"',
+                f'put the question last, or give it with -q "…"{piped.hint()}',
             )
         asked = [last.strip()]
     if not all(asked):
         raise UsageError("the question is empty", "ask something")
-    return paths, asked
+    return paths, _with_stdin(asked, [*paths, files_from])
+
+
+def _only_question(words: Sequence[str], files_from: str | None) -> str:
+    """The question on stdin, where pictures are named and no question is; empty where there is none."""
+    if "-" in (*words, files_from):
+        return ""
+    if words:
+        missing = _is_file(words[-1]) or (len(words) == 1 and files_from is None and piped.is_there(words[0]))
+    else:
+        missing = files_from is not None
+    return piped.only_question() if missing else ""
+
+
+def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
+    """The questions, with the one that is "-" read from stdin. Raises UsageError where stdin is for something else."""
+    if "-" not in asked:
+        return asked
+    if asked.count("-") > 1 or "-" in others:
+        raise UsageError("stdin is asked for twice", "give one of the two a file")
+    return [piped.question() if one == "-" else one for one in asked]
 
 
 def questions_of(name: str) -> list[str]:
