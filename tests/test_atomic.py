@@ -22,7 +22,7 @@ def test_a_file_is_replaced_and_keeps_its_permissions(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["a.txt"]
 
 
-@pytest.mark.parametrize(("name", "says"), [("no/a.txt", "No such file"), ("a\0b", "no name of a file")])
+@pytest.mark.parametrize(("name", "says"), [("no/a.txt", "No such file"), ("a\0b", "not a valid file name")])
 def test_one_that_cannot_be_written_is_named(tmp_path, name, says):
     with pytest.raises(VlmError, match=says):
         write(tmp_path / name, b"one")

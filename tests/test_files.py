@@ -19,9 +19,9 @@ SPECIAL = {
     "socket": ("a socket", lambda path: _socket(path)),
     "device": ("a device", lambda path: path.symlink_to("/dev/null")),
     "endless": ("a device", lambda path: path.symlink_to("/dev/zero")),
-    "lost": ("a link that leads nowhere", lambda path: path.symlink_to("nothing")),
-    "itself": ("a link that leads in a ring", lambda path: path.symlink_to(path.name)),
-    "ring": ("a link that leads in a ring", lambda path: _ring(path)),
+    "lost": ("a broken link", lambda path: path.symlink_to("nothing")),
+    "itself": ("a link that leads back to itself", lambda path: path.symlink_to(path.name)),
+    "ring": ("a link that leads back to itself", lambda path: _ring(path)),
     "linked pipe": ("a pipe", lambda path: _linked(path, os.mkfifo)),
     "linked folder": ("a folder", lambda path: _linked(path, os.mkdir)),
 }
@@ -140,7 +140,7 @@ def test_a_pipe_is_read_as_it_comes_and_to_its_end(tmp_path):
 def test_a_pipe_that_nobody_writes_to_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "WAIT", 0.2)
     os.mkfifo(tmp_path / "it")
-    with pytest.raises(files.Unfit, match="a pipe that nobody writes to"):
+    with pytest.raises(files.Unfit, match="a pipe that no program writes to"):
         files.read(tmp_path / "it", 10, pipes=True)
 
 
@@ -169,5 +169,5 @@ def test_a_link_leads_no_further_than_its_folder(tmp_path):
     assert files.place(folder / "good", folder) == (folder / "deep" / "a").resolve()
     assert files.place(folder / "none", folder) == folder / "none"
     for name in ("out", "round", "whole"):
-        with pytest.raises(files.Unfit, match="a link out of"):
+        with pytest.raises(files.Unfit, match="a link that leads out of"):
             files.place(folder / name, folder)

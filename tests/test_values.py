@@ -57,7 +57,7 @@ def test_the_file_goes_before_the_defaults_only(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("model = 1", "model is not a text"), ("ctx = true", "ctx is not a whole number"), ("ctx = 5", "out of range"),
+    [("model = 1", "model is not a string"), ("ctx = true", "ctx is not a whole number"), ("ctx = 5", "out of range"),
      ("modle = 'x'", "modle is no setting"), ("model = ", "not TOML"), ("\xff\xfe", "")],
 )  # fmt: skip
 def test_a_wrong_file_of_settings_is_named(tmp_path, text, said):

@@ -40,8 +40,10 @@ def write(path: Path, data: bytes) -> None:
     try:
         replace(path, data)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a file"
-        raise VlmError(f"{path}: cannot be written ({reason})", "make room, or write elsewhere") from error
+        reason = getattr(error, "strerror", None) or "not a valid file name"
+        raise VlmError(
+            f"{path}: cannot be written ({reason})", "free some disk space, or write to another place"
+        ) from error
 
 
 def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = None) -> None:

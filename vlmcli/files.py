@@ -32,7 +32,7 @@ WAIT = 10.0
 SILENCE = 300.0
 """Seconds in which a byte must come out of a pipe that somebody holds open."""
 
-_LINK_LOST, _LINK_RING = "a link that leads nowhere", "a link that leads in a ring"
+_LINK_LOST, _LINK_RING = "a broken link", "a link that leads back to itself"
 _BLOCK = 1 << 16
 _KINDS = {stat.S_IFREG: "", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
           stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFLNK: "a link"}  # fmt: skip
@@ -82,7 +82,7 @@ def place(path: Path, within: Path) -> Path:
         return path
     real = Path(os.path.realpath(path))
     if not is_within(real, within):
-        raise Unfit(f"a link out of {within}", path)
+        raise Unfit(f"a link that leads out of {within}", path)
     if what(real, links=False) != "":  # it is another by now
         raise Unfit(_LINK_LOST, path)
     return real
@@ -133,17 +133,17 @@ def read(path: Path, most: int, *, pipes: bool = False, links: bool = True) -> b
                 block = os.read(file, min(_BLOCK, most + 1 - len(data)))
             except BlockingIOError:
                 if not piped:  # a file of the kernel that waits for what is to come
-                    raise Unfit("it has no end", path) from None
+                    raise Unfit("an endless file", path) from None
                 written = True
                 if not select.select([file], [], [], SILENCE)[0]:
-                    raise Unfit(f"a pipe from which nothing came for {SILENCE:.0f} s", path) from None
+                    raise Unfit(f"a pipe that delivered nothing for {SILENCE:.0f} s", path) from None
                 continue
             if block:
                 data += block
             elif written or data or not piped:
                 return bytes(data)
             elif time.monotonic() > until:
-                raise Unfit("a pipe that nobody writes to", path)
+                raise Unfit("a pipe that no program writes to", path)
             else:
                 time.sleep(0.02)
         raise Unfit(f"more than {size(most)}", path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import re
 
-HINT = "close other programs, or raise the limit of memory (ulimit -v); a smaller --ctx needs less"
+HINT = "close other programs, raise the memory limit (ulimit -v), or lower --ctx"
 """What can be done about it."""
 
 _SAYS = re.compile(

@@ -108,13 +108,15 @@ def remember_model(name: str, mmproj: str = "") -> Path:
         new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
         text = "\n".join((*new, *lines)).rstrip("\n") + "\n"
         if not _says(text, others | named):  # a text over several lines has been cut
-            hint = f"write there: {', '.join(new)}" if new else "take the model out there"
-            raise UsageError(f"{path}: it is written so that only you can change it", hint)
+            hint = f"add this to it: {', '.join(new)}" if new else "remove the model from it by hand"
+            raise UsageError(f"{path}: vlm cannot change this file without losing something", hint)
         whole.parent.mkdir(parents=True, exist_ok=True)
         atomic.replace(whole, text.replace("\n", os.linesep).encode())
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "a name that is not UTF-8"
-        raise UsageError(f"{path}: the default cannot be written ({reason})", "VLM_MODEL sets one, too") from error
+        reason = getattr(error, "strerror", None) or "the name is not UTF-8"
+        raise UsageError(
+            f"{path}: the default cannot be saved ({reason})", "set the variable VLM_MODEL instead"
+        ) from error
     return path
 
 
@@ -132,15 +134,15 @@ def _from_file(path: Path) -> dict[str, Any]:
         text = _text(path)
         values = _toml(path, text) if text else {}
     except OSError as error:
-        raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "mend or remove it") from error
+        raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "fix or remove it") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
+        raise UsageError(f"{path}: not TOML ({error})", "fix or remove it") from error
     for name, value in values.items():
         if name not in _FILE_KINDS:
-            raise UsageError(f"{path}: {name[:60]} is no setting", f"use {', '.join(_FILE_KINDS)}")
+            raise UsageError(f"{path}: there is no setting {name[:60]}", f"the settings are {', '.join(_FILE_KINDS)}")
         if type(value) is not _FILE_KINDS[name]:
-            kind = {str: "a text", int: "a whole number"}[_FILE_KINDS[name]]
-            raise UsageError(f"{path}: {name} is not {kind}", "mend it, or take it out")
+            kind = {str: "a string", int: "a whole number"}[_FILE_KINDS[name]]
+            raise UsageError(f"{path}: {name} is not {kind}", "fix or remove it")
         if isinstance(value, int):
             _check_bounds(f"{path}: {name} = {value}", name, value)
     return values
@@ -152,7 +154,7 @@ def _text(path: Path) -> str:
         return files.read(path, LONGEST).decode("utf-8-sig").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
-            raise files.Unfit("a link that leads nowhere", path) from None
+            raise files.Unfit("a broken link", path) from None
         return ""
 
 
@@ -165,7 +167,7 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML ({error})", "mend or remove it") from error
+        raise UsageError(f"{path}: not TOML ({error})", "fix or remove it") from error
     return values
 
 
@@ -200,7 +202,7 @@ def _parse(name: str, variable: str, text: str, kind: type) -> Any:
     try:
         number = int(text)
     except ValueError:
-        raise UsageError(f"{variable}={text}: not a whole number", f"unset {variable} or give it one") from None
+        raise UsageError(f"{variable}={text}: not a whole number", f"set {variable} to a number, or unset it") from None
     _check_bounds(f"{variable}={text}", name, number)
     return number
 
@@ -208,4 +210,4 @@ def _parse(name: str, variable: str, text: str, kind: type) -> Any:
 def _check_bounds(where: str, name: str, number: int) -> None:
     low, high = BOUNDS[name]
     if not low <= number <= high:
-        raise UsageError(f"{where}: out of range", f"give it {low} to {high}, or take it out")
+        raise UsageError(f"{where}: out of range", f"set it to {low} to {high}, or remove it")

@@ -64,7 +64,7 @@ def test_what_is_no_file_beside_a_picture_is_an_error_of_it_and_stays(pics, kind
     before = everything(pics)
     done = captioned(pics, *more, "--existing", existing, "--json")
     assert done.returncode == 3
-    assert f"pics/{name}: {words}, where a text would be" in done.stderr
+    assert f"pics/{name}: {words}, so no text can be written there" in done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["sources"], words in first["error"]["message"]) == (["pics/a.png"], True)
     assert "timings" not in first, "it was asked"
@@ -86,8 +86,8 @@ def test_a_link_out_of_the_folder_is_not_written_through(pics, more, existing):
     before = everything(pics.parent)
     done = captioned(pics, *more, "--existing", existing)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"pics/a.{kind}: a link out of pics, where a text would be" in done.stderr
-    assert f"pics/b.{kind}: a link that leads nowhere" in done.stderr
+    assert f"pics/a.{kind}: a link that leads out of pics, so no text can be written there" in done.stderr
+    assert f"pics/b.{kind}: a broken link" in done.stderr
     assert everything(pics.parent) == before
 
 
@@ -120,7 +120,7 @@ def test_nothing_is_written_in_a_folder_that_a_link_leads_to_unless_it_is_named(
         done = captioned(pics, *more, "--existing", "replace", named=named)
         if named != "pics/*":
             assert done.returncode == 3
-            assert "in/c.png: a link leads out of pics to it, and nothing is written there" in done.stderr
+            assert "in/c.png: a link leads out of pics, and vlm does not write there" in done.stderr
         assert everything(other).keys() - before.keys() == {".vlm-0123456789abcdef.part"}
         assert everything(other)["c.png"] == before["c.png"]
     for named in ("pics/in", "pics/in/c.png"):
@@ -162,7 +162,7 @@ def test_in_place_a_backup_that_is_no_file_is_an_error_and_stays(pics, kind):
     before = everything(pics)
     done = captioned(pics, "--write-metadata", "--in-place")
     assert done.returncode == 3
-    assert "is in the place of its backup .a.png.vlm-backup" in done.stderr
+    assert "its backup .a.png.vlm-backup cannot be made: " in done.stderr
     after = everything(pics)
     assert {one: after[one] for one in before if one != "b.png"} == {
         one: before[one] for one in before if one != "b.png"
@@ -185,7 +185,7 @@ def test_a_backup_that_is_no_picture_is_not_put_back(pics, planted):
     was = (pics / "a.png").read_bytes()
     for more in ([], ["--in-place"]):
         done = captioned(pics, "--write-metadata", *more)
-        assert (done.returncode, "none that vlm has made" in done.stderr) == (1 if more else 3, True)
+        assert (done.returncode, "was not made by vlm" in done.stderr) == (1 if more else 3, True)
         assert (pics / "a.png").read_bytes() == was
 
 

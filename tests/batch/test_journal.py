@@ -216,7 +216,7 @@ def test_a_full_disk_leaves_whole_lines_and_says_how_to_go_on(tmp_path):
         done = vlm(tmp_path, *command)
         assert done.returncode == 1
         assert "disk/out.jsonl: cannot be written (No space left on device)" in done.stderr
-        assert "it goes on from there" in done.stderr
+        assert "run the same command again to continue" in done.stderr
         count = len(lines(tmp_path, "disk/out.jsonl"))
         assert 10 < count < 60
         subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)

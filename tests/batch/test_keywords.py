@@ -72,7 +72,7 @@ def test_what_is_within_a_keyword_stays(text, words):
     ],
 )
 def test_a_sentence_is_an_error_that_names_the_picture(text):
-    with pytest.raises(VlmError, match=r"a\.jpg: the answer is a sentence, and not keywords") as caught:
+    with pytest.raises(VlmError, match=r"a\.jpg: the answer is a sentence, not keywords") as caught:
         keywords(text, "a.jpg")
     assert "-t tags" in caught.value.hint
 

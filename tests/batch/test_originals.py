@@ -133,8 +133,8 @@ def test_an_owner_stays_and_one_that_cannot_be_given_is_an_error(picture):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(["setpriv", "--bounding-set", "-chown", *command], env=environment, **run)
     assert done.returncode == 1
-    assert "a.png: belongs to user 12345, group 54321, and a new file in its place would not" in done.stderr
-    assert "--in-place writes into the file itself" in done.stderr
+    assert "a.png: belongs to user 12345, group 54321; a new file in its place would not" in done.stderr
+    assert "--in-place changes the file itself" in done.stderr
     assert picture.read_bytes() == was
     assert subprocess.run(command, env=environment, **run).returncode == 0
     assert (picture.stat().st_uid, picture.stat().st_gid, described(picture)) == (12345, 54321, ANSWER)
@@ -152,7 +152,7 @@ def test_an_attribute_that_cannot_be_set_is_an_error_before_anything_is_replaced
     monkeypatch.setattr(os, "setxattr", full)
     done = vlm(picture.parent, *WRITE, "a.png")
     assert done.returncode == 1
-    assert "a.png: its extended attribute user.tag cannot be kept (No space left on device)" in done.stderr
+    assert "a.png: a new file cannot keep its extended attribute user.tag (No space left on device)" in done.stderr
     assert (picture.read_bytes(), picture.stat().st_ino) == (was, inode)
     assert [one.name for one in picture.parent.iterdir()] == ["a.png"]
 
@@ -164,8 +164,8 @@ def test_hard_links_are_not_split(picture, where):
     was = picture.read_bytes()
     done = vlm(picture.parent, *WRITE, "a.png")
     assert done.returncode == 1
-    assert "a.png: has 2 hard links, and a new file in its place would split them" in done.stderr
-    assert "--in-place writes into the file itself" in done.stderr
+    assert "a.png: has 2 hard links, which a new file in its place would break" in done.stderr
+    assert "--in-place changes the file itself" in done.stderr
     assert (picture.read_bytes(), picture.stat().st_mtime) == (was, LONG_AGO)
     done = vlm(picture.parent, *WRITE, "a.png", "--in-place")
     assert done.returncode == 0
@@ -241,7 +241,7 @@ def test_a_half_written_picture_is_restored_by_the_next_run_which_says_so(pictur
     part.write_bytes(b"left")
     done = vlm(picture.parent, *WRITE, ".")
     assert done.returncode == 0
-    assert "a.png: restored from its backup: the last run was killed while it wrote\n" in done.stderr
+    assert "a.png: restored from its backup: the last run was killed while writing\n" in done.stderr
     assert (described(picture), picture.stat().st_mtime) == (ANSWER, LONG_AGO)
     picture.write_bytes(embedded.with_packet(picture.read_bytes(), xmp.described(None, "", "a"), "a"))
     assert pixels(picture) == pixels(SCENE)
@@ -339,7 +339,8 @@ def test_two_runs_at_once_leave_a_whole_picture(picture, more):
     codes = [one.returncode for one in both]
     assert 0 in codes
     assert all(
-        code == 0 or "has changed while it was asked about" in text for code, text in zip(codes, said, strict=True)
+        code == 0 or "changed while the question was being answered" in text
+        for code, text in zip(codes, said, strict=True)
     )
     assert described(picture) == "\n".join([ANSWER] * codes.count(0))
     assert pixels(picture) == pixels(SCENE)

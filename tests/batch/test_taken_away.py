@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,7 @@ def test_records_that_would_be_lost_are_saved(pics, mischief, says, saved):
     assert code == 1
     assert "answered" not in said
     assert f"{pics}/out/o.jsonl: {says}" in said
-    assert f"its records ({len(kept)}) can be found in {pics / saved}" in said
+    assert f"its records ({len(kept)}) are saved in {pics / saved}" in said
     assert 5 <= len(kept) < COUNT
 
 
@@ -134,9 +135,9 @@ def test_a_file_that_was_shortened_says_how_much_is_left(pics, size):
     code, said = disturbed(pics, lambda: os.truncate(pics / "out" / "o.jsonl", size), "--output", "out/o.jsonl")
     left = (pics / "out" / "o.jsonl").read_bytes()
     assert (code, len(left)) == (1, size)
-    assert "o.jsonl: shortened by another program while it was being written; of " in said
+    assert "o.jsonl: shortened by another program while it was being written; " in said
     whole = left.count(b"\n")
-    assert f" records {whole} are left in it" in said
+    assert re.search(rf"; {whole} of its \d+ records are left$", said, re.MULTILINE)
     again = vlm(pics, "caption", "-m", "demo", "pics", "--output", "out/o.jsonl")
     assert (again.returncode, len(lines(pics, "out/o.jsonl"))) == (0, COUNT)
 
@@ -150,7 +151,7 @@ def test_a_file_that_stdout_goes_to_is_saved_when_it_is_removed(pics, mode):
             watched="out/all.csv",
         )  # fmt: skip
     assert (code, "answered" in said) == (1, False)
-    assert f"all.csv: removed while it was being written; what was written can be found in {pics}" in said
+    assert f"all.csv: removed while it was being written; its contents are saved in {pics}" in said
     kept = (pics / "out" / "all.rescued.csv").read_text("utf-8").splitlines()
     assert len(kept) == 1 + len(lines(pics, "j.jsonl"))
 
@@ -190,7 +191,7 @@ def test_where_no_folder_is_left_records_are_saved_in_the_state_folder(pics):
         code, said = disturbed(pics, take_away, "--output", "out/o.jsonl")
     assert (code, places) == (1, [0])
     kept = state / "vlm" / "o.rescued.jsonl"
-    assert f"can be found in {kept}" in said
+    assert f"are saved in {kept}" in said
     assert len(records(kept)) >= 5
 
 

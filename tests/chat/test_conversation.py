@@ -46,7 +46,7 @@ def test_a_turn_taken_back_leaves_its_pictures_attached():
     talk.attach(picture(2, "b.png"))
     assert talk.undo().question == "what?"
     assert [one.number for one in talk.pending] == [1, 2]
-    with pytest.raises(UsageError, match="no turn to take back"):
+    with pytest.raises(UsageError, match="no question to take back"):
         talk.undo()
 
 

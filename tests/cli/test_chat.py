@@ -155,7 +155,7 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
         ("/drop 3", "there is no picture 3"),
         ("/image", "/image takes a path or an address"),
         ("/image nothing.png", "nothing.png: there is no such file"),
-        ("/regen", "there is no turn to take back"),
+        ("/regen", "there is no question to take back"),
         ("/set temperature hot", "not a number"),
         ("/set nonsense 3", "not an option of sampling"),
         ("/detail wide", "neither low, high nor pixels"),
@@ -163,7 +163,7 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
         ("/save talk.pdf", "neither Markdown nor JSON"),
         ("/save /nowhere/talk.json", "cannot be written"),
         ("/load nothing.json", "cannot be read"),
-        ("/load 'my scene.png'", "name one that /save has written"),
+        ("/load 'my scene.png'", "name a file written by /save"),
         ("/undo now", "/undo takes nothing"),
         ("/stats", "there was no answer yet"),
     ):

@@ -34,7 +34,7 @@ PLACES = {re.search(r"`([^` ]+)`", row[0])[1]: row[1:] for row in ROWS}
 
 COLUMNS = {
     "a folder": 2, "a socket": 3, "a device": 3, "a pipe": 4,
-    "a link that leads nowhere": 1, "a link that leads in a ring": 1,
+    "a broken link": 1, "a link that leads back to itself": 1,
 }  # fmt: skip
 TOML = b'description = "x"\nprompt = "what is this?"\n'
 ASK = ("ask", "-m", "demo")
@@ -113,7 +113,7 @@ def test_what_is_no_file_does_what_the_page_says_and_stays(tmp_path, place, kind
         return
     assert says.split(";")[0] == "error"
     assert done.returncode == int(PLACES[place][-1]), done.stderr
-    other = {"a link that leads nowhere": "(?i)no such file", "a link that leads in a ring": "Too many levels"}
+    other = {"a broken link": "(?i)no such file", "a link that leads back to itself": "Too many levels"}
     if place == "--write-metadata":
         other["a device"] = "a link leads out of"
     assert words in done.stderr or re.search(other.get(words, words), done.stderr), done.stderr
@@ -157,7 +157,7 @@ def test_a_pipe_that_nobody_writes_to_is_an_error_in_time(tmp_path, place, monke
     begun = time.monotonic()
     done = run(tmp_path, tmp_path / name)
     assert time.monotonic() - begun < 8
-    assert (done.returncode, "a pipe that nobody writes to" in done.stderr) == (int(PLACES[place][-1]), True)
+    assert (done.returncode, "a pipe that no program writes to" in done.stderr) == (int(PLACES[place][-1]), True)
 
 
 def test_a_shells_process_substitution_and_dev_stdin_work(tmp_path):

@@ -166,8 +166,8 @@ class Case:
 
 CASES = {
     # pictures
-    "bitmap 0x0: status 2": Case(about(lambda: picture((0, 0), lambda: b"")), "outside what can be encoded"),
-    "a side of 0: status 2": Case(about(lambda: picture((64, 0), lambda: b"")), "outside what can be encoded"),
+    "bitmap 0x0: status 2": Case(about(lambda: picture((0, 0), lambda: b"")), "cannot be encoded"),
+    "a side of 0: status 2": Case(about(lambda: picture((64, 0), lambda: b"")), "cannot be encoded"),
     "pixels shorter than w*h*3: SIGSEGV": Case(
         about(lambda: picture((100, 100), lambda: b"ab" * 99)), "are not 100x100"
     ),
@@ -175,9 +175,9 @@ CASES = {
     **{
         f"20000:1 on {name}: status 2": Case(about(lambda: noise(1, (20_000, 1))), says, kind, name)
         for name, says, kind in (
-            ("smolvlm", "cannot take this picture", "RequestError"),
+            ("smolvlm", "cannot process this picture", "RequestError"),
             ("pixtral", "and the context has 4096", "ContextFull"),
-            ("lfm2vl", "cannot take this picture", "RequestError"),
+            ("lfm2vl", "cannot process this picture", "RequestError"),
         )
     },
     "20000:1 elsewhere: accepted": Case(about(lambda: noise(1, (20_000, 1)))),
@@ -222,10 +222,10 @@ CASES = {
         calls(lambda engine, context, model: decode(context, -1)), "outside the vocabulary", "NativeError"
     ),
     "token_to_piece of no token: terminate": Case(
-        calls(lambda engine, context, model: model.piece(model.n_vocab)), "is no token", "NativeError"
+        calls(lambda engine, context, model: model.piece(model.n_vocab)), "has no token", "NativeError"
     ),
     "token_to_piece of -1: terminate": Case(
-        calls(lambda engine, context, model: model.piece(-1)), "is no token", "NativeError"
+        calls(lambda engine, context, model: model.piece(-1)), "has no token", "NativeError"
     ),
     "a sequence id of a batch past n_seq_max: abort": Case(
         calls(lambda engine, context, model: decode(context, 5, seq=context.n_seq)), "sequence id", "NativeError"
@@ -245,10 +245,12 @@ CASES = {
     "logits that were not asked for: abort": Case(
         calls(lambda engine, context, model: context.logits(400)), "has no logits", "NativeError"
     ),
-    "a chain without a selector: abort": Case(calls(without_a_selector("sample")), "no sampler picks", "NativeError"),
+    "a chain without a selector: abort": Case(
+        calls(without_a_selector("sample")), "has no sampler that picks", "NativeError"
+    ),
     "a chain without a selector, applied": Case(calls(without_a_selector("pick")), "no sampler picked", "NativeError"),
     "accept of no token: terminate": Case(
-        calls(lambda engine, context, model: native.Sampler(model).accept(model.n_vocab)), "is no token", "NativeError"
+        calls(lambda engine, context, model: native.Sampler(model).accept(model.n_vocab)), "has no token", "NativeError"
     ),
     "a grammar that has ended, and a token after it: terminate": Case(
         lambda engine, scene: one(engine, ask(QUESTION, scene, grammar='root ::= "A"'))
@@ -259,17 +261,19 @@ CASES = {
         )
         for name, does, grammar, says in (
             ("no root", "NULL", 'x ::= "a"', "no rule named root"),
-            ("an error", "NULL, and text on stderr", "root ::= (", ") should be"),
+            ("an error", "NULL, and text on stderr", "root ::= (", "expected )"),
             ("left recursion", "NULL", 'root ::= root "a"', "begins with itself"),
             ("hidden left recursion", "hangs", HIDDEN, "begins with itself"),
-            ("deep groups", "SIGSEGV", "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000, "groups inside each other"),
+            ("deep groups", "SIGSEGV", "root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000, "nested more than"),
         )
     },
     # contexts
     "n_ctx huge: two minutes and all memory, then NULL": Case(
-        a_model_that_is_not_loaded(n_ctx=1 << 30), "no context of 1073741824", "ModelError"
+        a_model_that_is_not_loaded(n_ctx=1 << 30), "cannot create a context of 1073741824", "ModelError"
     ),
-    "n_seq_max > 256: NULL": Case(a_model_that_is_not_loaded(n_parallel=400), "no context of", "ModelError"),
+    "n_seq_max > 256: NULL": Case(
+        a_model_that_is_not_loaded(n_parallel=400), "cannot create a context of", "ModelError"
+    ),
     # Python under C
     "an exception in a callback: printed, ignored": Case(an_observer_that_fails(), "ZeroDivisionError", "NativeError"),
 }  # fmt: skip

@@ -172,10 +172,12 @@ def test_a_picture_that_a_model_cannot_take_is_named(small, tmp_path):
     with opened(files) as engine:
         (outcome,) = engine.run([ask("?", images.load(thin), tokens=2)])
     assert isinstance(outcome, RequestError)
-    assert outcome.message.startswith(f"{thin} (4000x20): {files.projector.name}: the model cannot take this picture")
+    assert outcome.message.startswith(
+        f"{thin} (4000x20): {files.projector.name}: the model cannot process this picture"
+    )
     done = vlm("show", "-m", str(files.model), "--mmproj", str(files.projector), str(thin), "docs/images/scene.png")
     assert done.returncode == 3
-    assert f"{thin} (4000x20): {files.projector.name}: the model cannot take" in done.stderr
+    assert f"{thin} (4000x20): {files.projector.name}: the model cannot process" in done.stderr
     assert done.stdout.count("sees") == 1
 
 

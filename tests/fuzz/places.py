@@ -35,7 +35,7 @@ ASK = ("ask", "-m", "demo")
 CAPTION = ("caption", "-m", "demo")
 QUESTION = "what is this?"
 LIMIT = 45
-"""Seconds after which a command hangs: a pipe that nobody writes to is waited for ten."""
+"""Seconds after which a command hangs: a pipe that no program writes to is waited for ten."""
 CODES = (0, 1, 2, 3)
 
 PLACES = {

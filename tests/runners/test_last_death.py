@@ -54,7 +54,7 @@ def test_after_a_death_the_next_command_names_what_kills(state):
     assert ask(fault="segfault scene.png")[0] == -signal.SIGSEGV
     code, out, err = ask(fault="segfault scene.png")
     assert (code, out) == (70, "")
-    assert f"vlm: {SCENE}: llama.cpp gave up on it each time (segmentation fault)" in err
+    assert f"vlm: {SCENE}: llama.cpp crashed on it each time (segmentation fault)" in err
 
 
 def test_a_death_with_another_model_changes_nothing(state):

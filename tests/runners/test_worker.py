@@ -90,10 +90,10 @@ FAULTS = {
     "abort": "fault.c:1: GGML_ASSERT(fault) failed",
     "segfault": "segmentation fault",
     "throw": "std::out_of_range: vector::_M_range_check",
-    "hang": "nothing moved for ",
+    "hang": "no progress for ",
     "kill": "killed from outside",
-    "noise": "it sent what is no message",
-    "frame": "it sent what is no message",
+    "noise": "it sent something that is not a message",
+    "frame": "it sent something that is not a message",
 }
 
 
@@ -490,7 +490,7 @@ def test_the_command_names_the_picture_and_goes_on(tmp_path, scene):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert out.splitlines() == [f"{tmp_path}/{n}.png\t{SCENE}" for n in ("a", "c")]
-    assert f"vlm: {tmp_path}/b.png: llama.cpp gave up on it each time (segmentation fault)\n" in err
+    assert f"vlm: {tmp_path}/b.png: llama.cpp crashed on it each time (segmentation fault)\n" in err
 
 
 def test_one_question_is_asked_in_process_unless_told_otherwise(tmp_path, scene):

@@ -60,7 +60,7 @@ def keywords(text: str, name: str = "the answer") -> list[str]:
             words.setdefault(word.casefold(), word)
     if any(map(_is_sentence, words.values())) or (len(words) == 1 and _ends_a_sentence(body, next(iter(words)))):
         raise VlmError(
-            f"{name}: the answer is a sentence, and not keywords", "ask for keywords between commas, as -t tags does"
+            f"{name}: the answer is a sentence, not keywords", "ask for keywords separated by commas, as -t tags does"
         )
     return list(words.values())
 

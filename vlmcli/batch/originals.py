@@ -34,7 +34,7 @@ _OF_CONTENTS = {"security.ima", "security.evm", "security.capability"}
 """Attributes that the kernel makes of a file's contents, or takes away when they change."""
 LARGEST = 1 << 30
 """Bytes of a picture's file."""
-_HINT = "--in-place writes into the file itself"
+_HINT = "--in-place changes the file itself instead of replacing it"
 
 
 def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_place: bool) -> bool:
@@ -67,9 +67,9 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
             with _locked(path, name) if os.name != "nt" else nullcontext():
                 atomic.replace(path, new, lambda part: _keep(path, name, old, part, touch=touch))
     except OSError as error:
-        hint = "make room, or check permissions"
+        hint = "check its permissions and the free disk space"
         if in_place and _backup(path).exists():
-            hint += f"; its backup {_backup(path).name} is put back by the next run"
+            hint += f"; the next run restores it from its backup {_backup(path).name}"
         raise VlmError(f"{name}: cannot be written ({error.strerror})", hint) from error
     return True
 
@@ -91,7 +91,7 @@ def refusal(path: Path, name: str, *, in_place: bool) -> VlmError | None:
         return None
     if links < 2:
         return None
-    what = f"{name}: has {links} hard links, and a new file in its place would split them"
+    what = f"{name}: has {links} hard links, which a new file in its place would break"
     return VlmError(what, _HINT)
 
 
@@ -112,12 +112,12 @@ def restore(folder: Path) -> Iterator[tuple[Path, str | VlmError]]:
             try:
                 with suppress(FileNotFoundError):  # another run has done it
                     if _restored(path, folder / name):
-                        yield path, "restored from its backup: the last run was killed while it wrote"
+                        yield path, "restored from its backup: the last run was killed while writing"
             except VlmError as error:
                 yield path, error
             except OSError as error:
                 what = f"{path}: cannot be restored from {name} ({error.strerror})"
-                yield path, VlmError(what, "copy the backup over it by hand")
+                yield path, VlmError(what, "copy the backup over it yourself")
 
 
 # --- a new file in its place ---
@@ -134,16 +134,16 @@ def _keep(path: Path, name: str, old: bytes, part: Path, *, touch: bool) -> None
         except OSError as error:
             whose = f"user {there.st_uid}, group {there.st_gid}"
             raise VlmError(
-                f"{name}: belongs to {whose}, and a new file in its place would not ({error.strerror})", _HINT
+                f"{name}: belongs to {whose}; a new file in its place would not ({error.strerror})", _HINT
             ) from None
     _keep_attributes(path, name, part)
     try:
         part.chmod(stat.S_IMODE(there.st_mode))
         os.utime(part, ns=(there.st_atime_ns, new.st_mtime_ns if touch else there.st_mtime_ns))
     except OSError as error:
-        raise VlmError(f"{name}: its permissions and times cannot be kept ({error.strerror})", _HINT) from None
+        raise VlmError(f"{name}: a new file cannot keep its permissions and times ({error.strerror})", _HINT) from None
     if stat.S_IMODE(part.stat().st_mode) != stat.S_IMODE(there.st_mode):
-        raise VlmError(f"{name}: its permissions cannot be kept", _HINT)
+        raise VlmError(f"{name}: a new file cannot keep its permissions", _HINT)
 
 
 def _keep_attributes(path: Path, name: str, part: Path) -> None:
@@ -159,7 +159,7 @@ def _keep_attributes(path: Path, name: str, part: Path) -> None:
                 os.setxattr(part, attribute, wanted[attribute])
         except OSError as error:
             raise VlmError(
-                f"{name}: its extended attribute {attribute} cannot be kept ({error.strerror})", _HINT
+                f"{name}: a new file cannot keep its extended attribute {attribute} ({error.strerror})", _HINT
             ) from None
 
 
@@ -184,7 +184,7 @@ def _write_into(path: Path, name: str, old: bytes, new: bytes, *, touch: bool) -
         if refused := refusal(path, name, in_place=True):
             raise refused
         if backup.exists() and _put_back(path, file, backup):
-            raise VlmError(f"{name}: restored from its backup, and not yet written", "ask about it again")
+            raise VlmError(f"{name}: restored from its backup, but its answer is not written yet", "ask about it again")
         if file.read() != old:
             raise _changed(name)
         times = there.st_atime_ns, there.st_mtime_ns
@@ -238,7 +238,7 @@ def _overwrite(file: BinaryIO, data: bytes) -> None:
 def _restored(path: Path, backup: Path) -> bool:
     """Put a copy back, unless its file is whole. Returns whether it had to be."""
     if not path.exists():
-        raise VlmError(f"{path}: is gone, and its backup {backup.name} is there", "rename the backup, or remove it")
+        raise VlmError(f"{path}: no longer exists, but its backup {backup.name} does", "rename or remove the backup")
     with _locked(path, str(path)) as file:
         return _put_back(path, file, backup)
 
@@ -249,7 +249,9 @@ def _put_back(path: Path, file: BinaryIO, backup: Path) -> bool:
     if not stat.S_ISREG(copy.st_mode):  # none of ours
         return False
     if hasattr(os, "geteuid") and copy.st_uid not in (0, os.geteuid(), there.st_uid):
-        raise VlmError(f"{path}: its backup {backup.name} is another user's", "look at both, and remove the backup")
+        raise VlmError(
+            f"{path}: its backup {backup.name} belongs to another user", "compare the two, then remove the backup"
+        )
     old = _bytes(backup)
     file.seek(0)
     whole = file.read() == old
@@ -258,7 +260,7 @@ def _put_back(path: Path, file: BinaryIO, backup: Path) -> bool:
         if not -_CLOCK <= max(there.st_mtime, there.st_ctime) - copy.st_ctime <= _WRITING:
             raise VlmError(
                 f"{path}: has changed since its backup {backup.name} was made",
-                "look at both, and remove the backup, or put it in the file's place",
+                "compare the two, then remove the backup, or replace the file with it",
             )
         _check_backup(path, backup, old)
         _overwrite(file, old)
@@ -272,8 +274,8 @@ def _check_backup(path: Path, backup: Path, old: bytes) -> None:
     try:
         embedded.packet_of(old, backup.name)
     except VlmError:
-        what = f"{path}: its backup {backup.name} is none that vlm has made"
-        raise VlmError(what, "look at both, and remove the backup") from None
+        what = f"{path}: its backup {backup.name} was not made by vlm"
+        raise VlmError(what, "compare the two, then remove the backup") from None
 
 
 @contextmanager
@@ -286,7 +288,7 @@ def _locked(path: Path, name: str) -> Iterator[BinaryIO]:
         until = time.monotonic() + 5
         while not atomic.lock(raw):
             if time.monotonic() > until:
-                raise VlmError(f"{name}: is being written by another run", "wait until that has ended")
+                raise VlmError(f"{name}: another run is writing it", "wait until that run has ended")
             time.sleep(0.05)
         with os.fdopen(os.dup(raw.fileno()), "r+b") as file:
             yield file
@@ -298,8 +300,10 @@ def _bytes(path: Path) -> bytes:
 
 
 def _no_backup(path: Path, name: str, there: str) -> VlmError:
-    return VlmError(f"{name}: {there} is in the place of its backup {_backup(path).name}", "remove it, or move it away")
+    return VlmError(
+        f"{name}: its backup {_backup(path).name} cannot be made: {there} has that name", "remove it or move it away"
+    )
 
 
 def _changed(name: str) -> VlmError:
-    return VlmError(f"{name}: it has changed while it was asked about", "ask about it again")
+    return VlmError(f"{name}: changed while the question was being answered", "ask about it again")

@@ -65,10 +65,13 @@ class Sidecars:
                 self.wrong[job] = error
                 continue
             if path in kept:
-                raise UsageError(f"{path}: is itself a file of this command", "--sidecar xmp, or another folder")
+                raise UsageError(
+                    f"{path}: this file is an input of the command itself",
+                    "use --sidecar xmp, or move it to another folder",
+                )
             if path in whose and whose[path].pictures == job.pictures:
                 raise UsageError(
-                    f"{path}: several questions would have one place", "ask about them in commands of their own"
+                    f"{path}: several questions would write to this one file", "ask one question per command"
                 )
             if path in whose:
                 self._refuse(job, whose[path], path)
@@ -89,7 +92,7 @@ class Sidecars:
                 one,
                 VlmError(
                     f"{one.names[0]}: its answer and that of {other.names[0]} would both go into {path.name}",
-                    "--sidecar-name full calls them by the pictures' whole names",
+                    "--sidecar-name full names them after the whole file name",
                 ),
             )
 
@@ -180,7 +183,7 @@ class Sidecars:
     def _write(self, job: Job, path: Path, text: str, before: Fingerprint | None) -> bool:
         name = job.names[0]
         if path.exists() and not os.access(path, os.W_OK):
-            raise VlmError(f"{path}: is write-protected", "change its permissions, if it is to be written")
+            raise VlmError(f"{path}: write-protected", "change its permissions if vlm should write it")
         if self._kind == "txt":
             old = self._text(path) if self._existing in ("prepend", "append") else ""
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
@@ -191,11 +194,9 @@ class Sidecars:
             return True
         if within.place not in ("", "XMP"):
             what = "keywords are" if self._keywords else "description is"
-            raise VlmError(
-                f"{name}: its {what} in {within.place}, which is not written here", "--sidecar xmp writes beside it"
-            )
+            raise VlmError(f"{name}: its {what} in {within.place}, which vlm cannot write", "use --sidecar xmp")
         if whole is None or (before is not None and hashlib.sha256(whole).hexdigest() != before.sha256):
-            raise VlmError(f"{name}: it has changed while it was asked about", "ask about it again")
+            raise VlmError(f"{name}: changed while the question was being answered", "ask about it again")
         packet = self._changed(embedded.packet_of(whole, name), text, name, captions.Written())
         return originals.change(path, name, whole, packet, touch=self._touch, in_place=self._in_place)
 
@@ -203,9 +204,14 @@ class Sidecars:
         """The file for an answer: the picture's, or its name with another suffix, and the page's number."""
         source = job.pictures[0]
         if len(job.pictures) > 1:
-            raise UsageError(f"{' '.join(job.names)}: no one file to write to", "--each asks about each")
+            raise UsageError(
+                f"{' '.join(job.names)}: one answer about several pictures has no one file to go to",
+                "ask about each: --each",
+            )
         if not isinstance(source.file, Path):
-            raise VlmError(f"{source.name}: no file that an answer could be written to", "download it first")
+            raise VlmError(
+                f"{source.name}: not a file on this machine, so no answer can be written beside it", "download it first"
+            )
         if self.inside:
             return _itself(source)
         return _real(self._named(source, full=self._full))
@@ -237,7 +243,7 @@ class Sidecars:
                 names = list(self._beside(job))
                 path = next((one for one in names if files.what(one) is not None), names[0])
             if root is not None and not files.is_within(self._folder(job), root):
-                what = f"{job.names[0]}: a link leads out of {root} to it, and nothing is written there"
+                what = f"{job.names[0]}: a link leads out of {root}, and vlm does not write there"
                 raise VlmError(what, "name the picture itself, or its folder")
             return path if self.inside else files.place(path, root or path.parent)
         except (OSError, ValueError) as error:
@@ -281,7 +287,7 @@ class Sidecars:
         old = (xmp.subjects(packet, name) if packet is not None else ()) or within.words
         new = keywords(text, name)
         if not new:
-            raise VlmError(f"{name}: the answer has no keywords", "ask for some, as -t tags does")
+            raise VlmError(f"{name}: the answer has no keywords", "ask for keywords, as -t tags does")
         both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)
         words: dict[str, str] = {}
         for word in both:
@@ -299,7 +305,7 @@ class Sidecars:
             text = (_bytes(path, xmp.LONGEST) or b"").decode("utf-8")
         except ValueError:
             what = f"{path}: cannot be read (not UTF-8 text)"
-            raise VlmError(what, "--existing replace writes a new one") from None
+            raise VlmError(what, "use --existing replace to write a new one") from None
         return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
@@ -314,7 +320,7 @@ def _itself(source: Source) -> Path:
     """The picture's file, links followed. Raises VlmError for a page or a frame of one."""
     assert isinstance(source.file, Path)
     if source.frame:
-        raise VlmError(f"{source.name}: a page of a file, which has one description", "--sidecar xmp has one for each")
+        raise VlmError(f"{source.name}: one page of a file that can hold only one description", "use --sidecar xmp")
     return _real(source.file)
 
 
@@ -340,6 +346,8 @@ def _bytes(path: Path, most: int) -> bytes | None:
 def _no_place(path: Path, error: OSError | ValueError) -> VlmError:
     """What is said of a path where no text can be."""
     if isinstance(error, files.Unfit):
-        return VlmError(f"{error.filename}: {error.strerror}, where a text would be", "remove it, or move it away")
-    reason = getattr(error, "strerror", None) or "no name of a file"
+        return VlmError(
+            f"{error.filename}: {error.strerror}, so no text can be written there", "remove it or move it away"
+        )
+    reason = getattr(error, "strerror", None) or "not a valid file name"
     return VlmError(f"{path}: no text can be written there ({reason})", "choose another name")

@@ -98,7 +98,10 @@ class Conversation:
                 ]
                 return one
         there = ", ".join(str(one.number) for one in self.pictures)
-        raise UsageError(f"there is no picture {number}", f"there are: {there}" if there else "there is none")
+        raise UsageError(
+            f"there is no picture {number}",
+            f"the pictures are {there}" if there else "there are no pictures yet; add one: /image PATH",
+        )
 
     def recount(self, tokens: Callable[[Picture], int | None]) -> None:
         """Another model has the pictures take other rows of its context."""
@@ -116,7 +119,7 @@ class Conversation:
     def undo(self) -> Turn:
         """Take the last turn back; its pictures are attached to the next question. Raises UsageError for none."""
         if not self.turns:
-            raise UsageError("there is no turn to take back", "ask something first")
+            raise UsageError("there is no question to take back", "ask something first")
         turn = self.turns.pop()
         self.pending = [*turn.pictures, *self.pending]
         return turn
@@ -124,7 +127,7 @@ class Conversation:
     def request(self, question: str, sampling: Sampling, max_tokens: int) -> Request:
         """The next question, with all that was said before. Raises UsageError while there is no picture."""
         if not self.pictures:
-            raise UsageError("there is no picture to talk about yet", "drop one into the line, or /image PATH")
+            raise UsageError("there is no picture to talk about yet", "drop one into the line, or type /image PATH")
         messages = [Message("system", (self.system,))] if self.system else []
         for turn in self.turns:
             messages.append(_asked(turn.question, turn.pictures))

@@ -72,8 +72,12 @@ def read(path: Path) -> SavedTalk:
             _text(record["system"]), [_turn(one) for one in record["turns"]], [_saved(one) for one in record["pending"]]
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        hint = "Markdown is for reading; /save chat.json" if path.suffix == ".md" else "name one that /save has written"
-        raise UsageError(f"{path}: no conversation that was saved as JSON", hint) from None
+        hint = (
+            "Markdown cannot be loaded; save with /save chat.json"
+            if path.suffix == ".md"
+            else "name a file written by /save"
+        )
+        raise UsageError(f"{path}: not a conversation saved as JSON", hint) from None
 
 
 def sha256(path: Path) -> str:
@@ -140,7 +144,7 @@ def _record(one: Attached) -> dict[str, Any]:
 def _markdown(conversation: Conversation, model: str) -> str:
     parts = [f"{TITLE}{model}"]
     if conversation.system:
-        parts.append(f"The model was told: {conversation.system}")
+        parts.append(f"System prompt: {conversation.system}")
     for turn in conversation.turns:
         parts.append("## " + " ".join(turn.question.split()))
         if "\n" in turn.question.strip():

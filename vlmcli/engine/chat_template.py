@@ -103,13 +103,13 @@ class ChatTemplate:
         self._owner = owner
         if not source:
             raise TemplateError(
-                f"{owner} has no chat template", "name one: --chat-template vicuna, for LLaVA 1.5, or a file"
+                f"{owner} has no chat template", "choose one: --chat-template vicuna (for LLaVA 1.5), or a file"
             )
         self.bos = bos
         self._exceeded = False  # a bound, as it would in any other attempt
         self._sandbox = Sandbox(bos_token=bos, eos_token=eos)
         with self._sandbox.meter.limited(READING_SECONDS):
-            self._guarded(lambda: self._sandbox.load(source), "is no Jinja template")
+            self._guarded(lambda: self._sandbox.load(source), "is not a Jinja template")
             self._typed = self._wants_parts()
 
     def _guarded(self, run: Callable[[], T], failing: str = "fails") -> T:
@@ -124,14 +124,16 @@ class ChatTemplate:
         except RecursionError:
             how, fatal = f"{failing} (it is nested too deeply, or calls itself)", False
         except MemoryError:
-            how, fatal = "takes more memory than there is", True
+            how, fatal = "needs more memory than there is", True
         except Exception as error:
             how, fatal = f"{failing} ({_shortened(error)})", False
         self._exceeded = self._exceeded or fatal
         raise self._unusable(how)
 
     def _unusable(self, how: str) -> TemplateError:
-        return TemplateError(f"{self._owner}'s chat template {how}", "name another: --chat-template")
+        return TemplateError(
+            f"{self._owner}'s chat template {how}", "choose another: --chat-template vicuna, or a file"
+        )
 
     def _wants_parts(self) -> bool:
         """Whether `content` must be a list of typed parts: a template shows it by losing a plain string."""
@@ -186,7 +188,7 @@ class ChatTemplate:
                 what = "a picture" if isinstance(one, PicturePart) else "a part of the question"
                 raise self._unusable(f"{'loses' if seen[index] == 0 else 'repeats'} {what}")
         if max(seen, default=0) >= len(given):
-            raise self._unusable("makes up a part of the question")
+            raise self._unusable("adds text that is not part of the question")
         texts = [(one.text, seen[index]) for index, one in enumerate(given) if isinstance(one, Given)]
         if sum(len(text) * (times - 1) for text, times in texts) > MAX_REPEATED:
             raise self._unusable("repeats the question too often")

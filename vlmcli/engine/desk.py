@@ -203,11 +203,11 @@ class Desk:
 
 
 def _too_late() -> TimedOut:
-    return TimedOut("there was no answer in the time that it may take", "--timeout gives it more")
+    return TimedOut("no answer within the time limit", "allow more seconds with --timeout")
 
 
 def internal(bug: Exception) -> NativeError:
     """What users are told of an exception that nobody expected."""
     if room.is_out(bug):
-        return NativeError(f"the engine has no memory left ({str(bug) or type(bug).__name__})", room.HINT)
+        return NativeError(f"the engine ran out of memory ({str(bug) or type(bug).__name__})", room.HINT)
     return NativeError(f"the engine failed ({type(bug).__name__}: {bug})", "please report this")

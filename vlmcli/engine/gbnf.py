@@ -49,9 +49,9 @@ class Rule:
 def read(text: str) -> tuple[list[Rule], int]:
     """A grammar's rules, all of them defined, and the number of `root` among them. Raises RequestError."""
     if len(text) > MAX_TEXT:
-        raise RequestError(f"the grammar has {len(text)} characters", f"{MAX_TEXT} are the most")
+        raise RequestError(f"the grammar has {len(text)} characters", f"use at most {MAX_TEXT}")
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise RequestError("the grammar is not text: it has NULs or bytes in it", r"write them as \x00")
+        raise RequestError("the grammar contains NUL characters or bytes that are not text", r"write them as \x00")
     parser = _Parser(text)
     rules = parser.parse()
     _refuse_left_recursion(rules)
@@ -71,14 +71,16 @@ class _Parser:
 
     def wrong(self, what: str) -> RequestError:
         line = self.text.count("\n", 0, self.at) + 1
-        return RequestError(f"the grammar is wrong in line {line}: {what}", "GBNF is described in llama.cpp, grammars/")
+        return RequestError(
+            f"line {line} of the grammar: {what}", "see grammars/README.md of llama.cpp for how GBNF is written"
+        )
 
     def parse(self) -> list[Rule]:
         self.space(newlines=True)
         while self.at < len(self.text):
             self.rule()
         if not self.by_name or not any(rule.name == "root" and rule.defined for rule in self.rules):
-            raise RequestError("the grammar has no rule named root", "write root ::= … for the whole answer")
+            raise RequestError("the grammar has no rule named root", "add root ::= … for the whole answer")
         for rule in self.rules:
             if not rule.defined:
                 raise RequestError(f"the grammar uses {rule.name!r}, which has no rule", f"add {rule.name} ::= …")
@@ -101,12 +103,12 @@ class _Parser:
         while self.next in _NAME:
             self.at += 1
         if start == self.at:
-            raise self.wrong(f"a name should be at {self.here}")
+            raise self.wrong(f"expected a name at {self.here}")
         return self.text[start : self.at]
 
     @property
     def here(self) -> str:
-        return repr(self.text[self.at : self.at + 12]) if self.next else "its end"
+        return repr(self.text[self.at : self.at + 12]) if self.next else "the end"
 
     def number_of(self, name: str) -> int:
         if name not in self.by_name:
@@ -121,15 +123,15 @@ class _Parser:
         name = self.name()
         self.space(newlines=False)
         if not self.text.startswith("::=", self.at):
-            raise self.wrong(f"::= should be at {self.here}")
+            raise self.wrong(f"expected ::= at {self.here}")
         self.at += 3
         self.space(newlines=True)
         rule = self.rules[self.number_of(name)]
         if rule.defined:
-            raise self.wrong(f"{name!r} has a rule already")
+            raise self.wrong(f"there is already a rule {name!r}")
         rule.alternatives, rule.defined = self.alternatives(nested=False), True
         if self.next and self.next not in "\r\n":
-            raise self.wrong(f"{self.here} cannot be here")
+            raise self.wrong(f"unexpected {self.here}")
         self.space(newlines=True)
 
     def alternatives(self, nested: bool) -> list[list[Item]]:
@@ -146,7 +148,7 @@ class _Parser:
         while self.next:
             if self.next in "*+?{":
                 if last is None:
-                    raise self.wrong(f"there is nothing to repeat before {self.here}")
+                    raise self.wrong(f"nothing to repeat before {self.here}")
                 last = self.repeated(last, *self.bounds(nested))
             else:
                 following = self.element(nested)
@@ -169,7 +171,7 @@ class _Parser:
         if self.next == "(":
             return self.counted([self.group()])
         if self.next in ("<", "!"):
-            raise self.wrong("tokens (<…>) are not taken here; write their text")
+            raise self.wrong("tokens (<…>) are not supported; write their text")
         if self.next in _NAME:
             return self.counted([self.number_of(self.name())])
         return None
@@ -177,7 +179,9 @@ class _Parser:
     def counted(self, items: list[Item]) -> list[Item]:
         self.n_items += max(1, len(items))
         if self.n_items > MAX_ITEMS:
-            raise RequestError(f"the grammar has more than {MAX_ITEMS} items", "repeat less in it, or leave it open: +")
+            raise RequestError(
+                f"the grammar has more than {MAX_ITEMS} items", "use fewer repetitions, or an open one: +"
+            )
         return items
 
     def literal(self) -> list[Item]:
@@ -200,7 +204,7 @@ class _Parser:
                 self.at += 1
                 high = self.char()
             if high < low:
-                raise self.wrong(f"a range from {chr(low)!r} down to {chr(high)!r}")
+                raise self.wrong(f"the range from {chr(low)!r} to {chr(high)!r} runs backwards")
             ranges.append((low, high))
         self.at += 1
         if not ranges:
@@ -209,7 +213,7 @@ class _Parser:
 
     def char(self) -> int:
         if not self.next or self.next in "\r\n":
-            raise self.wrong("a literal or a set does not end")
+            raise self.wrong("a literal or a set is not closed")
         self.at += 1
         if self.text[self.at - 1] != "\\":
             return ord(self.text[self.at - 1])
@@ -218,25 +222,25 @@ class _Parser:
         if kind in _HEX:
             digits = self.text[self.at : self.at + _HEX[kind]]
             if len(digits) < _HEX[kind] or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
-                raise self.wrong(f"\\{kind} wants {_HEX[kind]} hexadecimal digits")
+                raise self.wrong(f"\\{kind} needs {_HEX[kind]} hexadecimal digits")
             self.at += _HEX[kind]
             if int(digits, 16) > LAST:
-                raise self.wrong(f"\\{kind}{digits} is no character")
+                raise self.wrong(f"\\{kind}{digits} is not a character")
             return int(digits, 16)
         if not kind or kind not in _ESCAPES:
-            raise self.wrong(f"\\{kind} means nothing here")
+            raise self.wrong(f"unknown escape \\{kind}")
         return ord(_ESCAPES[kind])
 
     def group(self) -> int:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise self.wrong(f"more than {MAX_DEPTH} groups inside each other")
+            raise self.wrong(f"groups nested more than {MAX_DEPTH} deep")
         self.at += 1
         self.space(newlines=True)
         number = self.new_rule("(…)")
         alternatives = self.alternatives(nested=True)
         if self.next != ")":
-            raise self.wrong(f") should be at {self.here}")
+            raise self.wrong(f"expected ) at {self.here}")
         self.at += 1
         self.depth -= 1
         self.rules[number].alternatives, self.rules[number].defined = alternatives, True
@@ -258,10 +262,10 @@ class _Parser:
             most = None if self.next == "}" else self.integer()
             self.space(newlines=nested)
         if self.next != "}":
-            raise self.wrong(f"}} should be at {self.here}")
+            raise self.wrong(f"expected }} at {self.here}")
         self.at += 1
         if most is not None and most < least:
-            raise self.wrong(f"a repetition from {least} to {most}")
+            raise self.wrong(f"the repetition from {least} to {most} runs backwards")
         return least, most
 
     def integer(self) -> int:
@@ -270,7 +274,7 @@ class _Parser:
             self.at += 1
         digits = self.text[start : self.at]
         if not digits:
-            raise self.wrong(f"a number should be at {self.here}")
+            raise self.wrong(f"expected a number at {self.here}")
         if len(digits) > 9 or int(digits) > MAX_REPEAT:
             raise self.wrong(f"more than {MAX_REPEAT} repetitions")
         return int(digits)
@@ -325,7 +329,7 @@ def _refuse_left_recursion(rules: list[Rule]) -> None:
         for target, more in targets:
             if more and component[number] == component[target]:
                 raise RequestError(
-                    f"the grammar's rule {rules[number].name!r} begins with itself", "put what repeats behind it: x+"
+                    f"the grammar's rule {rules[number].name!r} begins with itself", "write the repetition as x+"
                 )
 
 

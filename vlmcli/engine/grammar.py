@@ -115,9 +115,7 @@ class Automaton:
 
     @staticmethod
     def _too_wide() -> RequestError:
-        return RequestError(
-            "the grammar can be read in too many ways at once", "make its alternatives differ in how they begin"
-        )
+        return RequestError("the grammar is too ambiguous", "make its alternatives begin differently")
 
     def _push(self, place: int, below: int) -> int:
         if self._items[place] is None:  # the end of this alternative
@@ -290,7 +288,7 @@ class Follower:
         mask = self._automaton.mask(self._state, self._pending, self._pieces)
         if not mask.any():
             raise RequestError(
-                "the grammar asks for characters that this model cannot write", "leave the answer another way"
+                "the grammar asks for characters that this model cannot write", "allow other characters as well"
             )
         return mask
 

@@ -48,9 +48,9 @@ class Planned:
 def plan_request(loaded: Loaded, request: Request) -> Planned:
     """Plan a request. Raises NoPicture, RequestError, TemplateError."""
     if not request.pictures:
-        raise NoPicture("there is no picture in the question", "name at least one")
+        raise NoPicture("the question has no picture", "add at least one picture")
     if request.max_tokens < 1:
-        raise RequestError("an answer needs at least one token", "ask for more")
+        raise RequestError("an answer needs at least one token", "set --max-tokens to 1 or more")
     template = loaded.template
     pieces = template.render(request.messages)
     add_bos = not begins_with(pieces, template.bos)
@@ -67,23 +67,27 @@ def check(loaded: Loaded, planned: Planned) -> None:
         enough = -(-(plan.rows + request.max_tokens) // 1024) * 1024
         raise ContextFull(
             f"{count} picture{'s' * (count > 1)} and the question take {plan.rows} tokens, and the context has {n_ctx}",
-            f"give it more, --ctx {enough}, or ask about fewer pictures at a time",
+            f"use a larger context, --ctx {enough}, or fewer pictures at a time",
         )
     counted = {segment.picture for segment in plan.segments if isinstance(segment, PictureSegment)}
     for number, picture in enumerate(request.pictures):
         if number not in counted:
-            raise NoPicture(f"{picture.source} would not reach the model", "please report this")
+            raise NoPicture(f"{picture.source}: the picture would not reach the model", "please report this")
     for segment in plan.segments:
         if isinstance(segment, PictureSegment):
             if segment.bidirectional and segment.rows > loaded.context.n_batch:
-                raise RequestError(f"a picture of {segment.rows} rows is larger than a batch", "try it smaller")
+                raise RequestError(
+                    f"a picture of {segment.rows} tokens is larger than a batch", "use a smaller picture: --detail low"
+                )
         elif min(segment.tokens) < 0 or max(segment.tokens) >= loaded.model.n_vocab:
             raise RequestError(
                 f"{loaded.files.projector.name} needs tokens that {loaded.files.model.name} does not have",
                 "use the mmproj file that was published with this model",
             )
     if isinstance(plan.segments[-1], PictureSegment):
-        raise RequestError("the prompt ends with a picture", "use another --chat-template")
+        raise RequestError(
+            "the prompt ends with a picture", "choose another chat template: --chat-template vicuna, or a file"
+        )
 
 
 @dataclass

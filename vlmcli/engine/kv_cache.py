@@ -48,7 +48,7 @@ class KVCache:
             self._context.forget(seq)
         last = self._context.last_position(seq)
         if not kept or last >= max(admission.end, 1) or (admission.end and last < 0):
-            log.warning("sequence %d does not hold what it should; computing it again", seq)
+            log.warning("the cache of sequence %d is not as expected; computing it again", seq)
             for doubtful in {seq, seq if admission.source is None else admission.source}:
                 self._context.forget(doubtful)
                 self._scheduler.distrust(doubtful)

@@ -80,7 +80,7 @@ class Loader:
                 back = step_back(self.fit)
                 if back is None:
                     raise
-                self._desk.send(Notice(f"{error.message}; once more, with {back.reason}"))
+                self._desk.send(Notice(f"{error.message}; retrying with {back.reason}"))
                 self.fit = back
         if self._desk.flag.is_set():
             raise Cancelled("the model's loading was cancelled")

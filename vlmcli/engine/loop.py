@@ -239,7 +239,7 @@ class Loop:
         for job in jobs:
             self._cache.go_back(job.ticket)
         if result is Decoded.FULL:  # the scheduler counts cells, so this is its error; end one, not all
-            self._fail(jobs[-1], ContextFull("the context is full", "give it more with --ctx"))
+            self._fail(jobs[-1], ContextFull("the context is full", "use a larger one: --ctx N"))
 
     def _count(self, step: RowStep | TokenStep, seconds: float) -> None:
         """Share a step's time out by rows."""

@@ -112,7 +112,9 @@ class Encoding:
     @staticmethod
     def _three(value: object) -> Float32:
         if not isinstance(value, list) or len(value) != 3:
-            raise NativeError("the projector's file does not say how pixels are normalised", "it cannot be looked into")
+            raise NativeError(
+                "the projector's file does not say how pixels are normalised", "vlm explain cannot show this model"
+            )
         return np.array(value, np.float32)[:, None, None]
 
     def tile(self, pixels: Float32, output: Float32, ordered: bool) -> Tile:

@@ -193,7 +193,7 @@ def _words(meter: Meter, name: str) -> Function:
     def filter_(value: Any) -> Any:
         text = _text(meter, value)
         if len(text) > MAX_WORDS:
-            raise Exceeded(f"cuts a text of more than {MAX_WORDS:,} characters into words")
+            raise Exceeded(f"splits a text of more than {MAX_WORDS:,} characters into words")
         meter.spend(64 * len(text))
         return original(text)
 
@@ -279,7 +279,7 @@ def _raise(meter: Meter, message: Any = "") -> None:
 def _today(meter: Meter, form: Any) -> str:
     text = meter.written(form)
     if len(text) > MAX_NAME or not re.fullmatch(r"(?:[^%]|%[-EO]?[A-Za-z%])*", text):
-        raise SecurityError("it asks for a date in a form that is not allowed")
+        raise SecurityError("it uses a date format that is not allowed")
     return datetime.now().strftime(text)
 
 

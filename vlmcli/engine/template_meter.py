@@ -100,7 +100,7 @@ class Meter:
     def scan(self, text: str, sought: object) -> None:
         """Refuse a search that compares each character of one text with each of another."""
         if isinstance(sought, str) and len(text) * len(sought) > MAX_SCANNED:
-            raise Exceeded("searches a long text for another")
+            raise Exceeded("searches for one long text in another")
 
     def listed(self, values: Iterable[Any]) -> list[Any]:
         """The values as a list. Raises Exceeded before it is longer than a list may be."""
@@ -111,7 +111,7 @@ class Meter:
     def key(self, value: object) -> Any:
         """The value, where it may be a key: its hash cannot be chosen, and takes no recursion."""
         if type(value) is tuple or (type(value) is int and value.bit_length() > 60):
-            raise SecurityError(f"a key may not be a {'tuple' if type(value) is tuple else 'large number'}")
+            raise SecurityError(f"a {'tuple' if type(value) is tuple else 'large number'} is not allowed as a key")
         return value
 
     def weigh(self, value: object, written: bool = False) -> tuple[int, int, int]:

@@ -306,4 +306,4 @@ class Sandbox(jinja2.sandbox.SandboxedEnvironment):
             return context.call(obj, *arguments, **named)
         if isinstance(obj, Undefined):
             return obj()  # which raises
-        raise SecurityError(f"a {kind.__name__} may not be called")
+        raise SecurityError(f"calling a {kind.__name__} is not allowed")

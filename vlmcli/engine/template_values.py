@@ -129,7 +129,7 @@ def sliced(meter: Meter, value: Any, start: Any, stop: Any, step: Any) -> Any:
 def percent(meter: Meter, form: str, values: Any) -> str:
     """`form % values`, as printf pads and writes them."""
     if type(form) is not str:
-        raise SecurityError("% may not follow a text that is marked as safe")
+        raise SecurityError("% is not allowed after text marked as safe")
     count, width, at = 0, 0, form.find("%") + 1
     while at:
         if form.startswith("(", at):  # a name, in which parentheses may be nested
@@ -141,7 +141,7 @@ def percent(meter: Meter, form: str, values: Any) -> str:
         spec = _CONVERSION.match(form, at)
         assert spec is not None  # it matches nothing, too
         if "*" in spec.group():
-            raise SecurityError("a format may not take its width from a value")
+            raise SecurityError("a format must not take its width from a value")
         width = max([width, *(_width(number) for number in spec.groups() if number)])
         count, at = count + 1, form.find("%", spec.end() + 1) + 1
     each = _size(meter, values) if isinstance(values, tuple) else count * _size(meter, values)
@@ -189,7 +189,7 @@ class _Formatter(string.Formatter):
         if isinstance(value, NUMBERS) or (isinstance(value, str) and format_spec):
             result = format(value if isinstance(value, NUMBERS) else str(value), format_spec)
         elif format_spec:
-            raise TypeError(f"unsupported format of a {type(value).__name__}")
+            raise TypeError(f"unsupported format for a {type(value).__name__}")
         else:
             result = self._meter.written(value)
         self._size += len(result)
@@ -202,7 +202,7 @@ class _Formatter(string.Formatter):
 def formatted(meter: Meter, attribute: Method, item: Method, form: str, /, *values: Any, **named: Any) -> str:
     """`form.format(*values, **named)`, looking names up through the functions given."""
     if type(form) is not str:
-        raise SecurityError("a text that is marked as safe has no format")
+        raise SecurityError("text marked as safe has no format")
     return _Formatter(meter, attribute, item).vformat(form, values, named)
 
 

@@ -107,14 +107,14 @@ class Pictures:
         except Exception as error:  # `Picture.load` is whoever's: its failure is this picture's, not the engine's
             source = self._prompt.pictures[segment.picture].source
             if room.is_out(error):
-                raise NoMemory(f"{source}: no memory is left to read it", room.HINT) from error
-            raise SourceError(f"{source}: cannot be read ({error})", "check that it opens elsewhere") from error
+                raise NoMemory(f"{source}: not enough memory to read it", room.HINT) from error
+            raise SourceError(f"{source}: cannot be read ({error})", "the file may be damaged") from error
         ready = time.monotonic()
         self.spent.picture += ready - started
         name = f"{self._prompt.pictures[segment.picture].identity}#{segment.picture}"
         tiles = [n for n, id in enumerate(chunks.ids) if id == name]
         if segment.tile >= len(tiles):
-            raise NativeError(f"a picture gave {len(tiles)} tiles where more were planned")
+            raise NativeError(f"a picture gave {len(tiles)} tiles, fewer than planned")
         index = tiles[segment.tile]
         try:
             rows = self._vision.projector.encode(chunks, index, on_layer, watch)
@@ -122,9 +122,11 @@ class Pictures:
             self.spent.encode += time.monotonic() - ready
         if not np.isfinite(rows).all():
             projector = self._vision.projector.path
-            raise NativeError(f"{projector}: the encoder gave rows that are not numbers", "download it again")
+            raise NativeError(
+                f"{projector}: the vision encoder returned values that are not numbers", "download it again"
+            )
         if len(rows) != segment.rows:
-            raise NativeError(f"the encoder gave {len(rows)} rows where {segment.rows} were planned")
+            raise NativeError(f"the vision encoder returned {len(rows)} rows instead of {segment.rows}")
         self._vision.encodes += 1
         self._vision.keep(segment, rows)
         return rows

@@ -60,30 +60,30 @@ class Held:
         """
         there = os.fstat(self._file)
         if there.st_size < self.size:
-            left = "" if records is None else f"; of {records:,} records {self._lines():,} are left in it"
+            left = "" if records is None else f"; {self._lines():,} of its {records:,} records are left"
             raise VlmError(
                 f"{self._path}: shortened by another program while it was being written{left}",
-                "let nothing else write to it, and run the same command again",
+                "make sure that nothing else writes to it, and run the same command again",
             )
         how = self._taken(there)
         if not how:
             return
-        its = "what was written" if records is None else f"its records ({records:,})"
+        its = "its contents" if records is None else f"its records ({records:,})"
         now = name_of(self._file)
         if now is not None:
             raise VlmError(
-                f"{self._path}: moved to {now} while it was being written; {its} can be found there",
-                "move it back, and run the same command again: it goes on from there",
+                f"{self._path}: moved to {now} while it was being written; {its} are there",
+                "move it back, and run the same command again to continue",
             )
         saved = _saved(self._file, self._path)
         if saved is None:
             raise VlmError(
-                f"{self._path}: {how} while it was being written; {its} cannot be saved anywhere, and will be lost",
-                "leave the file in its place, and run the same command again",
+                f"{self._path}: {how} while it was being written; {its} cannot be saved anywhere and will be lost",
+                "leave the file where it is, and run the same command again",
             )
         raise VlmError(
-            f"{self._path}: {how} while it was being written; {its} can be found in {saved}",
-            f"move that to {self._path}, and run the same command again: it goes on from there",
+            f"{self._path}: {how} while it was being written; {its} are saved in {saved}",
+            f"move that file to {self._path}, and run the same command again to continue",
         )
 
     def _taken(self, there: os.stat_result) -> str:

@@ -142,7 +142,7 @@ class Journal:
             raise UsageError(f"{path}: cannot be written ({error.strerror})", "name another file") from None
         try:
             if self._file >= 0 and not stat.S_ISREG(os.fstat(self._file).st_mode):  # since it was looked at last
-                raise UsageError(f"{path}: not a regular file", "name one that may be written")
+                raise UsageError(f"{path}: not a regular file", "name another file")
             if not only_read:
                 _lock(self._file, path)
             if self._file >= 0:
@@ -215,7 +215,7 @@ class Journal:
                 os.ftruncate(self._file, start)
             raise VlmError(
                 f"{self.path}: cannot be written ({error.strerror})",
-                "make room, and run the same command again: it goes on from there",
+                "free some disk space, and run the same command again to continue",
             ) from None
         self._lines += 1
         if self._held is not None:
@@ -258,8 +258,8 @@ class Journal:
             past.names.add(tuple(names))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise UsageError(
-                f"{self.path}: line {number} is no record of vlm's, or has no memory in it",
-                "name another file; what was written with `>>` cannot be resumed",
+                f"{self.path}: line {number} is not a record that vlm can resume from",
+                "name another file; output redirected with `>>` cannot be resumed",
             ) from None
 
 
@@ -293,6 +293,8 @@ def _lock(file: int, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UsageError(f"{path}: another run is writing it", "wait for that, or name another file") from None
+        raise UsageError(
+            f"{path}: another run is writing it", "wait until that run has ended, or name another file"
+        ) from None
     except OSError:
         pass  # a file system without locks

@@ -16,7 +16,7 @@ from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source, expand
 
 
-def target_of(name: str, pictures: Sequence[Source], hint: str = "name one that may be written") -> Path:
+def target_of(name: str, pictures: Sequence[Source], hint: str = "name another file") -> Path:
     """Where a file of this name is to be written; a link to a regular file is followed.
 
     Args:
@@ -33,7 +33,7 @@ def target_of(name: str, pictures: Sequence[Source], hint: str = "name one that 
             raise UsageError(f"{name}: {what}, not a regular file", hint)
         path, there = Path(expand(name)).resolve(), what is not None
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-            raise UsageError(f"{name}: cannot be written there", "name a file in a folder that can be written to")
+            raise UsageError(f"{name}: its folder does not exist or is not writable", "name a file in another folder")
         same = there and any(
             isinstance(one.file, Path) and one.file.exists() and path.samefile(one.file) for one in pictures
         )

@@ -73,21 +73,21 @@ def receive(file: IO[bytes], kinds: Any) -> Any:
             return None
         length, checksum, own = _HEADER.unpack(start)
         if own != zlib.crc32(start[:-4]) or length > LIMIT:
-            raise Garbled("a header is spoilt")
+            raise Garbled("a header is damaged")
         payload = file.read(length)
     except (OSError, ValueError):  # closed at this end
         return None
     if len(payload) < length:
         return None
     if zlib.crc32(payload) != checksum:
-        raise Garbled("a message is spoilt")
+        raise Garbled("a message is damaged")
     try:
         message = _Unpickler(io.BytesIO(payload)).load()
         fits = _check_of(kinds)(message)
     except Exception as error:  # whatever a spoilt pickle leads to
         raise Garbled(str(error)) from error
     if not fits:
-        raise Garbled(f"a {type(message).__name__} is not of the form that it should have")
+        raise Garbled(f"a {type(message).__name__} has the wrong form")
     return message
 
 
@@ -120,7 +120,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _KNOWN[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of a message") from None
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a message") from None
 
 
 # ---------------------------------------------------------------------------------------------- of the right form

@@ -256,9 +256,9 @@ class Process:
     def _reason(self, code: int) -> str:
         """Why it has died, in a few words."""
         if self._stalled:
-            return f"nothing moved for {self.patience:g} s"
+            return f"no progress for {self.patience:g} s"
         if self._ended or (self._garbled and code == 0):
-            return "it sent what is no message"
+            return "it sent something that is not a message"
         words = list(self._words)
         for line in reversed(words):
             if line.startswith(wire.GAVE_UP):

@@ -233,7 +233,7 @@ class Worker:
             process = Process.spawn(self._patience, self._observer)
         except OSError as error:
             with self._lock:
-                self._break(NativeError(f"no process for the engine can be started ({error})", "try --in-process"))
+                self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))
             return None
         process.send(self._opening)
         threading.Thread(target=process.watch, args=(lambda: self._is_busy(process),), daemon=True).start()
@@ -309,7 +309,7 @@ class Worker:
     def _changed(self, id: int) -> None:
         """What has been shown of an answer cannot be taken back, and asked again it went another way."""
         names = _names(self._asked[id].request)
-        error = NativeError(f"llama.cpp gave up in the middle of the answer about {names}", "ask again")
+        error = NativeError(f"llama.cpp crashed in the middle of the answer about {names}", "ask again")
         self._end_one(Failed(id, error))
         if self._process is not None:
             self._process.send(wire.Cancel(id))
@@ -324,7 +324,7 @@ class Worker:
             process.retiring = True
             done = not any(asked.sent for asked in self._asked.values())
         if done:
-            log.info("process %d has grown by %s, and is replaced", process.pid, size(grown))
+            log.info("process %d has grown by %s and is replaced", process.pid, size(grown))
             process.finish()
 
     def _buried(self, process: Process) -> None:
@@ -361,8 +361,8 @@ class Worker:
                 if not cause.from_outside or asked.kills >= KILLS_ALONE:
                     names = _names(asked.request)
                     out = room.said(cause.reason)
-                    hint = room.HINT if out else "check that it opens elsewhere, or try it at another size"
-                    error = NativeError(f"{names}: llama.cpp gave up on it each time ({cause.reason})", hint)
+                    hint = room.HINT if out else "the file may be damaged; try another size, such as --detail low"
+                    error = NativeError(f"{names}: llama.cpp crashed on it each time ({cause.reason})", hint)
                     self._end_one(Failed(id, error))
             asked.alone = True
 
@@ -385,10 +385,10 @@ class Worker:
             except VlmError as met:
                 error = met
             except Exception as met:  # `Picture.load` is whoever's
-                hint = "check that it opens elsewhere"
+                hint = "the file may be damaged"
                 error = SourceError(f"{picture.source}: cannot be read ({met})", hint)
                 if room.is_out(met):
-                    error = NoMemory(f"{picture.source}: no memory is left to read it", room.HINT)
+                    error = NoMemory(f"{picture.source}: not enough memory to read it", room.HINT)
         process.send(wire.Pixels(need.need, error=error))
 
 

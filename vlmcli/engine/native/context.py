@@ -64,7 +64,9 @@ class Context(Handle):
             ModelError: it cannot be made for another reason.
         """
         if not 0 < n_ctx <= MAX_CTX:  # C would try for minutes, and take all memory on the way
-            raise ModelError(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
+            raise ModelError(
+                f"{model.path.name}: cannot create a context of {n_ctx} tokens", "choose a smaller one: --ctx N"
+            )
         params = llama.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
@@ -77,7 +79,9 @@ class Context(Handle):
         clear_complaints()
         pointer = llama.llama_init_from_model(model.pointer, params)
         if not pointer:
-            raise load_error(f"{model.path.name}: no context of {n_ctx} cells can be made", "ask for less with --ctx")
+            raise load_error(
+                f"{model.path.name}: cannot create a context of {n_ctx} tokens", "choose a smaller one: --ctx N"
+            )
         super().__init__(pointer, llama.llama_free)
         self._model = model
         self._memory = llama.llama_get_memory(pointer)
@@ -145,13 +149,13 @@ class Context(Handle):
     ) -> Decoded:
         """Decode n rows, of `tokens` or of `rows`, once everything has the length C reads."""
         if not 0 < n <= self.n_batch:  # more aborts the process
-            raise NativeError(f"a batch of {n} rows, where 1 to {self.n_batch} are allowed")
+            raise NativeError(f"a batch of {n} rows; 1 to {self.n_batch} are allowed")
         if positions.size < n or seqs.size != n or logits.size != n:  # C would read past their ends
             raise NativeError("the arrays of a batch have different lengths")
         if int(seqs.min()) < 0 or int(seqs.max()) >= self.n_seq:
             raise NativeError("a sequence id is out of range")
         if int(logits.sum()) > self.n_seq:
-            raise NativeError("more rows want logits than there is room for")
+            raise NativeError("too many rows ask for logits")
         self._seq[:n] = seqs
         self._logits[:n] = logits
         positions = np.ascontiguousarray(positions, np.int32)
@@ -188,7 +192,7 @@ class Context(Handle):
         """Pick the token after row `index` of the last decode, and let the sampler accept it."""
         self._check_output(index)
         if not sampler.picks:  # C aborts here
-            raise NativeError("no sampler picks a token")
+            raise NativeError("the sampler chain has no sampler that picks a token")
         return int(llama.llama_sampler_sample(sampler.pointer, self.pointer, index))  # accepts it, too
 
     def pick(self, sampler: Sampler, index: int, allowed: npt.NDArray[np.bool_] | None = None) -> int:
@@ -203,7 +207,7 @@ class Context(Handle):
         logits = np.ctypeslib.as_array(llama.llama_get_logits_ith(self.pointer, index), shape=(self._model.n_vocab,))
         ids = np.arange(self._model.n_vocab) if allowed is None else np.flatnonzero(allowed)
         if not ids.size or ids[-1] >= self._model.n_vocab:
-            raise NativeError("there is no token to pick from")
+            raise NativeError("there is no token to choose from")
         tokens = np.zeros(ids.size, TOKEN_DATA)
         tokens["id"], tokens["logit"] = ids, logits[ids]
         array = llama.llama_token_data_array()

@@ -147,4 +147,4 @@ class Model(Handle):
     def check(self, token: int) -> None:
         """Raise NativeError unless the id is a token's."""
         if not 0 <= token < self.n_vocab:  # C throws here
-            raise NativeError(f"{token} is no token of {self.path.name}")
+            raise NativeError(f"{self.path.name} has no token {token}")

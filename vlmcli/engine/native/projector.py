@@ -185,7 +185,7 @@ class Projector(Handle):
         if not mtmd.mtmd_support_vision(pointer):
             wrong = "it has no vision encoder"
         elif self.mrope != (model.n_pos == 4):
-            wrong = "it counts positions in another way"
+            wrong = "it numbers positions differently"
         if wrong:
             self.close()
             raise ModelError(
@@ -258,8 +258,8 @@ class Projector(Handle):
         if status:
             chunks.close()
             raise RequestError(
-                f"{self.path.name}: the model cannot take this picture ({take_complaint() or status})",
-                "try it at another size",
+                f"{self.path.name}: the model cannot process this picture ({take_complaint() or status})",
+                "try another size, such as --detail low",
             )
         return chunks
 
@@ -269,7 +269,7 @@ class Projector(Handle):
         width, height = bitmap.size
         if min(width, height) < 1 or width * height > 100_000_000:  # libmtmd computes sizes in int
             raise RequestError(
-                f"a picture of {width}x{height} pixels is outside what can be encoded", "try it at another size"
+                f"a picture of {width}x{height} pixels cannot be encoded", "try another size, such as --detail low"
             )
         data = None
         if bitmap.pixels is not None:

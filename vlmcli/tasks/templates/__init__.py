@@ -74,11 +74,11 @@ class Template:
         for name in values:
             if name not in self.slots:
                 known = ", ".join(self.slots) or "none"
-                raise UsageError(f"the template {self.name} has no slot {name}", f"its slots: {known}")
+                raise UsageError(f"the template {self.name} has no slot {name}", f"its slots are: {known}")
         filled = {**self.defaults, **values}
         for name in self.slots:
             if not filled.get(name, "").strip():
-                raise UsageError(f"the template {self.name} needs a {name}", f"give it one: --param {name} VALUE")
+                raise UsageError(f"the template {self.name} needs a value for {name}", f"add --param {name}=VALUE")
         prompt, system = (string.Template(text).substitute(filled).strip() for text in (self.prompt, self.system))
         return prompt, system
 
@@ -99,7 +99,9 @@ def names(own: Path) -> dict[str, Path]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})", "check it") from error
+            raise UsageError(
+                f"{folder}: the folder cannot be read ({error.strerror})", "check its permissions"
+            ) from error
         found |= {path.stem: path for path in files}
     return dict(sorted(found.items()))
 
@@ -139,12 +141,14 @@ def read(path: Path) -> Template:
     )
     for key in ("prompt", "system"):
         if "" in _slots(values.get(key, "")):
-            raise _wrong(path, f"{key} has a $ that begins no slot's name", "write $name, or $$ for a dollar")
+            raise _wrong(
+                path, f"{key} has a $ without the name of a slot", "write $name for a slot, or $$ for a dollar sign"
+            )
     if QUESTION in template.defaults:
-        raise _wrong(path, f"defaults.{QUESTION} is never used", "the command has the question; leave it out")
+        raise _wrong(path, f"defaults.{QUESTION} is never used", "remove it: the question comes from the command")
     for name in template.defaults:
         if name not in template.slots:
-            raise _wrong(path, f"defaults.{name} fills no slot", f"write ${name} into the prompt, or leave it out")
+            raise _wrong(path, f"defaults.{name} fills no slot", f"write ${name} in the prompt, or remove it")
     return template
 
 
@@ -156,15 +160,15 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise _wrong(path, f"{key} is not a {'whole ' * (key in WHOLE)}number")
     elif key not in _KINDS:
         close = difflib.get_close_matches(key, [*_KINDS, *_NUMBERS], n=1)
-        raise _wrong(path, f"{key[:60]} is no key of a template", f"{close[0]}?" if close else "")
+        raise _wrong(path, f"unknown key {key[:60]}", f"{close[0]}?" if close else "")
     elif not isinstance(value, _KINDS[key]):
-        kind = {str: "a text", bool: "true or false", dict: "a table"}[_KINDS[key]]
+        kind = {str: "a string", bool: "true or false", dict: "a table"}[_KINDS[key]]
         raise _wrong(path, f"{key} is not {kind}")
     elif isinstance(value, dict):
         for name, default in value.items():
             if not isinstance(default, str):
-                raise _wrong(path, f"defaults.{name} is not a text")
+                raise _wrong(path, f"defaults.{name} is not a string")
 
 
 def _wrong(path: Path, what: str, hint: str = "") -> UsageError:
-    return UsageError(f"{path}: {what}", hint or "docs/templates.md says what a template may have")
+    return UsageError(f"{path}: {what}", hint or "see docs/templates.md for what a template may contain")
