@@ -64,7 +64,7 @@ def test_what_is_no_regular_file_is_named_and_neither_opened_nor_waited_for(spec
     for use in (files.opened, lambda path: files.read(path, 10), lambda path: files.place(path, path.parent)):
         with pytest.raises(OSError) as caught:
             use(path)
-        if use is not files.opened and not words.startswith("a link"):
+        if use is not files.opened and "link" not in words:
             assert caught.value.strerror == words
     assert time.monotonic() - begun < 1
 
@@ -149,7 +149,7 @@ def test_a_pipe_that_is_held_open_in_silence_ends(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "it")
     held = os.open(tmp_path / "it", os.O_RDWR)
     try:
-        with pytest.raises(files.Unfit, match="nothing came for 0 s"):
+        with pytest.raises(files.Unfit, match="delivered nothing for 0 s"):
             files.read(tmp_path / "it", 10, pipes=True)
         os.write(held, bytes(11))
         with pytest.raises(files.Unfit, match="more than 10 bytes"):

@@ -58,7 +58,7 @@ def test_the_file_goes_before_the_defaults_only(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [("model = 1", "model is not a string"), ("ctx = true", "ctx is not a whole number"), ("ctx = 5", "out of range"),
-     ("modle = 'x'", "modle is no setting"), ("model = ", "not TOML"), ("\xff\xfe", "")],
+     ("modle = 'x'", "there is no setting modle"), ("model = ", "not TOML"), ("\xff\xfe", "")],
 )  # fmt: skip
 def test_a_wrong_file_of_settings_is_named(tmp_path, text, said):
     file = tmp_path / "settings.toml"

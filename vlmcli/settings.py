@@ -108,8 +108,8 @@ def remember_model(name: str, mmproj: str = "") -> Path:
         new = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
         text = "\n".join((*new, *lines)).rstrip("\n") + "\n"
         if not _says(text, others | named):  # a text over several lines has been cut
-            hint = f"add this to it: {', '.join(new)}" if new else "remove the model from it by hand"
-            raise UsageError(f"{path}: vlm cannot change this file without losing something", hint)
+            hint = f"edit it yourself: {', '.join(new)}" if new else "edit it yourself: remove model and mmproj"
+            raise UsageError(f"{path}: vlm cannot edit this file safely", hint)
         whole.parent.mkdir(parents=True, exist_ok=True)
         atomic.replace(whole, text.replace("\n", os.linesep).encode())
     except (OSError, ValueError) as error:

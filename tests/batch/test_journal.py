@@ -93,11 +93,11 @@ def test_another_picture_question_or_option_is_other_work(folder):
     [
         (
             '{"v": 1, "sources": ["a.png"], "answer": "A cat."}\n',
-            "line 1 is no record of vlm's",
+            "line 1 is not a record that vlm can resume from",
         ),
-        ("hello\n", "line 1 is no record"),
-        ("[]\n", "line 1 is no record"),
-        ("\xff\n", "line 1 is no record"),
+        ("hello\n", "line 1 is not a record"),
+        ("[]\n", "line 1 is not a record"),
+        ("\xff\n", "line 1 is not a record"),
     ],
 )
 def test_a_file_with_something_else_in_it_is_left_alone(folder, content, says):

@@ -282,7 +282,7 @@ def test_what_has_a_backups_name_and_is_none_is_left_alone(picture):
         fake.write_bytes(b"planted")
         os.chown(fake, 12345, 12345)
         done = vlm(picture.parent, *WRITE, "a.png")
-        assert (done.returncode, "its backup .a.png.vlm-backup is another user's" in done.stderr) == (1, True)
+        assert (done.returncode, "its backup .a.png.vlm-backup belongs to another user" in done.stderr) == (1, True)
         assert picture.read_bytes() == was
 
 

@@ -208,7 +208,7 @@ def test_an_answer_is_in_its_sidecar_before_it_is_told(tmp_path):
             if not found:
                 assert (tmp_path / "a.txt").read_text("utf-8") == "one\n"
             found.append(step.result)
-    assert (found[0].text, "a folder, where a text would be" in found[1].error.message) == ("one", True)
+    assert (found[0].text, "a folder, so no text can be written there" in found[1].error.message) == ("one", True)
 
 
 def test_only_what_was_delivered_is_remembered(tmp_path):

@@ -129,7 +129,7 @@ def test_a_sidecar_that_cannot_be_written_is_an_error_of_its_picture(folder):
         folder, "caption", "-m", "demo", "pics", "--exclude", "d.png", "--sidecar", "txt", "--existing", "replace"
     )
     assert done.returncode == 3
-    assert "pics/a.txt: a folder, where a text would be" in done.stderr
+    assert "pics/a.txt: a folder, so no text can be written there" in done.stderr
     assert len([line for line in done.stdout.splitlines() if line.startswith("pics/")]) == 4
 
 

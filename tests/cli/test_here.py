@@ -226,7 +226,7 @@ def test_a_default_is_never_written_into_the_middle_of_a_text(place):
     for text in ('mmproj = """\nmodel = 3\n"""\n', 'model = """\na\n"""\nctx = 4096\n'):
         path.write_text(text, "utf-8")
         done = place.vlm("default", "demo")
-        assert (done.returncode, 'write there: model = "demo"' in done.stderr) == (2, True)
+        assert (done.returncode, 'edit it yourself: model = "demo"' in done.stderr) == (2, True)
         assert path.read_text("utf-8") == text
     assert [one.name for one in path.parent.iterdir()] == [path.name]
 

@@ -45,8 +45,8 @@ class _Found:
                 gguf.check_whole(header)
                 kind = str(header.metadata.get("general.type", ""))
                 if kind in _NO_MODELS or not header.architecture:
-                    what = _NO_MODELS.get(kind, "a file that names no architecture")
-                    raise ModelError(f"{path}: {what}, not a model", "name another file")
+                    what = _NO_MODELS.get(kind, "a file without an architecture")
+                    raise ModelError(f"{path}: {what}, not a model", "choose another file")
             except ModelError as error:
                 self.broken.append((path, error))
                 continue
@@ -95,11 +95,11 @@ def projector_of(model: Path, tell: Tell) -> Path:
             raise wrong[0]
         if wrong:
             names = _names([one.path for one in found.projectors])
-            raise ModelError(f"{model}: none of the projectors beside it is its own ({names})", pairing.OWN_PROJECTOR)
-        raise found.none(f"{model}: there is no projector beside it", True, "name one: --mmproj FILE")
+            raise ModelError(f"{model}: none of the projectors in its folder belongs to it ({names})", pairing.OWN_PROJECTOR)
+        raise found.none(f"{model}: its folder has no projector", True, "choose one: --mmproj FILE")
     nearest = repository.nearest([one.path.name for one in fitting], model.name)
     if len(nearest) > 1:
-        raise ModelError(f"{model}: several projectors are beside it ({', '.join(nearest)})", "name one: --mmproj FILE")
+        raise ModelError(f"{model}: its folder has several projectors ({', '.join(nearest)})", "choose one: --mmproj FILE")
     found.tell(tell)
     return model.parent / nearest[0]
 
@@ -116,7 +116,7 @@ def pair_in(folder: Path, mmproj: str, tell: Tell) -> tuple[Path, Path]:
     paths = [path for path in candidates(folder) if not repository.is_sidecar(path.name)]
     found.look([path for path in paths if not (mmproj and repository.is_projector(path.name))])
     if not found.models:
-        raise found.none(f"{folder}: there is no language model in this folder", False, "name the file: -m FILE")
+        raise found.none(f"{folder}: this folder has no language model", False, "choose the file: -m FILE")
     if len(found.models) > 1:
         raise _several(folder, "language model", [one.path for one in found.models], "-m")
     model = found.models[0]
@@ -125,7 +125,7 @@ def pair_in(folder: Path, mmproj: str, tell: Tell) -> tuple[Path, Path]:
         return model.path, Path(mmproj)
     fitting, wrong = _fitting(model, found.projectors)
     if not found.projectors:
-        raise found.none(f"{folder}: there is no projector in this folder", True, "name the file: --mmproj FILE")
+        raise found.none(f"{folder}: this folder has no projector", True, "choose the file: --mmproj FILE")
     if not fitting and len(wrong) == 1:
         raise wrong[0]
     paths = [one.path for one in fitting or found.projectors]
@@ -155,8 +155,8 @@ def _fitting(model: Header, projectors: Sequence[Header]) -> tuple[list[Header],
 
 
 def _several(folder: Path, kind: str, paths: Sequence[Path], option: str) -> ModelError:
-    what = f"{folder}: there are {len(paths)} {kind}s in it ({_names(paths)})"
-    return ModelError(what, f"name one: {option} FILE")
+    what = f"{folder}: this folder has {len(paths)} {kind}s ({_names(paths)})"
+    return ModelError(what, f"choose one: {option} FILE")
 
 
 def _names(paths: Sequence[Path]) -> str:

@@ -82,10 +82,10 @@ def _bring(
             hub_cache.keep(place, written)
             return
         place.part.unlink()
-        wrong = f"{file.path}: what came is not what was published (its hash is {found[:12]}…, not {content[:12]}…)"
+        wrong = f"{file.path}: the download is not the published file (its hash is {found[:12]}…, not {content[:12]}…)"
         if last:
-            raise HubError(f"{wrong}; it is deleted", "try again later, or from another network")
-        say(f"{wrong}; it is deleted, and downloaded once more")
+            raise HubError(f"{wrong}; deleted it", "try again later, or from another network")
+        say(f"{wrong}; deleted it, downloading again")
 
 
 def _complete(
@@ -107,19 +107,19 @@ def _complete(
         try:
             with hub.stream(repository, file, done, validator) as body:
                 if body.start < done:
-                    say(f"{file.path}: the server cannot go on where it stopped; from the beginning")
+                    say(f"{file.path}: the server cannot resume the download; starting again from the beginning")
                     out.truncate(0)
                     hashed, done = _new_hash(file, content), 0
                 validator = body.validator
                 for block in body.blocks:
                     if done + len(block) > file.size:
-                        raise HubBusy(f"{file.path}: more comes than the {file.size} bytes that are listed", _LATER)
+                        raise HubBusy(f"{file.path}: the server sends more than the {file.size} bytes that it lists", _LATER)
                     _write(out.fileno(), block)
                     hashed.update(block)
                     done += len(block)
                     progress(done)
             if done < file.size:
-                raise HubBusy(f"{file.path}: the connection was cut", "try again; what is here is kept")
+                raise HubBusy(f"{file.path}: the connection was cut", "run the same command again to resume")
         except HubBusy as error:
             if done - counted >= PROGRESS:
                 failures, counted = 0, done
@@ -149,7 +149,7 @@ def _alone(file: RemoteFile, lock: Path, say: Callable[[str], None]) -> Iterator
         if alone:
             yield
             return
-    say(f"{file.path}: another program is downloading it; waiting for that")
+    say(f"{file.path}: another program is downloading it; waiting for it to finish")
     with hub_cache.claimed(lock):
         yield
 
@@ -162,16 +162,16 @@ def _disk(file: RemoteFile, path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise HubError(
-                f"{file.path}: the disk is full, and {size(file.size)} are wanted in all ({path.parent})",
-                "make room, and pull again: it goes on where it stopped",
+                f"{file.path}: the disk is full; the file takes {size(file.size)} in {path.parent}",
+                "free some disk space, then run the same command again to resume",
             ) from None
         where = error.filename or path.parent
         if error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP):
             raise HubError(
-                f"{file.path}: {where} is in the place of something else ({error.strerror})",
+                f"{file.path}: {where} is in the way ({error.strerror})",
                 "remove it, or set HF_HOME to another folder",
             ) from None
         raise HubError(
             f"{file.path}: cannot be written to {where} ({error.strerror})",
-            "set HF_HOME to a folder that you may write to",
+            "set HF_HOME to a folder that you can write to",
         ) from None

@@ -164,7 +164,7 @@ class _Reader:
         self.kept = 0
 
     def broken(self, what: str) -> ModelError:
-        return ModelError(f"{self.path}: not a whole GGUF file: {what}", AGAIN)
+        return ModelError(f"{self.path}: damaged or incomplete GGUF file: {what}", AGAIN)
 
     def scalar(self, code: str) -> Any:
         size = struct.calcsize("<" + code)
@@ -253,18 +253,18 @@ def read(path: Path) -> Header:
     """
     try:
         if path.is_dir():
-            raise ModelError(f"{path}: a folder, not a GGUF file", "name a file in it")
+            raise ModelError(f"{path}: a folder, not a GGUF file", "choose a file in it")
         if there := files.what(path):
             raise files.Unfit(there, path)
         stat = path.stat()
         return _read_file(path, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
         if path.is_symlink():
-            raise ModelError(f"{path}: a link that leads nowhere", "let it lead to the file, or remove it") from None
+            raise ModelError(f"{path}: a broken link", "make it point to the file, or remove it") from None
         raise ModelError(f"{path}: there is no such file", "check the path") from None
     except files.Unfit as error:
         what = f"{path}: {error.strerror}, not a GGUF file"
-        raise ModelError(what, "name a file: a model is read from several places at once") from None
+        raise ModelError(what, "choose a regular file: a model cannot be read from a stream") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
 
@@ -283,12 +283,12 @@ def _read(reader: _Reader, size: int) -> Header:
         page = reader.data[:512].lstrip().lower()
         if page.startswith((b"<!doctype", b"<html")):
             raise ModelError(f"{reader.path}: a web page, not a GGUF file", AGAIN)
-        raise ModelError(f"{reader.path}: not a GGUF file", "name a .gguf file")
+        raise ModelError(f"{reader.path}: not a GGUF file", "choose a .gguf file")
     reader.at = 4
     version = reader.scalar("I")
     if version not in (2, 3):
         raise ModelError(
-            f"{reader.path}: GGUF version {version}, where 2 and 3 are known", "get a newer copy of the model"
+            f"{reader.path}: GGUF version {version}; only 2 and 3 are supported", "download a newer copy of the model"
         )
     n_tensors, n_keys = reader.scalar("Q"), reader.scalar("Q")
     if n_tensors > MAX_TENSORS or n_keys > MAX_KEYS:
@@ -298,7 +298,7 @@ def _read(reader: _Reader, size: int) -> Header:
     for _ in range(n_keys):
         key = reader.text()
         if not key or key in entries:
-            raise reader.broken(f"the key {key[:80]!r} twice" if key else "a key without a name")
+            raise reader.broken(f"the key {key[:80]!r} appears twice" if key else "a key without a name")
         reader.keep(200)  # what Python needs beside the text
         entries[key], value = reader.entry()
         if value is not None:
@@ -306,7 +306,7 @@ def _read(reader: _Reader, size: int) -> Header:
     tensors = [_tensor(reader) for _ in range(n_tensors)]
     twice = len(tensors) - len({tensor.name for tensor in tensors})
     if twice:
-        raise reader.broken(f"{twice} of its tensors have another's name")
+        raise reader.broken(f"{twice} of its tensors have duplicate names")
     alignment = metadata.get("general.alignment", 32)
     kind = entries["general.alignment"].kind if "general.alignment" in entries else "u32"
     if kind != "u32" or not 0 < alignment <= 1 << 20 or alignment & (alignment - 1):
@@ -314,7 +314,7 @@ def _read(reader: _Reader, size: int) -> Header:
     expected = 0
     for tensor in tensors:  # one after the other, as ggml wants them, so they cannot overlap
         if tensor.offset != expected:
-            raise reader.broken(f"tensor {tensor.name!r} is at {tensor.offset}, where {expected} is expected")
+            raise reader.broken(f"tensor {tensor.name!r} is at {tensor.offset} instead of {expected}")
         expected += -(-tensor.size // alignment) * alignment
     data = -(-reader.at // alignment) * alignment
     return Header(reader.path, metadata, tuple(tensors), data, size, entries)
@@ -323,7 +323,7 @@ def _read(reader: _Reader, size: int) -> Header:
 def _tensor(reader: _Reader) -> Tensor:
     name = reader.text()
     if len(name.encode("utf-8", "replace")) > MAX_NAME:
-        raise reader.broken(f"a tensor's name of {len(name)} letters")
+        raise reader.broken(f"a tensor's name of {len(name)} characters")
     reader.keep(400)  # what Python needs for it
     n_dims = reader.scalar("I")
     if n_dims > MAX_DIMENSIONS:
@@ -335,11 +335,11 @@ def _tensor(reader: _Reader) -> Tensor:
     if kind not in _BLOCKS:
         raise ModelError(
             f"{reader.path}: tensor {shown(name)} is of type {kind}, which llama.cpp does not know",
-            "get another quantisation of the model",
+            "download another quantisation of the model",
         )
     elements, size = _BLOCKS[kind]
     if (shape[0] if shape else 1) % elements:
-        raise reader.broken(f"tensor {name!r} has rows of {shape[0] if shape else 1}, no multiple of {elements}")
+        raise reader.broken(f"tensor {name!r} has rows of {shape[0] if shape else 1}, not a multiple of {elements}")
     if prod(shape) // elements * size > MAX_NUMBER:
         raise reader.broken(f"tensor {name!r} has a shape of {'x'.join(map(str, shape))}")
     return Tensor(name, shape, kind, offset)
@@ -356,7 +356,7 @@ def check_whole(header: Header) -> None:
         missing = header.data + tensor.offset + tensor.size - header.file_size
         if missing > 0:
             raise ModelError(
-                f"{header.path}: cut off: {missing} bytes or more are missing (tensor {shown(tensor.name)})", AGAIN
+                f"{header.path}: cut off: at least {missing} bytes are missing (tensor {shown(tensor.name)})", AGAIN
             )
 
 

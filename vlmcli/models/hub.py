@@ -40,7 +40,7 @@ def reach() -> str:
     with hub_client.ask(f"{endpoint()}/api/models?limit=1", endpoint()) as answer:
         _check(answer, endpoint())
         if not isinstance(hub_client.json_of(answer, endpoint()), list):
-            raise hub_client.no_hub(endpoint(), "no list")
+            raise hub_client.no_hub(endpoint(), "not a list")
     return endpoint()
 
 
@@ -54,7 +54,7 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
     Raises NotOnHub; HubError.
     """
     if parse(name) != (name, ""):
-        raise NotOnHub(f"{name}: no name of a repository", "it is owner/repository")
+        raise NotOnHub(f"{name}: not the name of a repository", "write it as owner/repository")
 
     def ask() -> Repository:
         with hub_client.ask(f"{endpoint()}/api/models/{name}?blobs=true", name) as answer:
@@ -71,14 +71,14 @@ def look(name: str, say: Callable[[str], None] | None = None) -> Repository:
 def _repository(name: str, listing: Any) -> Repository:
     """A listing as a value. Raises TypeError, which says what is of another form."""
     if not isinstance(listing, dict):
-        raise TypeError("no listing")
+        raise TypeError("not a listing")
     siblings = listing.get("siblings") or []
     if not isinstance(siblings, list):
         raise TypeError("no list of files")
     files = tuple(map(_file, siblings))
     if len({file.path for file in files}) < len(files):
         raise TypeError("a file that is listed twice")
-    commit = _hex(listing.get("sha"), 40, "a commit that is none")
+    commit = _hex(listing.get("sha"), 40, "an invalid commit")
     return Repository(name, commit, files, _licence(listing), bool(listing.get("gated")))
 
 
@@ -92,10 +92,10 @@ def _file(listed: Any) -> RemoteFile:
     if size is None and not path.endswith(".gguf"):
         size = 0
     if type(size) is not int or not 0 <= size <= MAX_SIZE:
-        raise TypeError("a file whose size is no number of bytes")
+        raise TypeError("a file with an invalid size")
     if lfs is not None and not isinstance(lfs, dict):
-        raise TypeError("a file whose hash is none")
-    return RemoteFile(path, size, _hex(lfs.get("sha256"), 64, "a file whose hash is none") if lfs else "")
+        raise TypeError("a file with an invalid hash")
+    return RemoteFile(path, size, _hex(lfs.get("sha256"), 64, "a file with an invalid hash") if lfs else "")
 
 
 def _hex(text: object, digits: int, what: str) -> str:
@@ -146,7 +146,7 @@ def pause(error: HubBusy, failures: int, say: Callable[[str], None] | None = Non
     if failures >= ATTEMPTS - 1 or seconds > PATIENCE:
         raise error
     if say is not None:
-        say(f"{error.message}; once more in {seconds:.0f} s" if seconds >= 1 else f"{error.message}; once more")
+        say(f"{error.message}; retrying in {seconds:.0f} s" if seconds >= 1 else f"{error.message}; retrying")
     time.sleep(seconds)
 
 
@@ -170,7 +170,7 @@ def stream(repository: Repository, file: RemoteFile, start: int, validator: str 
         begins, length = _begins(answer), answer.headers.get("content-length", "")
         if begins not in (0, start) or (length and (not _is_count(length) or begins + int(length) != file.size)):
             raise HubBusy(
-                f"{file.path}: the server wants to send other bytes than the {file.size} that are listed",
+                f"{file.path}: the server offers another size than the {file.size} bytes that it lists",
                 "try again later",
             )
         etag = answer.headers.get("etag", "")
@@ -205,7 +205,7 @@ def etag(repository: Repository, file: RemoteFile) -> str:
         return file.sha256
     named = _metadata(repository, file)
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", named):
-        raise HubError(f"{file.path}: {endpoint()} does not say its hash", "check HF_ENDPOINT")
+        raise HubError(f"{file.path}: {endpoint()} does not tell its hash", "check HF_ENDPOINT")
     return named
 
 
@@ -249,28 +249,28 @@ def _refusal(answer: Answer, what: str) -> HubError:
     code = headers.get("x-error-code", "")
     if code == "GatedRepo":
         return HubError(
-            f"{what}: its owner wants to be asked first",
-            f"accept at {_page(answer)}, then `hf auth login` or set HF_TOKEN, and try again",
+            f"{what}: a gated repository; its owner must grant you access",
+            f"request access at {_page(answer)}, then run `hf auth login` or set HF_TOKEN, and try again",
         )
     if status == 401 and "credential" in headers.get("x-error-message", "").lower():
         return HubError(
-            f"{what}: the Hub does not accept your token", "`hf auth login` makes a new one, or set HF_TOKEN"
+            f"{what}: the Hub does not accept your token", "run `hf auth login`, or set HF_TOKEN"
         )
     if code == "EntryNotFound" or (status == 404 and "/resolve/" in urlsplit(answer.url).path and not code):
-        return HubError(f"{what}: the repository has no such file any more", "try again: its listing is asked for anew")
+        return HubError(f"{what}: the repository no longer has this file", "try again: the list of files is read anew")
     if code == "RepoNotFound" or status in (401, 404):
         return NotOnHub(
-            f"{what}: there is no such repository, or it is private", "check the name; HF_TOKEN opens private ones"
+            f"{what}: there is no such repository, or it is private", "check the name; for a private one, run `hf auth login` or set HF_TOKEN"
         )
     if status == 429:
         wait = _retry_after(headers.get("retry-after", ""))
         hint = "try again later; a token (`hf auth login`) raises the limit"
-        return HubBusy(f"{what}: the Hub was asked too often", hint, wait)
+        return HubBusy(f"{what}: too many requests to the Hub", hint, wait)
     if status >= 500 or status == 408:
         return HubBusy(
-            f"{what}: the Hub has trouble ({status})", "try again later", _retry_after(headers.get("retry-after", ""))
+            f"{what}: the Hub reports an error ({status})", "try again later", _retry_after(headers.get("retry-after", ""))
         )
-    return HubError(f"{what}: the Hub refuses ({status})", f"see {_page(answer)}")
+    return HubError(f"{what}: the Hub refused the request ({status})", f"see {_page(answer)}")
 
 
 def _retry_after(value: str) -> float | None:

@@ -54,7 +54,7 @@ def constant(name: str) -> Any:
             importlib.reload(constants)
         _environment = now
     except ValueError as error:
-        raise HubError(f"HF_ENDPOINT is no address ({error})", "mend or unset it") from None
+        raise HubError(f"HF_ENDPOINT is not an address ({error})", "fix or unset it") from None
     return getattr(constants, name)
 
 
@@ -96,7 +96,7 @@ def _inside(root: Path, path: str) -> Path:
     parts = path.split("/")
     odd = any(part in ("", ".", "..") or len(part.encode()) > _LONGEST_NAME for part in parts)
     if odd or re.search(r"[\0-\x1f\x7f\\:]", path):
-        raise HubError(f"{path[:200]!r}: no path of a file in a repository", "take another repository")
+        raise HubError(f"{path[:200]!r}: not a valid path in a repository", "choose another repository")
     return root.joinpath(*parts)
 
 
@@ -152,14 +152,14 @@ def open_part(place: Spot) -> IO[bytes]:
         raise _odd(place.part, "a link, a pipe or a device")
     if hasattr(os, "geteuid") and found.st_uid != os.geteuid():
         file.close()
-        raise _odd(place.part, "another user's")
+        raise _odd(place.part, "owned by another user")
     return file
 
 
 def keep(place: Spot, written: os.stat_result) -> None:
     """Give a part that is whole the name of its content. Raises HubError where it is not the file that was written."""
     if not os.path.samestat(place.part.lstat(), written):
-        raise _odd(place.part, "not what was written there")
+        raise _odd(place.part, "not the file that was written")
     place.part.replace(place.blob)
 
 
@@ -176,9 +176,9 @@ def _refuse_outside(path: Path, root: Path) -> None:
     try:
         there, inside = path.resolve(), root.resolve()
     except RuntimeError:
-        raise _odd(path, "a link in a circle") from None
+        raise _odd(path, "a link that leads back to itself") from None
     if there != inside and inside not in there.parents:
-        raise _odd(path, f"led out of the cache by a link, to {there}")
+        raise _odd(path, f"a link that leads out of the cache, to {there}")
 
 
 def _refuse_odd(path: Path) -> None:
@@ -188,7 +188,7 @@ def _refuse_odd(path: Path) -> None:
 
 
 def _odd(path: Path, what: str) -> HubError:
-    return HubError(f"{path}: is {what}, where a download has a file", "remove it, or set HF_HOME to another folder")
+    return HubError(f"{path}: {what}, so no download can be written there", "remove it, or set HF_HOME to another folder")
 
 
 def link(repository: Repository, place: Spot) -> None:

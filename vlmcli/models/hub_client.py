@@ -44,8 +44,8 @@ MAX_BYTES = 8 << 20
 """Of a listing, also when it is unpacked: one of some 25,000 files. Repositories of GGUF files have tens of them."""
 REDIRECTS = 5
 
-_LATER = "try again later; what is here is kept"
-_NETWORK = "check the network, and HTTPS_PROXY where you are behind a proxy"
+_LATER = "try again later; the download resumes where it stopped"
+_NETWORK = "check the network; behind a proxy, set HTTPS_PROXY"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def ask(
     from vlmcli.network.open_network import Deadline
 
     if is_offline():
-        raise HubError(f"{what}: HF_HUB_OFFLINE is set, so that nothing is asked of the Hub", "unset it to download")
+        raise HubError(f"{what}: HF_HUB_OFFLINE is set, so nothing is downloaded", "unset it to download")
     everywhere = _headers() | {"Accept-Encoding": "identity"} | (headers or {})
     deadline = Deadline(SECONDS)
     with ExitStack() as stack:
@@ -142,7 +142,7 @@ def json_of(answer: Answer, what: str) -> Any:
             raise portal(what)
         return hub_json.read(data)
     except ValueError as error:
-        reason = "no UTF-8" if isinstance(error, UnicodeError) else str(error)
+        reason = "not UTF-8" if isinstance(error, UnicodeError) else str(error)
         raise no_hub(what, reason) from None
 
 
@@ -151,7 +151,7 @@ def _whole(answer: Answer, what: str) -> bytes:
     for block in answer.blocks:
         data += block
         if len(data) > MAX_BYTES:
-            raise no_hub(what, f"more than {size(MAX_BYTES)} came")
+            raise no_hub(what, f"more than {size(MAX_BYTES)}")
     return bytes(data)
 
 
@@ -169,19 +169,19 @@ def _unpacked(data: bytes, coding: str) -> bytes:
     if len(plain) > MAX_BYTES:
         raise ValueError(f"it unpacks to more than {size(MAX_BYTES)}")
     if not decoder.eof:
-        raise ValueError("compressed data that is cut short")
+        raise ValueError("truncated compressed data")
     return plain
 
 
 def no_hub(what: str, reason: str) -> HubError:
     """The error for an answer that no Hub gives."""
-    return HubError(f"{what}: {_host(endpoint())} does not answer as a Hub does ({reason})", "check HF_ENDPOINT")
+    return HubError(f"{what}: {_host(endpoint())} does not answer like the Hub ({reason})", "check HF_ENDPOINT")
 
 
 def portal(what: str) -> HubError:
     """The error for a web page instead of an answer."""
     return HubError(
-        f"{what}: a web page came instead, as networks send that want a sign-in first",
+        f"{what}: got a web page instead; the network may require you to sign in first",
         "open a page in a browser, sign in to the network, and try again",
     )
 
@@ -212,7 +212,7 @@ def _follow(
             return response, url
         stack.close()  # without reading what comes with a redirect
         url = leads
-    raise _Nowhere(f"more than {REDIRECTS} redirects, one after the other")
+    raise _Nowhere(f"more than {REDIRECTS} redirects in a row")
 
 
 def _parts(url: str) -> SplitResult:
@@ -220,7 +220,7 @@ def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https"):
-            raise _Nowhere(f"{url[:60]}: no address of http or https")
+            raise _Nowhere(f"{url[:60]}: not an http or https address")
         if not parts.hostname or parts.port == 0:
             raise _Nowhere(f"{url[:60]}: an address without a host")
         parts.hostname.encode("idna")
@@ -244,7 +244,7 @@ def _leads(url: str, response: httpcore2.Response) -> str | None:
         raise _Nowhere(f"a redirect without an address, {response.status}")
     try:
         if urlsplit(found[0]).username is not None:
-            raise _Nowhere("a redirect to an address with a user's name in it")
+            raise _Nowhere("a redirect to an address with a user name in it")
         leads = urljoin(url, quote(found[0], encoding="latin-1", safe=string.punctuation))
     except ValueError as error:
         raise _Nowhere(str(error)[:200]) from None
@@ -285,7 +285,7 @@ def _pool(url: httpcore2.URL, network: Network) -> httpcore2.ConnectionPool:
     try:
         parts = urlsplit(named if "://" in named else f"http://{named}")
         if parts.scheme not in ("http", "socks5", "socks5h"):
-            raise ValueError(f"{parts.scheme[:40]}: is no way to speak to it; http: and socks5: are")
+            raise ValueError(f"{parts.scheme[:40]}: is not supported; use http: or socks5:")
         if parts.scheme != "http" and importlib.util.find_spec("socksio") is None:
             raise ValueError("SOCKS needs the package socksio, which is not installed")
         place = httpcore2.URL(scheme=parts.scheme, host=(parts.hostname or "").encode("idna"), port=parts.port,
@@ -295,7 +295,7 @@ def _pool(url: httpcore2.URL, network: Network) -> httpcore2.ConnectionPool:
         return kind(place, proxy_auth=secret, ssl_context=context, network_backend=near)
     except ValueError as error:
         raise HubError(
-            f"no proxy can be used as the environment names it ({error})", "check HTTPS_PROXY and ALL_PROXY"
+            f"the proxy set in the environment cannot be used ({error})", "check HTTPS_PROXY and ALL_PROXY"
         ) from None
 
 
@@ -307,7 +307,7 @@ def _certificates() -> ssl.SSLContext:
         return httpx2.create_ssl_context()
     except OSError as error:
         raise HubError(
-            f"the certificates of authorities cannot be read ({_reason(error)})", "check SSL_CERT_FILE and SSL_CERT_DIR"
+            f"the CA certificates cannot be read ({_reason(error)})", "check SSL_CERT_FILE and SSL_CERT_DIR"
         ) from None
 
 
@@ -324,7 +324,7 @@ def _headers() -> dict[str, str]:
     headers = {"User-Agent": f"vlm/{vlmcli.__version__}"}
     token = "" if constant("HF_HUB_DISABLE_IMPLICIT_TOKEN") else _token()
     if not token.isascii() or not token.isprintable():
-        raise HubError("HF_TOKEN has letters that no token has", "copy it again, or unset it")
+        raise HubError("HF_TOKEN contains characters that no token has", "copy it again, or unset it")
     return headers | {"Authorization": f"Bearer {token}"} if token else headers
 
 
@@ -339,16 +339,16 @@ def _token() -> str:
     try:
         return get_token() or ""
     except UnicodeError:
-        raise HubError("the Hub's token is no text", "`hf auth login` makes a new one, or set HF_TOKEN") from None
+        raise HubError("the saved Hub token is not text", "run `hf auth login`, or set HF_TOKEN") from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise HubError(
-            f"{where}the Hub's token cannot be read ({_reason(error)})", "set HF_HOME to a folder of yours"
+            f"{where}the saved Hub token cannot be read ({_reason(error)})", "set HF_HOME to a folder of your own"
         ) from None
     except (httpx2.HTTPError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise HubError(
-            f"the Hub's token cannot be renewed ({str(error)[:200]})",
-            "`hf auth login` makes a new one, or set HF_TOKEN",
+            f"the Hub token cannot be renewed ({str(error)[:200]})",
+            "run `hf auth login`, or set HF_TOKEN",
         ) from None
 
 
@@ -366,14 +366,14 @@ def _translated(what: str, *, passing: bool) -> Iterator[None]:
 
     host = _host(endpoint())
     trouble = HubBusy if passing else HubError
-    cut = HubBusy(f"{what}: the connection was cut", "try again; what is here is kept")
+    cut = HubBusy(f"{what}: the connection was cut", "run the same command again to resume")
     try:
         yield
     except _Nowhere as error:
-        raise HubError(f"{what}: {host} leads nowhere ({error})", "check HF_ENDPOINT") from None
+        raise HubError(f"{what}: {host} is not a usable address ({error})", "check HF_ENDPOINT") from None
     except LocalAddress as error:
         raise HubError(
-            f"{what}: {host} leads to {error}, an address of this machine or network, which is not followed",
+            f"{what}: {host} leads to {error}, an address of this machine or its network, which vlm does not follow",
             "try again later, or from another network",
         ) from None
     except TimeoutError:
@@ -387,7 +387,7 @@ def _translated(what: str, *, passing: bool) -> Iterator[None]:
     except (httpcore2.ProxyError, OSError) as error:
         raise trouble(f"{what}: {host} cannot be reached ({_reason(error)})", _NETWORK) from None
     except (httpcore2.LocalProtocolError, httpcore2.UnsupportedProtocol) as error:
-        raise HubError(f"{what}: {host} cannot be asked ({error})", "check HF_ENDPOINT and HF_TOKEN") from None
+        raise HubError(f"{what}: the request to {host} is not valid ({error})", "check HF_ENDPOINT and HF_TOKEN") from None
     except (httpcore2.NetworkError, httpcore2.TimeoutException):
         raise cut from None
     except ValueError as error:  # of a number in a header, which is beyond what Python reads

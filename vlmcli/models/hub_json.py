@@ -32,7 +32,7 @@ def read(data: bytes) -> Any:
     try:
         value = json.loads(text, parse_int=_whole, parse_float=_number, parse_constant=_constant)
     except json.JSONDecodeError:
-        raise ValueError("no JSON") from None
+        raise ValueError("not JSON") from None
     if "\\u" in text:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
@@ -47,7 +47,7 @@ def _count(data: bytes) -> None:
     for bracket in b"".join(outside).translate(None, _ALL_BUT_BRACKETS):
         depth += 1 if bracket in b"[{" else -1
         if depth > MAX_DEPTH:
-            raise ValueError(f"brackets more than {MAX_DEPTH} deep")
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
 
 
 def _whole(digits: str) -> int:
@@ -64,4 +64,4 @@ def _number(digits: str) -> float:
 
 
 def _constant(word: str) -> Any:
-    raise ValueError(f"{word} for a number")
+    raise ValueError(f"{word} instead of a number")

@@ -63,7 +63,7 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
     except NotOnHub as error:
         close = catalogue.closest(published.name)
         raise HubError(
-            error.message, f"{' or '.join(close)}? vlm models lists what is known" if close else error.hint
+            error.message, f"did you mean {' or '.join(close)}? `vlm models` lists the known names" if close else error.hint
         ) from None
     choice = choice_of(repository, published, projector, bf16)
     _refuse_twins(repository, choice)
@@ -81,8 +81,8 @@ def _refuse_twins(repository: Repository, choice: Choice) -> None:
     for file in choice.files:
         if len(same := names[_folded(file.path)]) > 1:
             raise HubError(
-                f"{repository.name}: {same[0]} and {same[1]} are two files that would be one on many disks",
-                "take another repository",
+                f"{repository.name}: {same[0]} and {same[1]} have names that many disks cannot tell apart",
+                "choose another repository",
             )
 
 
@@ -110,7 +110,7 @@ def bring(wanted: Order, progress: Callable[[RemoteFile, int], None], say: Calla
     except ModelError as error:
         name = wanted.published.name
         raise HubError(
-            f"{name}: what is published there cannot be used: {error.message}",
-            f"vlm rm {name} frees the disk; take another",
+            f"{name}: the published model cannot be used: {error.message}",
+            f"choose another model; vlm rm {name} frees the disk space",
         ) from None
     return paths[0], paths[-1]

@@ -170,19 +170,19 @@ def choose(
     models = _models(repository.files)
     if not models:
         raise HubError(
-            f"{repository.name}: there is no language model in GGUF in it", "look for a repository with GGUF files"
+            f"{repository.name}: no GGUF language model in this repository", "look for a repository with GGUF files"
         )
     eyes = _projectors(repository.files)
     if not eyes:
         raise HubError(
-            f"{repository.name}: there is no projector (mmproj) in it: a model for text alone, or half of a pair",
-            "look for a repository with a file that has mmproj in its name",
+            f"{repository.name}: no projector (mmproj) in this repository, so the model cannot see pictures",
+            "look for a repository that has a file with mmproj in its name",
         )
     model = _model(repository.name, models, quant, preferred)
     if model.missing:
         raise HubError(
-            f"{repository.name}: {model.path} is in parts, and part {model.missing[0]} is not there",
-            "take another quantisation",
+            f"{repository.name}: part {model.missing[0]} of {model.path} is missing",
+            "choose another quantisation",
         )
     return Choice(model.files, _projector(repository.name, eyes, model, projector, bf16=bf16), model.quant)
 
@@ -282,14 +282,14 @@ def _model(name: str, models: Sequence[_Model], quant: str, preferred: str) -> _
         wanted = [one for one in models if _far(one, quant) == nearest < NO_NAME]
     if not wanted:
         raise HubError(
-            f"{name}: there is no {quant} in it", f"there are {_names(_tags(models))}; name one after a colon"
+            f"{name}: no {quant} in this repository", f"choose one of {_names(_tags(models))}, written after a colon"
         )
     whole = [one for one in wanted if not one.missing] or wanted
     bases = list(dict.fromkeys(one.base for one in whole))
     if len(bases) > 1:
         raise HubError(
-            f"{name}: there are {len(bases)} language models in it ({_names(bases)})",
-            f"name one: {name}:{_shortest(whole)}",
+            f"{name}: {len(bases)} language models in this repository ({_names(bases)})",
+            f"choose one, for example {name}:{_shortest(whole)}",
         )
     for usual in (preferred, *_USUAL):
         same = [one for one in whole if usual and _far(one, usual) < NO_NAME]
@@ -321,7 +321,7 @@ def _projector(name: str, eyes: Sequence[RemoteFile], model: _Model, asked: str,
     fitting = [one for one in eyes if asked.lower() in one.path.lower()]
     if not fitting:
         raise HubError(
-            f"{name}: no projector has {asked} in its name", f"there are {_names([one.path for one in eyes])}"
+            f"{name}: no projector has {asked} in its name", f"choose one of {_names([one.path for one in eyes])}"
         )
     order = ("BF16", *(one for one in _PRECISIONS if one != "BF16")) if bf16 else _PRECISIONS
 

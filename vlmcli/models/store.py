@@ -30,7 +30,7 @@ from vlmcli.values import Card, ModelFiles
 
 MAX_TEMPLATE = 1 << 20  # bytes
 
-NO_MODEL = "vlm models says what suits this machine, and vlm ls what is here; -m demo needs nothing"
+NO_MODEL = "`vlm models` lists models that suit this machine, `vlm ls` the downloaded ones; or try -m demo"
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ def resolve(
     Raises NotHere for what is known and has to be downloaded first.
     """
     if not name:
-        raise ModelError("no model is named", NO_MODEL)
+        raise ModelError("no model chosen", NO_MODEL)
     if demo is not None and name == demo.name:
         if mmproj:
-            raise ModelError(f"{name}: the model in the package has a projector of its own", "leave --mmproj out")
+            raise ModelError(f"{name}: the built-in model always uses its own projector", "leave out --mmproj")
         files = demo
     else:
         files = _from_hub(name, mmproj, tell) or _from_path(name, mmproj, tell)
@@ -128,7 +128,7 @@ def _from_hub(name: str, mmproj: str, tell: Tell = lambda _: None) -> ModelFiles
         card = catalogue.card(wanted.entry) if wanted.entry else Card()
         model, projector = snapshot.path(choice.model[0]), snapshot.path(choice.projector)
         return ModelFiles(wanted.name, model, own or projector, card)
-    raise NotHere(f"{wanted.name}: not on this machine yet", f"vlm pull {wanted.name}")
+    raise NotHere(f"{wanted.name}: not downloaded yet", f"vlm pull {wanted.name}")
 
 
 def _cached_choice(snapshot: Snapshot, wanted: Published, projector: str, tell: Tell) -> Choice:
@@ -157,7 +157,7 @@ def _from_path(name: str, mmproj: str, tell: Tell) -> ModelFiles:
     if _is_there(path) or path.suffix == ".gguf":
         return _from_file(name, path, mmproj, tell)
     close = catalogue.closest(name)
-    hint = f"{' or '.join(close)}? {NO_MODEL}" if close else NO_MODEL
+    hint = f"did you mean {' or '.join(close)}? {NO_MODEL}" if close else NO_MODEL
     raise ModelError(f"{name[:200]}: there is no such model, file or folder", hint)
 
 
@@ -184,10 +184,10 @@ def _with_template(card: Card, chat_template: str) -> Card:
     try:
         source = files.read(path, MAX_TEMPLATE, pipes=True).decode("utf-8").replace("\r\n", "\n")
         if not source:
-            raise ModelError(f"{chat_template}: no chat template (it is empty)", "name another file")
+            raise ModelError(f"{chat_template}: not a chat template (the file is empty)", "choose another file")
         return replace(card, chat_template=source)
     except files.Unfit as error:
-        raise ModelError(f"{chat_template}: no chat template ({error.strerror})", "name another file") from None
+        raise ModelError(f"{chat_template}: not a chat template ({error.strerror})", "choose another file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         names = " or ".join(CHAT_TEMPLATES)
@@ -285,7 +285,7 @@ def the_one(name: str) -> Listed:
     if len(found) == 1:
         return found[0]
     if found or (len(among) > 1 and wanted and not wanted.quant):
-        raise ModelError(f"{name[:200]}: {len(found or among)} models in the cache are of it", _there(found or among))
+        raise ModelError(f"{name[:200]}: matches {len(found or among)} models in the cache", _there(found or among))
     raise ModelError(f"{name[:200]}: not in the cache", _there(among or rows))
 
 
@@ -313,7 +313,7 @@ def _called(rows: Sequence[Listed], name: str) -> list[Listed]:
 
 def _there(rows: Sequence[Listed]) -> str:
     names = ", ".join(row.name for row in rows[:6]) + (", …" if len(rows) > 6 else "")
-    return f"there are: {names}" if rows else "vlm pull brings a model"
+    return f"choose one of {names}" if rows else "download a model: vlm pull NAME"
 
 
 def language_model(name: str, demo: ModelFiles | None = None) -> Path | None:
@@ -386,10 +386,10 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
     try:
         if not published:
             gguf.check_whole(gguf.read(path))
-            return Verified(True, "whole; no hash known")
+            return Verified(True, "complete; no published hash is known")
         found = digest.sha256(path, progress)
     except ModelError as error:
         return Verified(False, error.message)
     except OSError as error:
         return Verified(False, f"cannot be read ({error.strerror})")
-    return Verified(found == published, "as published" if found == published else "not what was published")
+    return Verified(found == published, "matches the published hash" if found == published else "differs from the published hash")
