@@ -26,3 +26,12 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def exact_duration(seconds: float) -> str:
+    """Seconds that have passed, in the two largest units: 3 min 4 s."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 0.95 else f"{seconds:.1f} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"

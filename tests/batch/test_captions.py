@@ -128,7 +128,7 @@ def test_a_picture_with_a_caption_is_not_asked_about(tmp_path, name, way):
     before = path.read_bytes()
     done = vlm(tmp_path, "ask", "-m", "demo", path.name, "-q", QUESTION, *way)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "1 picture with a text not asked about" in done.stderr
+    assert "skipped 1 picture that already has text" in done.stderr
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

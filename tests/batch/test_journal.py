@@ -37,7 +37,7 @@ def test_the_same_command_again_does_the_rest(folder):
 
     again = ask(folder)
     assert (again.returncode, lines(folder)) == (3, found)
-    assert "0 questions about 0 pictures to be asked; 5 were done before, and 1 failed then" in again.stderr
+    assert "nothing left to do; 5 were done before, 1 failed before (--retry-errors asks again)\n" in again.stderr
 
     shutil.copy(SCENE, folder / "pics" / "g.png")
     assert ask(folder).returncode == 3
@@ -130,7 +130,7 @@ def test_how_large_pictures_are_shown_is_recorded_and_another_detail_is_other_wo
 
 def test_other_names_than_of_json_lines_are_refused(folder):
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "out.txt")
-    assert (done.returncode, "call the file out.jsonl" in done.stderr) == (2, True)
+    assert (done.returncode, "use out.jsonl" in done.stderr) == (2, True)
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "nowhere/out.jsonl")
     assert (done.returncode, "nowhere/out.jsonl: cannot be written there" in done.stderr) == (2, True)
 
@@ -167,7 +167,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "finishing what is under way" in said
-    assert "the same command goes on from there" in said
+    assert "run the same command again to go on" in said
     count = len(lines(tmp_path))
     assert 5 <= count < 80
     assert vlm(tmp_path, *command).returncode == 0
@@ -184,7 +184,7 @@ def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     shown, said = running.communicate(timeout=60)
-    assert (running.returncode, "goes on from there" in said) == (130, False)
+    assert (running.returncode, "stopped after" in said, " left, in " in said) == (130, True, False)
     kept = [one["sources"] for one in lines(tmp_path, "run.jsonl")]
     written = [json.loads(line)["sources"] for line in shown.splitlines()]
     assert kept == written[: len(kept)]
@@ -277,7 +277,7 @@ def test_what_is_appended_to_has_no_memory_and_that_is_said(folder):
     for _ in range(2):
         with (folder / "all.jsonl").open("a") as file:
             done = subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
-        said.append("--output FILE goes on where a run stopped" in done.stderr)
+        said.append("use --output FILE to go on where a run stopped" in done.stderr)
     assert said == [False, True]
     assert len(lines(folder, "all.jsonl")) == 12
 
@@ -307,4 +307,4 @@ def test_a_journal_is_not_stdout(folder):
             [VLM, "caption", "-m", "demo", "pics", "--journal", "j.jsonl"], cwd=folder, stdout=file,
             stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert (done.returncode, "it is stdout, too" in done.stderr) == (2, True)
+    assert (done.returncode, "--journal and stdout are the same file" in done.stderr) == (2, True)

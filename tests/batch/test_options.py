@@ -12,19 +12,18 @@ from tests.support.program import VLM
 def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
     done = ask(folder, "--dry-run")
     assert (done.returncode, done.stdout, (folder / "out.jsonl").exists()) == (0, "", False)
-    assert "6 questions about 6 pictures to be asked; about " in done.stderr
-    assert re.search(r"about \d.* s, by the first 3 \(.* s each\)", done.stderr)
+    assert "would ask 6 questions about 6 pictures; that takes about " in done.stderr
+    assert re.search(r"about \d.* s \(the first 3 took .* s each\)\n", done.stderr)
     ask(folder)
     assert (
-        "1 question about 1 picture to be asked; 5 were done before"
-        in ask(folder, "--retry-errors", "--dry-run").stderr
+        "would ask 1 question about 1 picture; 5 were done before" in ask(folder, "--retry-errors", "--dry-run").stderr
     )
 
 
 def test_the_first_error_ends_a_run_that_is_to_fail_fast(folder):
     done = ask(folder, "--fail-fast")
     assert done.returncode == 3
-    assert "2 questions not asked" in done.stderr
+    assert "3 answered, 1 failed, 2 left, in " in done.stderr
     assert [one["sources"][0] for one in lines(folder)] == [f"pics/{name}.png" for name in "abcd"]
     assert len(lines(folder)) == 4
 
@@ -51,11 +50,19 @@ def test_unordered_is_as_it_comes(folder):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--keywords"], "--keywords are of XMP"),
-        (["--keywords", "--sidecar", "txt"], "--keywords are of XMP"),
-        (["--write-metadata", "--sidecar", "xmp"], "two places for one answer"),
+        (["--keywords"], "--keywords does nothing without --sidecar xmp or --write-metadata"),
+        (["--keywords", "--sidecar", "txt"], "--keywords does nothing without --sidecar xmp or --write-metadata"),
+        (["--retry-errors"], "--retry-errors does nothing without --output FILE or --journal FILE"),
+        (["--retry-errors", "--sidecar", "txt"], "--retry-errors does nothing without --output FILE"),
+        (["--existing", "skip"], "--existing does nothing without --sidecar txt"),
+        (["--existing", "replace", "--output", "a.jsonl"], "add --sidecar txt, --sidecar xmp or --write-metadata"),
+        (["--sidecar-name", "stem"], "--sidecar-name does nothing without --sidecar txt"),
+        (["--sidecar-name", "full", "--write-metadata"], "leave --sidecar-name out"),
+        (["--touch"], "--touch does nothing without --write-metadata"),
+        (["--in-place", "--sidecar", "xmp"], "add --write-metadata, or leave --in-place out"),
+        (["--write-metadata", "--sidecar", "xmp"], "--sidecar and --write-metadata cannot be used together"),
         (["--output", "a.jsonl", "--journal", "b.jsonl"], "leave one out"),
-        (["--journal", "b.txt"], "call the file b.jsonl"),
+        (["--journal", "b.txt"], "use b.jsonl"),
         (["--timeout", "0"], "--timeout"),
     ],
 )

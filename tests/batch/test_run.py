@@ -135,7 +135,7 @@ def test_stopped_it_finishes_what_is_under_way_and_asks_nothing_more():
             stopper.join()
     assert len(found) == len(runner.requests) == WINDOW
     assert runner.cancelled == []
-    with pytest.raises(Cancelled, match=f"stopped, {2 * WINDOW} questions left"):
+    with pytest.raises(Cancelled, match=f"stopped after {WINDOW} of {3 * WINDOW}"):
         run.exit_code()
 
 
@@ -240,10 +240,10 @@ def test_a_run_after_one_that_failed_has_failed_in_part(tmp_path):
 
 def test_how_long_it_takes_is_said_by_the_first():
     runner = ScriptedRunner(["yes"] * 3)
-    assert "by the first 3 (" in estimate(runner, jobs_for(*map(picture, range(5))))
+    assert "(the first 3 took " in estimate(runner, jobs_for(*map(picture, range(5))))
     assert len(runner.requests) == 3
-    assert "by the first (" in estimate(ScriptedRunner(["yes"]), jobs_for(BAD, picture(1)))
-    assert "not known" in estimate(ScriptedRunner([]), jobs_for(BAD))
+    assert "(the first took " in estimate(ScriptedRunner(["yes"]), jobs_for(BAD, picture(1)))
+    assert "time unknown" in estimate(ScriptedRunner([]), jobs_for(BAD))
 
 
 def test_no_terminal_and_no_command_line_are_needed():

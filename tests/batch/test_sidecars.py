@@ -22,7 +22,7 @@ def test_an_answer_is_written_beside_its_picture(folder):
     command = ("ask", "-m", "demo", "pics", "-q", QUESTION, "--sidecar", "txt")
     done = vlm(folder, *command)
     assert done.returncode == 3
-    assert "1 picture with a text not asked about" in done.stderr
+    assert "skipped 1 picture that already has text" in done.stderr
     answer = "A red circle and a blue square.\n"
     assert sidecars(folder) == {"a.txt": "by hand\n"} | {f"{name}.txt": answer for name in "bcef"}
     assert done.stdout == "".join(f"pics/{name}.png\t{answer}" for name in "bcef")

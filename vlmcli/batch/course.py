@@ -94,13 +94,13 @@ ONCE = Course()
 def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
     """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
     if each and together:
-        raise UsageError("--each and --together exclude one another", "leave one out")
+        raise UsageError("--each and --together cannot be used together", "leave one out")
     if each or (not together and any(source.expanded for source in found)):
         return [(source,) for source in found]
     if len(found) > MAX_TOGETHER and not together:
         raise UsageError(
-            f"{len(found)} pictures would be asked about at once",
-            "--each asks about one after another; --together, if you do mean all at once",
+            f"one question about {len(found)} pictures at once",
+            "add --each to ask about one after the other, or --together if you do mean all at once",
         )
     return [tuple(found)]
 
@@ -113,3 +113,8 @@ def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[
 def count(number: int, what: str) -> str:
     """A number and what it counts, in the plural unless it is 1."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def skipped(number: int) -> str:
+    """So many pictures that are not asked about, in words."""
+    return f"skipped {count(number, 'picture')} that already {'has' if number == 1 else 'have'} text"

@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from vlmcli.amounts import duration
 from vlmcli.batch.course import Job
 from vlmcli.errors import SourceError
-from vlmcli.values import Done, Failed, Request, Runner, run
+from vlmcli.values import Done, Event, Failed, Request, Runner, run
 
 SAMPLE = 3
 """Jobs that are done to know how long all of them take."""
 
 
-def estimate(runner: Runner, jobs: Sequence[Job], timeout: float | None = None) -> str:
+def estimate(
+    runner: Runner, jobs: Sequence[Job], timeout: float | None = None, tell: Callable[[Event], None] = lambda _: None
+) -> str:
     """How long the jobs take, in words.
 
     Args:
         runner: what answers the first of them.
         jobs: all.
         timeout: seconds that one may take; None for as long as it takes.
+        tell: is called with what the runner is at.
     """
     began, ends = 0.0, []
     for _, event in run(runner, _loadable(jobs[:SAMPLE], timeout)):
+        tell(event)
         if event.id is not None and not began:
             began = time.monotonic()
         if isinstance(event, Done | Failed):
             ends.append(time.monotonic())
     if not ends:
-        return "how long it takes is not known: none of the first can be read"
+        return "time unknown, as none of the first pictures can be read"
     each = (ends[-1] - began) / len(ends)
-    first = f"the first {len(ends)}" if len(ends) > 1 else "the first"
-    return f"about {duration(each * len(jobs))}, by {first} ({each:.2g} s each)"
+    first = f"the first {len(ends)} took {each:.2g} s each" if len(ends) > 1 else f"the first took {each:.2g} s"
+    return f"that takes about {duration(each * len(jobs))} ({first})"
 
 
 def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:

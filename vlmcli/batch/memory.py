@@ -32,8 +32,9 @@ class Before:
     failed: int = 0
 
     def __str__(self) -> str:
-        errors = f", and {self.failed:,} failed then: --retry-errors asks again" if self.failed else ""
-        return f"{self.done:,} were done before{errors}"
+        said = [f"{self.done:,} {'was' if self.done == 1 else 'were'} done before"] if self.done else []
+        said += [f"{self.failed:,} failed before (--retry-errors asks again)"] if self.failed else []
+        return ", ".join(said)
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,16 @@ class Memory:
         Raises UsageError where the file cannot hold records, holds something else, or is written by another run.
         """
         name = course.remembers
-        path = target_of(name, pictures, "name a .jsonl file; --json writes records to stdout")
+        path = target_of(name, pictures, "name a .jsonl file, or use --json to write records to stdout")
         if Path(name).suffix != ".jsonl":
-            raise UsageError(f"{name}: records are JSON lines", f"call the file {Path(name).stem or 'records'}.jsonl")
+            better = Path(name).with_suffix(".jsonl") if Path(name).stem else "records.jsonl"
+            raise UsageError(f"{name}: the name must end in .jsonl, for JSON lines", f"use {better}")
         if not course.dry_run:
             atomic.sweep(path.parent)
         if stdout is not None and is_written_by(stdout, path):
-            raise UsageError(f"{name}: it is stdout, too", "name another file, or leave it out and use --output")
+            raise UsageError(
+                f"{name}: --journal and stdout are the same file", "name another file, or use --output instead"
+            )
         with Journal(path, only_read=course.dry_run) as journal:
             yield cls(journal, files, retry=course.retry_errors)
 
@@ -132,6 +136,7 @@ class Memory:
 
 def plan(jobs: Sequence[Job], before: Before) -> str:
     """What is to be done, in words."""
-    done = f"; {before}" if before.done or before.failed else ""
-    pictures = len({job.pictures for job in jobs})
-    return f"{count(len(jobs), 'question')} about {count(pictures, 'picture')} to be asked{done}"
+    groups = {job.group: job.pictures for job in jobs}
+    pictures = count(sum(map(len, groups.values())), "picture")
+    said = f"would ask {count(len(jobs), 'question')} about {pictures}" if jobs else "nothing left to do"
+    return "; ".join(filter(None, (said, str(before))))

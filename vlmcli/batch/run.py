@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from vlmcli.batch.course import ONCE, Course, Job, count
+from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
 from vlmcli.batch.sidecars import Sidecars, unsaid
-from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, VlmError
+from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, TimedOut, VlmError
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint, fingerprint
 from vlmcli.tasks.ask import Ask
@@ -38,6 +38,8 @@ WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""
 KEPT = 1024
 """Answers that are given again when the same is asked about the same pixels."""
+
+_SLOWER = "give it more with --timeout, or make it quicker with --detail low or a smaller --max-tokens"
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,21 @@ class Run:
         course: Course = ONCE,
         memory: Memory | None = None,
         sidecars: Sidecars | None = None,
+        skipped: int = 0,
         thinking: bool = False,
     ) -> None:
-        """The run's clock starts; nothing is asked before `steps`. `sidecars` are where else the answers go."""
+        """The run's clock starts; nothing is asked before `steps`.
+
+        `sidecars` are where else the answers go, and `skipped` pictures were left out because they have a text there.
+        """
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
         self.errors: list[VlmError] = []
         self.changed = 0
         self.unwritten: Counter[str] = Counter()
         self.stopping = False
-        self._sidecars = sidecars
+        self._sidecars, self._skipped = sidecars, skipped
+        self._asked: dict[int, int] = {}  # jobs by the id of their request
         self._twins = _Twins()
         self._waiting: dict[int, Answer | VlmError] = {}  # jobs that have ended, and whose turn has not come
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
@@ -126,6 +133,22 @@ class Run:
         """What earlier runs have done, by the memory."""
         return self.memory.before if self.memory is not None else Before()
 
+    @property
+    def so_far(self) -> str:
+        """How many of how many: pictures, or answers where each picture has several questions."""
+        several = len(self.jobs) > 1 and self.jobs[0].group == self.jobs[1].group
+        return f"{self.ended:,} of {len(self.jobs):,}{' answers' if several else ''}"
+
+    @property
+    def skipped(self) -> str:
+        """What was left out because it has a text already, in words; empty for nothing."""
+        return skipped(self._skipped) if self._skipped else ""
+
+    def about(self, event: Started | Progress) -> str:
+        """The names of the pictures that an event of the runner's is about."""
+        number = self._asked.get(event.id) if event.id is not None else None
+        return "" if number is None else " ".join(self.jobs[number].names)
+
     def stop(self) -> None:
         """Ask nothing more; what is under way is finished. Safe in a signal handler, and from another thread."""
         self.stopping = True
@@ -140,8 +163,7 @@ class Run:
             runner: what answers.
             stream: whether answers come in fragments, too, before their outcomes.
         """
-        asked: dict[int, int] = {}  # jobs by the id of their request
-        feed, events = self._feed(stream), runner.events()
+        asked, feed, events = self._asked, self._feed(stream), runner.events()
         try:
             while True:
                 while len(asked) < WINDOW and (fed := next(feed, None)) is not None:
@@ -192,14 +214,21 @@ class Run:
         Raises Cancelled where it was stopped before all was done.
         """
         if self.stopping and self.left and not (self.errors and self.course.fail_fast):
-            raise Cancelled(f"stopped, {count(self.left, 'question')} left", "the same command goes on from there")
+            raise self.stopped()
         before = self.before
         if not self.errors:
             return Exit.SOME_FAILED if before.failed else None
-        if len(self.errors) < self.ended or before.failed or before.done:
+        if len(self.errors) < self.ended or before.failed or before.done or self._skipped:
             return Exit.SOME_FAILED
         native = (error.exit_code for error in self.errors if isinstance(error, NativeError))
         return next(native, self.errors[0].exit_code)
+
+    def stopped(self) -> Cancelled:
+        """Why the run has ended, where somebody stopped it: how far it has come, and how to go on."""
+        hint = "next time, add --output FILE: the same command then goes on where it was stopped"
+        if self.course.remembers or (self.course.sidecar and self.course.existing == "skip"):
+            hint = "run the same command again to go on"
+        return Cancelled(f"stopped after {self.so_far}", hint)
 
     def _feed(self, stream: bool) -> Iterator[tuple[int, Request] | Step]:
         """A request, with its job's number, for each job that must be asked; in between, what is known without asking.
@@ -261,6 +290,8 @@ class Run:
     def _outcome(self, number: int, ended: Answer | VlmError) -> Outcome:
         """A job's outcome, its answer in its sidecar; where it cannot be written there, that error is the outcome."""
         job, work, unwritten = self.jobs[number], self._works.pop(number, None), self._unwritten.pop(number, None)
+        if isinstance(ended, TimedOut):
+            ended = TimedOut(f"{' '.join(job.names)}: no answer within {self.course.timeout or 0:g} s", _SLOWER)
         result = job.task.result(job.names, ended, self.files.name)
         result = replace(result, notices=self._notices.pop(number, ()))
         if self._sidecars is not None and result.answer is not None:

@@ -8,7 +8,7 @@ from math import ceil
 
 import typer
 
-from vlmcli.batch.course import Course, Job, count, grouped, jobs_of
+from vlmcli.batch.course import Course, Job, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
@@ -96,13 +96,13 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
         ui.error(error)
         failed = Exit.SOME_FAILED
     if left.skipped:
-        ui.say(f"{count(left.skipped, 'picture')} with a text not asked about; --existing replace writes anew")
+        ui.say(f"{skipped(left.skipped)}; --existing replace writes new ones")
     if left.jobs and not course.dry_run:
         return _run(ui, files, settings, course, left, flags) or failed
     said = plan(left.jobs, left.before)
     if left.jobs:
         with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
-            said += f"; {estimate(runner, left.jobs, course.timeout)}"
+            said += f"; {estimate(runner, left.jobs, course.timeout, ui.progress)}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
 
@@ -110,9 +110,12 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
 def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     if flags.as_json and left.memory is None and len(left.jobs) > 1 and length(ui.stdout):
-        ui.say("what is appended to has no memory; --output FILE goes on where a run stopped")
+        ui.say("every picture is asked about again; use --output FILE to go on where a run stopped")
     with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
-        run = Run(left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, thinking=flags.think)
+        run = Run(
+            left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
+            thinking=flags.think,
+        )  # fmt: skip
         show = Show(
             ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
             left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),

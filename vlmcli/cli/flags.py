@@ -143,8 +143,8 @@ class Flags:
     touch: options.Touch = False
     in_place: options.InPlace = False
     keywords: options.Keywords = False
-    existing: options.ExistingOption = Existing.SKIP
-    sidecar_name: options.SidecarNameOption = SidecarName.STEM
+    existing: options.ExistingOption = None
+    sidecar_name: options.SidecarNameOption = None
     ctx: options.Ctx = None
     threads: options.Threads = None
     gpu_layers: options.GpuLayers = None
@@ -187,18 +187,22 @@ class Flags:
             if name is not None and not name.strip():
                 raise UsageError(f"{option} names no file", "check the command: a variable may be empty")
         if self.output is not None and self.journal is not None:
-            raise UsageError("--output remembers what has been done, and --journal does, too", "leave one out")
+            raise UsageError("--output and --journal cannot be used together", "leave one out")
         if self.sidecar and self.write_metadata:
-            raise UsageError("--sidecar and --write-metadata are two places for one answer", "leave one out")
+            raise UsageError("--sidecar and --write-metadata cannot be used together", "leave one out")
         kind = "metadata" if self.write_metadata else self.sidecar.value if self.sidecar else ""
-        if self.keywords and kind not in ("xmp", "metadata"):
-            raise UsageError("--keywords are of XMP", "add --sidecar xmp, or --write-metadata")
-        for option, given in (("--touch", self.touch), ("--in-place", self.in_place)):
-            if given and not self.write_metadata:
-                raise UsageError(f"{option} is of pictures' own files", "add --write-metadata, or leave it out")
+        _refuse_alone(
+            ("--retry-errors", self.retry_errors, self.output or self.journal, "--output FILE or --journal FILE"),
+            ("--keywords", self.keywords, kind in ("xmp", "metadata"), "--sidecar xmp or --write-metadata"),
+            ("--existing", self.existing, kind, "--sidecar txt, --sidecar xmp or --write-metadata"),
+            ("--sidecar-name", self.sidecar_name, self.sidecar, "--sidecar txt or --sidecar xmp"),
+            ("--touch", self.touch, self.write_metadata, "--write-metadata"),
+            ("--in-place", self.in_place, self.write_metadata, "--write-metadata"),
+        )
         return Course(
             self.output, self.journal, self.retry_errors, self.fail_fast, self.unordered, self.timeout, self.dry_run,
-            kind, self.keywords, self.existing.value, self.sidecar_name.value, self.touch, self.in_place,
+            kind, self.keywords, (self.existing or Existing.SKIP).value, (self.sidecar_name or SidecarName.STEM).value,
+            self.touch, self.in_place,
         )  # fmt: skip
 
     @property
@@ -220,6 +224,16 @@ class Flags:
     def table(self) -> str:
         """The separator of a table's columns; empty for no table."""
         return SEPARATORS.get(self.format, "") if self.format else ""
+
+
+def _refuse_alone(*options: tuple[str, object, object, str]) -> None:
+    """Raise UsageError for an option that is given without the one that it needs to do anything.
+
+    Of each option: its name, whether it is given, whether its partner is, and what to add.
+    """
+    for option, given, partner, add in options:
+        if given and not partner:
+            raise UsageError(f"{option} does nothing without {add}", f"add {add}, or leave {option} out")
 
 
 MODEL = ("model", "mmproj", "chat_template")

@@ -146,10 +146,11 @@ SidecarOption = Annotated[
     Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt, or photo.xmp.")
 ]
 ExistingOption = Annotated[
-    Existing, typer.Option("--existing", help="A text that is there: not ask about that picture, or write with it.")
+    Existing | None,
+    typer.Option("--existing", help="If a text exists: skip the picture (default), replace it, or add to it."),
 ]
 SidecarNameOption = Annotated[
-    SidecarName, typer.Option("--sidecar-name", help="Call it photo.txt (stem), or photo.jpg.txt (full).")
+    SidecarName | None, typer.Option("--sidecar-name", help="photo.txt (stem, the default), or photo.jpg.txt (full).")
 ]
 Include = Annotated[
     list[str] | None,

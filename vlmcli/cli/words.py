@@ -221,7 +221,16 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
 
 
 def _chosen(found: list[Source], named: Named) -> list[Source]:
-    """Of what was expanded, the pictures whose names are wanted."""
+    """Of what was expanded, the pictures whose names are wanted.
+
+    Raises UsageError for --include and --exclude where nothing was: the shell may have expanded a pattern before.
+    """
+    if (named.include or named.exclude) and not any(source.expanded for source in found):
+        option = "--include" if named.include else "--exclude"
+        raise UsageError(
+            f"{option} does nothing without a folder, a pattern or a list",
+            f'name the folder, or quote the pattern ("*.jpg"), or leave {option} out',
+        )
     left = [source for source in found if not source.expanded or _is_wanted(source.name, named)]
     if not left:
         raise SourceError(

@@ -10,19 +10,19 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from vlmcli.amounts import duration
-from vlmcli.batch.course import Job, count
+from vlmcli.batch.course import Job
 from vlmcli.batch.run import Fragment, Outcome, Run
-from vlmcli.errors import Exit, ModelError, SourceError, UsageError, VlmError
+from vlmcli.errors import Exit, ModelError, RequestError, SourceError, UsageError, VlmError
 from vlmcli.records import lines
 from vlmcli.records.target import ends_with_line, first_line, length
 from vlmcli.settings import debugging
 from vlmcli.tasks.thinking import Thinking
-from vlmcli.terminal.ui import Ui
-from vlmcli.values import Answer, Result, Runner
+from vlmcli.terminal.pace import Pace
+from vlmcli.terminal.ui import Ui, stage_of
+from vlmcli.values import Answer, Notice, Progress, Result, Runner, Started
 
 LONGEST_HEAD = 1 << 20
 """Bytes of a table's first line that are looked at."""
@@ -65,6 +65,9 @@ class Show:
             job.pictures[0].expanded for job in everything
         )
         self._questions = len({job.task.question for job in everything}) > 1
+        self._is_long = len(everything) > 1
+        self._sums_up = run.memory is not None or len({job.group for job in everything}) > 1
+        self._pace = Pace(run)
         self._streaming = len(everything) == 1 and not (self._groups or json or table or run.memory)
         self._table = _Table(ui, run, everything, table) if table else None
         if not table and run.memory is not None and run.course.output is None and not ends_with_line(ui.stdout):
@@ -78,14 +81,8 @@ class Show:
 
         Raises Cancelled when the user stopped it, and VlmError where an outcome cannot be written or remembered.
         """
-        with self._interruptible(), closing(self._run.steps(runner, stream=self._streaming)) as steps:
-            for step in steps:
-                if isinstance(step, Fragment):
-                    self._stream(*self._thinking.feed(step.text))
-                elif isinstance(step, Outcome):
-                    self._show(step)
-                else:
-                    self._ui.progress(step)
+        with self._ui.showing(self._pace.line) if self._is_long else nullcontext():
+            self._ask(runner)
         self._ui.check()
         if self._run.memory is not None:
             self._run.memory.check()  # or the summary would count what is not there
@@ -93,9 +90,35 @@ class Show:
             self._ui.say(self._run.files.card.unsure_hint)
         for remark in self._run.remarks():
             self._ui.say(remark)
-        if self._run.memory is not None:
-            self._ui.say(self._summary())
+        if self._sums_up:
+            self._ui.say(self._pace.summary(self._left_out))
         return self._run.exit_code()
+
+    def _ask(self, runner: Runner) -> None:
+        """Take the run's steps to their end. Raises Cancelled where the user stops a run over several pictures."""
+        try:
+            with self._interruptible(), closing(self._run.steps(runner, stream=self._streaming)) as steps:
+                for step in steps:
+                    if isinstance(step, Fragment):
+                        self._stream(*self._thinking.feed(step.text))
+                    elif isinstance(step, Outcome):
+                        self._show(step)
+                    else:
+                        self._show_stage(step)
+        except KeyboardInterrupt:
+            if not self._is_long:
+                raise
+            self._ui.interrupted()
+            raise self._run.stopped() from None
+
+    def _show_stage(self, step: Started | Progress | Notice) -> None:
+        """Show what the runner is at: behind the count, where there is one."""
+        if not self._is_long or isinstance(step, Notice):
+            self._ui.progress(step)
+        elif step.id is None:
+            self._pace.loading(stage_of(step))
+        else:
+            self._pace.stage(stage_of(step), self._run.about(step))
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -108,7 +131,7 @@ class Show:
             if self._run.stopping:
                 raise KeyboardInterrupt
             self._run.stop()
-            self._ui.say("finishing what is under way; Ctrl-C again stops at once")
+            self._ui.aside("finishing the pictures that are under way; press Ctrl-C again to stop at once")
 
         old = signal.signal(signal.SIGINT, stop)
         try:
@@ -130,8 +153,7 @@ class Show:
                 self._on_answer = None
         unsure = self._run.files.card.unsure
         self._unsure |= bool(unsure) and result.text == unsure and not outcome.drawn
-        if self._run.memory is not None and self._run.left:
-            self._ui.status(self._so_far(job))
+        self._pace.ended(" ".join(job.names))
 
     def _write(self, outcome: Outcome) -> Sequence[Outcome]:
         """Write an outcome to stdout, if it goes there. Returns the outcomes that are where they belong by that."""
@@ -164,6 +186,9 @@ class Show:
                 self._ui.trace(error)
             if self._questions and not whole:
                 self._ui.say(f"{result.question}:")
+            names = " ".join(result.sources)
+            if self._groups and isinstance(error, RequestError) and names not in error.message:
+                error = VlmError(f"{names}: {error.message}", error.hint)
             self._ui.error(error)
 
     def _show_remarks(self, job: Job, result: Result, answer: Answer) -> None:
@@ -189,24 +214,6 @@ class Show:
         elif self._thinking.inside:
             self._ui.thinking()
         self._ui.stream(text)
-
-    def _so_far(self, job: Job) -> str:
-        """How far a run is: count, pace, time left, errors, and the picture."""
-        run = self._run
-        pace = run.ended / max(1e-3, run.seconds)
-        errors = f", {count(len(run.errors), 'error')}" if run.errors else ""
-        done = f"{run.ended:,} of {len(run.jobs):,}, {pace * 60:.0f} a minute"
-        return f"{done}, {duration(run.left / pace)} left{errors}: {' '.join(job.names)}"
-
-    def _summary(self) -> str:
-        """What has been done, in a line."""
-        run, failed = self._run, len(self._run.errors)
-        said = f"{run.ended - failed:,} answered"
-        said += f", {failed:,} failed" if failed else ""
-        said += f", {count(run.left, 'question')} not asked" if run.left else ""
-        said += f", in {duration(run.seconds)}"
-        said += f"; {run.before}" if run.before.done or run.before.failed else ""
-        return f"{said}; {self._left_out}" if self._left_out else said
 
 
 @dataclass

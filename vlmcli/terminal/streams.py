@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,10 +18,11 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TextIO
 
+from vlmcli import settings
 from vlmcli.records.held import Held, name_of
 
 QUIET_SECONDS = 5.0
-"""Between two lines of progress, where no terminal shows a live one."""
+"""Between two lines about one file or one question, where no terminal shows a live one."""
 
 
 def terminal_width(stream: IO[str]) -> int:
@@ -28,6 +30,26 @@ def terminal_width(stream: IO[str]) -> int:
     with suppress(OSError, ValueError):
         return os.get_terminal_size(stream.fileno()).columns
     return 0
+
+
+def can_redraw(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that obeys the codes with which a line is drawn over itself."""
+    if not stream.isatty():
+        return False
+    if sys.platform == "win32":
+        from rich.console import Console
+
+        return not Console(file=stream).legacy_windows
+    return settings.variables().get("TERM", "").lower() not in ("dumb", "unknown")
+
+
+def are_one_terminal(one: TextIO, other: TextIO) -> bool:
+    """Whether two streams write to the same terminal, in the same encoding."""
+    try:
+        files = [os.fstat(stream.fileno()).st_rdev for stream in (one, other) if stream.isatty()]
+    except (OSError, ValueError):
+        return False
+    return len(files) == 2 and files[0] == files[1] and one.encoding == other.encoding
 
 
 def file_descriptor(stream: TextIO) -> int | None:
@@ -83,7 +105,7 @@ class OutputFile:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done: rich's live line cannot be begun or ended by half."""
+    """Let Ctrl-C wait until the block is done, which must not be left half done."""
     handler = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield

@@ -1,8 +1,8 @@
 """Everything a person or a pipe sees: the only printer, and with `rendered` the only importer of rich.
 
-stdout is data, stderr everything else. On a terminal stderr has one live line; otherwise it has no control codes and
-at most a line each five seconds. What comes from models and files cannot move a terminal's cursor. Does not know what
-a command is about: it is given texts, events and errors.
+stdout is data, stderr everything else. On a terminal stderr has one live line (`live`); otherwise it has no control
+codes, and a line every few seconds. What comes from models and files cannot move a terminal's cursor. Does not know
+what a command is about: it is given texts, events and errors.
 """
 
 from __future__ import annotations
@@ -11,35 +11,43 @@ import sys
 import textwrap
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from vlmcli.amounts import duration, size
 from vlmcli.errors import PipeClosed, VlmError
 from vlmcli.terminal.door import coded, one_line, raw, visible, with_codes, with_requests, written_in
+from vlmcli.terminal.live import LiveLine
 from vlmcli.terminal.markdown import Piece, Pieces
 from vlmcli.terminal.rendered import Rendered
 from vlmcli.terminal.streams import (
     QUIET_SECONDS,
     ClosedStream,
     OutputFile,
+    are_one_terminal,
     file_descriptor,
     terminal_width,
-    uninterrupted,
 )
 from vlmcli.values import Answer, Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
-    from rich.live import Live
     from rich.progress import Progress as Bar
-    from rich.spinner import Spinner
 
 MOST_NOTICES = 20
 """Of different remarks about pictures that are shown; the rest is counted."""
 
 _STAGES = {"load": "loading the model", "encode": "looking at the picture", "prefill": "reading"}
+
+
+def stage_of(event: Event) -> str:
+    """What a runner is at, in words; empty for an event that does not say."""
+    if isinstance(event, Progress):
+        if event.stage == "prefill" and event.done >= 1:
+            return "answering"
+        return f"{_STAGES[event.stage]} {event.done:.0%}"
+    return "reading" if isinstance(event, Started) else ""
 
 
 class Transfer:
@@ -103,9 +111,8 @@ class Ui:
         # Behind the door: what goes there is cleaned here. Python has None for a stream that was closed.
         self.stdout: TextIO = raw(stdout or sys.stdout or ClosedStream())
         self.stderr: TextIO = raw(stderr or sys.stderr or ClosedStream())
-        self._live = self.stderr.isatty()
-        self._status: Live | None = None
-        self._spinner: Spinner | None = None
+        self._line = LiveLine(self.stderr, self.say)
+        self._one_terminal = are_one_terminal(self.stdout, self.stderr)
         self._quiet_since = time.monotonic()
         self._begun = False
         self._held = ""
@@ -126,9 +133,11 @@ class Ui:
         if self._begun and self._pieces is not None:  # interrupted: what has come is shown
             with suppress(VlmError):
                 self._render(self._pieces.finish())
-        self._clear()
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupted()
+        self._line.end()
         if self._not_shown:
-            self.say(f"{self._not_shown:,} more remarks about pictures; with --json or --output each is in its record")
+            self.say(f"{self._not_shown:,} more remarks about pictures; --json and --output record them all")
         if error is None:
             self.check()
 
@@ -142,19 +151,32 @@ class Ui:
         return written_in(visible(text), self.stdout.encoding)
 
     def _put(self, text: str) -> None:
-        self._clear()
         try:
             if self._file is None:
-                self.stdout.write(text)
-                self.stdout.flush()
-            else:
-                self._file.write(text.encode("utf-8", "surrogateescape"))
+                self._emit(self.stdout, text)
+                return
+            if not self._line.lasts:
+                self._line.end()
+            self._file.write(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             raise PipeClosed from None
         except OSError as error:
             raise VlmError(
                 f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere"
             ) from error
+
+    def _emit(self, stream: TextIO, text: str) -> None:
+        """Write to a terminal, above the live line: in one piece with it, so that it is never seen without."""
+        with self._line.lock:
+            before, after = self._line.around(text)
+            if stream is self.stderr or self._one_terminal:
+                stream.write(before + text + after)
+                stream.flush()
+                return
+            self._line.write(before)
+            stream.write(text)
+            stream.flush()
+            self._line.write(after)
 
     def check(self) -> None:
         """Raise VlmError where the file that stdout goes to has been removed or shortened since it was written to."""
@@ -241,10 +263,8 @@ class Ui:
         self._tell_person(visible("".join(traceback.format_exception(error))))
 
     def _tell_person(self, shown: str) -> None:
-        self._clear()
         with suppress(OSError):  # nobody is left to be told
-            self.stderr.write(written_in(shown, self.stderr.encoding))
-            self.stderr.flush()
+            self._emit(self.stderr, written_in(shown, self.stderr.encoding))
 
     def glossary(self, rows: Mapping[str, str]) -> None:
         """Names and what they mean, for the person: below one another, wrapped between words."""
@@ -282,7 +302,7 @@ class Ui:
 
     def transfer(self, what: str, total: int, *, quiet: bool = False) -> Transfer:
         """Show how many of `total` bytes have come."""
-        self._clear()
+        self._line.end()
         return Transfer(self, what, total, quiet=quiet)
 
     def help(self, text: str) -> None:
@@ -299,59 +319,45 @@ class Ui:
 
     def progress(self, event: Event) -> None:
         """Show how far a stage has come."""
-        if isinstance(event, Started):
-            text = "reading"
-        elif isinstance(event, Notice):
+        if isinstance(event, Notice):
             self.notices([event.text])
-            return
-        elif isinstance(event, Progress):
-            text = f"{_STAGES[event.stage]} {event.done:4.0%}"
-        else:
-            return
-        self._tell(text)
+        elif text := stage_of(event):
+            self.status(text)
 
     def thinking(self) -> None:
         """Show that the model thinks."""
-        self._tell("thinking")
+        self.status("thinking")
 
     def status(self, text: str) -> None:
-        """How far a long run is: on the live line, or now and then."""
-        self._tell(text)
-
-    def _tell(self, text: str) -> None:
-        if self._live:
-            self._show(text)
+        """What is going on: on the live line, or now and then."""
+        if self._line.redraws:
+            if not self._begun:  # the answer is on that line
+                self._line.passing(text)
         elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:
             self.say(text)
             self._quiet_since = time.monotonic()
 
-    def _show(self, text: str) -> None:
-        if self._begun:
-            return  # the answer is on this line
-        from rich.text import Text  # a tenth of a second that a pipe need not pay
+    @contextmanager
+    def showing(self, text: Callable[[int], str]) -> Iterator[None]:
+        """Show how far a run is, below all that is written meanwhile; where there is no terminal, every ten seconds.
 
-        shown = Text(one_line(text))
-        if self._status is None or self._spinner is None:
-            from rich.console import Console
-            from rich.live import Live
-            from rich.spinner import Spinner
+        Args:
+            text: is called for the line, in another thread too, with the columns that it may take; 0 for any.
+        """
+        self._line.last(text)
+        try:
+            yield
+        finally:
+            self._line.end()
 
-            self._spinner = Spinner("dots", shown, style="status.spinner")
-            # Not rich's Status: while that is shown, what others print would be read for codes, and shown with them.
-            with uninterrupted():
-                self._status = Live(
-                    self._spinner, console=Console(file=coded(self.stderr), highlight=False), transient=True,
-                    refresh_per_second=12.5, redirect_stdout=False, redirect_stderr=False,
-                )  # fmt: skip
-                self._status.start()
-        else:
-            self._spinner.update(text=shown)
+    def aside(self, text: str) -> None:
+        """A line for the person, soon; safe in a signal handler. For the time of `showing`."""
+        self._line.aside(text)
 
-    def _clear(self) -> None:
-        if self._status is not None:
-            with uninterrupted():
-                self._status.stop()
-                self._status = None
+    def interrupted(self) -> None:
+        """After Ctrl-C, go on at the beginning of a line."""
+        if not self._line.end() and self.stderr.isatty():
+            self._tell_person("\n")
 
     def stats(self, answer: Answer) -> None:
         """Where tokens and time went, in a line."""
