@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support import ROOT
-from vlmcli.amounts import gigabytes, size
+from vlmcli.amounts import duration, gigabytes, size
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,20 @@ def test_bytes_are_said_in_powers_of_ten(count, said):
 
 
 def test_a_column_of_large_sizes_has_one_unit():
-    assert [gigabytes(count) for count in (600_000_000, 12_340_000_000)] == ["0.6 GB", "12.3 GB"]
+    sizes = (600_000_000, 9_940_000_000, 9_960_000_000, 12_340_000_000)
+    assert [gigabytes(count) for count in sizes] == ["0.6 GB", "9.9 GB", "10 GB", "12 GB"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.2, "0 s"), (89, "89 s"), (90, "2 min"), (7 * 60, "7 min"), (89 * 60, "89 min"), (5400, "1.5 h"),
+        (3 * 3600, "3 h"), (61_000, "17 h"), (47 * 3600, "47 h"), (48 * 3600, "2 d"), (80 * 3600, "3.3 d"),
+        (13 * 86400, "13 d"),
+    ],
+)  # fmt: skip
+def test_time_is_said_in_the_unit_that_suits_it(seconds, said):
+    assert duration(seconds) == said
 
 
 def test_no_other_unit_is_used_where_somebody_reads():

@@ -17,15 +17,22 @@ def size(count: int) -> str:
 
 
 def gigabytes(count: int) -> str:
-    """Bytes in the unit of a column of large sizes, to one decimal."""
-    return f"{count / 1e9:.1f} GB"
+    """Bytes in the unit of a column of large sizes, to two figures or so."""
+    return f"{_two_figures(count / 1e9)} GB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, to two figures or so."""
+    """Seconds in words, to two figures or so: "12 s", "7 min", "1.5 h", "17 h", "3 d"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{_two_figures(seconds / 3600)} h" if seconds < 48 * 3600 else f"{_two_figures(seconds / 86400)} d"
+
+
+def _two_figures(number: float) -> str:
+    """A number to one decimal, without it where it says nothing."""
+    return f"{number:.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")
 
 
 def exact_duration(seconds: float) -> str:

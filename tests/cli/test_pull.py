@@ -24,28 +24,32 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
     assert (done.returncode, done.stdout) == (0, "")
     assert f"smolvlm2-500m: {REPOSITORY}, licence apache-2.0" in done.stderr
     assert f"{MODEL}  " in done.stderr
-    assert re.search(r"7\.\d MB to download, .* free on the disk; it takes about .* of memory", done.stderr)
-    assert "it is the default from now on" in done.stderr
+    assert re.search(r"7\.\d MB to download, .* free on the disk; needs about .* of memory", done.stderr)
+    assert "smolvlm2-500m is now the default model" in done.stderr
     asked = len(place.hub.asked)
     done = place.vlm("ask", SCENE, "what is this?")
     assert (done.stdout, done.stderr, done.returncode) == (ANSWER, "", 0)
     assert len(place.hub.asked) == asked  # nothing asks the Hub for what is here
 
     done = place.vlm("pull", "smolvlm2-500m")
-    assert "all of it is here already" in done.stderr
+    assert "already downloaded" in done.stderr
     assert place.hub.sent == SIZE
 
 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["pull", "smolvlm3"], 2, ["smolvlm3: neither a name of the catalogue nor a repository", "smolvlm2-500m"]),
+        (
+            ["pull", "smolvlm3"],
+            2,
+            ["smolvlm3: neither a known model nor a repository (owner/name)", "Did you mean smolvlm2-500m"],
+        ),
         (["pull", "someone/nothing"], 1, ["someone/nothing: there is no such repository, or it is private"]),
         (["pull", f"{REPOSITORY}:Q3_K_S"], 1, ["Q3_K_S", "Q8_0"]),
         (["pull", "someone/words-GGUF"], 1, ["projector"]),
         (["pull", "-y", "someone/mismatched-GGUF"], 1, ["what is published there cannot be used", "mmproj-F16.gguf"]),
         (["pull", "-y", "someone/broken-GGUF"], 1, ["what is published there cannot be used", "vlm rm someone/broken"]),
-        (["pull", "demo"], 2, ["demo: it is part of vlm"]),
+        (["pull", "demo"], 2, ["demo: part of vlm"]),
         (
             ["ask", "-m", "smolvlm2-500m", SCENE, "?"],
             1,
@@ -53,9 +57,9 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
         ),
         (["ask", "-m", "smolvlm2-50m", SCENE, "?"], 1, ["no such model, file or folder", "smolvlm2-500m"]),
         (["rm", "-y", "smolvlm2-500m"], 1, ["smolvlm2-500m: not in the cache"]),
-        (["rm", "-y", "demo"], 2, ["demo: it is part of vlm"]),
+        (["rm", "-y", "demo"], 2, ["demo: part of vlm"]),
         (["default", "smolvlm2-500m"], 1, ["not on this machine yet"]),
-        (["default"], 1, ["there is no default model"]),
+        (["default"], 1, ["No default model."]),
         (["verify", "nothing"], 1, ["nothing: not in the cache"]),
     ],
 )
@@ -99,7 +103,7 @@ def test_a_licence_that_has_to_be_accepted_is_shown_and_asked_for(place):
 def test_on_a_terminal_it_asks_first(place, answer, code, sent):
     screen, got = place.typed("pull", "smolvlm2-500m", answer=answer)
     assert (got, place.hub.sent) == (code, sent)
-    assert "vlm: download 7.9 MB? [y/N]" in screen
+    assert "vlm: Download 7.9 MB? [y/N]" in screen
 
 
 def test_a_missing_model_is_offered_on_a_terminal_and_the_question_answered(place):
@@ -132,7 +136,7 @@ def test_without_a_model_the_best_is_brought_when_somebody_says_yes(place, termi
         done = place.vlm("ask", "-y", SCENE, "what is this?")
         screen, code = done.stderr + done.stdout, done.returncode
     assert (code, screen.endswith(ANSWER)) == (0, True), screen
-    named = re.search(r"the best for this machine is (\S+) \(about", screen)
+    named = re.search(r"Recommended for this machine: (\S+) \(about", screen)
     assert place.vlm("default").stdout.strip() == named[1]
     assert place.vlm("ask", SCENE, "what is this?").stdout == ANSWER
 

@@ -279,11 +279,12 @@ def test_show_says_what_a_picture_is_and_what_is_seen_of_it(tmp_path):
     seen = tmp_path / "seen.png"
     done = vlm("show", "-m", "demo", str(photo), "--preview", str(seen))
     assert done.returncode == 0, done.stderr
-    first, second, third = done.stdout.splitlines()
+    first, second, third, fourth = done.stdout.splitlines()
     size = f"{photo.stat().st_size:,} bytes"
     assert first == f"{photo}: JPEG, 400×300 RGB, {size}, EXIF orientation 6: turned by 90°"
     assert second == "  upright, RGB: 300×400"
     assert third == "  demo sees 64 image tokens, from 1 tile of 128×128 pixels"
+    assert re.fullmatch(r"  a question takes 64 of 4,096 tokens of context(, and about 1 s)?", fourth)
     (part,) = looked(demo.FILES, images.load(photo))
     assert Image.open(seen).convert("RGB").tobytes() == part.tiles[0].pixels
 
@@ -321,17 +322,17 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
     assert done.returncode == 0, done.stderr
     size = f"{Path('docs/images/scene.png').stat().st_size:,}"
     assert done.stdout == f"docs/images/scene.png: PNG, 640×480 RGB, {size} bytes\n  upright, RGB: 640×480\n"
-    assert done.stderr == "vlm: -m MODEL tells what that model sees of it\n"
+    assert done.stderr == "vlm: To show what a model sees of it, add -m MODEL\n"
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
         (["show", "missing.png"], 1, "missing.png: there is no such file"),
-        (["show", "docs/images/scene.png", "demo"], 2, "demo: not a picture, and a model is shown by itself"),
-        (["show", "demo", "--preview", "x.png"], 2, "there is no picture"),
-        (["show", "docs/images/scene.png", "--preview", "x.jpg"], 2, "it is written as PNG"),
-        (["show", "docs/images/scene.png", "docs/images/demo-scenes.jpg", "--preview", "x.png"], 2, "2 pictures"),
+        (["show", "docs/images/scene.png", "demo"], 2, "demo: not a picture, and only one model can be shown"),
+        (["show", "demo", "--preview", "x.png"], 2, "--preview needs a picture"),
+        (["show", "docs/images/scene.png", "--preview", "x.jpg"], 2, "only PNG can be written"),
+        (["show", "docs/images/scene.png", "docs/images/demo-scenes.jpg", "--preview", "x.png"], 2, "not 2 pictures"),
         (
             ["show", "docs/images/scene.png", "--preview", "/nowhere/x.png"],
             2,

@@ -1,5 +1,7 @@
 """The catalogue's rows, the shapes behind them, and what is recommended of them."""
 
+import itertools
+
 import pytest
 
 from vlmcli.engine.chat_template import ChatTemplate
@@ -26,7 +28,7 @@ def test_every_row_is_one_that_can_be_used():
         assert row.use in catalogue.USES
         assert row.boxes in catalogue.BOXES
         assert 1 <= row.rank <= 10
-        assert len(row.good_at) <= 25  # `vlm models` has room for it at 80 columns
+        assert len(row.good_at) <= 17 and len(row.licence_label) <= 10  # `vlm models` has room at 80 columns
         assert row.quant and row.licence and row.seen
         assert 0 <= row.tokens[0] <= row.tokens[1]
         assert set(row.prompts) <= set(ask.PROMPTS)
@@ -112,23 +114,48 @@ def test_a_shape_that_is_written_is_read_again(tmp_path, name):
         assert path.stat().st_blocks * 512 < 30_000_000 < found.file_size  # nothing but the header is on the disk
 
 
-def test_what_is_recommended_fits_and_is_quick_enough():
-    small, large = (Machine(4, free, (), total) for free, total in ((2 * GIB, 3 * GIB), (60 * GIB, 64 * GIB)))
+def machine(free, total):
+    return Machine(4, free * GIB // 10, (), total * GIB // 10)
+
+
+SMALL, LARGE = machine(20, 30), machine(600, 640)
+
+
+def test_the_first_model_is_recommended_unless_a_better_one_is_as_quick():
+    first = {one.entry.name for one in recommend.advise(LARGE, SLOW) if one.entry.first}
+    assert first == {"smolvlm2-500m"}  # which README names
+    for here, speed in ((LARGE, SLOW), (LARGE, None), (SMALL, SLOW)):
+        assert recommend.best(recommend.advise(here, speed)).entry.first
     ranks = {}
-    for name, machine, speed in (("small", small, FAST), ("slow", large, SLOW), ("large", large, FAST)):
-        advices = recommend.advise(machine, speed)
-        best = recommend.best(advices)
-        assert best.fits == "yes"
+    for name, here in (("small", SMALL), ("large", LARGE)):
+        best = recommend.best(recommend.advise(here, FAST))
+        assert (best.fits, best.entry.use, best.entry.accept) == ("yes", "general", "")
         assert best.seconds <= recommend.PATIENCE
-        assert best.entry.use == "general"
-        assert not best.entry.accept
         ranks[name] = best.entry.rank
-        for one in advices:
-            if one.fits == "yes":
-                assert one.memory <= machine.memory_total
-    assert ranks["small"] < ranks["large"]
-    assert ranks["slow"] < ranks["large"]
-    assert recommend.best(recommend.advise(Machine(1, 100 << 20, (), 200 << 20), FAST)) is None
+    assert catalogue.find("smolvlm2-500m").rank < ranks["small"] < ranks["large"]
+    tiny = recommend.best(recommend.advise(machine(8, 9), FAST))
+    assert (tiny.fits, tiny.entry.first) == ("yes", False)
+    assert recommend.best(recommend.advise(machine(1, 2), FAST)) is None
+    for here, speed in ((SMALL, FAST), (LARGE, SLOW), (machine(1, 2), None)):
+        advices = recommend.advise(here, speed)
+        assert [one for one in advices if one.recommended] == [one for one in [recommend.best(advices)] if one]
+        assert all(one.memory <= here.memory_total for one in advices if one.fits == "yes")
+
+
+@pytest.mark.parametrize("speed", [FAST, SLOW, None])
+def test_the_better_of_the_bearable_come_first_and_what_does_not_fit_last(speed):
+    advices = recommend.advise(machine(80, 200), speed)
+    fits = [one.fits for one in advices]
+    assert [key for key, _ in itertools.groupby(fits)] == ["yes", "", "slow", "no"]
+    fitting = [one for one in advices if one.fits == "yes"]
+    slowness = [one.slowness for one in fitting]
+    assert slowness == sorted(slowness)
+    assert len(set(slowness)) > 1
+    for _, band in itertools.groupby((one for one in fitting if one.entry.use == "general"), lambda one: one.slowness):
+        ranks = [one.entry.rank for one in band]
+        assert ranks == sorted(ranks, reverse=True)
+    if speed is not None:
+        assert [sum(one.seconds > bound for bound in recommend.SLOWER) for one in fitting] == slowness
 
 
 def test_time_grows_with_the_work():

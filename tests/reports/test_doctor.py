@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.hub import Hub
 from tests.support.program import VLM, vlm
+from vlmcli.engine import native
+from vlmcli.installing import Graphics
 from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
 from vlmcli.values import Device
@@ -129,7 +131,7 @@ def test_downloads_that_were_not_finished_are_told_of(env):
     blobs.mkdir(parents=True)
     (blobs / ("0" * 64 + ".incomplete")).write_bytes(bytes(1_200_000))
     done = run(env)
-    assert "--\tcache\t1.2 MB of downloads that were not finished" in done.stdout
+    assert "--\tcache\t1.2 MB of unfinished downloads" in done.stdout
 
 
 CPU = Device("CPU", "a CPU", "cpu", 1, 2)
@@ -142,17 +144,50 @@ def test_a_cpu_that_can_do_more_than_the_library_uses_is_a_hint():
     assert (full.ok, full.mend) == (True, "")
     more = doctor._cpu(NATIVE, frozenset({"avx", "avx2", "fma", "avx512f", "avx512_bf16"}))
     assert more.ok is None
-    assert "it could use AVX512, AVX512_BF16" in more.what
+    assert "and could also use AVX512, AVX512_BF16" in more.what
     assert "--no-binary llama-cpp-python" in more.mend
-    assert "none of its extensions" in doctor._cpu(replace(NATIVE, versions={"features": "CPU :"}), frozenset()).what
+    assert "no extensions" in doctor._cpu(replace(NATIVE, versions={"features": "CPU :"}), frozenset()).what
 
 
 def test_a_gpu_is_named_with_its_memory():
-    (found,) = doctor._gpu(replace(NATIVE, devices=(CPU, GPU)))
+    (found,) = doctor._gpu(replace(NATIVE, devices=(CPU, GPU)), None)
     assert found == Finding("gpu", True, "CUDA0: a card, 6.00 GB free of 8.00 GB")
+
+
+CARD = Graphics("NVIDIA H200", "CUDA", 550)
+
+
+@pytest.mark.parametrize(
+    ("backends", "seen", "ok", "what", "mend"),
+    [
+        (("CPU",), None, True, "none found", ""),
+        (("CUDA", "CPU"), None, True, "none found", ""),
+        (("CPU",), CARD, None, "NVIDIA H200 found, but not used: the installed llama-cpp-python is a CPU", "whl/cu124"),
+        (("Vulkan", "CPU"), CARD, None, "is a Vulkan build", "whl/cu124"),
+        (("CUDA", "CPU"), CARD, None, "though it is built with CUDA", "nvidia-smi"),
+        (("CPU",), Graphics("AMD graphics", "Vulkan"), None, "AMD graphics found, but not used", "whl/vulkan"),
+        (("BLAS", "CPU"), Graphics("Apple graphics", "Metal"), None, "is a CPU build", "whl/metal"),
+        (("MTL", "CPU"), Graphics("Apple graphics", "Metal"), None, "though it is built with Metal", "virtual machine"),
+    ],
+)
+def test_a_gpu_that_is_not_used_is_told_of_with_one_command(backends, seen, ok, what, mend):
+    native = replace(NATIVE, backends=backends)
+    (found,) = doctor._gpu(native, seen)
+    assert found.ok is ok
+    assert what in found.what
+    assert mend in found.mend
+    assert bool(found.mend) is bool(mend)
+    assert f"{native.build} build" in doctor._versions(native).what
+
+
+def test_the_build_is_what_llama_cpp_says_of_itself(env):
+    kinds = {"CUDA": "CUDA", "Vulkan": "Vulkan", "MTL": "Metal"}
+    build = next((kinds[one] for one in native.backends() if one in kinds), "CPU")
+    assert "CPU" in native.backends()
+    assert f", {build} build; vlm " in findings(env)["llama.cpp"]["what"]
 
 
 def test_code_for_amx_that_would_end_the_process_is_told_of():
     found = doctor._cpu(replace(NATIVE, miscompiler="GCC 12.2"), frozenset({"avx512f"}))
-    assert (found.ok, "not AMX, whose code GCC 12.2 got wrong" in found.what) == (None, True)
+    assert (found.ok, "not AMX, for which GCC 12.2 compiled wrong code" in found.what) == (None, True)
     assert "-mno-amx-tile" in found.mend

@@ -6,6 +6,7 @@ Does not know what is right: `reports.doctor` does.
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -13,24 +14,22 @@ from vlmcli import settings
 from vlmcli.cli import options
 from vlmcli.errors import Exit
 from vlmcli.records.lines import escape, object_line
-from vlmcli.reports.doctor import (
-    Finding,
-    Native,
-    Probes,
-    checks,
-)
 from vlmcli.terminal.ui import Ui
+
+if TYPE_CHECKING:
+    from vlmcli.reports.doctor import Finding, Native
 
 MARKS = {True: "ok", None: "--", False: "!!"}
 QUESTION, SEEN = "What color is the circle?", "red"
 
 
 def doctor(json: options.Json = False) -> None:
-    """Look at what vlm needs, and say how to mend what is broken.
+    """Check the installation and suggest fixes.
 
     vlm doctor
     """
     from vlmcli.models import hub, hub_cache, hub_client
+    from vlmcli.reports.doctor import Probes, checks
 
     broken = False
     with Ui() as ui:
@@ -65,8 +64,9 @@ def _show(ui: Ui, finding: Finding) -> None:
 
 def _native() -> Native:
     from vlmcli.engine import native
+    from vlmcli.reports.doctor import Native
 
-    return Native(native.versions(), native.devices(), native.miscompiler())
+    return Native(native.versions(), native.devices(), native.miscompiler(), native.backends())
 
 
 def _default() -> tuple[str, str]:
@@ -82,6 +82,7 @@ def _answer() -> Finding:
     from vlmcli.models import store
     from vlmcli.pictures import images
     from vlmcli.pictures.sources import expand
+    from vlmcli.reports.doctor import Finding
     from vlmcli.tasks.ask import Ask
     from vlmcli.values import Failed, run
 
@@ -101,10 +102,13 @@ def _answer() -> Finding:
                 return Finding("model", False, f"{files.name}: {event.error.message}", event.error.hint)
             if hasattr(event, "answer"):
                 text = event.answer.text.strip()
-    said = f"{files.name}, of a red circle and a blue square: {QUESTION} {text!r}"
+    said = f"asked {files.name} about a red circle and a blue square: {QUESTION} {text!r}"
     if SEEN in text.lower():
         return Finding("model", True, said)
     right = files.name == demo.FILES.name
     return Finding(
-        "model", False if right or not text else None, f"{said}, which is not right", f"vlm verify {files.name}"
+        "model",
+        False if right or not text else None,
+        f"{said}, which is wrong",
+        f"Check its files: vlm verify {files.name}",
     )

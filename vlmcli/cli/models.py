@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def ls(json: options.Json = False) -> None:
-    """List the models that are here, and what other programs have brought that can be used.
+    """List downloaded models, including those from other programs.
 
     vlm ls
     """
@@ -67,7 +67,7 @@ def models(
     json: options.Json = False,
     measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's speed again.")] = False,
 ) -> None:
-    """List the models that are known by name, the best for this machine first.
+    """List models to download, the most useful on this machine first.
 
     vlm models
     """
@@ -77,38 +77,80 @@ def models(
 
     with Ui() as ui:
         here = {one.name.partition(":")[0] for one in store.listed()}
-        advices = recommend.advise(this_machine(), speed_here(ui, again=measure), here)
+        speed = speed_here(ui, "to order the list", again=measure)
+        advices = recommend.advise(this_machine(), speed, here)
         if json:
             for one in advices:
                 ui.line(object_line(_advice_record(one)))
             return
-        head = ("NAME", "SIZE", "MEMORY", "FITS", "TIME", "GOOD AT")
-        ui.rows([head, *(_advice_row(one) for one in advices)])
-        best = recommend.best(advices)
-        if best is not None:
-            ui.say(f"to begin with: vlm pull {best.entry.name}")
+        ui.rows(_advice_table(advices, ui.width if ui.stdout.isatty() else 0))
+        ui.glossary(_legend(advices))
 
 
-def _advice_row(one: Advice) -> tuple[str, ...]:
-    return (
-        one.entry.name,
-        "here" if one.here else _about(one.download),
-        _about(one.memory),
-        one.fits or "?",
-        "?" if one.seconds is None else f"~{duration(one.seconds)}",
-        one.entry.good_at,
-    )
+_TO_DROP = ("MEMORY", "GOOD AT", "SIZE", "LICENCE", "1,000")
+"""Columns that a narrow terminal does without, the first of them first."""
+
+
+def _advice_table(advices: Sequence[Advice], width: int) -> list[tuple[str, ...]]:
+    """The table's rows, its head among them, with as many columns as there is room for.
+
+    Args:
+        advices: a row each.
+        width: of the terminal; 0 where it is none, for all columns, and the mark in a column of its own.
+    """
+    marks = ["*" if one.recommended else "" for one in advices]
+    columns = {
+        "": marks,
+        "NAME": [one.entry.name for one in advices],
+        "SIZE": ["local" if one.here else _about(one.download) for one in advices],
+        "MEMORY": [_about(one.memory) for one in advices],
+        "PICTURE": [_time(one, 1) for one in advices],
+        "1,000": [_time(one, 1000) for one in advices],
+        "LICENCE": [one.entry.licence_label for one in advices],
+        "GOOD AT": [one.entry.good_at for one in advices],
+    }
+    if width:
+        names = [f"{mark or ' '} {name}" for mark, name in zip(columns.pop(""), columns.pop("NAME"), strict=True)]
+        columns = {"  NAME": names, **columns}
+        for name in _TO_DROP:
+            if sum(max(map(len, (head, *cells))) + 2 for head, cells in columns.items()) - 2 > width:
+                del columns[name]
+    return [tuple(columns), *zip(*columns.values(), strict=True)]
 
 
 def _about(count: int) -> str:
     """Bytes as a table of estimates has them; "?" where there is no estimate."""
-    return f"~{gigabytes(count)}" if count else "?"
+    return gigabytes(count) if count else "?"
+
+
+def _time(one: Advice, pictures: int) -> str:
+    """How long so many pictures take; why that is not known, for one."""
+    if one.fits in ("no", "slow"):
+        return "" if pictures > 1 else "no room" if one.fits == "no" else "slow"
+    return "?" if one.seconds is None else f"~{duration(one.seconds * pictures)}"
+
+
+def _legend(advices: Sequence[Advice]) -> dict[str, str]:
+    """What the table's marks and words mean, of those that are in it."""
+    best = next((one for one in advices if one.recommended), None)
+    legend = {"PICTURE": "estimated time for a picture, and in the next column for 1,000"}
+    if best is not None:
+        what = "and downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
+        legend = {"*": f"recommended for this machine; {what}", **legend}
+    if any(one.fits == "slow" for one in advices):
+        legend["slow"] = "larger than the free memory, so it is read from the disk again and again"
+    if any(one.fits == "no" for one in advices):
+        legend["no room"] = "needs more memory than there is"
+    if any(one.here for one in advices):
+        legend["local"] = "downloaded already"
+    return legend
 
 
 def _advice_record(one: Advice) -> dict[str, Any]:
     entry = one.entry
     return {
         "name": entry.name,
+        "recommended": one.recommended,
         "repository": entry.repository,
         "quantisation": entry.quant,
         "licence": entry.licence,
@@ -127,11 +169,13 @@ def _advice_record(one: Advice) -> dict[str, Any]:
 
 def rm(
     names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
-    unfinished: Annotated[bool, typer.Option("--unfinished", help="What is here of downloads that stopped.")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="Remove what unfinished downloads have left.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Remove models from the cache; other programs that use it lose them, too.
+    """Remove downloaded models, also for the programs that share them.
 
     vlm rm smolvlm2-500m
 
@@ -142,18 +186,18 @@ def rm(
 
     names = names or []
     if not names and not unfinished:
-        raise UsageError("nothing is named to be removed", "vlm ls lists what is here")
+        raise UsageError("No model to remove.", "Name one: vlm rm MODEL. To list them: vlm ls")
     chosen = settings.load().model
     with Ui() as ui:
         if demo.FILES.name in names:
-            raise UsageError(f"{demo.FILES.name}: it is part of vlm", "it goes when vlm is uninstalled")
+            raise UsageError(f"{demo.FILES.name}: part of vlm, not a download", "Name another model: vlm ls")
         found = [store.the_one(name) for name in names]
         for one in dict.fromkeys(found):
             _agree(ui, f"{one.name} ({size(one.size)})", yes=yes)
             freed = store.remove(one)
-            ui.say(f"{one.name} is removed, {size(freed)} are free again")
+            ui.say(f"Removed {one.name}: {size(freed)} freed")
             if not store.is_here(chosen):
-                ui.say(f"the default is {chosen}, which is not here any more: vlm default NAME sets another")
+                ui.say(f"The default model is still {chosen}. Set another with: vlm default MODEL")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
         parts = hub_cache.parts() if unfinished else ()
@@ -161,18 +205,18 @@ def rm(
             _agree(ui, f"unfinished downloads ({size(sum(count for _, count in parts))})", yes=yes)
         if unfinished:
             freed = sum(hub_cache.drop(path) for path, _ in parts)
-            ui.say(f"{size(freed)} of unfinished downloads are free again")
+            ui.say(f"Removed unfinished downloads: {size(freed)} freed")
             if json:
                 ui.line(object_line({"name": None, "freed": freed}))
 
 
 def _agree(ui: Ui, what: str, *, yes: bool) -> None:
     """Ask whether to remove something. Raises UsageError where the answer is no, or nobody can be asked."""
-    agreed = yes or ui.confirmed(f"vlm: remove {what}?")
+    agreed = yes or ui.confirmed(f"vlm: Remove {what}?")
     if agreed is None:
-        raise UsageError(f"{what}: nobody can be asked whether to remove it", "-y removes it without asking")
+        raise UsageError(f"{what}: not removed, for nobody can be asked", "To remove it without being asked, add -y")
     if not agreed:
-        raise UsageError(f"{what}: not removed", "-y removes it without asking")
+        raise UsageError(f"{what}: not removed", "To remove it without being asked, add -y")
 
 
 def verify(
@@ -180,7 +224,7 @@ def verify(
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
-    """Read models again, and compare what is there with what was published; all of them without a name.
+    """Check model files against their published hashes.
 
     vlm verify smolvlm2-500m
     """
@@ -194,7 +238,7 @@ def verify(
         interruptible()
         try:
             for repository, path in gone:
-                what = "its content is gone"
+                what = "content missing"
                 wrong += 1
                 if json:
                     ui.line(object_line({"name": repository, "file": str(path), "ok": False, "what": what}))
@@ -213,8 +257,8 @@ def verify(
                 ui.rows(said_of)
         if wrong:
             raise ModelError(
-                f"{wrong} of {len(files) + len(gone)} files are not what was published",
-                "vlm rm NAME, and vlm pull NAME",
+                f"{wrong} of {len(files) + len(gone)} files differ from what was published",
+                "Download the model again: vlm rm MODEL, then vlm pull MODEL",
             )
 
 
@@ -239,26 +283,26 @@ def _verifiable(names: Sequence[str]) -> tuple[Sequence[Listed], Sequence[tuple[
 def default(
     name: Annotated[str | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
     mmproj: options.Mmproj = None,
-    none: Annotated[bool, typer.Option("--none", help="Have no default.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Clear the default model.")] = False,
 ) -> None:
-    """Say which model is asked without -m, or set it.
+    """Show or set the default model.
 
     vlm default smolvlm2-500m
     """
     with Ui() as ui:
         if none:
             if name:
-                raise UsageError(f"--none, and {name}", "leave one out")
+                raise UsageError(f"--none clears the default, and {name} sets it", "Give one of the two.")
             settings.remember_model("")
             return
         if name is None and mmproj:
-            raise UsageError("--mmproj is of a model, and none is named", "vlm default MODEL --mmproj FILE")
+            raise UsageError("--mmproj needs a model", "Name it: vlm default MODEL --mmproj FILE")
         if name is None:
             chosen = settings.load()
             if not chosen.model:
-                raise ModelError("there is no default model", "vlm default NAME sets one; vlm ls lists what is here")
+                raise ModelError("No default model.", "Set one: vlm default MODEL. To list them: vlm ls")
             ui.line(chosen.model)
-            ui.say(f"set by {chosen.sources['model']}")
+            ui.say(f"Set in {chosen.sources['model']}")
             return
         from vlmcli import demo
         from vlmcli.models import store
@@ -269,6 +313,6 @@ def default(
         where = settings.remember_model(
             str(path.absolute()) if by_path else files.name, str(Path(expand(mmproj)).absolute()) if mmproj else ""
         )
-        ui.say(f"{files.name} is the default now ({where})")
+        ui.say(f"The default model is now {files.name} ({where})")
         if settings.load().model != (str(path.absolute()) if by_path else files.name):
-            ui.say("the variable VLM_MODEL goes before it")
+            ui.say("But VLM_MODEL is set, and takes precedence")

@@ -31,18 +31,21 @@ if TYPE_CHECKING:
     from vlmcli.models.store import Published
 
 
+NO_MODEL = "No model chosen."
+
+
 @with_flags("json", "verbose")
 def pull(
     names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
     mmproj: Annotated[
-        str | None, typer.Option("--mmproj", metavar="NAME", help="A projector: F16, Q8_0, or a part of its name.")
+        str | None, typer.Option("--mmproj", metavar="NAME", help="Which projector: F16, Q8_0, or part of its name.")
     ] = None,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask, and accept the licence.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Download without asking, and accept the licence.")] = False,
     quiet: options.Quiet = False,
     *,
     flags: Flags,
 ) -> None:
-    """Download a model: a name of the catalogue, or a repository of the Hub.
+    """Download models by name, or from a repository of the Hub.
 
     vlm pull smolvlm2-500m
 
@@ -61,14 +64,13 @@ def _published(name: str) -> Published:
     from vlmcli.models import catalogue, store
 
     if name == demo.FILES.name:
-        raise UsageError(f"{name}: it is part of vlm", "it needs no download: vlm ask -m demo")
+        raise UsageError(f"{name}: part of vlm, so there is nothing to download", "Use it with: vlm ask -m demo")
     wanted = store.published(name)
     if wanted is None:
         close = catalogue.closest(name)
-        hint = f"{' or '.join(close)}? " if close else ""
-        raise UsageError(
-            f"{name[:200]}: neither a name of the catalogue nor a repository", f"{hint}`vlm models` lists the catalogue"
-        )
+        hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        what = f"{name[:200]}: neither a known model nor a repository (owner/name)"
+        raise UsageError(what, f"{hint}To list the known models: vlm models")
     return wanted
 
 
@@ -97,13 +99,14 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
         say(text)
     if found.missing > found.free:
         raise HubError(
-            f"{wanted.name}: {size(found.missing)} to download, and {size(found.free)} are free on the disk",
-            "make room, or set HF_HOME to a folder on another disk",
+            f"{wanted.name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
+            "Free some space, or set HF_HOME to a folder on another disk.",
         )
     if not yes:
         _agree(ui, found, quiet=quiet)
     model, mmproj = _downloaded(ui, found, say, quiet=quiet)
-    say(f"{wanted.name} is here")
+    if found.missing:
+        say(f"Downloaded {wanted.name}")
     if not settings.load().model:
         _set_default(ui, wanted.name, say)
     return {
@@ -136,15 +139,15 @@ def _downloaded(ui: Ui, found: Order, say: Callable[[str], None], *, quiet: bool
             return bring(found, progress, say)
         except KeyboardInterrupt:
             share = sum(done.values()) / max(1, whole)
-            raise Cancelled(f"{name}: stopped at {share:.0%}", f"vlm pull {name} goes on from there") from None
+            raise Cancelled(f"{name}: stopped at {share:.0%}", f"To continue from there: vlm pull {name}") from None
 
 
 def _set_default(ui: Ui, name: str, say: Callable[[str], None]) -> None:
     try:
         settings.remember_model(name)
-        say("it is the default from now on; vlm default NAME changes that")
+        say(f"{name} is now the default model. To change it: vlm default MODEL")
     except UsageError as error:  # the model is here all the same
-        ui.say(f"{error.message}; name the model with -m {name}, or in VLM_MODEL")
+        ui.say(f"{error.message}. So name the model with -m {name}, or in VLM_MODEL")
 
 
 def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
@@ -154,23 +157,23 @@ def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
         return
     if terms:
         ui.say(f"{name}: {terms}")
-    answer = ui.confirmed(f"vlm: {'accept this, and ' if terms else ''}download {size(found.missing)}?")
+    answer = ui.confirmed(f"vlm: {'Accept this and download' if terms else 'Download'} {size(found.missing)}?")
     if answer is None and terms:
-        raise UsageError(f"{name}: its licence has to be accepted", "-y says that you do")
+        raise UsageError(f"{name}: its licence has to be accepted", f"To accept it: vlm pull {name} -y")
     if answer is False:
-        raise UsageError(f"{name}: not downloaded", "-y downloads without asking")
+        raise UsageError(f"{name}: not downloaded", f"To download it without being asked: vlm pull {name} -y")
 
 
 def _shown(found: Order) -> Sequence[str]:
     """What will be downloaded: the model, its files, and the disk and memory they take, a line each."""
     entry, choice = found.entry, found.choice
-    licence = found.repository.licence or (entry.licence if entry else "") or "not said"
+    licence = found.repository.licence or (entry.licence if entry else "") or "unknown"
     lines = [f"{found.published.name}: {found.repository.name}, licence {licence}"]
     lines += [f"  {file.path}  {size(file.size)}" for file in choice.files]
     lines.append(
         f"  {size(found.missing)} to download, {size(found.free)} free on the disk; {_memory(found)}"
         if found.missing
-        else f"  all of it is here already; vlm verify {found.published.name} reads it again"
+        else f"  already downloaded; to check the files: vlm verify {found.published.name}"
     )
     return lines
 
@@ -183,8 +186,8 @@ def _memory(found: Order) -> str:
     machine = this_machine()
     needed = recommend.memory_of(found.entry, machine) if found.entry else None
     takes = f"about {size(needed)}" if needed else f"more than {size(found.choice.size)}"
-    free = f", {size(machine.memory_free)} are free" if machine.memory_free else ""
-    return f"it takes {takes} of memory{free}"
+    free = f", of which {size(machine.memory_free)} is free" if machine.memory_free else ""
+    return f"needs {takes} of memory{free}"
 
 
 def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool = True) -> ModelFiles:
@@ -194,13 +197,17 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         ui: where to ask.
         chosen: the model's name; whether to download without asking.
         chat_template: instead of the model's own.
-        offer: whether to offer anything.
+        offer: whether to offer anything; only a model that is looked at, and not asked, needs no offer.
 
-    Raises ModelError where there is no model, and nobody who says yes.
+    Raises ModelError where there is no model, and nobody who says yes. Where there is an offer to make, the model is to
+    be asked something: NativeError is raised where the engine that would ask it cannot be used.
     """
     from vlmcli import demo
+    from vlmcli.engine import place
     from vlmcli.models import store
 
+    if offer:
+        place.require()
     name = expand(chosen.model)
     first = not name and offer
     if first:
@@ -219,44 +226,47 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
 
 def _first(ui: Ui, chosen: Settings) -> str:
     """A name where none is set: of the best model for this machine, if the user agrees."""
-    from vlmcli.engine.place import this_machine
+    from vlmcli.engine import place
     from vlmcli.machine import recommend
     from vlmcli.models import store
 
     here = store.listed()
     if here:
-        raise ModelError(
-            "no model is named", f"{here[0].name} is here: -m {here[0].name}, or vlm default {here[0].name}"
-        )
-    best = recommend.best(recommend.advise(this_machine(), speed_here(ui)))
+        name = here[0].name
+        raise ModelError(NO_MODEL, f"Choose one: -m {name}, or for every command: vlm default {name}")
+    best = recommend.best(recommend.advise(place.this_machine(), speed_here(ui, "to choose a model")))
     if best is None:
-        raise ModelError("no model is named", store.NO_MODEL)
+        raise ModelError(NO_MODEL, store.NO_MODEL)
     name, download = best.entry.name, size(best.download)
     if not (chosen.yes or ui.can_ask):
-        raise ModelError(
-            "no model is named", f"vlm pull {name} ({download}) brings the best for this machine; -m demo needs nothing"
-        )
-    ui.say(f"no model is named; the best for this machine is {name} (about {download}): {best.entry.good_at}")
+        what = f"Download the one recommended for this machine ({download}): vlm pull {name}"
+        raise ModelError(NO_MODEL, f"{what}. Or try -m demo, which needs no download.")
+    ui.say(f"{NO_MODEL} Recommended for this machine: {name} (about {download}), for {best.entry.good_at}")
     return name
 
 
-def speed_here(ui: Ui, *, again: bool = False) -> Speed:
-    """This machine's speed, measured if it has not been yet.
+def speed_here(ui: Ui, why: str, *, again: bool = False) -> Speed | None:
+    """This machine's speed, measured if it has not been yet; None, and it is said why, without an engine to measure.
 
     Args:
         ui: where it is said that this takes a while.
+        why: it is needed, as "to order the list".
         again: measure it in any case.
     """
-    from vlmcli.engine.place import description
+    from vlmcli.engine.place import description, trouble
     from vlmcli.machine import speed
     from vlmcli.pictures import images
     from vlmcli.values import Message, Request
 
+    if (error := trouble()) is not None:
+        ui.error(error)
+        ui.say("Without it, this machine's speed is unknown")
+        return None
     folder, machine = settings.state_folder(), description()
     known = None if again else speed.kept(folder, machine)
     if known is not None:
         return known
-    ui.say("measuring this machine's speed, once")
+    ui.say(f"Measuring this machine's speed, once, {why} (about 3 s)")
 
     def ask(files: ModelFiles, pixels: tuple[int, int], tokens: int) -> Answer | VlmError:
         picture = images.from_pixels(bytes(pixels[0] * pixels[1] * 3), pixels, "a black picture")

@@ -1,9 +1,13 @@
-"""`vlm show`: what a model is, or what a picture is and what a model sees of it. Nothing is asked."""
+"""`vlm show`: what a model is, or what a picture is and what a model sees of it. Nothing is asked.
+
+With `--json` each model or picture is one object; `reports.about.record` and `reports.sight.record` list its keys, and
+a picture that cannot be read has `source` and `error` (`type`, `message`, `hint`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,24 +20,22 @@ from vlmcli.cli import options
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.words import named_pictures
-from vlmcli.errors import Exit, RequestError, SourceError, UsageError, VlmError
+from vlmcli.errors import Exit, ModelError, NativeError, RequestError, SourceError, UsageError, VlmError
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.signatures import SUFFIXES
 from vlmcli.pictures.sources import Source, expand
 from vlmcli.records.lines import object_line
 from vlmcli.records.target import target_of
+from vlmcli.settings import Settings, state_folder
 from vlmcli.tasks.ask import Ask
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Picture
 
 if TYPE_CHECKING:
     from vlmcli.engine.stages import PictureRows, Tile
-    from vlmcli.pictures.images import Facts
+    from vlmcli.reports import sight
 
-_TURNED = {
-    2: "mirrored", 3: "upside down", 4: "mirrored, upside down", 5: "mirrored, turned by 90°", 6: "turned by 90°",
-    7: "mirrored, turned by 270°", 8: "turned by 270°",
-}  # fmt: skip
+    Look = tuple[sight.Eyes, Callable[[Picture], list[PictureRows]]]
 
 
 @with_flags("preview", "detail", "model", "mmproj", "allow_local_urls", "json")
@@ -43,7 +45,7 @@ def show(
     *,
     flags: Flags,
 ) -> None:
-    """Say what a model is, or a picture and what is seen of it.
+    """Show details of a model, or what a model sees in a picture.
 
     vlm show demo
 
@@ -52,22 +54,15 @@ def show(
     names = words or []
     with Ui() as ui:
         if names and all(_is_picture(name) for name in names):
-            if flags.json:
-                raise UsageError("--json is of models, and these are pictures", "leave it out")
-            task, chosen = Ask("", detail=flags.side, parts=flags.parts), flags.settings()
-            files = find_model(ui, chosen, offer=False) if flags.model or preview else None
-            left_out = LeftOut()
-            found, _ = named_pictures(flags.named(names, each=False), left_out)
-            ui.notice(str(left_out))
-            code = _show_pictures(ui, found, files, preview, task)
+            code = _show_pictures(ui, flags, names, preview)
             if code:
                 raise typer.Exit(int(code))
             return
         if len(names) > 1 or (names and flags.model):
             other = next(name for name in names if not _is_picture(name))
-            raise UsageError(f"{other}: not a picture, and a model is shown by itself", "name pictures, or one model")
+            raise UsageError(f"{other}: not a picture, and only one model can be shown", "Name pictures, or one model.")
         if preview:
-            raise UsageError("--preview shows a picture's pixels, and there is no picture", "name one")
+            raise UsageError("--preview needs a picture", "Name one: vlm show PICTURE --preview FILE.png")
         _show_model(ui, replace(flags, model=names[0] if names else flags.model))
 
 
@@ -94,40 +89,86 @@ def _is_picture(word: str) -> bool:
         return False
 
 
-def _show_pictures(ui: Ui, found: Sequence[Source], files: ModelFiles | None, preview: str | None, task: Ask) -> Exit:
-    """What each picture is, and what the model, if there is one, would see of it. One that fails leaves the others."""
-    from vlmcli.engine import stages
-    from vlmcli.pictures import images
+def _show_pictures(ui: Ui, flags: Flags, names: Sequence[str], preview: str | None) -> Exit:
+    """What each picture is, and what the model, if there is one, sees of it. One that fails leaves the others."""
+    from vlmcli.reports import sight
 
-    if preview:
-        if len(found) > 1:
-            raise UsageError(f"--preview of {len(found)} pictures", "name one picture")
-        if Path(preview).suffix.lower() != ".png":
-            raise UsageError(f"--preview {preview}: it is written as PNG", "let its name end in .png")
+    task, chosen, left_out = Ask("", detail=flags.side, parts=flags.parts), flags.settings(), LeftOut()
+    files = find_model(ui, chosen, offer=False) if flags.model or preview else _default_model(ui, chosen)
+    found, _ = named_pictures(flags.named(names, each=False), left_out)
+    ui.notice(str(left_out))
+    if preview and len(found) > 1:
+        raise UsageError(f"--preview shows one picture, not {len(found)} pictures", "Name one picture.")
+    if preview and Path(preview).suffix.lower() != ".png":
+        raise UsageError(f"--preview {preview}: only PNG can be written", "Choose a name that ends in .png.")
     target = target_of(preview, found) if preview else None
     errors: list[VlmError] = []
     with ExitStack() as stack:
-        look = stack.enter_context(stages.looking(files)) if files else None
+        look = stack.enter_context(_looking(files)) if files else None
         for source in found:
             try:
-                data = source.fetched()
-                pictures = Job(task, (replace(source, file=data),)).load()
-                ui.about(_picture_lines(source, images.facts(data, source.name), pictures))
-                ui.notices(pictures[0].notices)
-                parts = [part for picture in pictures for part in look(picture)] if look else []
+                seen = _seen(source, task, look)
             except (SourceError, RequestError) as error:  # not read, or not taken by the model
                 ui.error(error)
                 errors.append(error)
+                if flags.json:
+                    fields = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+                    ui.line(object_line({"source": source.name, "error": fields}))
                 continue
-            if files:
-                ui.about([_seen_line(files, parts)])
+            if flags.json:
+                ui.line(object_line(sight.record(seen)))
+            else:
+                ui.about(sight.lines(seen))
+            ui.notices(seen.pictures[0].notices)
             if target is not None:
-                _write_tiles(ui, target, [tile for part in parts for tile in part.tiles])
-    if not files:
-        ui.say("-m MODEL tells what that model sees of it")
+                _write_tiles(ui, target, seen.tiles)
+    if not files and not chosen.model:
+        ui.say("To show what a model sees of it, add -m MODEL")
     if not errors:
         return Exit.DONE
     return Exit.SOME_FAILED if len(errors) < len(found) else errors[0].exit_code
+
+
+def _default_model(ui: Ui, chosen: Settings) -> ModelFiles | None:
+    """The default model; None, and it is said why, where there is none that can look."""
+    from vlmcli.engine import place
+
+    if not chosen.model:
+        return None
+    try:
+        files = find_model(ui, chosen, offer=False)
+        place.require()
+    except (ModelError, NativeError) as error:
+        ui.error(error)
+        ui.say(f"Without it, only the picture is shown, not what {chosen.model} sees of it")
+        return None
+    return files
+
+
+@contextmanager
+def _looking(files: ModelFiles) -> Iterator[Look]:
+    """A model's eyes, and a function that says what they see of a picture."""
+    from vlmcli.engine import place, stages
+    from vlmcli.machine import speed
+    from vlmcli.reports import sight
+
+    eyes = sight.eyes_of(files, place.this_machine(), speed.kept(state_folder(), place.description()))
+    with stages.looking(files) as look:
+        yield eyes, look
+
+
+def _seen(source: Source, task: Ask, looking: Look | None) -> sight.Seen:
+    """A picture as it is, and as the model sees it. Raises SourceError, or RequestError where the model cannot."""
+    from vlmcli.pictures import images
+    from vlmcli.reports import sight
+
+    data = source.fetched()
+    pictures = Job(task, (replace(source, file=data),)).load()
+    facts = images.facts(data, source.name)
+    if looking is None:
+        return sight.Seen(source, facts, pictures)
+    eyes, look = looking
+    return sight.Seen(source, facts, pictures, eyes, [part for picture in pictures for part in look(picture)])
 
 
 def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
@@ -136,30 +177,5 @@ def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
     for number, tile in enumerate(tiles, 1):
         place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")
         write(place, images.png(tile.pixels, tile.size))
-    several = f" ({len(tiles)} files, from {target.stem}-1.png on)" if len(tiles) > 1 else ""
-    ui.say(f"{target}: the pixels are written{several}")
-
-
-def _picture_lines(source: Source, facts: Facts, pictures: Sequence[Picture]) -> list[str]:
-    stored = [facts.format]
-    sizes = ", ".join(f"{width}×{height}" for width, height in (picture.size for picture in pictures))
-    if facts.size:
-        stored.append(f"{facts.size[0]}×{facts.size[1]} {facts.mode}")
-    if facts.frames > 1:
-        unit = "pages" if facts.format in ("PDF", "TIFF") else "frames"
-        stored.append(f"{facts.frames} {unit}" + (f", this is {source.frame}" if source.frame else ""))
-    stored.append(f"{facts.file_size:,} bytes")
-    if facts.orientation > 1:
-        stored.append(f"EXIF orientation {facts.orientation}: {_TURNED[facts.orientation]}")
-    return [
-        f"{source.name}: {', '.join(stored)}",
-        f"  upright, RGB: {sizes}{' in parts' if len(pictures) > 1 else ''}",
-    ]
-
-
-def _seen_line(files: ModelFiles, parts: Sequence[PictureRows]) -> str:
-    tiles = [tile for part in parts for tile in part.tiles]
-    tokens = sum(part.rows for part in parts)
-    sizes = ", ".join(dict.fromkeys(f"{tile.size[0]}×{tile.size[1]}" for tile in tiles))
-    count = f"{len(tiles)} tile{'s' * (len(tiles) != 1)}"
-    return f"  {files.name} sees {tokens:,} image tokens, from {count} of {sizes} pixels"
+    several = f" ({len(tiles)} files, starting with {target.stem}-1.png)" if len(tiles) > 1 else ""
+    ui.say(f"Wrote {target}{several}")

@@ -27,9 +27,26 @@ come from, or who reads the answers.
     stages          what each stage makes of a picture and a question, to be shown
     place           where a model goes on this machine
     native          llama.cpp, owned and checked
+
+Importing it loads nothing: llama.cpp is loaded with the first name that is taken from here, so that what needs no model
+works where llama.cpp cannot be loaded (`place.trouble` says whether it can).
 """
 
-from vlmcli.engine.engine import Engine
-from vlmcli.engine.observer import Observer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vlmcli.engine.engine import Engine
+    from vlmcli.engine.observer import Observer
 
 __all__ = ["Engine", "Observer"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `Engine` or `Observer` when somebody asks for it. Raises NativeError where llama.cpp cannot be loaded."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{name.lower()}"), name)
+    return found

@@ -6,7 +6,7 @@ Measures nothing and downloads nothing: what the machine is, how fast, and what 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vlmcli.machine import cost, fit
 from vlmcli.machine.speed import Speed, seconds
@@ -16,8 +16,12 @@ from vlmcli.values import Machine
 
 PICTURE = (1024, 768)
 """The picture that is asked about, in pixels."""
-PATIENCE = 30.0
-"""Seconds for a picture that are still good to use, for the model that is named first."""
+PATIENCE = 10.0
+"""Seconds for a picture that are bearable when there are many: a thousand pictures in three hours."""
+SLOWER = (PATIENCE, 6 * PATIENCE, 30 * PATIENCE, 120 * PATIENCE)
+"""Bounds, in seconds, between which models count as equally slow, so that the better answers come first."""
+ASSUMED = Speed(encode=8e10, prefill=6e10, read=6e9, machine="")
+"""What a core does in a second (and a machine reads), for the order where the speed was not measured."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Advice:
         fits: "yes", "slow" when its weights are more than the memory that is free and would be read again and again,
             "no"; empty where its shape is not known.
         seconds: for a picture of `PICTURE` and an answer of 64 tokens; None where shape or speed are not known.
+        slowness: which of the bounds in `SLOWER` it keeps, from 0; by an assumed speed where none was measured.
+        recommended: whether it is the one to begin with.
     """
 
     entry: Entry
@@ -40,19 +46,29 @@ class Advice:
     memory: int = 0
     fits: str = ""
     seconds: float | None = None
+    slowness: int = 0
+    recommended: bool = False
 
 
 def advise(machine: Machine, speed: Speed | None = None, here: Container[str] = ()) -> tuple[Advice, ...]:
-    """Every row of the catalogue for a machine, the best first.
+    """Every row of the catalogue for a machine, the most useful first; at most one is recommended.
+
+    Those that are quick enough come first, the best of them before the others; then the slower ones, then those of
+    which too little is known, then those that do not fit into memory. The catalogue's first model is recommended where
+    it fits, unless a better one is quick enough as well.
 
     Args:
         machine: what there is.
         speed: as measured; None where it was not.
         here: names of models that have been downloaded.
     """
-    return tuple(
-        sorted((_advice(entry, machine, speed, entry.name in here) for entry in catalogue.entries()), key=_order)
-    )
+    rows = sorted((_advice(entry, machine, speed, entry.name in here) for entry in catalogue.entries()), key=_order)
+    fitting = [one for one in rows if one.fits == "yes" and not one.entry.accept and one.entry.use == "general"]
+    first = next((one for one in fitting if one.entry.first), None)
+    least = first.entry.rank if first is not None else 0
+    quick = [one for one in fitting if one.seconds is not None and not one.slowness and one.entry.rank > least]
+    chosen = next(iter(quick), first) or min(fitting, key=lambda one: (one.slowness, one.memory), default=None)
+    return tuple(replace(one, recommended=one is chosen) for one in rows)
 
 
 def _advice(entry: Entry, machine: Machine, speed: Speed | None, here: bool) -> Advice:
@@ -66,21 +82,27 @@ def _advice(entry: Entry, machine: Machine, speed: Speed | None, here: bool) -> 
     if fits == "yes" and machine.memory_free and needed.wanted - needed.gpu > machine.memory_free:
         fits = "slow"
     work = cost.work(model, projector, PICTURE)
-    took = seconds(work, speed) if speed is not None and work is not None else None
-    return Advice(entry, here, model.file_size + projector.file_size, needed.wanted, fits, took)
+    if work is None:
+        return Advice(entry, here, model.file_size + projector.file_size, needed.wanted, fits)
+    took = seconds(work, speed or _assumed(machine))
+    slowness = sum(took > bound for bound in SLOWER)
+    known = took if speed is not None else None
+    return Advice(entry, here, model.file_size + projector.file_size, needed.wanted, fits, known, slowness)
 
 
-def _order(advice: Advice) -> tuple[bool, int, int]:
-    return advice.fits != "yes", -advice.entry.rank, advice.memory
+def _assumed(machine: Machine) -> Speed:
+    """A speed for a machine whose own was not measured."""
+    return replace(ASSUMED, encode=ASSUMED.encode * machine.cores, prefill=ASSUMED.prefill * machine.cores)
+
+
+def _order(advice: Advice) -> tuple[int, int, bool, int, bool, int]:
+    fits, entry = ("yes", "", "slow", "no").index(advice.fits), advice.entry
+    return fits, advice.slowness, entry.use != "general", -entry.rank, not entry.first, advice.memory
 
 
 def best(advices: Iterable[Advice]) -> Advice | None:
-    """The one to begin with: the highest rank that fits and is not too slow; the fastest if all are."""
-    fitting = [one for one in advices if one.fits == "yes" and not one.entry.accept and one.entry.use == "general"]
-    quick = [one for one in fitting if one.seconds is None or one.seconds <= PATIENCE]
-    if quick:
-        return quick[0]
-    return min(fitting, key=lambda one: one.seconds or 0.0, default=None)
+    """The recommended one; None where no model fits."""
+    return next((one for one in advices if one.recommended), None)
 
 
 def memory_of(entry: Entry, machine: Machine) -> int:

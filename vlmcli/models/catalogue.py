@@ -25,6 +25,9 @@ else:
 
 BOXES = ("none", "pixels", "0-1000")
 USES = ("general", "ocr", "medical")
+_LABELS = {
+    "health-ai-developer-foundations": "hai-def", "qwen-research": "research", "tencent-hunyuan-community": "hunyuan",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Entry:
         repository: "owner/repository" on the Hub.
         quant: the quantisation to take where it is there.
         licence: by its short name.
-        good_at: in a few words, at most 25 letters.
+        good_at: in a few words, at most 17 letters.
         rank: 1 to 10, how good its answers are: a judgement, for recommending.
         seen: which public source names the repository.
         use: "general", "ocr" (text of pages only) or "medical".
@@ -48,6 +51,7 @@ class Entry:
         chat_template: a name in CHAT_TEMPLATES, for files without one.
         shape: a name in `shapes`; empty where its dimensions are not known.
         checked: whether somebody has compared the row with the Hub.
+        first: whether it is the one to begin with, which README names; one row only. It is small and quick anywhere.
     """
 
     name: str
@@ -66,6 +70,12 @@ class Entry:
     chat_template: str = ""
     shape: str = ""
     checked: bool = False
+    first: bool = False
+
+    @property
+    def licence_label(self) -> str:
+        """The licence in at most ten letters, for a table."""
+        return _LABELS.get(self.licence, self.licence)
 
 
 @cache

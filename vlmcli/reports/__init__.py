@@ -2,5 +2,6 @@
 
 about    a pair of files, from its headers and for this machine: `vlm show`
 doctor   an installation: checks that give findings
+sight    a picture, what a model sees of it and what that costs: `vlm show PICTURE`
 explain  one question's way through a model: lines, or a page
 """

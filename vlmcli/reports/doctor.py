@@ -1,11 +1,13 @@
-"""What is wrong with an installation, and how to mend it: checks that give findings, none of which may raise."""
+"""What is wrong with an installation, and the commands that fix it: checks that give findings.
+
+None of them may raise.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,12 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
+from vlmcli import installing
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.machine import fit
 from vlmcli.models import disk, hub_cache
 from vlmcli.values import Device
 
+_DRIVER = {
+    "CUDA": "Check the driver: nvidia-smi",
+    "Vulkan": "Check the driver: vulkaninfo --summary",
+    "Metal": "Check that this is not a virtual machine: system_profiler SPDisplaysDataType",
+}
+"""What to try where a build that fits the graphics does not find them."""
 PYTHON = (3, 10)
 LITTLE = 5_000_000_000
 """Bytes of disk that are too few for a model."""
@@ -28,7 +37,8 @@ _FEATURES = {
     "avx": "AVX", "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "avx512f": "AVX512", "avx512_vnni": "AVX512_VNNI",
     "avx_vnni": "AVX_VNNI", "avx512_bf16": "AVX512_BF16", "asimddp": "DOTPROD", "i8mm": "MATMUL_INT8", "sve": "SVE",
 }  # fmt: skip
-_INSTALL = "pip install --force-reinstall --no-cache-dir"
+_BUILDS = {"CUDA": "CUDA", "Vulkan": "Vulkan", "Metal": "Metal", "MTL": "Metal", "ROCm": "ROCm", "SYCL": "SYCL"}
+"""Kinds of builds that compute on graphics, by llama.cpp's names of their backends."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +60,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Native:
-    """What llama.cpp says of itself: `native.versions()`, `native.devices()` and `native.miscompiler()`."""
+    """What llama.cpp says of itself: `versions()`, `devices()`, `miscompiler()` and `backends()` of `engine.native`."""
 
     versions: dict[str, str]
     devices: tuple[Device, ...]
     miscompiler: str = ""
+    backends: tuple[str, ...] = ("CPU",)
+
+    @property
+    def build(self) -> str:
+        """The kind of build in a word: "CUDA", "Vulkan", "Metal"; "CPU" for one without graphics."""
+        return " and ".join(dict.fromkeys(_BUILDS[one] for one in self.backends if one in _BUILDS)) or "CPU"
 
 
 @dataclass(frozen=True)
@@ -89,10 +105,10 @@ def checks(probes: Probes) -> Iterator[Finding]:
         native.append(probes.native())
         return [_versions(native[0])]
 
-    yield from _guarded("llama.cpp", load, f"{_INSTALL} {_bindings()}")
+    yield from _guarded("llama.cpp", load, f"Install it with: {installing.command(replace=True)}")
     if native:
         yield from _guarded("cpu", lambda: [_cpu(native[0], _flags())])
-        yield from _guarded("gpu", lambda: _gpu(native[0]))
+        yield from _guarded("gpu", lambda: _gpu(native[0], installing.graphics()))
     yield from _guarded("memory", lambda: [_memory()])
     yield from _guarded("disk", lambda: _disk(probes.cache(), probes.state))
     yield from _guarded("cache", lambda: _cache(probes.cache()))
@@ -117,23 +133,15 @@ def _guarded(area: str, check: Callable[[], list[Finding]], mend: str = "") -> l
 def _python() -> Finding:
     where = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info < PYTHON:
-        return Finding("python", False, where, f"Python {'.'.join(map(str, PYTHON))} or newer is needed")
+        return Finding("python", False, where, f"Install Python {'.'.join(map(str, PYTHON))} or newer.")
     return Finding("python", True, where)
 
 
 def _versions(native: Native) -> Finding:
     names = ("llama-cpp-python", "pillow", "huggingface-hub")
     others = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-    return Finding("llama.cpp", True, f"{native.versions['llama.cpp']}; vlm {vlmcli.__version__}, {others}")
-
-
-def _bindings() -> str:
-    """What pip installs of llama-cpp-python for this release."""
-    with suppress(importlib.metadata.PackageNotFoundError):
-        for wanted in importlib.metadata.requires("vlmcli") or ():
-            if wanted.startswith("llama-cpp-python"):
-                return wanted
-    return "llama-cpp-python"
+    what = f"{native.versions['llama.cpp']}, {native.build} build; vlm {vlmcli.__version__}, {others}"
+    return Finding("llama.cpp", True, what)
 
 
 def _flags() -> frozenset[str]:
@@ -148,21 +156,21 @@ def _flags() -> frozenset[str]:
 def _cpu(native: Native, flags: frozenset[str]) -> Finding:
     built = set(native.versions["features"].replace(":", "|").replace(" ", "").split("|"))
     cores = fit.this_machine().cores
-    used = ", ".join(name for name in _FEATURES.values() if name in built) or "none of its extensions"
+    used = ", ".join(name for name in _FEATURES.values() if name in built) or "no extensions"
     what = f"{cores} core{'s' * (cores > 1)}; llama.cpp uses {used}"
     if native.miscompiler:
-        what += f"; not AMX, whose code {native.miscompiler} got wrong, nor weights in an order of their own"
-        without = 'export CFLAGS="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"; CXXFLAGS="$CFLAGS"'
-        mend = f"build it with a newer compiler, or without AMX: {without} {_INSTALL} {_bindings()}"
-        return Finding("cpu", None, what, mend)
+        what += f", but not AMX, for which {native.miscompiler} compiled wrong code; this is slower"
+        without = installing.source(flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16")
+        return Finding("cpu", None, what, f"Build it with a newer compiler, or without AMX: {without}")
     unused = [name for flag, name in _FEATURES.items() if flag in flags and name not in built]
     if unused:
-        mend = f"build it here: {_INSTALL} --no-binary llama-cpp-python {_bindings()}"
-        return Finding("cpu", None, f"{what}; it could use {', '.join(unused)}", mend)
+        mend = f"Build it on this machine, which needs a C++ compiler: {installing.source()}"
+        return Finding("cpu", None, f"{what}, and could also use {', '.join(unused)}", mend)
     return Finding("cpu", True, what)
 
 
-def _gpu(native: Native) -> list[Finding]:
+def _gpu(native: Native, seen: installing.Graphics | None) -> list[Finding]:
+    """The graphics that llama.cpp uses; else those that the operating system `seen` here, and how to use them."""
     found = [device for device in native.devices if device.kind in ("gpu", "igpu")]
     if found:
         return [
@@ -171,65 +179,68 @@ def _gpu(native: Native) -> list[Finding]:
             )
             for one in found
         ]
-    nvidia = Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-    if nvidia or any(Path("/dev/dri").glob("renderD*")):
-        what, backend = ("an NVIDIA driver", "CUDA") if nvidia else ("a graphics device", "VULKAN")
-        return [
-            Finding(
-                "gpu", None, f"{what} is here, and llama.cpp was built without {backend}, or cannot use it",
-                f'CMAKE_ARGS="-DGGML_{backend}=on" {_INSTALL} {_bindings()}',
-            )
-        ]  # fmt: skip
-    return [Finding("gpu", True, "none; models run on the CPU")]
+    if seen is None:
+        return [Finding("gpu", True, "none found; models run on the CPU")]
+    if seen.backend == native.build:
+        what = f"{seen.name} found, but llama.cpp cannot use it, though it is built with {native.build}"
+        return [Finding("gpu", None, what, _DRIVER[seen.backend])]
+    what = f"{seen.name} found, but not used: the installed llama-cpp-python is a {native.build} build"
+    mend = f"Install the {seen.backend} build: {installing.command(installing.build_for(seen), replace=True)}"
+    return [Finding("gpu", None, what, mend)]
 
 
 def _memory() -> Finding:
     free, total = fit.memory()
     if not total:
-        return Finding("memory", True, "not known on this system")
+        return Finding("memory", True, "unknown on this system")
     what = f"{size(free)} free of {size(total)}" if free else size(total)
     if 0 < free < 1_500_000_000:
-        return Finding("memory", None, what, "little is free: close other programs, or take a small model (vlm models)")
+        return Finding("memory", None, what, "Close other programs, or use a smaller model. To list models: vlm models")
     return Finding("memory", True, what)
 
 
 def _disk(cache: Path, state: Path) -> list[Finding]:
     findings = []
     free = disk.free(cache)
-    mend = "make room, or set HF_HOME to a folder on another disk" if free < LITTLE else ""
+    mend = "Free some space, or set HF_HOME to a folder on another disk." if free < LITTLE else ""
     findings.append(Finding("disk", None if mend else True, f"{size(free)} free for models, in {cache}", mend))
     for folder, name in ((cache, "HF_HOME"), (state, "XDG_STATE_HOME")):
         if folder.exists() and not folder.is_dir():
             findings.append(
-                Finding("disk", False, f"{folder} is a file, and should be a folder", f"move it, or set {name}")
+                Finding("disk", False, f"{folder} is a file, not a folder", f"Move it away, or set {name} to a folder.")
             )
         elif not os.access(disk.existing(folder), os.W_OK):
             findings.append(
-                Finding("disk", False, f"{folder} cannot be written", f"mend its permissions, or set {name}")
+                Finding(
+                    "disk",
+                    False,
+                    f"{folder} cannot be written to",
+                    f"Change its permissions, or set {name} to another.",
+                )
             )
     return findings
 
 
 def _cache(cache: Path) -> list[Finding]:
     whole, parts = hub_cache.held(cache)
-    findings = [Finding("cache", True, f"{size(whole)} of models; vlm ls lists those it can use")]
+    findings = [Finding("cache", True, f"{size(whole)} of models; to list them: vlm ls")]
     if parts:
-        mend = "vlm pull goes on with them, vlm rm --unfinished frees the disk"
-        findings.append(Finding("cache", None, f"{size(parts)} of downloads that were not finished", mend))
+        mend = "To continue: vlm pull MODEL. To remove them: vlm rm --unfinished"
+        findings.append(Finding("cache", None, f"{size(parts)} of unfinished downloads", mend))
     return findings
 
 
 def _hub(probes: Probes) -> Finding:
     if probes.offline():
-        return Finding("hub", True, "offline: HF_HUB_OFFLINE is set, and nothing is downloaded")
+        return Finding("hub", True, "offline, because HF_HUB_OFFLINE is set; nothing is downloaded")
     try:
         return Finding("hub", True, f"{probes.reach()} answers")
     except VlmError as error:
-        return Finding("hub", None, f"{error.message}; asking goes on without it", error.hint)
+        return Finding("hub", None, f"{error.message}. Downloaded models work without it", error.hint)
 
 
 def _default(probes: Probes) -> Finding:
     name, where = probes.default()
     if not name:
-        return Finding("settings", None, "no default model", "vlm models says what suits; vlm pull NAME brings it")
+        return Finding("settings", None, "no default model", "Choose one: vlm models. Download it: vlm pull MODEL")
     return Finding("settings", True, f"the default model is {name} ({where})")

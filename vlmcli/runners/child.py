@@ -107,12 +107,12 @@ class _Child:
         self._needs: dict[int, Future[bytes]] = {}
         self._next_need = 0
         self._records(opening.levels)
-        from vlmcli.engine import Engine, native
-        from vlmcli.engine.place import place
-        from vlmcli.machine.fit import step_back
-
-        native.on_abort(_give_up)
         try:
+            from vlmcli.engine import Engine, native
+            from vlmcli.engine.place import place
+            from vlmcli.machine.fit import step_back
+
+            native.on_abort(_give_up)
             fit = opening.fit or place(opening.files, opening.wanted)
             for _ in range(opening.back):
                 back = step_back(fit)

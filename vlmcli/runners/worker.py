@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from vlmcli import room
+from vlmcli import installing, room
 from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
 from vlmcli.runners import wire
@@ -42,6 +42,9 @@ been loaded before, and therefore can be."""
 KILLS_ALONE = 5
 """A request is given up when it crashes the process once alone; killed from outside, so many times: somebody's hand is
 not the picture's fault."""
+
+UNKNOWN_INSTRUCTION = "illegal instruction"
+"""What `process` calls a death by an instruction that this CPU does not have."""
 
 BACK_OFF = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before another process is started, by how many have died since one last answered."""
@@ -214,7 +217,7 @@ class Worker:
                 self._buried(process)
         except Exception as bug:  # whoever waits for an event must not wait for ever
             log.exception("the worker's thread failed")
-            error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "please report this")
+            error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "Please report this.")
         if self._broken is not None:
             self._closing.wait()
         with self._lock:
@@ -397,9 +400,15 @@ def _names(request: Request) -> str:
 
 
 def _model_error(files: ModelFiles, reason: str) -> NativeError:
+    if reason == UNKNOWN_INSTRUCTION:
+        return NativeError(
+            "llama-cpp-python, which runs the models, was built for another CPU (illegal instruction)",
+            f"Build it for this one, which needs a C++ compiler: {installing.source()}",
+        )
+    hint = "Check that the two files were published together, and download them again."
     return NativeError(
         f"{files.model} with {files.projector}: llama.cpp gave up on loading them each time ({reason})",
-        room.HINT if room.said(reason) else "check that the two were published together, and download them again",
+        room.HINT if room.said(reason) else hint,
     )
 
 

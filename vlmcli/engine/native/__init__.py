@@ -11,7 +11,7 @@ Threads: a `Context` and the encoder of a `Projector` belong to one thread. `Mod
 """
 
 from vlmcli.engine.native.context import MAX_CTX, Context, Decoded
-from vlmcli.engine.native.device import devices, miscompiler, repacked_types
+from vlmcli.engine.native.device import backends, devices, miscompiler, repacked_types
 from vlmcli.engine.native.library import AbortFlag, Float32, Handle, Int32, OnProgress, on_abort, versions
 from vlmcli.engine.native.model import Model
 from vlmcli.engine.native.projector import OVERVIEW, Bitmap, Chunk, Chunks, Projector, Text
@@ -36,6 +36,7 @@ __all__ = [
     "Sampler",
     "Text",
     "Watch",
+    "backends",
     "devices",
     "miscompiler",
     "on_abort",

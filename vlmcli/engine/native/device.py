@@ -52,6 +52,17 @@ def repacked_types() -> frozenset[int]:
     return frozenset(found | ({q2_k} if "AVX512" in features else set()))
 
 
+def backends() -> tuple[str, ...]:
+    """The kinds of devices this build of llama.cpp can compute on, in its own words: "CUDA", "Vulkan", "CPU".
+
+    A kind is among them whether or not this machine has such a device. Source: ggml-backend-reg.cpp.
+    """
+    count = bind("ggml_backend_reg_count", ctypes.c_size_t)
+    get = bind("ggml_backend_reg_get", ctypes.c_void_p, ctypes.c_size_t)
+    name = bind("ggml_backend_reg_name", ctypes.c_char_p, ctypes.c_void_p)
+    return tuple(name(get(index)).decode() for index in range(count()))
+
+
 def devices() -> tuple[Device, ...]:
     """Every device llama.cpp was compiled for and found here, with its memory in bytes as it is now."""
     size = ctypes.c_size_t

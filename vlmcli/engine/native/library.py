@@ -26,11 +26,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from vlmcli import room
+from vlmcli import installing, room
 from vlmcli.errors import ModelError, NativeError, NoRoom
-
-BINDINGS_VERSION = "0.3.36"
-"""The release of llama-cpp-python whose structures the package was written for."""
 
 LLAMA_VERSION = "0.5.0-dev"
 """What llama_version() says in that release."""
@@ -71,37 +68,39 @@ def _load() -> tuple[Any, Any]:
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")  # or a failed assertion starts gdb on this process
     stub = None
     if "llama_cpp" not in sys.modules:
-        spec = importlib.util.find_spec("llama_cpp")
+        try:
+            spec = importlib.util.find_spec("llama_cpp")
+        except (ImportError, ValueError):
+            spec = None
         if spec is None:
-            raise NativeError("llama-cpp-python is not installed", f"pip install llama-cpp-python=={BINDINGS_VERSION}")
+            raise NativeError("llama-cpp-python, which runs the models, is not installed", install_hint(replace=False))
         stub = types.ModuleType("llama_cpp")
         stub.__path__ = list(spec.submodule_search_locations or ())
         sys.modules["llama_cpp"] = stub
     try:
         return importlib.import_module("llama_cpp.llama_cpp"), importlib.import_module("llama_cpp.mtmd_cpp")
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        raise NativeError(f"llama.cpp cannot be loaded ({error})", reinstall_hint()) from error
+        hint = room.HINT if room.is_out(error) else install_hint()
+        raise NativeError(f"llama-cpp-python, which runs the models, cannot be loaded ({error})", hint) from error
     finally:
         if stub is not None:
             del sys.modules["llama_cpp"]  # whoever wants the whole package can still have it
 
 
-def reinstall_hint() -> str:
-    """The command that replaces bindings which are damaged or of another release."""
-    return f"pip install --force-reinstall --no-cache-dir llama-cpp-python=={BINDINGS_VERSION}"
+def install_hint(*, replace: bool = True) -> str:
+    """What to do about bindings that are missing or, to `replace` them, damaged or of another release."""
+    return f"Install it with: {installing.command(replace=replace)}"
 
 
 def _check_layout() -> None:
     """Raise NativeError unless version and structures are those of the release above: C would read past their ends."""
     version = llama.llama_version().decode()
     if version != LLAMA_VERSION:
-        raise NativeError(
-            f"llama.cpp is {version}, not {LLAMA_VERSION}, and its structures may differ", reinstall_hint()
-        )
+        raise NativeError(f"llama.cpp is {version}, and this program needs {LLAMA_VERSION}", install_hint())
     for name, size in SIZES.items():
         struct = getattr(llama, name, None) or getattr(mtmd, name)
         if ctypes.sizeof(struct) != size:
-            raise NativeError(f"{name} has {ctypes.sizeof(struct)} bytes, not {size}", reinstall_hint())
+            raise NativeError(f"llama.cpp: {name} has {ctypes.sizeof(struct)} bytes, not {size}", install_hint())
 
 
 _LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}  # ggml.h, ggml_log_level
@@ -203,7 +202,7 @@ def versions() -> dict[str, str]:
         "llama.cpp", "llama-cpp-python" and "features"; the last one a text such as "CPU : SSE3 | AVX2 | OPENMP".
     """
     features = llama.llama_print_system_info().decode().replace(" = 1", "").strip(" |")
-    return {"llama.cpp": llama.llama_version().decode(), "llama-cpp-python": BINDINGS_VERSION, "features": features}
+    return {"llama.cpp": llama.llama_version().decode(), "llama-cpp-python": installing.VERSION, "features": features}
 
 
 class AbortFlag:

@@ -10,7 +10,7 @@ import ctypes
 
 import numpy as np
 
-from vlmcli.engine.native.library import Float32, bind, reinstall_hint
+from vlmcli.engine.native.library import Float32, bind, install_hint
 from vlmcli.errors import NativeError
 
 _name_address = bind("ggml_get_name", ctypes.c_void_p, ctypes.c_void_p)
@@ -52,7 +52,7 @@ class _Tensor(ctypes.Structure):
 def _tensor(address: int) -> _Tensor:
     """The tensor at an address; NativeError where ggml's structure is not the one above."""
     if _name_address(address) - address != _Tensor.name.offset:
-        raise NativeError("a tensor of this llama.cpp is not laid out as expected", reinstall_hint())
+        raise NativeError("llama.cpp: a tensor is not laid out as expected", install_hint())
     return _Tensor.from_address(address)
 
 
