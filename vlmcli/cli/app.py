@@ -75,8 +75,11 @@ class Verbs(TyperGroup):
     """The verbs of `VERBS`, each imported when it is used."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As the library's; keeps the words for `get_help`."""
+        """As the library's, and keeps the words for `get_help`; without words it shows the help."""
         ctx.meta[parsing.WORDS] = list(args)
+        if not args and not ctx.resilient_parsing:
+            show_help()
+            raise typer.Exit
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -123,17 +126,9 @@ def command(name: str) -> Any:
         short_help=VERBS[name][2],
     )
     declare(function_of(name))
-    return typer.main.get_command(one)
-
-
-app = typer.Typer(
-    name="vlm",
-    cls=Verbs,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    invoke_without_command=True,
-    context_settings=_SETTINGS,
-)
+    verb: Any = typer.main.get_command(one)
+    verb.function = function_of(name)
+    return verb
 
 
 def _version(wanted: bool) -> None:
@@ -142,16 +137,32 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _vlm(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help=VERBS["version"].summary)
     ] = False,
 ) -> None:
     """Ask questions about pictures on your own machine."""
-    if context.invoked_subcommand is None:
-        show_help()
+
+
+def _parsed_and_done(words: Sequence[str]) -> Any:
+    """Find the verb, and do it. Returns what the parser returns."""
+    # Never `app(...)`, which would leave a hook for exceptions of its own.
+    completes = "_VLM_COMPLETE" in settings.variables()
+    if words and not words[0].startswith("-") and not completes:  # the group would cost a tenth of a second
+        if words[0] not in VERBS:
+            raise _unknown_verb(words)
+        return command(words[0])(words[1:], prog_name=f"vlm {words[0]}", standalone_mode=False)
+    app = typer.Typer(
+        name="vlm",
+        cls=Verbs,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=completes or any(word.startswith(("--install-", "--show-")) for word in words[:1]),
+        context_settings=_SETTINGS,
+    )
+    app.callback()(_vlm)
+    return typer.main.get_command(app)(words, prog_name="vlm", standalone_mode=False)
 
 
 def show_help(
@@ -201,8 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(words: Sequence[str]) -> int:
     """Parse and do; every error that a user can meet becomes its exit code here."""
     try:
-        # Not `app(...)`, which would leave a hook for exceptions of its own.
-        result = typer.main.get_command(app)(words, prog_name="vlm", standalone_mode=False)
+        result = _parsed_and_done(words)
         code = result if isinstance(result, int) else Exit.DONE
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -225,8 +235,8 @@ def _run(words: Sequence[str]) -> int:
             raise
         Ui().error(VlmError("no memory is left", room.HINT))
         return Exit.FAILED
-    except SystemExit:  # how the parser says that the reader of its help went away
-        return Exit.PIPE_CLOSED
+    except SystemExit as exit:  # how the parser ends completion; or says that the reader of its help went away
+        return Exit.PIPE_CLOSED if exit.code else Exit.DONE
     except parsing.ClickException as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             Ui().help(str(error))

@@ -38,18 +38,25 @@ if TYPE_CHECKING:
 def explain(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="PICTURES QUESTION", help="The last word is the question.", show_default=False),
+        typer.Argument(
+            metavar="PICTURES... QUESTION",
+            help="One picture or several, and a question about them.",
+            show_default=False,
+        ),
     ],
-    question: options.Question = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option("-q", "--question", metavar="TEXT", help="Ask this question. All arguments are then pictures."),
+    ] = None,
     html: options.Html = None,
     *,
     flags: Flags,
 ) -> None:
-    """Show a question's way through the model, stage by stage.
+    """Trace a question through the model, stage by stage.
 
     vlm explain photo.jpg "what is this?"
 
-    vlm explain photo.jpg "what is this?" --html way.html
+    vlm explain photo.jpg "what is this?" --html trace.html
     """
     from vlmcli.reports import explain as telling
 

@@ -6,6 +6,7 @@ together. Does not know what a command does: its function's signature and docstr
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -16,29 +17,21 @@ from vlmcli.terminal.door import raw
 from vlmcli.terminal.streams import terminal_width
 
 GROUPS: Mapping[str, str] = {
-    "Question": "question questions template param system each together",
+    "Question": "question questions template param length focus layout system each together",
     "Pictures": "files-from null include exclude detail allow-local-urls",
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
-    "Output": "json format stats plain sidecar sidecar-name existing write-metadata keywords touch in-place",
+    "Output": "json format html stats plain no-thumbnails"
+    " sidecar sidecar-name existing write-metadata keywords touch in-place",
     "Folder runs": "output dry-run retry-errors fail-fast timeout unordered journal",
     "Engine": "ctx threads gpu-layers worker verbose",
 }
-"""Options that several commands have, by their long names, the common ones first. A command's own come before them."""
+"""Options by their long names, the common ones first."""
 
 COMMON = (
-    "question",
-    "template",
-    "each",
-    "model",
-    "system",
-    "max-tokens",
-    "detail",
-    "json",
-    "output",
-    "sidecar",
-    "dry-run",
-)
-"""Of those, the ones that -h shows."""
+    "question", "template", "length", "focus", "layout", "each", "model", "max-tokens", "json", "html",
+    "output", "sidecar", "dry-run",
+)  # fmt: skip
+"""The options that -h shows, in its order."""
 
 FEW = 12
 """So many options need no groups, and -h shows them all."""
@@ -66,10 +59,11 @@ def page(path: str, function: Callable[..., Any], width: int, *, short: bool = F
     parts = [_wrapped(f"Usage: {usage(path, taken)}", width, " " * len("Usage: ")), _wrapped(summary, width)]
     if not short:
         parts += [_wrapped(text, width) for text in rest if text not in examples]
-    described = [(one.metavar, one.help) for one in arguments if one.help]
+    text_of = _brief if short and not few else str
+    described = [(one.metavar, text_of(one.help)) for one in arguments if one.help]
     sections = {"Arguments": described} if described else {}
     for title, members in _grouped(options, short=short and not few, few=few).items():
-        sections[title] = [(_label(one), one.help) for one in members]
+        sections[title] = [(_label(one), text_of(one.help)) for one in members]
     parts += _sections(sections, width)
     if examples:
         parts.append("\n".join(["Examples:", *(f"  {text}" for text in examples[: 2 if short else None])]))
@@ -132,6 +126,11 @@ def _grouped(options: Sequence[Parameter], *, short: bool, few: bool) -> dict[st
     return groups
 
 
+def _brief(text: str) -> str:
+    """The first part of an option's help."""
+    return re.split(r"[;.] ", text)[0].rstrip(".") + "."
+
+
 def _label(one: Parameter) -> str:
     """The left column: the option's names and its value; names without a letter stand below the long ones."""
     short = next((name for name in one.names if not name.startswith("--")), "")
@@ -143,7 +142,7 @@ def _label(one: Parameter) -> str:
 
 def _sections(sections: Mapping[str, Sequence[tuple[str, str]]], width: int) -> list[str]:
     """Titles, each with rows of two columns; a name that is too long for its column has a line of its own."""
-    most = 26 if width >= 80 else 20
+    most = 26 if width >= 80 else 22
     lengths = [len(name) for rows in sections.values() for name, _ in rows]
     column = 2 + max((length for length in lengths if length <= most), default=most) + 2
     found = []

@@ -65,9 +65,9 @@ def _record(one: Listed) -> dict[str, Any]:
 
 def models(
     json: options.Json = False,
-    measure: Annotated[bool, typer.Option("--measure", help="Measure this machine's speed again.")] = False,
+    measure: Annotated[bool, typer.Option("--measure", help="Measure the speed of this machine again.")] = False,
 ) -> None:
-    """List models to download, the most useful on this machine first.
+    """List models to download, the best for this machine first.
 
     vlm models
     """
@@ -168,14 +168,16 @@ def _advice_record(one: Advice) -> dict[str, Any]:
 
 
 def rm(
-    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="Remove what unfinished downloads have left.")
-    ] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL...", help="Names from vlm ls.", show_default=False)
+    ] = None,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Remove unfinished downloads.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Remove downloaded models, also for the programs that share them.
+    """Remove downloaded models.
+
+    Models are removed from the cache of the Hugging Face Hub: other programs that use it lose them, too.
 
     vlm rm smolvlm2-500m
 
@@ -220,7 +222,10 @@ def _agree(ui: Ui, what: str, *, yes: bool) -> None:
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL...]", help="Names from vlm ls; default: all models.", show_default=False),
+    ] = None,
     quiet: options.Quiet = False,
     json: options.Json = False,
 ) -> None:
@@ -281,9 +286,14 @@ def _verifiable(names: Sequence[str]) -> tuple[Sequence[Listed], Sequence[tuple[
 
 
 def default(
-    name: Annotated[str | None, typer.Argument(metavar="MODEL", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]", help="The new default; without it, show the current one.", show_default=False
+        ),
+    ] = None,
     mmproj: options.Mmproj = None,
-    none: Annotated[bool, typer.Option("--none", help="Clear the default model.")] = False,
+    none: Annotated[bool, typer.Option("--none", help="Remove the default.")] = False,
 ) -> None:
     """Show or set the default model.
 

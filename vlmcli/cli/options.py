@@ -1,6 +1,7 @@
-"""Every option that several commands have: its letter, its help and its bounds, declared once.
+"""The options that several commands share: names, help text and bounds of each, declared once.
 
-What a command makes of them is `flags`'s. An option that one command has is declared with that command.
+`flags` turns them into values. An option that only one command has is declared with that command. Which options belong
+together on a help page is in `help.GROUPS`.
 """
 
 from __future__ import annotations
@@ -18,92 +19,112 @@ Model = Annotated[
         "-m",
         "--model",
         metavar="MODEL",
-        help="A name (vlm models), owner/repository[:quant], a .gguf file, or a folder with a pair.",
+        help="Use this model: a name from vlm models, owner/repository[:quant], a .gguf file or its folder.",
     ),
 ]
 Mmproj = Annotated[
-    str | None, typer.Option("--mmproj", metavar="FILE", help="The projector's file, if it is not beside the model's.")
+    str | None, typer.Option("--mmproj", metavar="FILE", help="Use this projector file, if it is not beside the model.")
 ]
 ChatTemplate = Annotated[
     str | None,
     typer.Option(
-        "--chat-template", metavar="NAME|FILE", help="vicuna, mistral, chatml or a Jinja file, for a model without one."
+        "--chat-template",
+        metavar="NAME",
+        help="Chat template for a model without one: vicuna, mistral, chatml or a Jinja file.",
     ),
 ]
 Question = Annotated[
     list[str] | None,
-    typer.Option("-q", "--question", metavar="TEXT", help="A question, or - for one on stdin; may be repeated."),
+    typer.Option(
+        "-q",
+        "--question",
+        metavar="TEXT",
+        help="Ask this question (- for one on stdin); repeat for several. All arguments are then pictures.",
+    ),
 ]
 Questions = Annotated[
-    str | None, typer.Option("--questions", metavar="FILE", help="Questions from a file, one a line; as with -q.")
+    str | None, typer.Option("--questions", metavar="FILE", help="Read questions from a file, one per line.")
 ]
 Template = Annotated[
     str | None,
-    typer.Option("-t", "--template", metavar="NAME", help="Ask what a template says; vlm templates lists them."),
+    typer.Option("-t", "--template", metavar="NAME", help="Use a template as the question; vlm templates lists them."),
 ]
 Param = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="Fill a slot of the template. Or NAME VALUE."),
+    typer.Option("--param", metavar="NAME=VALUE", help="Fill a slot of the template; repeat for several."),
 ]
-Each = Annotated[bool, typer.Option("--each", help="Ask about each picture by itself.")]
-Together = Annotated[bool, typer.Option("--together", help="Ask about all pictures at once.")]
+Each = Annotated[bool, typer.Option("--each", help="Ask about each picture separately.")]
+Together = Annotated[bool, typer.Option("--together", help="Ask one question about all pictures together.")]
 FilesFrom = Annotated[
     str | None,
-    typer.Option("--files-from", metavar="FILE|-", help="Names of pictures, one a line, to be asked about one by one."),
+    typer.Option(
+        "--files-from",
+        metavar="FILE|-",
+        help="Read names of pictures from a file or stdin, one per line; ask about each.",
+    ),
 ]
-Null = Annotated[bool, typer.Option("-0", "--null", help="In that list a NUL ends a name, as find -print0 writes it.")]
+Null = Annotated[
+    bool, typer.Option("-0", "--null", help="The names in --files-from end with NUL, as find -print0 writes them.")
+]
 AllowLocalUrls = Annotated[
-    bool, typer.Option("--allow-local-urls", help="Fetch from addresses of this machine and network, too.")
+    bool, typer.Option("--allow-local-urls", help="Allow URLs of this machine and the local network.")
 ]
 
 
 class AnswerLength(str, Enum):
-    """How much a description says; no length asks for the model's own."""
+    """How long a description is; without a length, the model decides."""
 
     SHORT, LONG = "short", "long"
 
 
 class Format(str, Enum):
-    """How answers are written on stdout."""
+    """The format of answers on stdout."""
 
     TEXT, JSONL, CSV, TSV = "text", "jsonl", "csv", "tsv"
 
 
 class Sidecar(str, Enum):
-    """What is written beside each picture."""
+    """The kind of file that is written beside each picture."""
 
     TXT, XMP = "txt", "xmp"
 
 
 class Existing(str, Enum):
-    """What becomes of a sidecar that is there."""
+    """What to do when a picture already has a sidecar."""
 
     SKIP, REPLACE, PREPEND, APPEND = "skip", "replace", "prepend", "append"
 
 
 class SidecarName(str, Enum):
-    """How a sidecar is called: photo.txt, or photo.jpg.txt."""
+    """How a sidecar is named: photo.txt or photo.jpg.txt."""
 
     STEM, FULL = "stem", "full"
 
 
 class Layout(str, Enum):
-    """How text is written down."""
+    """How text that was read from a picture is written."""
 
     PLAIN, MARKDOWN = "plain", "markdown"
 
 
-Length = Annotated[AnswerLength | None, typer.Option("--length", help="How much to say.")]
-Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="What to say most about.")]
-LayoutOption = Annotated[Layout, typer.Option("--layout", help="Bare lines, or headings, lists and tables.")]
+Length = Annotated[AnswerLength | None, typer.Option("--length", help="Write a short or a long description.")]
+Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="Describe this in most detail.")]
+LayoutOption = Annotated[
+    Layout,
+    typer.Option(
+        "--layout",
+        metavar="LAYOUT",
+        help="Write plain lines (plain, default), or headings, lists and tables (markdown).",
+    ),
+]
 Html = Annotated[
-    str | None, typer.Option("--html", metavar="FILE", help="Write a page that shows it, with the pixels.")
+    str | None, typer.Option("--html", metavar="FILE", help="Write an HTML page with the pictures and every stage.")
 ]
 Preview = Annotated[
-    str | None, typer.Option("--preview", metavar="FILE", help="Write the pixels that the model sees, as PNG.")
+    str | None, typer.Option("--preview", metavar="FILE", help="Write the pixels that the model sees to a .png file.")
 ]
 System = Annotated[
-    str, typer.Option("-s", "--system", metavar="TEXT", help="What the model is told before the question.")
+    str, typer.Option("-s", "--system", metavar="TEXT", help="Instructions for the model, sent before the question.")
 ]
 Sample = Annotated[
     list[str] | None,
@@ -111,90 +132,126 @@ Sample = Annotated[
         "-o",
         "--option",
         metavar="KEY=VALUE",
-        help="Sampling: temperature, top_k, top_p, min_p, repeat_penalty, seed, max_tokens. Or KEY VALUE.",
+        help="Set a sampling option: temperature, top_k, top_p, min_p, repeat_penalty, seed or max_tokens.",
     ),
 ]
 Temperature = Annotated[
     float | None,
-    typer.Option("--temperature", metavar="NUMBER", min=0, help="0, the default, always picks the likeliest word."),
+    typer.Option(
+        "--temperature",
+        metavar="NUMBER",
+        min=0,
+        help="Randomness of the answer, 0 to 100; default 0: always the likeliest token.",
+    ),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", min=0, max=2**32 - 2, help="Repeat a drawn answer.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", min=0, max=2**32 - 2, help="Seed for sampling: the same seed repeats an answer."
+    ),
+]
 MaxTokens = Annotated[
-    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="Cut an answer here; default 512.")
+    int | None,
+    typer.Option("--max-tokens", metavar="N", min=1, help="Stop each answer after this many tokens; default 512."),
 ]
 Detail = Annotated[
     str,
     typer.Option(
         "--detail",
-        metavar="low|high|PIXELS|parts",
-        help="How large pictures go to the model: as they are, the longer side at 512 pixels (low) or at so many, or"
-        " long ones in parts.",
+        metavar="SIZE",
+        help="Picture size for the model: high (default) keeps it, low scales the longer side to 512 pixels, a number"
+        " to that many; parts cuts long pictures into parts.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object per line.")]
 Output = Annotated[
     str | None,
-    typer.Option("--output", metavar="FILE", help="Append records to a .jsonl file; run again, it does the rest."),
+    typer.Option(
+        "--output", metavar="FILE", help="Append results to a .jsonl file; the same command again does what is left."
+    ),
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="Of stdout: lines of text, JSON (as --json), or a table with a column a question."),
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="Write answers as text (default), jsonl (same as --json), or a csv or tsv table.",
+    ),
 ]
 SidecarOption = Annotated[
-    Sidecar | None, typer.Option("--sidecar", help="Write each answer beside its picture: photo.txt, or photo.xmp.")
+    Sidecar | None,
+    typer.Option("--sidecar", help="Write each answer to a file beside its picture: photo.txt or photo.xmp."),
 ]
 ExistingOption = Annotated[
     Existing | None,
-    typer.Option("--existing", help="If a text exists: skip the picture (default), replace it, or add to it."),
+    typer.Option(
+        "--existing",
+        metavar="ACTION",
+        help="If a sidecar exists: skip the picture (default), replace the text, or prepend or append to it.",
+    ),
 ]
 SidecarNameOption = Annotated[
-    SidecarName | None, typer.Option("--sidecar-name", help="photo.txt (stem, the default), or photo.jpg.txt (full).")
+    SidecarName | None,
+    typer.Option(
+        "--sidecar-name", metavar="NAME", help="Name sidecars photo.txt (stem, default) or photo.jpg.txt (full)."
+    ),
 ]
 Include = Annotated[
     list[str] | None,
-    typer.Option("--include", metavar="GLOB", help="Of folders, patterns and lists only names like this; repeatable."),
+    typer.Option("--include", metavar="GLOB", help="Only include matching names; repeat for several."),
 ]
 Exclude = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="… and none like this; repeatable.")
+    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Leave out matching names; repeat for several.")
 ]
 WriteMetadata = Annotated[
-    bool, typer.Option("--write-metadata", help="Write each answer into its picture's file (XMP); not into its pixels.")
+    bool,
+    typer.Option(
+        "--write-metadata", help="Write each answer into the picture file as XMP metadata; pixels do not change."
+    ),
 ]
 Touch = Annotated[
-    bool, typer.Option("--touch", help="With --write-metadata: files that are changed get the time of now.")
+    bool, typer.Option("--touch", help="With --write-metadata: set the modification time of changed files to now.")
 ]
 InPlace = Annotated[
     bool,
-    typer.Option("--in-place", help="With --write-metadata: write into the file itself; hard links stay together."),
+    typer.Option(
+        "--in-place", help="With --write-metadata: change the file itself instead of replacing it; keeps hard links."
+    ),
 ]
 Keywords = Annotated[
     bool,
-    typer.Option("--keywords", help="In XMP the answer is a list of keywords (dc:subject)."),
+    typer.Option("--keywords", help="In XMP, write the answer as a list of keywords (dc:subject)."),
 ]
 JournalOption = Annotated[
     str | None,
-    typer.Option("--journal", metavar="FILE", help="Remember in a .jsonl file what has been written to stdout."),
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        help="Record in a .jsonl file what was written to stdout, so that a later run can continue.",
+    ),
 ]
 RetryErrors = Annotated[
-    bool, typer.Option("--retry-errors", help="With --output or --journal: ask again what failed before.")
+    bool, typer.Option("--retry-errors", help="With --output or --journal: retry what failed before.")
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first error.")]
-Unordered = Annotated[bool, typer.Option("--unordered", help="Write answers as they come, not as the pictures do.")]
+Unordered = Annotated[
+    bool, typer.Option("--unordered", help="Write answers as they finish, not in the order of the pictures.")
+]
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", min=0.1, max=1e6, help="Give a picture up after so long, and go on."),
+    typer.Option(
+        "--timeout", metavar="SECONDS", min=0.1, max=1e6, help="Give up on a picture after this many seconds."
+    ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done, and how long it takes: a few are asked to know.")
+    bool, typer.Option("--dry-run", help="Show what would be done; a few pictures are run to estimate the time.")
 ]
-Think = Annotated[bool, typer.Option("--think", help="Show what the model thinks before it answers.")]
-Plain = Annotated[bool, typer.Option("--plain", help="On a terminal, too, the answer as it was written: no Markdown.")]
-NoThumbnails = Annotated[
-    bool, typer.Option("--no-thumbnails", help="Show no small pictures, where the terminal could.")
-]
-Stats = Annotated[bool, typer.Option("--stats", help="Tokens and times on stderr.")]
+Think = Annotated[bool, typer.Option("--think", help="Show the thinking of a reasoning model.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Show answers as the model wrote them; do not render Markdown.")]
+NoThumbnails = Annotated[bool, typer.Option("--no-thumbnails", help="Do not show thumbnails in the terminal.")]
+Stats = Annotated[bool, typer.Option("--stats", help="Show token counts and times on stderr.")]
 Ctx = Annotated[
     int | None,
     typer.Option(
@@ -202,7 +259,7 @@ Ctx = Annotated[
         metavar="N",
         min=BOUNDS["ctx"][0],
         max=BOUNDS["ctx"][1],
-        help="Context: tokens of pictures, question and answer together.",
+        help="Context size in tokens, for pictures, question and answer together.",
     ),
 ]
 Threads = Annotated[
@@ -212,7 +269,7 @@ Threads = Annotated[
         metavar="N",
         min=BOUNDS["threads"][0],
         max=BOUNDS["threads"][1],
-        help="CPU threads; default one a core.",
+        help="Number of CPU threads; default: one per core.",
     ),
 ]
 GpuLayers = Annotated[
@@ -222,17 +279,18 @@ GpuLayers = Annotated[
         metavar="N",
         min=BOUNDS["gpu_layers"][0],
         max=BOUNDS["gpu_layers"][1],
-        help="Layers on a GPU; default all.",
+        help="Number of layers on the GPU; default: all (-1).",
     ),
 ]
 Contained = Annotated[
     bool | None,
     typer.Option(
         "--worker/--in-process",
-        help="llama.cpp in a process of its own, which may die, or in this one; default: of its own for several.",
+        help="Run llama.cpp in a separate process (safer) or in this one (starts faster); default: separate for more"
+        " than one question.",
         show_default=False,
     ),
 ]
 Verbose = Annotated[
-    int, typer.Option("-v", "--verbose", count=True, help="More on stderr; twice for llama.cpp's own log.")
+    int, typer.Option("-v", "--verbose", count=True, help="Show more on stderr; -vv also shows the log of llama.cpp.")
 ]

@@ -6,6 +6,7 @@ a signature does not.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from typer.models import ArgumentInfo, OptionInfo
+
+REQUIRED = inspect.Parameter.empty
+"""Instead of a default."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Parameter:
         kind: of its value: str, int, float, an Enum, or bool for an option without a value.
         low: the smallest number; None for no bound.
         high: the largest number.
-        required: whether the command needs it.
+        many: whether it may have several values, which come as a list.
+        default: its value where none is typed; REQUIRED where the command needs one.
     """
 
     name: str
@@ -40,7 +45,8 @@ class Parameter:
     kind: type
     low: float | None = None
     high: float | None = None
-    required: bool = False
+    many: bool = False
+    default: Any = None
 
     @property
     def long(self) -> str:
@@ -58,6 +64,7 @@ class Parameter:
         return [str(one.value) for one in self.kind] if issubclass(self.kind, Enum) else []
 
 
+@functools.cache
 def parameters(function: Callable[..., Any]) -> list[Parameter]:
     """The arguments and options of a command's function, in the order of its signature."""
     found = []
@@ -67,12 +74,12 @@ def parameters(function: Callable[..., Any]) -> list[Parameter]:
         kind, *notes = get_args(one.annotation)
         info = next(note for note in notes if isinstance(note, (OptionInfo, ArgumentInfo)))
         if not info.hidden:
-            found.append(_parameter(one.name, kind, info, required=one.default is inspect.Parameter.empty))
+            found.append(_parameter(one.name, kind, info, one.default))
     return found
 
 
-def _parameter(name: str, annotation: Any, info: OptionInfo | ArgumentInfo, *, required: bool) -> Parameter:
-    kind = _kind(annotation)
+def _parameter(name: str, annotation: Any, info: OptionInfo | ArgumentInfo, default: Any) -> Parameter:
+    kind, many = _kind(annotation)
     names: list[str] = []
     negative: list[str] = []
     first = [info.default] if isinstance(info, OptionInfo) and isinstance(info.default, str) else []
@@ -88,13 +95,24 @@ def _parameter(name: str, annotation: Any, info: OptionInfo | ArgumentInfo, *, r
     else:
         metavar = "|".join(str(one.value) for one in kind) if issubclass(kind, Enum) else name.upper()
     return Parameter(
-        name, names, negative, metavar, info.help or "", bool if flag else kind, info.min, info.max, required
+        name,
+        names,
+        negative,
+        metavar,
+        info.help or "",
+        bool if flag else kind,
+        info.min,
+        info.max,
+        many,
+        default,
     )
 
 
-def _kind(annotation: Any) -> type:
-    """The type of a single value: without Optional and without list."""
+def _kind(annotation: Any) -> tuple[type, bool]:
+    """The type of a single value, without Optional and without list; and whether there may be several."""
+    many = False
     while get_origin(annotation) in (Union, UnionType, list):
+        many |= get_origin(annotation) is list
         annotation = next(one for one in get_args(annotation) if one is not type(None))
     assert isinstance(annotation, type)
-    return annotation
+    return annotation, many

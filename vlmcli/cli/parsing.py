@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from vlmcli.cli import help
-from vlmcli.cli.parameters import Parameter, parameters
+from vlmcli.cli.parameters import REQUIRED, Parameter, parameters
 from vlmcli.errors import UsageError
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # wherever this release of Typer keeps it
@@ -25,65 +25,92 @@ WORDS = "vlmcli.words"
 
 
 class Verb(TyperCommand):
-    """A command whose help pages and errors are ours."""
+    """A command whose help pages, values and errors are ours; the library finds the options among the words."""
+
+    function: Callable[..., Any]
+    """What the command does, with the signature that declares its options. Typer keeps only a wrapper of it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As the library's, after a look at each value. Raises UsageError for one that cannot be."""
+        """Find and check the values of the command. Raises UsageError for one that cannot be."""
         ctx.meta[WORDS] = list(args)
-        if args and not ctx.resilient_parsing:
-            try:
-                given, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
-            except ClickException as error:
-                raise error_of(error, ctx.command_path) from None
-            if not given.get("help"):
-                check(self, ctx.command_path, given, extra)
-        return super().parse_args(ctx, args)
+        if ctx.resilient_parsing or (self.no_args_is_help and not args):
+            return super().parse_args(ctx, args)
+        try:
+            given, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except ClickException as error:
+            raise error_of(error, ctx.command_path) from None
+        if given.get("help"):
+            return super().parse_args(ctx, ["--help"])
+        ctx.params.update(values_of(self.function, ctx.command_path, given, extra))
+        return []
+
+    def invoke(self, ctx: Any) -> Any:
+        """Do it. The library would make values of the values once more."""
+        return self.function(**ctx.params)
 
     def get_help(self, ctx: Any) -> str:
         """The whole page for --help; for -h, and where words are missing, the short one."""
-        assert self.callback is not None
         short = "--help" not in ctx.meta.get(WORDS, ["--help"])
-        return help.page(ctx.command_path, self.callback, help.columns(), short=short).rstrip("\n")
+        return help.page(ctx.command_path, self.function, help.columns(), short=short).rstrip("\n")
 
 
-def check(command: TyperCommand, path: str, given: Mapping[str, Any], extra: Sequence[str]) -> None:
-    """Raise UsageError for a value that its option cannot have, an argument too many, or one that is missing."""
-    assert command.callback is not None
-    taken = parameters(command.callback)
-    for one in taken:
-        values = given.get(one.name)
-        for value in values if isinstance(values, (list, tuple)) else [values]:
-            if isinstance(value, str):
-                _check_value(one, value)
+def values_of(
+    function: Callable[..., Any], path: str, given: Mapping[str, Any], extra: Sequence[str]
+) -> dict[str, Any]:
+    """A command's values by the names of its function's parameters, as that takes them.
+
+    Args:
+        function: the command's.
+        path: how it is called: "vlm ask".
+        given: what was typed, as text, by the same names.
+        extra: arguments that nothing takes.
+
+    Raises UsageError for a value that cannot be, an argument too many, or one that is missing.
+    """
+    taken = parameters(function)
+    values = {one.name: _values(one, given.get(one.name)) for one in taken}
     if extra:
         raise UsageError(f"{path} does not take the argument {_shown(extra[0])}", _see(path))
     for one in taken:
-        if one.required and given.get(one.name) in (None, (), []):
-            raise UsageError(f"{path} needs {one.metavar}", _example(path, command.callback))
+        if values[one.name] is REQUIRED:
+            raise UsageError(f"{path} needs {one.metavar}", _example(path, function))
+    return values
 
 
-def _check_value(one: Parameter, value: str) -> None:
+def _values(one: Parameter, typed: Any) -> Any:
+    """An option's or argument's value, or values, from what was typed; its default where nothing was."""
+    if isinstance(typed, (list, tuple)) and typed:
+        return [_value(one, text) for text in typed]
+    if isinstance(typed, str):
+        return _value(one, typed)
+    return typed if isinstance(typed, (bool, int)) else one.default
+
+
+def _value(one: Parameter, text: str) -> Any:
     if one.choices:
-        if value not in one.choices:
-            raise UsageError(f"{one.long} {_shown(value)}: not a known value", f"use {_either(one.choices)}")
-    elif one.kind in (int, float):
-        number = _number(value, whole=one.kind is int)
-        if number is None:
-            kind = "a whole number" if one.kind is int else "a number"
-            raise UsageError(f"{one.long} {_shown(value)}: not {kind}", _range(one))
-        if (one.low is not None and number < one.low) or (one.high is not None and number > one.high):
-            raise UsageError(f"{one.long} {_shown(value)}: out of range", _range(one))
+        if text not in one.choices:
+            raise UsageError(f"{one.long} {_shown(text)}: not a known value", f"use {_either(one.choices)}")
+        return one.kind(text)
+    if one.kind not in (int, float):
+        return text
+    number = _number(text, whole=one.kind is int)
+    if number is None:
+        kind = "a whole number" if one.kind is int else "a number"
+        raise UsageError(f"{one.long} {_shown(text)}: not {kind}", _range(one))
+    if (one.low is not None and number < one.low) or (one.high is not None and number > one.high):
+        raise UsageError(f"{one.long} {_shown(text)}: out of range", _range(one))
+    return number
 
 
 def _number(text: str, *, whole: bool) -> float | None:
-    """A number as it is typed; None for anything else."""
+    """A number as it is typed, an int for a whole one; None for anything else."""
     if whole:
         return int(text) if re.fullmatch(r"[+-]?[0-9]{1,30}", text) else None
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) and "_" not in text else None
+    return number if math.isfinite(number) and text.isascii() and "_" not in text else None
 
 
 def _range(one: Parameter) -> str:
@@ -111,10 +138,6 @@ def error_of(error: BaseException, path: str = "") -> UsageError:
         if "requires" in str(error):
             return UsageError(f"{option} needs a value", _see(path))
         return UsageError(f"{option} does not take a value", f"write {option} alone")
-    parameter = getattr(error, "param", None)
-    if parameter is not None:
-        name = next((one for one in parameter.opts if one.startswith("--")), parameter.metavar or parameter.name)
-        return UsageError(f"{name}: {path} cannot use this value", _see(path))
     return UsageError("the command is not complete", _see(path))
 
 
@@ -122,7 +145,7 @@ def _see(path: str) -> str:
     return f"{path} --help lists the options" if path != "vlm" else "vlm --help lists the commands"
 
 
-def _example(path: str, function: Any) -> str:
+def _example(path: str, function: Callable[..., Any]) -> str:
     return next((text for text in help.paragraphs(function) if text.startswith("vlm")), f"see {path} --help")
 
 

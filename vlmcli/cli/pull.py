@@ -36,16 +36,24 @@ NO_MODEL = "No model chosen."
 
 @with_flags("json", "verbose")
 def pull(
-    names: Annotated[list[str], typer.Argument(metavar="MODEL", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MODEL...",
+            help="A name from vlm models, or owner/repository[:quantisation] on the Hugging Face Hub.",
+            show_default=False,
+        ),
+    ],
     mmproj: Annotated[
-        str | None, typer.Option("--mmproj", metavar="NAME", help="Which projector: F16, Q8_0, or part of its name.")
+        str | None,
+        typer.Option("--mmproj", metavar="NAME", help="Choose a projector: F16, Q8_0, or a part of its file name."),
     ] = None,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Download without asking, and accept the licence.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation; accept the licence.")] = False,
     quiet: options.Quiet = False,
     *,
     flags: Flags,
 ) -> None:
-    """Download models by name, or from a repository of the Hub.
+    """Download a model.
 
     vlm pull smolvlm2-500m
 

@@ -40,7 +40,14 @@ if TYPE_CHECKING:
 
 @with_flags("preview", "detail", "model", "mmproj", "allow_local_urls", "json")
 def show(
-    words: Annotated[list[str] | None, typer.Argument(metavar="MODEL|PICTURES", show_default=False)] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL | PICTURES...]",
+            help="A model or pictures; without either: the default model.",
+            show_default=False,
+        ),
+    ] = None,
     preview: options.Preview = None,
     *,
     flags: Flags,

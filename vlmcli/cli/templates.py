@@ -12,7 +12,9 @@ from vlmcli.terminal.ui import Ui
 
 
 def list_templates() -> None:
-    """List the templates that `vlm ask -t NAME` takes.
+    """List the templates for questions.
+
+    Use one with `vlm ask -t NAME`.
 
     vlm templates
     """

@@ -1,4 +1,4 @@
-"""The verbs that answer: each says what is asked; `answer` does the rest."""
+"""The commands that ask about pictures: each chooses the question, and `answer` does the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from vlmcli.cli.words import arguments_of, questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks.ask import prompt
 
-PicturesArgument = Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)]
+PicturesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURES...", help="Files, folders, patterns, URLs, or - for stdin.", show_default=False),
+]
 
 
 @with_flags()
@@ -21,8 +24,9 @@ def ask(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PICTURES QUESTION",
-            help="The last word is the question, where there is no -q or -t.",
+            metavar="PICTURES... QUESTION",
+            help="Files, folders, patterns, URLs, or - for stdin. The last argument is the question, unless -q or -t"
+            " is given.",
             show_default=False,
         ),
     ] = None,
@@ -35,13 +39,16 @@ def ask(
     *,
     flags: Flags,
 ) -> None:
-    """Answer a question about one or several pictures.
+    """Ask a question about one or several pictures.
+
+    Several files are shown to the model together, unless --each is given. The pictures of a folder, a pattern or a list
+    are asked about one by one.
 
     vlm ask photo.jpg "what is this?"
 
-    vlm ask -q "what is this?" -q "which colours?" before.jpg after.jpg
+    vlm ask ~/Pictures "is there a cat? yes or no" --output cats.jsonl
 
-    vlm ask ~/Pictures "is there a cat? yes or no"
+    vlm ask before.jpg after.jpg -q "what changed?" -q "which is sharper?"
 
     vlm ask -t alt-text photo.jpg
     """
@@ -55,11 +62,11 @@ def ask(
 
 @with_flags()
 def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
-    """Say in one sentence what each picture shows.
+    """Describe each picture in one sentence.
 
     vlm caption photo.jpg
 
-    vlm caption ~/Pictures --json
+    vlm caption ~/Pictures --sidecar txt
     """
     answer(lambda card: [prompt("caption", card.prompts)], flags.named(words or (), each=True), flags)
 
@@ -68,14 +75,14 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
 def describe(
     words: PicturesArgument = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags
 ) -> None:
-    """Describe each picture.
+    """Describe each picture in detail.
 
-    vlm describe --length short photo.jpg
+    vlm describe photo.jpg --length short
 
-    vlm describe --focus "the people's clothes" photo.jpg
+    vlm describe photo.jpg --focus "the people's clothes"
     """
     if length and focus.strip():
-        raise UsageError("--length and --focus exclude one another", "leave one out")
+        raise UsageError("--length and --focus cannot be used together", "leave one out")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
     named = flags.named(words or (), each=True)
     answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
@@ -83,11 +90,11 @@ def describe(
 
 @with_flags()
 def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
-    """Write down the text in each picture.
+    """Read the text in each picture.
 
     vlm ocr letter.pdf
 
-    vlm ocr --layout markdown scan.png > scan.md
+    vlm ocr scan.png --layout markdown > scan.md
     """
     named = flags.named(words or (), each=True)
     answer(

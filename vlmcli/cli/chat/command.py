@@ -14,12 +14,16 @@ from vlmcli.cli.flags import MODEL, PLACE, SAMPLING, Flags, with_flags
     *MODEL, "system", *SAMPLING, "think", "plain", "stats", "no_thumbnails", "detail", "allow_local_urls", *PLACE
 )
 def chat(
-    pictures: Annotated[list[str] | None, typer.Argument(metavar="PICTURES", show_default=False)] = None,
+    pictures: Annotated[
+        list[str] | None, typer.Argument(metavar="[PICTURES...]", help="Pictures to begin with.", show_default=False)
+    ] = None,
     no_thumbnails: options.NoThumbnails = False,
     *,
     flags: Flags,
 ) -> None:
-    """Talk about pictures: drop them into the line, and ask.
+    """Talk with a model about pictures.
+
+    Type questions; drop picture files into the line to add them. /help lists the commands.
 
     vlm chat photo.jpg
 
