@@ -30,7 +30,7 @@ from tests.support.terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_G, TAB, UP, V
 SCENE = ROOT / "docs" / "images" / "scene.png"
 ANSWER = "A red circle and a blue square."
 ATTACHED = "[picture 1: my scene.png 640×480 → 64 tokens]"
-NOTICE = re.compile(r"vlm: the demo model sees drawn.*?\n?.*?graphs\n")
+NOTICE = re.compile(r"\n?vlm: the demo model sees only drawn.*?\n?.*?graphs")
 
 
 @pytest.fixture
@@ -62,16 +62,16 @@ def test_a_session(talk, home):
     assert talk.line(f"'{home}/my scene.png'") == ATTACHED
     assert NOTICE.sub("", talk.line("what is this?")) == ANSWER
     assert talk.line("What color is the circle?") == "The circle is red."
-    assert talk.line("/undo") == "taken back: What color is the circle?"
+    assert talk.line("/undo") == "took back: What color is the circle?"
     assert talk.line("/regen")
     assert "nonsense: there is no such model" in talk.line("/model nonsense")
     assert talk.line("/model") == "demo"
-    assert talk.line("/save talk.json").endswith("talk.json: 1 turns")
-    assert talk.line("/clear") == "a new conversation, without pictures"
+    assert talk.line("/save talk.json").endswith("talk.json: saved 1 turn")
+    assert talk.line("/clear") == "started a new conversation"
     assert "there is no picture to talk about yet" in talk.line("what is this?")
     said = talk.line("/load talk.json")
     assert ATTACHED in said
-    assert said.endswith("talk.json: 1 turns")
+    assert said.endswith("talk.json: loaded 1 turn")
     assert talk.line("What color is the square?") == "The square is blue."
     talk.type(CTRL_D)
     assert talk.end() == 0
@@ -123,7 +123,7 @@ def test_keys(talk, home):
     talk.wait(r">>> /model\Z")
     talk.type(" de" + TAB)
     talk.wait(r">>> /model demo\Z")
-    assert talk.line("") == "demo goes on with the conversation"
+    assert talk.line("") == "demo continues the conversation"
     talk.type("exit\r")
     assert talk.end() == 0
     history = (home / "state" / "vlm" / "chat-history").read_text("utf-8")
@@ -160,11 +160,10 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
         ("/set nonsense 3", "not an option of sampling"),
         ("/detail wide", "neither low, high nor pixels"),
         ("/save", "/save takes one file"),
-        ("/save talk.pdf", "neither Markdown nor JSON"),
-        ("/save /nowhere/talk.json", "cannot be written"),
+        ("/save talk.pdf", "there is nothing to save yet"),
         ("/load nothing.json", "cannot be read"),
         ("/load 'my scene.png'", "name a file written by /save"),
-        ("/undo now", "/undo takes nothing"),
+        ("/undo now", "/undo takes no argument"),
         ("/stats", "there was no answer yet"),
     ):
         assert says.replace("\n", "") in talk.line(line).replace("\n", ""), line  # a long path is broken anywhere
@@ -173,19 +172,21 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
 def test_more_pictures_and_what_they_take(talk, home):
     scenes.draw(scenes.make(Random(5), size=(300, 200))).save(home / "b.png")
     talk.line("/image 'my scene.png' b.png")
-    assert "[picture 2: b.png 300×200 → 64 tokens]  with the next question" in talk.line("/images")
-    assert talk.line("/drop 2").startswith("[picture 2: b.png")
+    assert "[picture 2: b.png 300×200 → 64 tokens]  attached to the next question" in talk.line("/images")
+    assert talk.line("/drop 2").startswith("removed [picture 2: b.png")
     talk.line("what is this?")
-    assert re.search(r"\d+ of 4,096 tokens \(\d%\), 64 of them of pictures", talk.line("/tokens"))
+    assert re.search(r"\d+ of 4,096 tokens \(\d%\), 64 of them for pictures", talk.line("/tokens"))
     assert "64 of pictures" in talk.line("/stats")
-    assert talk.line("/detail low") == "pictures are scaled down to 512 pixels"
+    assert talk.line("/detail low") == "new pictures are scaled down to 512 pixels"
     assert "[picture 3: b.png 300×200" in talk.line("b.png")
-    assert talk.line("/set temperature 0.5") == "temperature 0.5"
-    assert talk.line("/set temperature") == "all is as the model's makers have it"
+    assert talk.line("/set temperature 0.5") == "sampling: temperature 0.5"
+    assert talk.line("/set temperature") == "sampling: defaults"
     assert talk.line("/system be brief") == "be brief"
     assert talk.line("//is a text?")
     assert len(talk.line("/help").splitlines()) > 15
-    assert talk.line("/save talk.md").endswith("talk.md: 2 turns")
+    assert talk.line("/save talk.md").endswith("talk.md: saved 2 turns")
+    assert "neither Markdown nor JSON" in talk.line("/save talk.pdf")
+    assert "cannot be written" in talk.line("/save /nowhere/talk.json")
     text = (home / "talk.md").read_text("utf-8")
     assert re.search(
         r"!\[picture 1\]\(<.*/my scene.png>\)\n\npicture 1: my scene.png, 640×480, sha256 [0-9a-f]{64}", text
@@ -208,7 +209,7 @@ def test_the_clipboard(home):
         talk.wait(r">>> a question")
         assert talk.line("/paste") == "[picture 1: clipboard.png 640×480 → 64 tokens]"
         assert talk.line("what is this?").endswith(ANSWER)
-        assert talk.line("/copy") == "the answer is in the clipboard"
+        assert talk.line("/copy") == "copied the answer to the clipboard"
         assert (home / "copied").read_text("utf-8") == ANSWER
         (home / "bin" / "wl-paste").write_text("#!/bin/sh\necho text/plain\n", "utf-8")
         assert "there is no picture in the clipboard" in talk.line("/paste")
@@ -235,13 +236,13 @@ def test_ctrl_c_in_an_answer_and_in_an_encode_leaves_the_conversation(home, slow
         talk.type("what is this?\r")
         talk.wait(r"looking at the picture")
         talk.type(CTRL_C)
-        talk.wait(r"stopped; what was attached is attached still\n>>> a question")
+        talk.wait(r"stopped; the pictures stay attached\n>>> a question")
         talk.type("what is that?\r")
         talk.wait(lambda shown: len(shown.partition("what is that?")[2]) > 60 and "looking" not in shown[-40:])
         talk.type(CTRL_C)
         talk.wait(r"\nstopped\n>>> a question")
         assert "0 of them" not in talk.line("/tokens")
-        assert "taken back: what is that?" in talk.line("/undo")
+        assert "took back: what is that?" in talk.line("/undo")
         talk.type(CTRL_D)
         assert talk.end() == 0
 
@@ -250,7 +251,7 @@ def test_what_is_oldest_is_forgotten_aloud_when_the_context_is_full(home):
     with Terminal("chat", "-m", "demo", "--ctx", "256", "my scene.png", cwd=home, columns=100) as talk:
         talk.wait(r">>> a question")
         said = [talk.line("what is this?") for _ in range(8)]
-        assert "the context is full: “what is this?” and its answer are forgotten" in said[-1]
+        assert "the context is full; forgot “what is this?” and its answer" in said[-1]
         assert all(ANSWER in one for one in said)
         assert talk.line("What color is the circle?").endswith("The circle is red.")
         long = talk.line("so " * 300)
@@ -267,7 +268,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_old_one(talk, home):
     assert "mmproj-eyes.gguf" in talk.line("/model ./words.gguf")
     assert talk.line("what is this?").endswith(ANSWER)
     (home / "mmproj-eyes.gguf").write_bytes(content)
-    assert "goes on with the conversation" in talk.line("/model ./words.gguf")
+    assert "continues the conversation" in talk.line("/model ./words.gguf")
     assert talk.line("What color is the circle?").endswith("The circle is red.")
 
 
@@ -375,7 +376,7 @@ def test_an_answer_given_anew_is_kept_also_when_the_context_is_full(home):
         "/save r.json",
     ]
     done = piped(home, "\n".join(lines) + "\n", "--ctx", "256")
-    assert "are forgotten" in done.stderr
+    assert "the context is full; forgot" in done.stderr
     turns = json.loads((home / "r.json").read_text("utf-8"))["turns"]
     assert turns[-1]["answer"] == done.stdout.splitlines()[-1]
     assert len(turns) < 3
@@ -393,7 +394,7 @@ def test_an_answer_that_is_not_given_leaves_the_conversation_as_it_was(home, slo
         talk.type(CTRL_C)
         talk.wait(r"stopped[^\n]*\n>>> a question")
         assert "picture 2" in talk.line("/images")
-        assert talk.line("/save r.json").endswith("2 turns")
+        assert talk.line("/save r.json").endswith("saved 2 turns")
 
 
 def test_ctrl_c_twice_in_a_change_of_models_leaves_the_old_one(talk, home, slow):
@@ -446,7 +447,7 @@ def test_what_is_saved_is_never_a_picture_or_something_else(home):
     (home / "notes.md").write_text("my notes", "utf-8")
     lines = ["/image pic.json", "what is this?", "/save pic.json", "/save notes.md", "/save own.md", "/save own.md"]
     done = piped(home, "\n".join(lines) + "\n", code=3)
-    assert done.stderr.count("own.md: 1 turns") == 2
+    assert done.stderr.count("own.md: saved 1 turn\n") == 2
     assert (home / "pic.json").read_bytes() == SCENE.read_bytes()
     assert (home / "notes.md").read_text("utf-8") == "my notes"
 
@@ -455,7 +456,7 @@ def test_a_picture_that_has_changed_since_it_was_saved_is_told_of(home):
     shutil.copy(SCENE, home / "p.png")
     piped(home, "what is this?\n/save p.json\n", "p.png")
     Image.open(SCENE).convert("L").save(home / "p.png")
-    assert "it has changed since" in piped(home, "/load p.json\n").stderr
+    assert "the file has changed since it was saved" in piped(home, "/load p.json\n").stderr
 
 
 def test_numbers_stay_what_they_were_when_a_conversation_is_loaded(home):
@@ -499,3 +500,50 @@ def test_tokens_are_counted_anew_for_another_model(talk, slow):
     talk.line("'my scene.png'")
     talk.line(f"/model {slow}")
     assert "576 tokens" in talk.line("/images")
+
+
+@pytest.mark.parametrize("word", ["help", "HELP", "?"])
+def test_a_bare_word_for_help_is_help(home, word):
+    done = piped(home, f"{word}\n", "my scene.png")
+    assert done.stdout == ""
+    assert "/image PATH|URL…" in done.stderr
+    assert "show this list" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["exit", "quit", "Quit", "bye", "exit()", ":q", "/exit", "/bye"])
+def test_a_bare_word_for_leaving_leaves(home, word):
+    done = piped(home, f"{word}\nwhat is this?\n", "my scene.png")
+    assert (done.stdout, "vlm:" in done.stderr) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "saved"),
+    [
+        ((), "/save talk.md", False),
+        ((), "/save talk.json", False),
+        (("my scene.png",), "/save talk.md", False),
+        (("my scene.png",), "/save talk.json", True),
+    ],
+)
+def test_nothing_is_not_saved(home, words, line, saved):
+    done = piped(home, f"{line}\n", *words, code=0 if saved else 1)
+    assert ("there is nothing to save yet" in done.stderr) != saved
+    assert (home / line.split()[1]).exists() == saved
+    assert ("talk.json: saved 0 turns" in done.stderr) == saved
+
+
+def test_tab_goes_into_folders_and_through_names_with_spaces(talk, home):
+    (home / "pics of us").mkdir()
+    shutil.copy(SCENE, home / "pics of us" / "red and blue.png")
+    (home / "pics of us" / "notes.txt").write_text("", "utf-8")
+    talk.type("what is in pi" + TAB)
+    talk.wait(r">>> what is in pics\\ of\\ us/\Z")
+    talk.type(TAB)
+    talk.wait(r"us/red\\ and\\ blue\.png\Z")
+    assert talk.line("").endswith(ANSWER)
+    talk.type('"my sc' + TAB)
+    talk.wait(r'>>> "my scene\.png"\Z')
+    talk.type(CTRL_C)
+    talk.wait(r">>> a question")
+    talk.type("/image pics of us/r" + TAB)
+    talk.wait(r">>> /image pics of us/red and blue\.png\Z")

@@ -95,11 +95,15 @@ def projector_of(model: Path, tell: Tell) -> Path:
             raise wrong[0]
         if wrong:
             names = _names([one.path for one in found.projectors])
-            raise ModelError(f"{model}: none of the projectors in its folder belongs to it ({names})", pairing.OWN_PROJECTOR)
+            raise ModelError(
+                f"{model}: none of the projectors in its folder belongs to it ({names})", pairing.OWN_PROJECTOR
+            )
         raise found.none(f"{model}: its folder has no projector", True, "choose one: --mmproj FILE")
     nearest = repository.nearest([one.path.name for one in fitting], model.name)
     if len(nearest) > 1:
-        raise ModelError(f"{model}: its folder has several projectors ({', '.join(nearest)})", "choose one: --mmproj FILE")
+        raise ModelError(
+            f"{model}: its folder has several projectors ({', '.join(nearest)})", "choose one: --mmproj FILE"
+        )
     found.tell(tell)
     return model.parent / nearest[0]
 

@@ -113,7 +113,9 @@ def _complete(
                 validator = body.validator
                 for block in body.blocks:
                     if done + len(block) > file.size:
-                        raise HubBusy(f"{file.path}: the server sends more than the {file.size} bytes that it lists", _LATER)
+                        raise HubBusy(
+                            f"{file.path}: the server sends more than the {file.size} bytes that it lists", _LATER
+                        )
                     _write(out.fileno(), block)
                     hashed.update(block)
                     done += len(block)

@@ -253,14 +253,13 @@ def _refusal(answer: Answer, what: str) -> HubError:
             f"request access at {_page(answer)}, then run `hf auth login` or set HF_TOKEN, and try again",
         )
     if status == 401 and "credential" in headers.get("x-error-message", "").lower():
-        return HubError(
-            f"{what}: the Hub does not accept your token", "run `hf auth login`, or set HF_TOKEN"
-        )
+        return HubError(f"{what}: the Hub does not accept your token", "run `hf auth login`, or set HF_TOKEN")
     if code == "EntryNotFound" or (status == 404 and "/resolve/" in urlsplit(answer.url).path and not code):
         return HubError(f"{what}: the repository no longer has this file", "try again: the list of files is read anew")
     if code == "RepoNotFound" or status in (401, 404):
         return NotOnHub(
-            f"{what}: there is no such repository, or it is private", "check the name; for a private one, run `hf auth login` or set HF_TOKEN"
+            f"{what}: there is no such repository, or it is private",
+            "check the name; for a private one, run `hf auth login` or set HF_TOKEN",
         )
     if status == 429:
         wait = _retry_after(headers.get("retry-after", ""))
@@ -268,7 +267,9 @@ def _refusal(answer: Answer, what: str) -> HubError:
         return HubBusy(f"{what}: too many requests to the Hub", hint, wait)
     if status >= 500 or status == 408:
         return HubBusy(
-            f"{what}: the Hub reports an error ({status})", "try again later", _retry_after(headers.get("retry-after", ""))
+            f"{what}: the Hub reports an error ({status})",
+            "try again later",
+            _retry_after(headers.get("retry-after", "")),
         )
     return HubError(f"{what}: the Hub refused the request ({status})", f"see {_page(answer)}")
 

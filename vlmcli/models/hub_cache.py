@@ -188,7 +188,9 @@ def _refuse_odd(path: Path) -> None:
 
 
 def _odd(path: Path, what: str) -> HubError:
-    return HubError(f"{path}: {what}, so no download can be written there", "remove it, or set HF_HOME to another folder")
+    return HubError(
+        f"{path}: {what}, so no download can be written there", "remove it, or set HF_HOME to another folder"
+    )
 
 
 def link(repository: Repository, place: Spot) -> None:

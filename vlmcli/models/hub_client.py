@@ -387,7 +387,9 @@ def _translated(what: str, *, passing: bool) -> Iterator[None]:
     except (httpcore2.ProxyError, OSError) as error:
         raise trouble(f"{what}: {host} cannot be reached ({_reason(error)})", _NETWORK) from None
     except (httpcore2.LocalProtocolError, httpcore2.UnsupportedProtocol) as error:
-        raise HubError(f"{what}: the request to {host} is not valid ({error})", "check HF_ENDPOINT and HF_TOKEN") from None
+        raise HubError(
+            f"{what}: the request to {host} is not valid ({error})", "check HF_ENDPOINT and HF_TOKEN"
+        ) from None
     except (httpcore2.NetworkError, httpcore2.TimeoutException):
         raise cut from None
     except ValueError as error:  # of a number in a header, which is beyond what Python reads

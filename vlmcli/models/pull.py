@@ -63,7 +63,8 @@ def order(published: Published, say: Callable[[str], None], projector: str = "",
     except NotOnHub as error:
         close = catalogue.closest(published.name)
         raise HubError(
-            error.message, f"did you mean {' or '.join(close)}? `vlm models` lists the known names" if close else error.hint
+            error.message,
+            f"did you mean {' or '.join(close)}? `vlm models` lists the known names" if close else error.hint,
         ) from None
     choice = choice_of(repository, published, projector, bf16)
     _refuse_twins(repository, choice)

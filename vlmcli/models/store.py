@@ -392,4 +392,6 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
         return Verified(False, error.message)
     except OSError as error:
         return Verified(False, f"cannot be read ({error.strerror})")
-    return Verified(found == published, "matches the published hash" if found == published else "differs from the published hash")
+    return Verified(
+        found == published, "matches the published hash" if found == published else "differs from the published hash"
+    )

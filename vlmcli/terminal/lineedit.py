@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.settings import variables
+from vlmcli.terminal import completing
 from vlmcli.terminal.door import obeyed
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ class Piped:
         except OSError as error:
             raise VlmError(f"stdin: cannot be read ({error.strerror})", "pipe questions into it") from None
         if len(line) > most:
-            raise UsageError(f"stdin: a question of more than {LONGEST:,} characters", "pipe text into it, in lines")
+            raise UsageError(
+                f"stdin: a question of more than {LONGEST:,} characters", "pipe text with one question per line"
+            )
         return line
 
 
@@ -214,13 +217,10 @@ def _keys() -> KeyBindings:
 
 
 def _completer(words: Completions) -> Completer:
-    from prompt_toolkit.completion import Completer, Completion, PathCompleter
-    from prompt_toolkit.document import Document
-
-    paths = PathCompleter(expanduser=True)
+    from prompt_toolkit.completion import Completer, Completion
 
     class LineCompleter(Completer):
-        """Commands, what comes behind them, and paths."""
+        """Commands, what may follow them, and paths of folders and pictures."""
 
         def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
             text = document.text_before_cursor
@@ -228,14 +228,14 @@ def _completer(words: Completions) -> Completer:
             if command in words and space:
                 behind = words[command]
                 if behind is PATHS:
-                    yield from paths.get_completions(Document(rest, len(rest)), complete_event)
+                    yield from (Completion(one.text, -one.back, one.shown) for one in completing.whole(rest))
                 else:
                     yield from (Completion(one, -len(rest)) for one in behind() if one.startswith(rest))
                 return
-            if text.startswith("/") and not space and "/" not in text[1:]:
-                yield from (Completion(one, -len(text)) for one in words if one.startswith(text))
-            word = text.rsplit(" ", 1)[-1]
-            if word.startswith(("/", "~", "./", "../")) and (space or "/" in word[1:]):
-                yield from paths.get_completions(Document(word, len(word)), complete_event)
+            begun = [one for one in words if text.startswith("/") and one.startswith(text)]
+            if begun:
+                yield from (Completion(one, -len(text)) for one in begun)
+            else:
+                yield from (Completion(one.text, -one.back, one.shown) for one in completing.in_line(text))
 
     return LineCompleter()

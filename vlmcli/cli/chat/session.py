@@ -17,7 +17,7 @@ import typer
 from vlmcli import settings
 from vlmcli.chat import dropped
 from vlmcli.chat.conversation import Attached
-from vlmcli.cli.chat.slash import COMMANDS, completions, obey
+from vlmcli.cli.chat.slash import BARE, COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.cli.flags import Flags, side_of
 from vlmcli.cli.pull import find_model
@@ -59,7 +59,7 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
             talk.conversation.system = flags.system
             talk.on_attached = lambda one: _show_thumbnail(talk, one)
             if typed:
-                talk.tell(f"{files.name}; /help says what can be done, Ctrl-D leaves")
+                talk.tell(f"{files.name}: type /help for help, Ctrl-D to leave")
             if pictures:
                 _guarded(talk, partial(talk.attach, pictures))
             _go_on(talk, lines)
@@ -78,7 +78,7 @@ def _lines(ui: Ui, typed: bool) -> Lines:
     """What is typed, or piped."""
     if not typed:
         if sys.stdin is None:
-            raise UsageError("stdin is closed", "pipe questions into it, or type them on a terminal")
+            raise UsageError("stdin is closed", "type questions on a terminal, or pipe them: vlm chat < questions.txt")
         if isinstance(sys.stdin, io.TextIOWrapper):
             with suppress(io.UnsupportedOperation):  # it has been read from, in what it was then
                 sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
@@ -87,7 +87,7 @@ def _lines(ui: Ui, typed: bool) -> Lines:
     if settings.variables().get("TERM") in ("dumb", "unknown"):
         return Prompted(sys.stdin, out)
     return Typed(
-        sys.stdin, out, settings.state_folder() / "chat-history", completions(), "a question, or a picture dropped here"
+        sys.stdin, out, settings.state_folder() / "chat-history", completions(), "a question, or drop a picture here"
     )
 
 
@@ -122,9 +122,10 @@ def _guarded(talk: Talk, work: Callable[[], object]) -> None:
 def _take(talk: Talk, line: str) -> None:
     """One line: a command, pictures, a question, or the two together."""
     text = line.strip()
-    if text in ("exit", "quit"):
-        raise EOFError
     if not text:
+        return
+    if (command := BARE.get(text.lower())) is not None:
+        obey(talk, command)
         return
     if text.startswith("//"):
         talk.ask(text[1:])
@@ -138,7 +139,9 @@ def _take(talk: Talk, line: str) -> None:
         return
     if found.missing:
         talk.default = line
-        raise UsageError(f"{found.missing[0]}: there is no such file", "check the path; // begins a text with a slash")
+        raise UsageError(
+            f"{found.missing[0]}: there is no such file", "check the path; to begin a question with a slash, type //"
+        )
     if found.words and not talk.attach(found.words):
         talk.default = line  # what was to be asked is about a picture that is not there
         return

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from vlmcli.atomic import write
+from vlmcli.batch.course import count
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
 from vlmcli.cli.chat.talk import Talk
@@ -52,10 +53,11 @@ def obey(talk: Talk, line: str) -> None:
     if command is None:
         close = difflib.get_close_matches(name, COMMANDS, 2, 0.5)
         raise UsageError(
-            f"{name[:60]}: no such command", f"{' or '.join(close)}?" if close else "/help lists them; // begins a text"
+            f"{name[:60]}: no such command",
+            f"{' or '.join(close)}?" if close else "/help lists them; to begin a question with a slash, type //",
         )
     if rest.strip() and not command.takes:
-        raise UsageError(f"{name} takes nothing", f"type {name}")
+        raise UsageError(f"{name} takes no argument", f"type {name}")
     command.run(talk, rest.strip())
 
 
@@ -66,29 +68,29 @@ def completions() -> Completions:
 
 def _image(talk: Talk, rest: str) -> None:
     if not rest:
-        raise UsageError("/image takes a path or an address", "/image PATH")
+        raise UsageError("/image takes a path or an address", "type /image PATH")
     talk.attach(_paths(rest))
 
 
 def _images(talk: Talk, _: str) -> None:
     waiting = talk.conversation.pending
     for one in talk.conversation.pictures:
-        talk.tell(f"{one}{'  with the next question' if one in waiting else ''}")
+        talk.tell(f"{one}{'  attached to the next question' if one in waiting else ''}")
     if not talk.conversation.pictures:
-        talk.tell("no pictures yet: drop one into the line, or /image PATH")
+        talk.tell("no pictures yet: drop one here, or type /image PATH")
 
 
 def _drop(talk: Talk, rest: str) -> None:
     if not rest.isdecimal():
         raise UsageError("/drop takes a picture's number", "/images lists them")
     one = talk.conversation.drop(int(rest))
-    talk.tell(f"{one} is dropped")
+    talk.tell(f"removed {one}")
 
 
 def _paste(talk: Talk, _: str) -> None:
     found = clipboard.picture(variables())
     if found is None:
-        raise SourceError("there is no picture in the clipboard", "copy one, and try again")
+        raise SourceError("there is no picture in the clipboard", "copy one, then type /paste again")
     for source in [Source("clipboard.png", found)] if isinstance(found, bytes) else [Source(str(p), p) for p in found]:
         talk.attach_one(source)
     talk.warm()
@@ -96,12 +98,12 @@ def _paste(talk: Talk, _: str) -> None:
 
 def _clear(talk: Talk, _: str) -> None:
     talk.conversation.clear()
-    talk.tell("a new conversation, without pictures")
+    talk.tell("started a new conversation")
 
 
 def _undo(talk: Talk, _: str) -> None:
     turn = talk.conversation.undo()
-    talk.tell(f"taken back: {' '.join(turn.question.split())}")
+    talk.tell(f"took back: {' '.join(turn.question.split())}")
 
 
 def _again(talk: Talk, _: str) -> None:
@@ -120,7 +122,7 @@ def _again(talk: Talk, _: str) -> None:
 
 def _edit(talk: Talk, _: str) -> None:
     if not talk.typed:
-        raise UsageError("/edit needs somebody who types", "/undo takes the question back")
+        raise UsageError("/edit works only on a terminal", "to take the question back, use /undo")
     talk.default = talk.conversation.undo().question
 
 
@@ -131,13 +133,13 @@ def _model(talk: Talk, rest: str) -> None:
     settings = replace(talk.settings, model=rest, mmproj="", yes=False)
     files = find_model(talk.ui, settings)
     talk.change(files, settings)
-    talk.tell(f"{files.name} goes on with the conversation")
+    talk.tell(f"{files.name} continues the conversation")
 
 
 def _system(talk: Talk, rest: str) -> None:
     if rest:
         talk.conversation.system = rest
-    talk.tell(talk.conversation.system or "the model is told nothing beforehand")
+    talk.tell(talk.conversation.system or "no system prompt")
 
 
 def _set(talk: Talk, rest: str) -> None:
@@ -149,15 +151,16 @@ def _set(talk: Talk, rest: str) -> None:
     elif name in chosen:
         del chosen[name]
     elif name:
-        raise UsageError(f"/set {name}: no value", f"/set {name} VALUE, of {', '.join(_settable())}")
-    talk.tell(", ".join(f"{name} {value}" for name, value in chosen.items()) or "all is as the model's makers have it")
+        raise UsageError(f"/set {name}: no value", f"type /set NAME VALUE, with one of {', '.join(_settable())}")
+    told = ", ".join(f"{name} {value}" for name, value in chosen.items())
+    talk.tell(f"sampling: {told or 'defaults'}")
 
 
 def _detail(talk: Talk, rest: str) -> None:
     if rest:
         talk.wishes.side = side_of(rest, "/detail")
     side = talk.wishes.side
-    talk.tell(f"pictures are scaled down to {side} pixels" if side else "pictures are shown to the model as they are")
+    talk.tell(f"new pictures are scaled down to {side} pixels" if side else "new pictures keep their size")
 
 
 def _stats(talk: Talk, _: str) -> None:
@@ -169,27 +172,28 @@ def _stats(talk: Talk, _: str) -> None:
 def _tokens(talk: Talk, _: str) -> None:
     found = talk.measured()
     if found is None:
-        talk.tell("nothing is in the context yet")
+        talk.tell("the context is empty")
         return
     share, width = found.rows / found.n_ctx, 30
     full = min(width, round(share * width))
     bar = "█" * full + "░" * (width - full) if talk.ui.is_unicode else "#" * full + "." * (width - full)
     of_pictures = sum(found.pictures)
-    talk.tell(f"{bar} {found.rows:,} of {found.n_ctx:,} tokens ({share:.0%}), {of_pictures:,} of them of pictures")
+    talk.tell(f"{bar} {found.rows:,} of {found.n_ctx:,} tokens ({share:.0%}), {of_pictures:,} of them for pictures")
 
 
 def _save(talk: Talk, rest: str) -> None:
     path = _file("/save", rest)
+    conversation = talk.conversation
+    if not conversation.turns and (path.suffix == ".md" or not conversation.pictures):
+        raise UsageError("there is nothing to save yet", "ask something first")
     if path.suffix not in transcript.SUFFIXES:
         raise UsageError(f"{rest}: neither Markdown nor JSON", f"name it {path.stem or 'chat'}.md or .json")
-    pictures = [
-        Source(one.place, Path(one.place.partition("#")[0])) for one in talk.conversation.pictures if one.sha256
-    ]
+    pictures = [Source(one.place, Path(one.place.partition("#")[0])) for one in conversation.pictures if one.sha256]
     path = target_of(str(path), pictures)
     if path.exists() and not transcript.is_one(path):
-        raise UsageError(f"{path}: is there, and no conversation", "name another file")
-    write(path, transcript.written(talk.conversation, talk.files.name, path.suffix).encode("utf-8", "replace"))
-    talk.tell(f"{path}: {len(talk.conversation.turns)} turns")
+        raise UsageError(f"{path}: the file exists and is not a saved conversation", "choose another name")
+    write(path, transcript.written(conversation, talk.files.name, path.suffix).encode("utf-8", "replace"))
+    talk.tell(f"{path}: saved {count(len(conversation.turns), 'turn')}")
 
 
 def _load(talk: Talk, rest: str) -> None:
@@ -212,7 +216,7 @@ def _load(talk: Talk, rest: str) -> None:
     finally:
         if not loaded:  # Ctrl-C
             talk.conversation = before
-    talk.tell(f"{path}: {len(found.turns)} turns")
+    talk.tell(f"{path}: loaded {count(len(found.turns), 'turn')}")
     talk.warm()
 
 
@@ -230,7 +234,7 @@ def _load_picture(talk: Talk, saved: transcript.Saved) -> None:
         else:
             raise SourceError(f"{place[:200]!r}: neither a path nor an address", "attach the picture again")
         if saved.sha256 and isinstance(source.file, Path) and transcript.sha256(source.file) not in ("", saved.sha256):
-            talk.tell(f"{place}: it has changed since")
+            talk.tell(f"{place}: the file has changed since it was saved")
         talk.attach_one(source, saved.number)
     except (SourceError, UnicodeError) as error:
         talk.fail(error if isinstance(error, SourceError) else SourceError(f"{place!r}: no path of a file"))
@@ -241,12 +245,12 @@ def _copy(talk: Talk, _: str) -> None:
     if not turns:
         raise UsageError("there was no answer yet", "ask something first")
     if clipboard.copy(turns[-1].answer, variables()):
-        talk.tell("the answer is in the clipboard")
+        talk.tell("copied the answer to the clipboard")
     elif talk.ui.stdout.isatty():
         talk.ui.control(clipboard.osc52(turns[-1].answer))
-        talk.tell("the answer was given to the terminal for its clipboard")
+        talk.tell("sent the answer to the terminal's clipboard")
     else:
-        raise UsageError("no program for the clipboard was found", "install wl-clipboard or xclip")
+        raise UsageError("no clipboard program was found", "install wl-clipboard or xclip")
 
 
 def _help(talk: Talk, _: str) -> None:
@@ -271,7 +275,7 @@ def _paths(rest: str) -> list[str]:
 def _file(command: str, rest: str) -> Path:
     found = _paths(rest) if rest else []
     if len(found) != 1:
-        raise UsageError(f"{command} takes one file", f"{command} chat.json")
+        raise UsageError(f"{command} takes one file", f"type {command} chat.json")
     return Path(expand(found[0])).absolute()
 
 
@@ -288,30 +292,37 @@ def _models() -> list[str]:
 
 
 KEYS = {
-    "Alt-Enter": 'or """ before and behind: several lines',
-    "Ctrl-G": "your editor",
-    "//…": "a text that begins with a slash",
+    "Alt-Enter": 'start a new line; or put """ before and after several lines',
+    "Ctrl-G": "write the question in your editor",
+    "Tab": "complete a command, a model or a path",
+    "//…": "ask a question that begins with a slash",
 }
 
 COMMANDS = {
-    "/image": Command("PATH|URL…", "attach pictures; or drop them into the line", _image, PATHS),
-    "/images": Command("", "list the pictures, with the tokens they take", _images),
-    "/paste": Command("", "attach the clipboard's picture", _paste),
-    "/drop": Command("N", "take picture N out of the conversation", _drop),
-    "/undo": Command("", "take the last question and its answer back", _undo),
-    "/regen": Command("", "answer the last question anew", _again),
-    "/edit": Command("", "take the last question back to change it", _edit),
-    "/clear": Command("", "begin a new conversation", _clear),
-    "/model": Command("[NAME]", "go on with another model", _model, _models),
-    "/system": Command("[TEXT]", "what the model is told beforehand", _system),
-    "/set": Command("[NAME VALUE]", "sampling, as with -o; without a value as it was", _set, _settable),
-    "/detail": Command("[low|high|PIXELS]", "how large pictures are shown to the model", _detail, lambda: SIDES),
-    "/stats": Command("", "tokens and times of the last answer", _stats),
-    "/tokens": Command("", "how much of the context is taken", _tokens),
-    "/save": Command("FILE", "write the conversation, as .md or .json", _save, PATHS),
-    "/load": Command("FILE", "go on with one that was saved as .json", _load, PATHS),
-    "/copy": Command("", "put the last answer into the clipboard", _copy),
-    "/help": Command("", "this list", _help),
-    "/exit": Command("", "leave; so do Ctrl-D, /bye, exit and quit", _leave),
+    "/image": Command("PATH|URL…", "attach pictures; dropping them on the terminal does the same", _image, PATHS),
+    "/images": Command("", "list the pictures and the tokens they take", _images),
+    "/paste": Command("", "attach the picture in the clipboard", _paste),
+    "/drop": Command("N", "remove picture N from the conversation", _drop),
+    "/undo": Command("", "take back the last question and its answer", _undo),
+    "/regen": Command("", "answer the last question again, differently", _again),
+    "/edit": Command("", "edit the last question and ask it again", _edit),
+    "/clear": Command("", "start a new conversation", _clear),
+    "/model": Command("[NAME]", "show the model, or continue with another one", _model, _models),
+    "/system": Command("[TEXT]", "show or set the system prompt", _system),
+    "/set": Command("[NAME VALUE]", "show or set a sampling option; without a value, reset it", _set, _settable),
+    "/detail": Command("[low|high|PIXELS]", "show or set how large new pictures are", _detail, lambda: SIDES),
+    "/stats": Command("", "show tokens and times of the last answer", _stats),
+    "/tokens": Command("", "show how much of the context is used", _tokens),
+    "/save": Command("FILE", "save the conversation: .json to load it later, .md to read", _save, PATHS),
+    "/load": Command("FILE", "load a conversation saved as .json", _load, PATHS),
+    "/copy": Command("", "copy the last answer to the clipboard", _copy),
+    "/help": Command("", "show this list; so do help and ?", _help),
+    "/exit": Command("", "leave; so do Ctrl-D, exit and quit", _leave),
     "/bye": Command("", "", _leave),
 }
+
+BARE = {
+    "help": "/help", "?": "/help", "exit": "/exit", "quit": "/exit", "bye": "/exit", ":q": "/exit", "exit()": "/exit",
+    "quit()": "/exit",
+}  # fmt: skip
+"""What people type alone in a line instead of a command, without its slash."""

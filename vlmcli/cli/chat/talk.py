@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from vlmcli.batch.course import count
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.cli import daily
@@ -132,7 +133,10 @@ class Talk:
         left_out = LeftOut()
         found = list(sources.find(words, allow_local=self.wishes.allow_local_urls, left_out=left_out))
         if len(found) > MOST:
-            raise UsageError(f"{len(found)} pictures at once", f"at most {MOST}; vlm caption goes through a folder")
+            raise UsageError(
+                f"{len(found)} pictures at once, and a conversation takes {MOST}",
+                "for a folder, use vlm caption FOLDER",
+            )
         if left_out.files:
             self.tell(str(left_out))
         for source in found:
@@ -207,11 +211,11 @@ class Talk:
             text, outcome = "", Cancelled()
         if isinstance(outcome, VlmError) and not isinstance(outcome, Cancelled):
             if isinstance(outcome, NativeError):
-                self.tell("/drop takes a picture out of the conversation")
+                self.tell("/drop N removes a picture from the conversation")
             raise outcome
         thought, said = split(text, self.files.card.think)
         if isinstance(outcome, Cancelled) and not said:
-            self.tell("stopped; what was attached is attached still")
+            self.tell("stopped; the pictures stay attached")
             return False
         self.conversation.answered(question, said)
         self.answered += 1
@@ -227,7 +231,8 @@ class Talk:
             self.tell("the answer is empty" + (": the model only thought" if thought else ""))
         elif outcome.finish_reason == "length":
             self.tell(
-                f"the answer is cut off after {outcome.usage.answer_tokens} tokens; /set max_tokens gives it more"
+                f"the answer was cut off after {count(outcome.usage.answer_tokens, 'token')};"
+                " for longer answers, /set max_tokens NUMBER"
             )
         if self.wishes.stats:
             self.ui.stats(outcome)
@@ -255,11 +260,11 @@ class Talk:
             if not went:
                 raise ContextFull(
                     f"the question and its pictures take {found.rows} tokens, and the context has {found.n_ctx}",
-                    "/drop a picture, or start with more: vlm chat --ctx N",
+                    "remove a picture with /drop N, or start again with a larger context: vlm chat --ctx N",
                 )
             gone.append(went)
         for went in gone:
-            self.tell(f"the context is full: {went} are forgotten")
+            self.tell(f"the context is full; forgot {went}")
         return request
 
     def _measure(self, request: Request) -> Measured:
