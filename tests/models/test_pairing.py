@@ -147,11 +147,11 @@ def without(file, token):
     tokens[tokens.index(token)] = token[:-1] + b"~"
 
 
-def test_an_unknown_family_or_architecture_is_left_to_llama_cpp(spoilt):
-    def unknown(file):
-        file.key("clip.projector_type").value = b"from_the_future"
+def test_a_family_that_only_llama_cpp_knows_is_left_to_it(spoilt):
+    def another(file):
+        file.key("clip.projector_type").value = b"yasa2"
 
-    files = spoilt("llava", "eyes", unknown)
+    files = spoilt("llava", "eyes", another)
     check(files["words"], files["eyes"])
 
 

@@ -95,7 +95,7 @@ def test_nothing_else_is_taken_for_a_data_set(tmp_path):
     for name, data in OTHERS.items():
         assert not signatures.is_data_set(data), name
         if data:
-            assert "not a picture in a format that is known here" in refused(write(tmp_path / "a.png", data)), name
+            assert "not a picture in a format that vlm reads" in refused(write(tmp_path / "a.png", data)), name
 
 
 def test_no_random_bytes_are_taken_for_a_data_set():

@@ -239,4 +239,4 @@ def test_through_the_command(server):
     assert (refused.stdout, refused.returncode) == ("", 1)
     assert "--allow-local-urls" in refused.stderr
     page = vlm("ask", "-m", "demo", "--allow-local-urls", f"{server}/page", "what is this?")
-    assert f"{server}/page: not a picture" in page.stderr
+    assert f"{server}/page: a web page (HTML), not a picture" in page.stderr

@@ -5,13 +5,14 @@ Reads lists of names, lists of questions and stdin. Does not open a picture, and
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from vlmcli import files, settings
+from vlmcli import files, settings, typed
 from vlmcli.amounts import size
 from vlmcli.cli import piped
 from vlmcli.errors import SourceError, UsageError
@@ -25,6 +26,8 @@ MAX_STDIN = 256 << 20
 """Bytes of a picture on stdin, and of a list."""
 MAX_QUESTIONS = 16 << 20
 """Bytes of a file of questions."""
+_STDIN = re.compile("-(#[1-9][0-9]{0,5})?")
+"""The name of what is piped in, and of a page or frame of it."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,10 @@ def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
 def questions_of(name: str) -> list[str]:
     """The questions of a file, one a line; empty lines are none."""
     try:
-        text = files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True).decode("utf-8-sig")
+        text = sources.utf8(files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True)).decode()
         found = [line.strip() for line in text.splitlines()]
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        reason = getattr(error, "strerror", None) or "not a text in UTF-8 or UTF-16"
         raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
     if not any(found):
         raise UsageError(f"{name}: a file without questions", "write one a line")
@@ -193,23 +196,23 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
     names, files_from = named.names, named.files_from
     if named.null and files_from is None:
         raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
-    if names.count("-") + (files_from == "-") > 1:
+    on_stdin = [name for name in names if _STDIN.fullmatch(name)]
+    if (len(on_stdin) > 1 and "-" in on_stdin) or (on_stdin and files_from == "-"):
         raise UsageError("stdin is asked for twice", "give one of the two a file")
-    piped = _stdin() if "-" in names or files_from == "-" else b""
+    piped = _stdin() if on_stdin or files_from == "-" else b""
     found: list[Source] = []
     context = ""
     for name in names:
-        if name != "-":
+        if name not in on_stdin:
             found.extend(sources.find([name], allow_local=named.allow_local_urls, left_out=left_out))
         elif (text := _text(piped)) is not None:
             context = text.strip()
+        elif name == "-":
+            found.extend(sources.of_bytes("-", piped))
         else:
-            found.append(sources.Source("-", piped))
+            found.append(sources.Source(name, piped, int(name[2:])))
     if files_from is not None:
-        data = piped if files_from == "-" else _list_file(files_from)
-        if b"\0" in data and not named.null:
-            raise UsageError(f"{files_from}: its names end with NULs", "-0 reads such a list")
-        listed = sources.split_list(data, named.null)
+        listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from), named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: a list without names", "check how it was made")
         found.extend(sources.find((), listed, named.allow_local_urls))
@@ -218,6 +221,22 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
         raise UsageError(f"there is no picture in the command{what}", "name one")
     left_out.keep(lambda name: _is_wanted(name, named))
     return _chosen(found, named), context
+
+
+def _listed(name: str, data: bytes, null: bool) -> list[str]:
+    """The names in a list. Raises UsageError where it is not written as the command says."""
+    shown = typed.word(name)
+    try:
+        text = sources.utf8(data)
+    except ValueError:
+        raise UsageError(f"{name}: not a whole text in UTF-16", "save the list again, as UTF-8") from None
+    if sources.is_utf16(text):
+        raise UsageError(f"{name}: a list in UTF-16 without the mark that says so", "save it as UTF-8")
+    if b"\0" in text and not null:
+        raise UsageError(
+            f"{name}: its names end with NULs, as find -print0 writes them", f"add -0: --files-from {shown} -0"
+        )
+    return sources.split_list(text, null)
 
 
 def _chosen(found: list[Source], named: Named) -> list[Source]:
@@ -265,7 +284,8 @@ def _stdin() -> bytes:
 def _text(data: bytes) -> str | None:
     """Bytes as text, or None where they are a file of some other kind."""
     try:
-        return data.decode() if b"\0" not in data and not data.startswith(b"%PDF-") else None
+        text = sources.utf8(data)
+        return text.decode() if b"\0" not in text and not text.startswith(b"%PDF-") else None
     except UnicodeDecodeError:
         return None
 

@@ -1,6 +1,7 @@
 """A name becomes two verified files that belong together: a language model and its projector.
 
     gguf             a file's header: metadata and tensor infos
+    known            the architectures and projector types that the engine knows
     families         facts about families of projectors
     check_model      whether a language model's header is safe to load
     check_projector  whether a projector's is

@@ -104,7 +104,7 @@ FAMILIES: Mapping[str, Family] = {
 USUAL = frozenset(
     {
         "ldp", "ldpv2", "resampler", "adapter", "phi4", "llama4", "kimivl", "kimik25", "paddleocr", "lightonocr",
-        "cogvlm", "janus_pro", "dots_ocr", "glm4v", "youtuvl", "hunyuanocr", "hunyuanvl", "nemotron_v2_vl",
+        "cogvlm", "janus_pro", "dots_ocr", "glm4v", "youtuvl", "hunyuanvl", "nemotron_v2_vl",
     }
 )  # fmt: skip
 

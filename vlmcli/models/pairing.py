@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from vlmcli.errors import ModelError
-from vlmcli.models import gguf
+from vlmcli.models import gguf, known
 from vlmcli.models.check_model import check_model
 from vlmcli.models.check_projector import check_projector
 from vlmcli.models.families import FAMILIES, KNOWN, TURNING
@@ -31,6 +31,8 @@ def check(model: Header, projector: Header) -> None:
     if not projector.is_projector:
         raise ModelError(f"{projector.path}: not a projector", "give the mmproj file that was published with the model")
     for header in (model, projector):
+        known.check(header)
+    for header in (model, projector):
         gguf.check_whole(header)
     check_model(model)
     check_projector_of(model, projector)
@@ -43,6 +45,7 @@ def exchanged(model: Header) -> ModelError:
 
 def check_projector_of(model: Header, projector: Header) -> None:
     """Raise ModelError unless a whole projector can be loaded and belongs to a model, which is not looked at itself."""
+    known.check(projector)
     check_projector(projector)
     check_pair(model, projector)
 

@@ -6,12 +6,13 @@ the network.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vlmcli import digest, files
+from vlmcli import digest, files, typed
 from vlmcli.errors import HubError, ModelError, NotHere
 from vlmcli.models import (
     beside,
@@ -31,6 +32,10 @@ from vlmcli.values import Card, ModelFiles
 MAX_TEMPLATE = 1 << 20  # bytes
 
 NO_MODEL = "`vlm models` lists models that suit this machine, `vlm ls` the downloaded ones; or try -m demo"
+_PICTURES = (
+    ".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif", ".gif", ".bmp", ".tif", ".tiff", ".pdf", ".dcm",
+)  # fmt: skip
+"""In lower case, suffixes of what is no model, but a picture."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,16 @@ def _from_hub(name: str, mmproj: str, tell: Tell = lambda _: None) -> ModelFiles
         card = catalogue.card(wanted.entry) if wanted.entry else Card()
         model, projector = snapshot.path(choice.model[0]), snapshot.path(choice.projector)
         return ModelFiles(wanted.name, model, own or projector, card)
-    raise NotHere(f"{wanted.name}: not downloaded yet", f"vlm pull {wanted.name}")
+    raise NotHere(f"{wanted.name}: not downloaded yet", f"vlm pull {wanted.name}{_or_else(wanted)}")
+
+
+def _or_else(wanted: Published) -> str:
+    """Which model here may be meant by the name of a repository that is not here; empty for none."""
+    if wanted.entry is not None:
+        return ""
+    names = {row.name.lower(): row.name for row in listed()}
+    close = difflib.get_close_matches(wanted.name.lower(), names, 1, 0.85)
+    return f", or did you mean -m {names[close[0]]}?" if close else ""
 
 
 def _cached_choice(snapshot: Snapshot, wanted: Published, projector: str, tell: Tell) -> Choice:
@@ -152,13 +166,25 @@ def _cached_choice(snapshot: Snapshot, wanted: Published, projector: str, tell: 
 
 def _from_path(name: str, mmproj: str, tell: Tell) -> ModelFiles:
     path = Path(name)
+    if path.suffix.lower() in _PICTURES and not path.is_dir():
+        raise ModelError(f"{name}: a picture, where a model is expected", f"name a model after -m: {NO_MODEL}")
     if _is_there(path) and path.is_dir():
         return ModelFiles(name, *beside.pair_in(path, mmproj, tell))
     if _is_there(path) or path.suffix == ".gguf":
         return _from_file(name, path, mmproj, tell)
-    close = catalogue.closest(name)
-    hint = f"did you mean {' or '.join(close)}? {NO_MODEL}" if close else NO_MODEL
+    close = closest(name)
+    hint = f"did you mean {' or '.join(f'-m {one}' for one in close)}? {NO_MODEL}" if close else NO_MODEL
     raise ModelError(f"{name[:200]}: there is no such model, file or folder", hint)
+
+
+def closest(name: str) -> tuple[str, ...]:
+    """Names that `-m` takes and that are written like this one, the most alike first: of models here, and known ones.
+
+    Nothing where the name itself is one of them.
+    """
+    here = {row.name.lower(): row.name for row in listed()} | {"demo": "demo"}
+    close = [here[one] for one in difflib.get_close_matches(name.lower(), here, 3, 0.75)]
+    return tuple(dict.fromkeys((*close, *catalogue.closest(name))))[:3]
 
 
 def _is_there(path: Path) -> bool:
@@ -172,7 +198,9 @@ def _from_file(name: str, path: Path, mmproj: str, tell: Tell) -> ModelFiles:
     if mmproj:
         return ModelFiles(name, path, Path(mmproj))
     if not path.exists():
-        raise ModelError(f"{path}: there is no such file", "check the path")
+        beside_it = difflib.get_close_matches(path.name, (one.name for one in beside.candidates(path.parent)), 1, 0.75)
+        hint = f"did you mean -m {typed.word(str(path.with_name(beside_it[0])))}?" if beside_it else "check the path"
+        raise ModelError(f"{path}: there is no such file", hint)
     return ModelFiles(name, path, beside.projector_of(path, tell))
 
 
@@ -269,7 +297,7 @@ def matching(name: str, demo: ModelFiles | None = None) -> tuple[Listed, ...]:
     if not found and wanted and not wanted.quant:
         found = among
     if not found:
-        raise ModelError(f"{name[:200]}: not in the cache", _there(among or rows))
+        raise _not_here(name, among, rows)
     return tuple(found)
 
 
@@ -286,7 +314,15 @@ def the_one(name: str) -> Listed:
         return found[0]
     if found or (len(among) > 1 and wanted and not wanted.quant):
         raise ModelError(f"{name[:200]}: matches {len(found or among)} models in the cache", _there(found or among))
-    raise ModelError(f"{name[:200]}: not in the cache", _there(among or rows))
+    raise _not_here(name, among, rows)
+
+
+def _not_here(name: str, among: Sequence[Listed], rows: Sequence[Listed]) -> ModelError:
+    """The error that a name is none of a model here, with those of the same repository, or else all there are."""
+    names = {row.name.lower(): row.name for row in rows}
+    close = difflib.get_close_matches(name.lower(), names, 1, 0.75)
+    meant = f"did you mean {names[close[0]]}? " if close and not among else ""
+    return ModelError(f"{name[:200]}: not in the cache", meant + _there(among or rows))
 
 
 def _called(rows: Sequence[Listed], name: str) -> list[Listed]:

@@ -3,6 +3,8 @@
     sources       words of the command line, and lists, become names of pictures, not yet read
     folders       what is in a folder: its pictures, and a count of what is left out
     signatures    what a file is, by its name or its first bytes
+    names         which file a name means where none is called exactly that
+    other_files   what a file is that is no picture vlm reads, and what can be done with it
     given         the bytes of a picture's file, whether it is a path or in memory
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
     avif          AVIF files that libavif refuses are mended in memory, and cropped as they say

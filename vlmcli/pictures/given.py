@@ -6,15 +6,15 @@ Decodes nothing.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import io
 import os
 from pathlib import Path
 from typing import BinaryIO
 
-from vlmcli import files
+from vlmcli import files, typed
 from vlmcli.errors import SourceError
+from vlmcli.pictures import names
 
 MAX_BYTES = 1 << 30
 """Of a picture's file."""
@@ -48,9 +48,7 @@ def named_head(path: Path, source: str, count: int) -> bytes:
         hint = '"-" is a picture on stdin' if error.strerror == "a pipe" else "check the path"
         raise SourceError(f"{source}: {error.strerror}, not a regular file", hint) from None
     except FileNotFoundError:
-        if path.is_symlink():
-            raise SourceError(f"{source}: a link that leads nowhere", "let it lead to a file, or remove it") from None
-        raise SourceError(f"{source}: there is no such file", _nearest(path) or "check the path") from None
+        raise _missing(path, source) from None
     except NotADirectoryError:
         raise SourceError(f"{source}: there is no such file", "check the path") from None
     except OSError as error:
@@ -71,12 +69,13 @@ def _folder(path: Path, source: str) -> SourceError:
     return SourceError(f"{source}: a folder, not a picture", "name the pictures in it")
 
 
-def _nearest(path: Path) -> str:
-    """A hint that names the most similar file of the same folder, or nothing."""
-    try:
-        names = [entry.name for entry, _ in zip(os.scandir(path.parent), range(10_000), strict=False)]
-    except OSError:
-        return ""
-    close = difflib.get_close_matches(path.name, names, 3, 0.75)
-    there = next((one for one in close if path.with_name(one).exists()), "")  # and no link that leads nowhere
-    return f"did you mean {path.with_name(there)}?" if there else ""
+def _missing(path: Path, source: str) -> SourceError:
+    """What is said where no file is: where a link points, or which file may be meant."""
+    if path.is_symlink():
+        leads = os.readlink(path)  # noqa: PTH115 - as it is written, bytes and all
+        return SourceError(
+            f"{source}: a link to {leads}, which does not exist", "let the link lead to a file, or remove it"
+        )
+    close = names.nearest(path)
+    hint = f"did you mean {typed.word(str(close))}?" if close else "check the path"
+    return SourceError(f"{source}: there is no such file", hint)

@@ -41,6 +41,7 @@ from vlmcli.pictures import (
     gif,
     given,
     jpeg_segments,
+    other_files,
     pdf,
     png_chunks,
     signatures,
@@ -140,7 +141,7 @@ def _named(source: str) -> Iterator[None]:
         raise
     except UnidentifiedImageError:
         raise SourceError(
-            f"{source}: not a picture in a format that is known here", "convert it to JPEG or PNG"
+            f"{source}: not a picture in a format that vlm reads", "convert it to JPEG or PNG first"
         ) from None
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
         raise _read_error(source, error) from error
@@ -218,17 +219,17 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
 
 
-def pages(path: Path, source: str = "") -> tuple[int, ...]:
+def pages(file: Path | bytes, source: str = "") -> tuple[int, ...]:
     """The numbers of the pages of a PDF or a TIFF that has several; none for any other file.
 
     The frames of an animation are not pictures of their own. Raises SourceError where the file cannot be opened.
     """
-    source = source or str(path)
-    what = kind(path, source)
+    source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
+    what = kind(file, source)
     if what == "TIFF":
         with _named(source):
-            return tiff.pages(path, source)
-    count = pdf.count(path, source) if what == "PDF" else 1
+            return tiff.pages(file, source)
+    count = pdf.count(file, source) if what == "PDF" else 1
     return tuple(range(1, count + 1)) if count > 1 else ()
 
 
@@ -249,6 +250,8 @@ def kind(file: Path | bytes, source: str) -> str:
         return "TIFF"
     if b"%PDF-" in head:
         return "PDF"
+    if other := other_files.recognised(head, source):
+        raise SourceError(f"{source}: {other.what}", other.hint)
     if head[4:8] == b"ftyp" and not signatures.brands(head) & signatures.AVIF:
         return "HEIC"
     return ""
@@ -271,7 +274,13 @@ def _pixels(
         shown = Image.fromarray(dicom.frame(file, source, frame, bounds.check_size, tell))
         return bounds.bounded(shown, bound).convert("RGB")
     if what == "TIFF":
-        shown = tiff.page(file, source, frame, bound, tell, whole=whole)
+        told: list[str] = []
+        shown = tiff.page(file, source, frame, bound, told.append, whole=whole)
+        if signatures.is_raw(given.head(file, signatures.HEAD), source):
+            remark = other_files.preview(shown.size, source, bound)
+            told += [] if any(tiff.RAW in text for text in told) else [remark]
+        for text in told:
+            tell(text)
         return _rgb(bounds.bounded(shown, bound), shown.info.get("icc_profile"), source, tell)
     try:
         return _decoded(file, source, frame, what, bound, tell, whole=whole)

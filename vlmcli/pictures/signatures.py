@@ -105,7 +105,7 @@ def kind(head: bytes) -> str:
     if head[4:8] == b"ftyp":
         found = brands(head)
         return "AVIF" if found & AVIF else "HEIC" if found & _HEIF else ""
-    return "TIFF" if head[:4] in _TIFF and not _is_raw(head) else ""
+    return "TIFF" if head[:4] in _TIFF and not is_raw(head) else ""
 
 
 def brands(head: bytes) -> set[bytes]:
@@ -150,13 +150,13 @@ def _elements(head: bytes, order: Literal["little", "big"], explicit: bool) -> b
     return known and count >= 4
 
 
-def _is_raw(head: bytes) -> bool:
-    """Whether the first bytes of a TIFF file are those of a camera's own, as far as they say.
+def is_raw(head: bytes, name: str = "") -> bool:
+    """Whether a TIFF file is a camera's own, by its first bytes, as far as they say, or by its name.
 
     Canon's have a mark behind the header. The others begin with a directory that has a DNG version, or a camera's name
     and other directories below it, where the raw picture is. Source: TIFF 6.0, section 2; DNG 1.7; ExifTool's tables.
     """
-    if head[8:10] == b"CR":
+    if head[8:10] == b"CR" or name.lower().endswith(tuple(RAW)):
         return True
     order = "little" if head[:2] == b"II" else "big"
 

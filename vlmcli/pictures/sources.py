@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import glob
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.pictures import folders
+from vlmcli.pictures import folders, names, signatures
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.values import Picture
 
@@ -93,7 +94,7 @@ def find(
     for word in words:
         yield from _word(word, allow_local, left_out)
     for name in listed:
-        for source in _url(name, allow_local) if _is_url(name) else _file(name, Path(name)):
+        for source in _url(name, allow_local) if _is_url(name) else _file(name, names.same(Path(name))):
             yield replace(source, expanded=True)
 
 
@@ -120,14 +121,14 @@ def _word(word: str, allow_local: bool, left_out: LeftOut) -> Iterator[Source]:
         yield from _url(word, allow_local)
         return
     if word[:5].lower() == "data:":
-        yield Source(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
+        yield from of_bytes(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
         return
     if word[:5].lower() == "file:":
         yield from _file(word, _local_path(word))
         return
     if not word:  # or an unset variable would be the current folder
         raise UsageError("the name of a picture is empty", "check the command")
-    path = Path(expand(word))
+    path = names.same(Path(expand(word)))
     if _is_dir(path):
         yield from _folder(word, path, left_out)
     elif re.search(r"[*?[]", word) and not _exists(path):
@@ -163,7 +164,7 @@ def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
     """
     numbered = re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", str(path))
     if numbered and not _exists(path):
-        yield Source(name, Path(numbered[1]), int(numbered[2]))
+        yield Source(name, names.same(Path(numbered[1])), int(numbered[2]))
         return
     pages = _pages(name, path) if (kind in ("PDF", "TIFF") if kind else folders.has_pages(path)) else ()
     if not pages:
@@ -172,16 +173,25 @@ def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
         yield Source(f"{name}#{page}", path, page, expanded=True)
 
 
-def _pages(name: str, path: Path) -> tuple[int, ...]:
+def _pages(name: str, file: Path | bytes) -> tuple[int, ...]:
     """The numbers of the pages of a PDF or TIFF that has several."""
-    if not _exists(path):
+    if isinstance(file, Path) and not _exists(file):
         return ()
     from vlmcli.pictures import images
 
     try:
-        return images.pages(path, name)
+        return images.pages(file, name)
     except SourceError:  # it is said when it is loaded
         return ()
+
+
+def of_bytes(name: str, data: bytes) -> Iterator[Source]:
+    """A picture in memory; a PDF or TIFF of several pages as its pages."""
+    pages = _pages(name, data) if signatures.kind(data[: signatures.HEAD]) in ("PDF", "TIFF") else ()
+    if not pages:
+        yield Source(name, data)
+    for page in pages:
+        yield Source(f"{name}#{page}", data, page, expanded=True)
 
 
 def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
@@ -243,6 +253,26 @@ def _data(uri: str) -> bytes:
 
 def split_list(data: bytes, null: bool) -> list[str]:
     """The names of a list: one per line, or one before each NUL; bytes that are not UTF-8 are kept."""
-    text = os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))  # some editors put a mark before UTF-8
-    names = text.split("\0") if null else [line.removesuffix("\r") for line in text.split("\n")]
-    return [name for name in names if name]
+    text = os.fsdecode(utf8(data))
+    found = text.split("\0") if null else [line.removesuffix("\r") for line in text.split("\n")]
+    return [name for name in found if name]
+
+
+def utf8(data: bytes) -> bytes:
+    """A text without the mark that some editors put before it; what a mark says is UTF-16 becomes UTF-8.
+
+    PowerShell and the editors of Windows write that. Raises ValueError where it is not whole.
+    """
+    if data.startswith(codecs.BOM_UTF8):
+        return data.removeprefix(codecs.BOM_UTF8)
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16").encode()
+    return data
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether a text is in UTF-16 as it seems, without a mark that says so: every second byte is NUL."""
+    begin = data[: 1 << 10]
+    return len(begin) > 3 and any(
+        not begin[at::2].strip(b"\0") and 0 not in begin[1 - at : len(begin) // 2 * 2 : 2] for at in (0, 1)
+    )

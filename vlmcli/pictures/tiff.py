@@ -27,6 +27,8 @@ HEADS = tuple(tiff_tags.HEADS)
 """The first four bytes of a TIFF."""
 _MAX_PLAIN = 1_200_000_000
 """Bytes of a picture's decompressed segments: an A4 page at 1200 dpi in colours of 16 bits has 835 million."""
+RAW = "its raw picture"
+"""How a notice begins that a camera's raw picture is not read."""
 _SUB_DIRECTORIES = 64
 """That are looked at, for a larger picture than their parent's."""
 
@@ -135,7 +137,7 @@ def _larger(directory: Directory, tell: Tell) -> Directory:
             raw = below
     if raw is not None and _pixels(raw) > _pixels(best):
         size, shown = ("{}x{}".format(*one.size) for one in (raw, best))
-        tell(f"its raw picture of {size} is not read; the one of {shown} in the file is shown")
+        tell(f"{RAW} of {size} is not read; the one of {shown} in the file is shown")
     elif best is not directory:
         tell("the larger picture of {}x{} below its first page is shown".format(*best.size))
     return best

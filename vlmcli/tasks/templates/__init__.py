@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from vlmcli import files
+from vlmcli import files, typed
 from vlmcli.errors import UsageError
 from vlmcli.values import Sampling
 
@@ -111,9 +111,9 @@ def find(name: str, own: Path) -> Template:
     known = names(own)
     if name in known:
         return read(known[name])
-    close = difflib.get_close_matches(name, known, n=1)
-    meant = f"{close[0]}? " if close else ""
-    raise UsageError(f"{name[:200]}: there is no such template", f"{meant}`vlm templates` lists them")
+    close = difflib.get_close_matches(name.lower(), known, n=1)
+    meant = f"did you mean -t {typed.word(close[0])}? " if close else ""
+    raise UsageError(f"{name[:200]}: there is no such template", f"{meant}vlm templates lists them")
 
 
 def read(path: Path) -> Template:
@@ -160,7 +160,7 @@ def _check(path: Path, key: str, value: Any) -> None:
             raise _wrong(path, f"{key} is not a {'whole ' * (key in WHOLE)}number")
     elif key not in _KINDS:
         close = difflib.get_close_matches(key, [*_KINDS, *_NUMBERS], n=1)
-        raise _wrong(path, f"unknown key {key[:60]}", f"{close[0]}?" if close else "")
+        raise _wrong(path, f"unknown key {key[:60]}", f"did you mean {close[0]}?" if close else "")
     elif not isinstance(value, _KINDS[key]):
         kind = {str: "a string", bool: "true or false", dict: "a table"}[_KINDS[key]]
         raise _wrong(path, f"{key} is not {kind}")
