@@ -8,7 +8,7 @@
     │   ├── TemplateError    1  503   its chat template cannot be rendered
     │   ├── NoRoom           1  503   a device has no memory left for it
     │   └── HubError         1  503   it cannot be had from where it is published
-    │       ├── NotHere      1  503   it is known, and not on this machine yet
+    │       ├── NotHere      1  503   it is known, and not downloaded yet
     │       ├── NotOnHub     1  503   nothing is published under its name, or nothing that may be seen
     │       └── HubBusy      1  503   it may be had after a while
     ├── RequestError         1  400   the engine cannot answer this request
@@ -94,7 +94,7 @@ class HubError(ModelError):
 
 
 class NotHere(HubError):
-    """A model is known by its name, and not on this machine yet."""
+    """A model is known by its name, and not downloaded yet."""
 
 
 class NotOnHub(HubError):

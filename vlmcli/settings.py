@@ -23,11 +23,17 @@ PREFIX = "VLM_"
 LONGEST = 1 << 20  # bytes of the user's file
 
 # The smallest and the largest value of each number; the command line's options have the same.
-BOUNDS = {"ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400)}
+BOUNDS = {
+    "ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400),
+    "max_tokens": (1, 2**31 - 1),
+}  # fmt: skip
+DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
+"""What the setting `detail` may be, as a pattern: the names that --detail takes, or pixels."""
 
 # What the user's file of settings may have, beside what comes on the command line only.
 _FILE_KINDS: Mapping[str, type] = {
-    "model": str, "mmproj": str, "ctx": int, "threads": int, "gpu_layers": int, "patience": int,
+    "model": str, "mmproj": str, "system": str, "detail": str, "max_tokens": int, "ctx": int, "threads": int,
+    "gpu_layers": int, "patience": int,
 }  # fmt: skip
 
 
@@ -38,6 +44,9 @@ class Settings:
     Attributes:
         model: what `-m` takes; the variable VLM_MODEL, and what `vlm default` writes into the file.
         mmproj: the projector's file, when it is not beside the model's.
+        system: what the model is told before each question, as with `-s`. VLM_SYSTEM.
+        detail: how large pictures go to the model, as with `--detail`; empty for as they are. VLM_DETAIL.
+        max_tokens: of an answer at most, as with `--max-tokens`; 0 for the default. VLM_MAX_TOKENS.
         ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
@@ -48,6 +57,9 @@ class Settings:
 
     model: str = ""
     mmproj: str = ""
+    system: str = ""
+    detail: str = ""
+    max_tokens: int = 0
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
@@ -68,7 +80,7 @@ def load(
     for name, value in _from_file(file or settings_file()).items():
         values[name] = value
         sources[name] = str(file or settings_file())
-    for name in ("model", "ctx", "threads", "gpu_layers", "patience", "debug"):
+    for name in ("model", "system", "detail", "max_tokens", "ctx", "threads", "gpu_layers", "patience", "debug"):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
             values[name] = _parse(name, variable, text, type(getattr(defaults, name)))
@@ -140,11 +152,15 @@ def _from_file(path: Path) -> dict[str, Any]:
     for name, value in values.items():
         if name not in _FILE_KINDS:
             raise UsageError(f"{path}: there is no setting {name[:60]}", f"the settings are {', '.join(_FILE_KINDS)}")
+        if name == "detail" and type(value) is int:
+            values[name] = value = str(value)
         if type(value) is not _FILE_KINDS[name]:
             kind = {str: "a string", int: "a whole number"}[_FILE_KINDS[name]]
             raise UsageError(f"{path}: {name} is not {kind}", "fix or remove it")
         if isinstance(value, int):
             _check_bounds(f"{path}: {name} = {value}", name, value)
+        elif name == "detail":
+            _check_detail(f"{path}: detail = {str(value)[:60]}", str(value))
     return values
 
 
@@ -198,6 +214,8 @@ def _parse(name: str, variable: str, text: str, kind: type) -> Any:
     if kind is bool:
         return _flag(text)
     if kind is str:
+        if name == "detail":
+            _check_detail(f"{variable}={text[:60]}", text)
         return text
     try:
         number = int(text)
@@ -205,6 +223,11 @@ def _parse(name: str, variable: str, text: str, kind: type) -> Any:
         raise UsageError(f"{variable}={text}: not a whole number", f"set {variable} to a number, or unset it") from None
     _check_bounds(f"{variable}={text}", name, number)
     return number
+
+
+def _check_detail(where: str, value: str) -> None:
+    if not re.fullmatch(DETAILS, value):
+        raise UsageError(f"{where}: not low, high, parts or a number of pixels", "use low, high, parts or 768")
 
 
 def _check_bounds(where: str, name: str, number: int) -> None:

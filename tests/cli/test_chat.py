@@ -186,7 +186,7 @@ def test_more_pictures_and_what_they_take(talk, home):
     assert len(talk.line("/help").splitlines()) > 15
     assert talk.line("/save talk.md").endswith("talk.md: saved 2 turns")
     assert "neither Markdown nor JSON" in talk.line("/save talk.pdf")
-    assert "cannot be written" in talk.line("/save /nowhere/talk.json")
+    assert "its folder does not exist" in talk.line("/save /nowhere/talk.json")
     text = (home / "talk.md").read_text("utf-8")
     assert re.search(
         r"!\[picture 1\]\(<.*/my scene.png>\)\n\npicture 1: my scene.png, 640×480, sha256 [0-9a-f]{64}", text

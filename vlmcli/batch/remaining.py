@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from vlmcli.batch.course import Course, Job
+from vlmcli.batch.course import Course, Job, count
 from vlmcli.batch.memory import Before, Memory
 from vlmcli.batch.sidecars import Sidecars, unsaid
 from vlmcli.errors import VlmError
@@ -29,7 +29,7 @@ class Remaining:
         sidecars: where else the answers go, if the course says so.
         skipped: how many jobs are left out because their picture has a text, in a run without a memory.
         card: of the model, which says what it answers when it does not know.
-        left_out: what folders have that is no picture, in words.
+        left_out: what is not asked about, in words: files in folders that are no pictures, and what `first` leaves.
     """
 
     jobs: Sequence[Job]
@@ -44,6 +44,23 @@ class Remaining:
     def before(self) -> Before:
         """What earlier runs have done, by the memory."""
         return self.memory.before if self.memory is not None else Before()
+
+    def first(self, most: int) -> Remaining:
+        """Only the jobs of the first groups of pictures that are left, so many groups at most.
+
+        What is not asked about is said in `left_out`; where something remembers what has been done, a next run does it.
+        """
+        groups = list(dict.fromkeys(job.group for job in self.jobs))
+        if len(groups) <= most:
+            return self
+        chosen, more = set(groups[:most]), count(len(groups) - most, "more picture")
+        again = " for the next run" if self.memory is not None or self.sidecars is not None else ""
+        said = f"left {more}{again} (--limit {most})"
+        return replace(
+            self,
+            jobs=[job for job in self.jobs if job.group in chosen],
+            left_out="; ".join(filter(None, (said, self.left_out))),
+        )
 
     def write_missing(self) -> Iterator[VlmError]:
         """Write the sidecars of recorded answers that are not there: they were removed, or a run was killed.

@@ -48,7 +48,7 @@ def answer(
         questions: by the model's card, which may have prompts of its own.
         named: the pictures.
         flags: of the command.
-        system: what the model is told before, where the flags say nothing.
+        system: what the model is told before, where the flags say nothing; without it, what the settings say.
         template: of the question, which may say how tokens are chosen.
         plain: show the answer as it was written.
         end_loops: end an answer that only repeats itself.
@@ -56,7 +56,7 @@ def answer(
     Raises typer.Exit with the code of some or all failing.
     """
     settings, sampling, course, side = flags.settings(), flags.sampling(template), flags.course(), flags.side
-    parts = flags.parts
+    parts, system = flags.parts, flags.system or system or settings.system
     as_records = flags.as_json and course.output is None
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model
@@ -68,12 +68,13 @@ def answer(
             files = find_model(ui, settings, flags.chat_template or "")
             model = files.name
             tasks = [
-                Ask(question, context, flags.system or system, *sampling, end_loops, files.card.think, side, parts)
+                Ask(question, context, system, *sampling, end_loops, files.card.think, side, parts)
                 for question in questions(files.card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
             with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as left:
                 left = replace(left, left_out=str(left_out))
+                left = left if flags.limit is None else left.first(flags.limit)
                 jobs = left.jobs
                 failed = _do(ui, files, settings, course, left, flags)
         except (ModelError, SourceError) as error:

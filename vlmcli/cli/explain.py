@@ -73,7 +73,7 @@ def explain(
             raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
         files = find_model(ui, settings, flags.chat_template or "")
         target = target_of(html, found) if html else None
-        task = Ask(asked[0], context, flags.system, sampling, limit, detail=side, parts=flags.parts)
+        task = Ask(asked[0], context, settings.system, sampling, limit, detail=side, parts=flags.parts)
         told = _asked(ui, files, settings, task, found)
         ui.about(telling.lines(told, ui.width))
         daily.tell(ui, files.card)

@@ -38,6 +38,7 @@ def sampling_of(
     seed: int | None = None,
     max_tokens: int | None = None,
     template: Template | None = None,
+    usual: int = 0,
 ) -> tuple[Sampling, int]:
     """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest."""
     kinds = dict.fromkeys(WHOLE, int)
@@ -61,12 +62,12 @@ def sampling_of(
     values |= {
         k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
     }
-    return _checked(values)
+    return _checked(values, usual)
 
 
-def _checked(values: dict[str, float | int | None]) -> tuple[Sampling, int]:
+def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sampling, int]:
     """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range."""
-    limit = int(values.pop("max_tokens", MAX_TOKENS) or 0)
+    limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (
         ("temperature", 0 <= sampling.temperature <= 100, "0 to 100"),
@@ -116,7 +117,7 @@ class Flags:
     include: options.Include = None
     exclude: options.Exclude = None
     allow_local_urls: options.AllowLocalUrls = False
-    detail: options.Detail = "high"
+    detail: options.Detail = None
     model: options.Model = None
     mmproj: options.Mmproj = None
     chat_template: options.ChatTemplate = None
@@ -138,6 +139,7 @@ class Flags:
     unordered: options.Unordered = False
     timeout: options.Timeout = None
     dry_run: options.DryRun = False
+    limit: options.Limit = None
     sidecar: options.SidecarOption = None
     write_metadata: options.WriteMetadata = False
     touch: options.Touch = False
@@ -163,23 +165,29 @@ class Flags:
         return load(
             {
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
-                "gpu_layers": self.gpu_layers, "yes": self.yes or None,
+                "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
             }
         )  # fmt: skip
 
     def sampling(self, template: Template | None = None) -> tuple[Sampling, int]:
         """How tokens are chosen, and how many at most."""
-        return sampling_of(self.sample, self.temperature, self.seed, self.max_tokens, template)
+        usual = self.settings().max_tokens
+        return sampling_of(self.sample, self.temperature, self.seed, self.max_tokens, template, usual)
+
+    @property
+    def size(self) -> str:
+        """How large pictures go to the model, by the flag or the settings: "low", "high", "parts" or pixels."""
+        return self.settings().detail or "high" if self.detail is None else self.detail
 
     @property
     def side(self) -> int:
         """Pixels that a picture's longer side is scaled down to; 0 for none. Raises UsageError."""
-        return 0 if self.parts else side_of(self.detail, "--detail", "high, parts")
+        return 0 if self.parts else side_of(self.size, "--detail", "high, parts")
 
     @property
     def parts(self) -> bool:
         """Whether long pictures are cut into parts."""
-        return self.detail == "parts"
+        return self.size == "parts"
 
     def course(self) -> Course:
         """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""

@@ -22,7 +22,7 @@ GROUPS: Mapping[str, str] = {
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
     "Output": "json format html stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata keywords touch in-place",
-    "Folder runs": "output dry-run retry-errors fail-fast timeout unordered journal",
+    "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
     "Engine": "ctx threads gpu-layers worker verbose",
 }
 """Options by their long names, the common ones first."""

@@ -155,7 +155,7 @@ MaxTokens = Annotated[
     typer.Option("--max-tokens", metavar="N", min=1, help="Stop each answer after this many tokens; default 512."),
 ]
 Detail = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--detail",
         metavar="SIZE",
@@ -247,6 +247,10 @@ Timeout = Annotated[
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show what would be done; a few pictures are run to estimate the time.")
+]
+Limit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help="Ask about only the first N pictures that are left to do."),
 ]
 Think = Annotated[bool, typer.Option("--think", help="Show the thinking of a reasoning model.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Show answers as the model wrote them; do not render Markdown.")]

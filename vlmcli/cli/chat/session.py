@@ -23,6 +23,7 @@ from vlmcli.cli.flags import Flags, side_of
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
+from vlmcli.settings import Settings
 from vlmcli.terminal import thumbnails
 from vlmcli.terminal.lineedit import (
     Lines,
@@ -46,7 +47,7 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
     """
     chosen = flags.settings()
     wishes = Wishes(
-        _sampling(flags), stats=flags.stats, think=flags.think, side=side_of(flags.detail, "--detail"),
+        _sampling(flags, chosen), stats=flags.stats, think=flags.think, side=_side(flags),
         thumbnails=with_thumbnails, allow_local_urls=flags.allow_local_urls,
     )  # fmt: skip
     wishes.chosen()
@@ -56,7 +57,7 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
         typed = sys.stdin is not None and sys.stdin.isatty()
         lines = _lines(ui, typed)
         with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:
-            talk.conversation.system = flags.system
+            talk.conversation.system = chosen.system
             talk.on_attached = lambda one: _show_thumbnail(talk, one)
             if typed:
                 talk.tell(f"{files.name}: type /help for help, Ctrl-D to leave")
@@ -67,11 +68,17 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
             raise typer.Exit(int(Exit.SOME_FAILED if talk.answered else Exit.FAILED))
 
 
-def _sampling(flags: Flags) -> dict[str, str]:
+def _side(flags: Flags) -> int:
+    """Pixels that a picture's longer side is scaled down to; the setting "parts" is none of a conversation's."""
+    return 0 if flags.detail is None and flags.parts else side_of(flags.size, "--detail")
+
+
+def _sampling(flags: Flags, chosen: Settings) -> dict[str, str]:
     """What is set of sampling, by `-o`'s names; a `-o` that is no pair is left for the check to name."""
+    usual = {"max_tokens": str(chosen.max_tokens)} if chosen.max_tokens else {}
     pairs = {name: value for name, _, value in (one.partition("=") for one in flags.sample or ())}
     long = {"temperature": flags.temperature, "seed": flags.seed, "max_tokens": flags.max_tokens}
-    return pairs | {name: str(value) for name, value in long.items() if value is not None}
+    return usual | pairs | {name: str(value) for name, value in long.items() if value is not None}
 
 
 def _lines(ui: Ui, typed: bool) -> Lines:
