@@ -31,7 +31,7 @@ def names(lines):
 def test_only_the_first_are_asked_about(pics):
     done = caption(pics, "--limit", "2")
     assert names(done.stdout) == ["pics/0.png", "pics/1.png"]
-    assert "next run" not in done.stderr
+    assert "left 3 more pictures (--limit 2)" in done.stderr
     done = caption(pics, "--limit", "5")
     assert (len(names(done.stdout)), "--limit" in done.stderr) == (5, False)
 

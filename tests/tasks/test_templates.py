@@ -218,3 +218,28 @@ def test_a_param_has_a_value(own):
     done = own("ask", "-m", "demo", "-t", "translate", SCENE, "--param=language")
     assert done.returncode == 2
     assert "--param language: has no value" in done.stderr
+
+
+def test_show_prints_the_file_of_one(own):
+    shipped = Path(templates.__file__).parent / "receipt.toml"
+    assert own("templates", "show", "receipt").stdout == shipped.read_text("utf-8")
+    done = own("templates", "show", "receipt", receipt="# mine\n" + GOOD)
+    assert (done.stdout, done.stderr) == ("# mine\n" + GOOD.removesuffix("\n") + "\n", "")
+    assert own("templates", "show", "broken", broken="prompt = ").stdout == "prompt = \n"
+
+
+def test_list_lists_and_what_is_neither_says_what_to_do(own):
+    assert own("templates", "list").stdout == own("templates").stdout
+    for words, says in (
+        (["show"], ["no template named", "vlm templates show NAME"]),
+        (["show", "tags", "chart"], ["several templates at once", "vlm templates show tags"]),
+        (["show", "tgas"], ["tgas: there is no such template", "tags? "]),
+        (["tags"], ["tags: neither list nor show", "vlm templates show tags"]),
+        (["nonsense"], ["nonsense: neither list nor show", "vlm templates lists"]),
+        (["list", "tags"], ["list tags: neither list nor show"]),
+        (["show", "../secret"], ["../secret: there is no such template"]),
+    ):
+        done = own("templates", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        for text in says:
+            assert text in done.stderr

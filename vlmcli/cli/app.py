@@ -51,7 +51,7 @@ VERBS: Mapping[str, Entry] = {
     "verify": Entry("models", "verify", "Check model files against their published hashes."),
     "show": Entry("show", "show", "Show details of a model, or what a model sees in a picture."),
     "explain": Entry("explain", "explain", "Trace a question through the model, stage by stage."),
-    "templates": Entry("templates", "list_templates", "List the templates for questions."),
+    "templates": Entry("templates", "list_templates", "List the templates for questions, or show one."),
     "doctor": Entry("doctor", "doctor", "Check the installation and suggest fixes."),
     "help": Entry("app", "show_help", "Show the help of a command."),
     "version": Entry("version", "version", "Show the versions of vlm and llama.cpp."),

@@ -1,34 +1,79 @@
-"""`vlm templates`: the templates of the package and the user's own, one per line."""
+"""`vlm templates`: the templates of the package and the user's own, in a list, and the file of one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
-from vlmcli import settings
+from vlmcli import files, settings
 from vlmcli.errors import Exit, UsageError
 from vlmcli.records.lines import escape
 from vlmcli.tasks import templates
 from vlmcli.terminal.ui import Ui
 
 
-def list_templates() -> None:
-    """List the templates for questions.
+def list_templates(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[list | show NAME]", help="list (the default), or show with a template's name."),
+    ] = None,
+) -> None:
+    """List the templates for questions, or show one.
 
-    Use one with `vlm ask -t NAME`.
+    Use one with `vlm ask -t NAME`. To make your own, save the output of `show` as a file and edit it.
 
     vlm templates
+
+    vlm templates show receipt
     """
+    what, *names = words or ("list",)
+    with Ui() as ui:
+        if what == "show" and len(names) == 1:
+            _show(ui, names[0])
+        elif what == "list" and not names:
+            _list(ui)
+        else:
+            raise _usage(what, names)
+
+
+def _usage(what: str, names: list[str]) -> UsageError:
+    """The error for words that are neither `list` nor `show NAME`."""
+    if what == "show":
+        problem = "several templates at once" if names else "no template named"
+        return UsageError(problem, f"name one: vlm templates show {names[0] if names else 'NAME'}")
+    if not names and what in templates.names(_own()):
+        return UsageError(f"{what}: neither list nor show", f"vlm templates show {what}")
+    return UsageError(f"{' '.join([what, *names])[:200]}: neither list nor show", "vlm templates lists the templates")
+
+
+def _own() -> Path:
+    return settings.config_folder() / "templates"
+
+
+def _show(ui: Ui, name: str) -> None:
+    """Print a template's file as it is, also where something in it is wrong."""
+    path = templates.path_of(name, _own())
+    try:
+        text = files.read(path, templates.MAX_BYTES).decode("utf-8-sig", "replace")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})", "check the path") from error
+    ui.line(text.replace("\r\n", "\n").removesuffix("\n"))
+
+
+def _list(ui: Ui) -> None:
+    """Print a line for each template. Raises typer.Exit where one of them is wrong."""
     rows: list[tuple[str, ...]] = []
     failed = False
-    with Ui() as ui:
-        for path in templates.names(settings.config_folder() / "templates").values():
-            try:
-                one = templates.read(path)
-                where = "shipped" if one.shipped else str(path)
-                rows.append((*map(escape, (one.name, where, one.description)),))
-            except UsageError as error:
-                ui.error(error)
-                failed = True
-        ui.rows(rows)
+    for path in templates.names(_own()).values():
+        try:
+            one = templates.read(path)
+            where = "shipped" if one.shipped else str(path)
+            rows.append((*map(escape, (one.name, where, one.description)),))
+        except UsageError as error:
+            ui.error(error)
+            failed = True
+    ui.rows(rows)
     if failed:
         raise typer.Exit(int(Exit.SOME_FAILED))

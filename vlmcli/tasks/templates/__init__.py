@@ -108,11 +108,16 @@ def names(own: Path) -> dict[str, Path]:
 
 def find(name: str, own: Path) -> Template:
     """The template of this name. Raises UsageError, with the name that is closest."""
+    return read(path_of(name, own))
+
+
+def path_of(name: str, own: Path) -> Path:
+    """The file of the template of this name. Raises UsageError, with the name that is closest."""
     known = names(own)
     if name in known:
-        return read(known[name])
+        return known[name]
     close = difflib.get_close_matches(name.lower(), known, n=1)
-    meant = f"did you mean -t {typed.word(close[0])}? " if close else ""
+    meant = f"did you mean {typed.word(close[0])}? " if close else ""
     raise UsageError(f"{name[:200]}: there is no such template", f"{meant}vlm templates lists them")
 
 
