@@ -162,7 +162,7 @@ def test_rows_under_mrope_lie_where_it_counts_them():
 def test_rows_without_places_are_said_to_have_none(scene):
     told = way(demo.FILES, scene)
     bare = tuple(replace(part, norms=None) if isinstance(part, PictureRows) else part for part in told.prompt)
-    assert "they have no fixed places in the picture" in explain.page(replace(told, prompt=bare))
+    assert "these tokens have no fixed places in the picture" in explain.page(replace(told, prompt=bare))
 
 
 def test_a_picture_that_a_model_cannot_take_is_named(small, tmp_path):
@@ -235,6 +235,19 @@ def test_the_page_stands_alone_and_has_the_very_pixels(scene):
     assert len(re.findall("<rect", explain.page(told))) == 2 * 64
 
 
+def test_each_picture_is_in_a_frame_and_wide_enough_to_see(scene):
+    """Maps are at least 240 pixels wide, and pictures stand in one column on a phone."""
+    page = explain.page(way(demo.FILES, scene))
+    style = re.search("<style>(.*?)</style>", page, re.DOTALL)[1].replace("\n", "")
+    rules = re.sub(r"@media\([^{]*\)\{(?:[^{}]*\{[^}]*\})*\}", "", style)
+    assert re.search(r"[};]figure\{[^}]*border:1px solid", rules)
+    assert re.search(r"img\.tile\{[^}]*width:100%;min-width:240px", rules)
+    assert re.search(r"@media\(max-width:40rem\)\{\.pictures\{grid-template-columns:1fr\}", style)
+    body = page.partition("</style>")[2]
+    assert len(re.findall("<img", body)) == len(re.findall("<figure", body)) == 4
+    assert len(re.findall("<div class=pictures><figure>", body)) == 3
+
+
 def test_what_somebody_wrote_stays_text_on_the_page(scene):
     evil = "<script>alert('&')</script>"
     picture = images.from_pixels(scene.pixels(), scene.size, '"><img src=x onerror=alert(1)>')
@@ -266,7 +279,7 @@ def test_explain_shows_each_stage_and_writes_its_page(tmp_path):
     names = [line.split()[0] for line in lines[:7]]
     assert names == ["picture", "tiles", "encoder", "projector", "prefill", "model", "answer"]
     assert lines[-1] == "A red circle and a blue square."
-    assert done.stderr.splitlines() == [f"vlm: {page}: the page is written"]
+    assert done.stderr.splitlines() == [f"vlm: Wrote {page}"]
     parsed(page.read_text("utf-8"))
     assert sorted(tmp_path.iterdir()) == [page]
 

@@ -79,7 +79,7 @@ def explain(
         daily.tell(ui, files.card)
         if target is not None:
             write(target, telling.page(told).encode("utf-8", "replace"))
-            ui.say(f"{html}: the page is written")
+            ui.say(f"Wrote {html}")
 
 
 def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequence[Source]) -> Told:

@@ -1,14 +1,14 @@
-"""One question's way through a multimodal model, told stage by stage: as lines, or as a page of HTML.
+"""Show how a question travels through a multimodal model, stage by stage: as lines of text, or as an HTML page.
 
 from vlmcli.reports import explain
-told = explain.Told("what is this?", pictures, 0.1, prompt, steps, answer, facts)  # what a stages.Recorder has kept
+told = explain.Told("what is this?", pictures, 0.1, prompt, steps, answer, facts)  # from a stages.Recorder
 lines, page = explain.lines(told), explain.page(told)
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -17,23 +17,23 @@ from vlmcli.pictures import images
 from vlmcli.values import Answer, Picture
 
 MAX_TILES = 32
-"""Shown on a page; a few families cut a picture into more."""
+"""The most tiles that a page shows; a few model families cut a picture into more."""
 WORTH_SHOWING = 0.0005
-"""Least probability of a token that was not picked."""
+"""A token that was not chosen is shown only if its probability is at least this."""
 PICTURE_SIDE = 800
-"""Pixels of the longer side of a picture on a page; tiles are shown as they are."""
+"""Pictures on a page are scaled down to this many pixels on the longer side; tiles keep all their pixels."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the two files say of the model.
+    """What the model's two files say about it.
 
     Attributes:
-        name: what the user called it.
-        architecture: of the language model.
-        layers, width, vocabulary: of the language model.
-        projector: its family, as clip.cpp calls it.
-        encoder_layers, encoder_width, patch: of the vision encoder; a patch's side in pixels.
+        name: the name that the user gave.
+        architecture, layers, width, vocabulary: of the language model.
+        projector: the projector's family, as clip.cpp calls it.
+        encoder_layers, encoder_width: of the vision encoder.
+        patch: the side of one patch, in pixels.
     """
 
     name: str
@@ -49,7 +49,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Told:
-    """All that is known of one question's way; `reading` is how many seconds the files took."""
+    """Everything recorded about one question. `reading` is the time in seconds that reading the files took."""
 
     question: str
     pictures: Sequence[Picture]
@@ -62,7 +62,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the table: seconds are None where the time is counted with another stage."""
+    """A row of the table. `seconds` is None if the time is included in another stage's."""
 
     name: str
     what: str
@@ -70,16 +70,16 @@ class Stage:
 
 
 def stages(told: Told) -> list[Stage]:
-    """The table: what goes on in each stage, with its time."""
+    """Return the table: what happens in each stage, and how long it takes."""
     model, answer = told.model, told.answer
     parts = [part for part in told.prompt if isinstance(part, PictureRows)]
     tiles = [tile for part in parts for tile in part.tiles]
     found = []
     for number, picture in enumerate(told.pictures):
         seconds = told.reading + answer.timings.picture if number == 0 else None
-        found.append(Stage("picture", f"{picture.source}: {_by(picture.size)} pixels, upright RGB", seconds))
+        found.append(Stage("picture", f"{picture.source}: {_by(picture.size)} pixels, upright, RGB", seconds))
     sizes = ", ".join(dict.fromkeys(_by(tile.size) for tile in tiles))
-    found.append(Stage("tiles", f"{len(tiles)} of {sizes} pixels, as the encoder gets them"))
+    found.append(Stage("tiles", f"{len(tiles)} for the encoder, {sizes} pixels"))
     patches = sum(tile.patches for tile in tiles)
     width = tiles[0].width if tiles else 0
     cut = f"{model.encoder_layers} layers over patches of {model.patch}×{model.patch} pixels"
@@ -87,14 +87,14 @@ def stages(told: Told) -> list[Stage]:
     found.append(Stage("encoder", f"{cut}{out}", answer.timings.encode))
     rows = sum(part.rows for part in parts)
     found.append(
-        Stage("projector", f"{model.projector} → {rows:,} image tokens of {parts[0].width:,} numbers, like a word's")
+        Stage("projector", f"{model.projector} → {rows:,} image tokens of {parts[0].width:,} numbers, as wide as words")
     )
     text = " + ".join(f"{part.rows:,} {'image' if isinstance(part, PictureRows) else 'text'}" for part in told.prompt)
     found.append(Stage("prefill", f"{answer.usage.prompt_tokens:,} tokens: {text}", answer.timings.prefill))
     shape = f"{model.architecture}, {model.layers} layers of width {model.width:,}, {model.vocabulary:,} tokens"
     found.append(Stage("model", shape))
     count = answer.usage.answer_tokens
-    rate = f", {count / answer.timings.generate:,.0f} a second" if answer.timings.generate > 0 and count > 1 else ""
+    rate = f", {count / answer.timings.generate:,.0f} per second" if answer.timings.generate > 0 and count > 1 else ""
     found.append(
         Stage("answer", f"{count:,} token{'s' * (count != 1)}{rate} ({answer.finish_reason})", answer.timings.generate)
     )
@@ -102,11 +102,11 @@ def stages(told: Told) -> list[Stage]:
 
 
 def lines(told: Told, width: int = 80) -> list[str]:
-    """The table, the prompt, the first tokens' probabilities and the answer, as plain lines.
+    """Return the table, the prompt, the probabilities of the first tokens, and the answer as lines of text.
 
     Args:
-        told: what there is to tell.
-        width: where lines of the table are wrapped.
+        told: what was recorded.
+        width: the number of columns at which lines are wrapped.
     """
     found = []
     for stage in stages(told):
@@ -129,9 +129,9 @@ def lines(told: Told, width: int = 80) -> list[str]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most this many characters, cut at spaces where there are some.
+    """Split a text into lines of at most this many characters, at spaces where possible.
 
-    Not `textwrap`, which breaks at a prompt's tabs, too, and fills a line with the beginning of a long word.
+    `textwrap` does not fit: it also breaks at the tabs of a prompt, and fills a line with the start of a long word.
     """
     found = [""]
     for word in text.split(" "):
@@ -173,41 +173,52 @@ def _prompt(parts: Sequence[TextRows | PictureRows]) -> str:
 # --- A page ---
 
 _STYLE = """
-:root{--ink:#1b1f24;--dim:#5a6472;--paper:#fff;--soft:#f2f4f7;--line:#d5dae1;--blue:#1f5fa8;--warm:#c2410c}
+:root{--ink:#1b1f24;--dim:#5a6472;--paper:#fff;--soft:#f2f4f7;--line:#d5dae1;--blue:#1f5fa8}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--dim:#9aa5b4;--paper:#14171b;--soft:#1f242b;--line:#343c47;
---blue:#7db3ee;--warm:#fb923c}}
+--blue:#7db3ee}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:60rem;padding:2rem 1rem;background:var(--paper);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.5rem;border-bottom:1px solid
-var(--line)}p.why{color:var(--dim);max-width:48rem}table{border-collapse:collapse;width:100%}td,th{padding:.25rem .5rem;
-border-bottom:1px solid var(--line);text-align:left;vertical-align:top}td.n{text-align:right;white-space:nowrap}
-figure{display:inline-block;margin:.5rem 1rem .5rem 0;vertical-align:top}figcaption{color:var(--dim);font-size:.85rem}
-.over{position:relative;display:inline-block;line-height:0}.over svg{position:absolute;inset:0;width:100%;height:100%}
-img{max-width:100%;height:auto}img.tile{image-rendering:pixelated;min-width:160px}.tokens{line-height:2.1;
-word-break:break-word}.t{padding:.1rem .2rem;margin:1px;border-radius:3px;background:var(--soft);white-space:pre-wrap}
+font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2.5rem;
+border-bottom:1px solid var(--line)}p.why{color:var(--dim);max-width:48rem}
+table{border-collapse:collapse;width:100%}td,th{padding:.25rem .5rem;border-bottom:1px solid var(--line);
+text-align:left;vertical-align:top;overflow-wrap:anywhere}td.n{text-align:right;white-space:nowrap}
+.pictures{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
+figure{margin:0;padding:.5rem;border:1px solid var(--line);border-radius:4px;background:var(--soft)}
+figure.whole{width:fit-content;max-width:100%;margin-bottom:1rem}
+figcaption{color:var(--dim);font-size:.85rem;margin-top:.4rem;overflow-wrap:anywhere}
+img{display:block;max-width:100%;height:auto;border:1px solid var(--line)}
+.over{position:relative;display:block;line-height:0}.over svg{position:absolute;inset:0;width:100%;height:100%}
+img.tile{image-rendering:pixelated;width:100%;min-width:240px}.tokens{line-height:2.1;word-break:break-word}
+.t{padding:.1rem .2rem;margin:1px;border-radius:3px;background:var(--soft);white-space:pre-wrap}
 .p{padding:.2rem .6rem;border-radius:3px;background:var(--blue);color:var(--paper)}.bar{height:.7rem;
 background:var(--blue);border-radius:2px}.answer{font-size:1.15rem;padding:.6rem 1rem;background:var(--soft);
-border-left:4px solid var(--blue);white-space:pre-wrap}
+border-left:4px solid var(--blue);white-space:pre-wrap;overflow-wrap:anywhere}
+@media(max-width:40rem){.pictures{grid-template-columns:1fr}.stages tr{display:grid;grid-template-columns:1fr auto}
+.stages tr{border-bottom:1px solid var(--line);padding:.25rem 0}.stages td,.stages th{border:0;padding:.1rem .25rem}
+.stages td:nth-child(2){grid-column:1/-1;grid-row:2}.steps td:last-child{width:30%!important}}
 """
 
 _WHY = {
-    "picture": "The file is decoded, turned upright by its EXIF orientation, put into sRGB, and bounded. This is where "
-    "a wrong answer most often begins: look whether you can see here what you ask about.",
-    "tiles": "The encoder takes pictures of certain sizes only. Yours was scaled, padded or cut into tiles; these are "
-    "the very pixels it got. What is too small to be seen here, the model cannot see.",
-    "encoder": "A vision transformer (often trained as CLIP was, on pictures with captions) cuts each tile into "
-    "patches and lets them attend to one another, layer by layer. Out comes a vector for each patch. The map shows how "
-    "long each vector is: patches that stand out have an unusual length.",
-    "projector": "A small network puts the encoder's vectors into the space of the language model's words, some "
-    "families with several patches in one. From here on a picture is a row of tokens like any others.",
-    "prompt": "The chat template writes the turns; image tokens stand where the picture is. The language model reads "
-    "all of it once (prefill) and keeps what it computed in the KV cache, so that a second question costs less.",
-    "answer": "After each token the model gives a probability to every token of its vocabulary; one is picked, and "
-    "all begins again. A probability near 100 % means that the model was sure, not that it is right.",
+    "picture": "vlm decoded the file, turned it upright according to its EXIF orientation and converted its colours to "
+    "sRGB. Most wrong answers begin here, so check that you can see in this picture what you asked about.",
+    "tiles": "The vision encoder accepts only certain sizes, so the picture was scaled, padded or cut into tiles. "
+    "These are the exact pixels that the encoder received. The model cannot see what is too small to see here.",
+    "encoder": "The vision encoder is a transformer. It cuts each tile into patches, compares the patches with one "
+    "another, layer by layer, and returns a vector for each patch. The map shows the length of each vector: the deeper "
+    "the orange, the longer the vector. A patch that stands out has an unusual length.",
+    "projector": "A small network turns the encoder's vectors into image tokens, which are as wide as the tokens of "
+    "words. Some models merge several patches into one token. The language model reads image tokens like any others.",
+    "prompt": "The chat template writes the prompt and puts the image tokens in the place of the picture. The language "
+    "model reads the whole prompt once and keeps the result, so a second question about the picture is faster.",
+    "answer": "At each step the model gives every token in its vocabulary a probability, and one token is chosen. "
+    "A probability near 100 % means that the model was sure, not that it is right.",
 }
 
 
 def page(told: Told) -> str:
-    """A page that needs nothing but itself: no script, nothing from elsewhere."""
+    """The whole page in one file: it has no scripts and loads nothing from elsewhere.
+
+    Pictures lie side by side in a frame each, at least 240 pixels wide, and below one another on a phone.
+    """
     rows = "".join(
         f"<tr><th>{escape(stage.name)}</th><td>{escape(stage.what)}</td>"
         f"<td class=n>{'' if stage.seconds is None else _time(stage.seconds)}</td></tr>"
@@ -216,11 +227,11 @@ def page(told: Told) -> str:
     parts = [part for part in told.prompt if isinstance(part, PictureRows)]
     sections = [
         _section("picture", "The picture", "".join(_picture(picture) for picture in told.pictures)),
-        _section("tiles", "What the encoder gets", _figures(parts, maps=False)),
-        _section("encoder", "What the encoder makes of it", _figures(parts, maps=True)),
-        _section("projector", "Into the language model's space", "".join(_projected(part) for part in parts)),
-        _section("prompt", "What the language model reads", f"<p class=tokens>{_tokens(told.prompt)}</p>"),
-        _section("answer", "How the answer comes about", _steps(told.steps)),
+        _section("tiles", "What the encoder sees", _figures(parts, maps=False)),
+        _section("encoder", "What the encoder returns", _figures(parts, maps=True)),
+        _section("projector", "Image tokens", _side_by_side(_projected(part) for part in parts)),
+        _section("prompt", "The prompt", f"<p class=tokens>{_tokens(told.prompt)}</p>"),
+        _section("answer", "How the answer was chosen", _steps(told.steps)),
     ]
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -229,13 +240,17 @@ def page(told: Told) -> str:
         "style-src 'unsafe-inline'\">"
         f"<title>{escape(told.question)}</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(told.question)}</h1><p class=answer>{escape(told.answer.text.strip())}</p>"
-        f"<table>{rows}</table>{''.join(sections)}"
+        f"<table class=stages>{rows}</table>{''.join(sections)}"
         f"<p class=why>Made by <code>vlm explain</code> with {escape(told.model.name)}.</p></body></html>\n"
     )
 
 
 def _section(why: str, title: str, body: str) -> str:
     return f"<section><h2>{title}</h2><p class=why>{_WHY[why]}</p>{body}</section>"
+
+
+def _side_by_side(figures: Iterable[str]) -> str:
+    return f"<div class=pictures>{''.join(figures)}</div>"
 
 
 def _image(pixels: bytes, size: tuple[int, int], attributes: str, bound: int = 0) -> str:
@@ -245,20 +260,22 @@ def _image(pixels: bytes, size: tuple[int, int], attributes: str, bound: int = 0
 
 def _picture(picture: Picture) -> str:
     image = _image(picture.pixels(), picture.size, f'alt="{escape(picture.source)}"', PICTURE_SIDE)
-    return f"<figure>{image}<figcaption>{escape(picture.source)}, {_by(picture.size)}</figcaption></figure>"
+    caption = f"{escape(picture.source)}, {_by(picture.size)} pixels"
+    return f"<figure class=whole>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def _figures(parts: Sequence[PictureRows], maps: bool) -> str:
-    """The tiles, bare or under the map of what the encoder gave."""
+    """The tiles as the encoder received them, or with a map of the vectors it returned on top."""
     found = []
     tiles = [(part.picture, tile) for part in parts for tile in part.tiles]
     for number, (picture, tile) in enumerate(tiles[:MAX_TILES], 1):
-        words = f"picture {picture + 1}, tile {number}: {_by(tile.size)}"
+        words = f"Picture {picture + 1}, tile {number}: {_by(tile.size)} pixels"
         if maps:
-            words += f" → {tile.patches:,} × {tile.width:,}" + ("" if tile.norms else ", in an order of its own")
+            words += f", {tile.patches:,} vectors of {tile.width:,} numbers"
+            words += _lengths(tile.norms) if tile.norms else ". No map: this model orders patches in its own way."
         found.append(f"<figure>{_tile(tile, tile.norms if maps else None)}<figcaption>{words}</figcaption></figure>")
     left = len(tiles) - MAX_TILES
-    return "".join(found) + (f"<p>and {left} more</p>" if left > 0 else "")
+    return _side_by_side(found) + (f"<p>{left} more tiles are not shown.</p>" if left > 0 else "")
 
 
 def _tile(tile: Tile, norms: Map | None) -> str:
@@ -266,8 +283,13 @@ def _tile(tile: Tile, norms: Map | None) -> str:
     return f"<span class=over>{image}{_heat(norms) if norms else ''}</span>"
 
 
+def _lengths(norms: Map) -> str:
+    low, high = min(norms.values), max(norms.values)
+    return f"; lengths {low:.1f} to {high:.1f}, on a grid of {norms.columns}×{norms.rows}"
+
+
 def _heat(norms: Map) -> str:
-    """Squares over a picture: the longer the vector, the warmer."""
+    """A square for each patch, laid over the picture: the longer its vector, the deeper the orange."""
     low, high = min(norms.values), max(norms.values)
     squares = "".join(
         f'<rect x="{n % norms.columns}" y="{n // norms.columns}" width="1" height="1" '
@@ -278,11 +300,10 @@ def _heat(norms: Map) -> str:
 
 
 def _projected(part: PictureRows) -> str:
-    words = f"{part.rows:,} image tokens of {part.width:,} numbers each"
+    words = f"{part.rows:,} image tokens of {part.width:,} numbers"
     if part.norms is None or not part.tiles:
-        return f"<p>{words}; they have no fixed places in the picture.</p>"
-    low, high = min(part.norms.values), max(part.norms.values)
-    caption = f"{words}; lengths {low:.1f} to {high:.1f}, on a grid of {part.norms.columns}×{part.norms.rows}"
+        return f"<p>{words}. No map: these tokens have no fixed places in the picture.</p>"
+    caption = words + _lengths(part.norms)
     return f"<figure>{_tile(part.tiles[0], part.norms)}<figcaption>{caption}</figcaption></figure>"
 
 
@@ -307,4 +328,4 @@ def _steps(steps: Sequence[Step]) -> str:
                 f"<td class=n>{_percent(chance)}</td>"
                 f'<td style="width:50%"><div class=bar style="width:{100 * chance:.1f}%"></div></td></tr>'
             )
-    return f"<table>{''.join(rows)}</table>"
+    return f"<table class=steps>{''.join(rows)}</table>"
