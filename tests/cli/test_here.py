@@ -256,8 +256,8 @@ def test_verify_goes_on_behind_a_broken_file(place):
 @pytest.mark.parametrize(
     ("name", "value", "words", "says"),
     [
-        ("HF_ENDPOINT", "http://[bad", ["pull", "smolvlm2-500m"], "HF_ENDPOINT is no address"),
-        ("HF_ENDPOINT", "http://[bad", ["ls"], "HF_ENDPOINT is no address"),
+        ("HF_ENDPOINT", "http://[bad", ["pull", "smolvlm2-500m"], "HF_ENDPOINT is not an address"),
+        ("HF_ENDPOINT", "http://[bad", ["ls"], "HF_ENDPOINT is not an address"),
         ("SSL_CERT_FILE", "/nonexistent", ["pull", "smolvlm2-500m"], "check SSL_CERT_FILE"),
     ],
 )
@@ -271,7 +271,7 @@ def test_doctor_survives_an_address_that_is_none(place):
     place.env["HF_ENDPOINT"] = "http://[bad"
     found = {one["area"]: one for one in objects(place.vlm("doctor", "--json"))}
     assert found["cache"]["ok"] is False
-    assert "HF_ENDPOINT is no address" in found["hub"]["what"]
+    assert "HF_ENDPOINT is not an address" in found["hub"]["what"]
 
 
 def test_what_is_here_can_be_pulled_where_nothing_can_be_written(place):

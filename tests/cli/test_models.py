@@ -55,7 +55,7 @@ def test_a_file_and_the_projector_beside_it(pair):
 @pytest.mark.parametrize(
     ("spoil", "name", "options", "says"),
     [
-        (lambda p: None, "", {}, "no model is named"),
+        (lambda p: None, "", {}, "no model chosen"),
         (lambda p: None, "nothing-here", {}, "no such model"),
         (lambda p: None, "{p}/none.gguf", {}, "no such file"),
         (lambda p: (p / "eyes.gguf").unlink(), "{p}", {}, "no projector"),
@@ -71,7 +71,7 @@ def test_a_file_and_the_projector_beside_it(pair):
         (lambda p: None, "demo", {"chat_template": "{p}/none.jinja"}, "no such chat template"),
         (lambda p: (p / "t").touch(), "demo", {"chat_template": "{p}/t"}, "no chat template"),
         (lambda p: None, "demo", {"chat_template": "{p}"}, "no chat template"),
-        (lambda p: None, "demo", {"mmproj": "{p}/eyes.gguf"}, "projector of its own"),
+        (lambda p: None, "demo", {"mmproj": "{p}/eyes.gguf"}, "always uses its own projector"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(pair, spoil, name, options, says):

@@ -47,8 +47,8 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
         (["pull", "someone/nothing"], 1, ["someone/nothing: there is no such repository, or it is private"]),
         (["pull", f"{REPOSITORY}:Q3_K_S"], 1, ["Q3_K_S", "Q8_0"]),
         (["pull", "someone/words-GGUF"], 1, ["projector"]),
-        (["pull", "-y", "someone/mismatched-GGUF"], 1, ["what is published there cannot be used", "mmproj-F16.gguf"]),
-        (["pull", "-y", "someone/broken-GGUF"], 1, ["what is published there cannot be used", "vlm rm someone/broken"]),
+        (["pull", "-y", "someone/mismatched-GGUF"], 1, ["the published model cannot be used", "mmproj-F16.gguf"]),
+        (["pull", "-y", "someone/broken-GGUF"], 1, ["the published model cannot be used", "vlm rm someone/broken"]),
         (["pull", "demo"], 2, ["demo: part of vlm"]),
         (
             ["ask", "-m", "smolvlm2-500m", SCENE, "?"],
@@ -81,7 +81,7 @@ def test_a_gated_repository_names_the_page(place):
     publish(place.hub, "someone/secret-GGUF", gated=True)
     done = place.vlm("pull", "someone/secret-GGUF")
     assert (done.returncode, "to download" in done.stderr) == (1, False)
-    assert f"accept at {place.hub.url}/someone/secret-GGUF" in done.stderr
+    assert f"request access at {place.hub.url}/someone/secret-GGUF" in done.stderr
     place.env["HF_TOKEN"] = place.hub.token
     assert place.vlm("pull", "someone/secret-GGUF").returncode == 0
 
@@ -213,13 +213,13 @@ def test_ctrl_c_says_where_it_stopped_and_the_next_goes_on(place):
     ("fault", "code", "says"),
     [
         (Fault(cut=500_000, times=3), 0, "the connection was cut"),
-        (Fault(wrong=True), 0, "it is deleted, and downloaded once more"),
-        (Fault(wrong=True, times=-1), 1, "what came is not what was published"),
-        (Fault(status=429, retry_after=1), 0, "asked too often; once more in 1 s"),
-        (Fault(status=503, retry_after=0), 0, "the Hub has trouble (503)"),
-        (Fault(html=True, times=-1), 1, "a web page came instead"),
-        (Fault(listing=True, status=503, retry_after=0), 0, "the Hub has trouble (503)"),
-        (Fault(listing=True, html=True, times=-1), 1, "a web page came instead"),
+        (Fault(wrong=True), 0, "deleted it, downloading again"),
+        (Fault(wrong=True, times=-1), 1, "the download is not the published file"),
+        (Fault(status=429, retry_after=1), 0, "too many requests to the Hub; retrying in 1 s"),
+        (Fault(status=503, retry_after=0), 0, "the Hub reports an error (503)"),
+        (Fault(html=True, times=-1), 1, "got a web page instead"),
+        (Fault(listing=True, status=503, retry_after=0), 0, "the Hub reports an error (503)"),
+        (Fault(listing=True, html=True, times=-1), 1, "got a web page instead"),
     ],
 )
 def test_what_goes_wrong_on_the_way_is_said(place, monkeypatch, fault, code, says):
@@ -255,7 +255,7 @@ def test_a_full_disk_is_said_and_the_next_pull_goes_on(place):
         _, said = running.communicate(timeout=60)
         assert running.returncode == 1
         assert "the disk is full" in said
-        assert "it goes on where it stopped" in said
+        assert "run the same command again to resume" in said
         filler.unlink()
         assert place.vlm("pull", "smolvlm2-500m").returncode == 0
         assert place.hub.sent <= 1.2 * SIZE

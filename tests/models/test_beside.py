@@ -117,7 +117,7 @@ def test_a_closed_file_is_left_out_with_a_word(here):
 def test_what_is_hidden_is_never_taken(here, hidden):
     (here / "mmproj-good.gguf").rename(here / hidden)
     for word in ("good.gguf", "."):
-        with pytest.raises(ModelError, match="there is no projector"):
+        with pytest.raises(ModelError, match="has no projector"):
             found(word)
     (here / "eyes.gguf").write_bytes(EYES)
     assert found(".") == ("good.gguf", "eyes.gguf", [])
@@ -145,7 +145,7 @@ def test_a_broken_projector_is_named_and_another_taken(here, broken):
         (b"", "mmproj-good.gguf: not a GGUF file (0 bytes)"),
         (EYES[:-100], "mmproj-good.gguf: cut off: 100 bytes"),
         (b"<html>" + bytes(99), "mmproj-good.gguf: a web page"),
-        (JUNK["a billion keys"], "mmproj-good.gguf: not a whole GGUF file"),
+        (JUNK["a billion keys"], "mmproj-good.gguf: damaged or incomplete GGUF file"),
     ],
 )
 def test_where_nothing_good_is_left_the_broken_one_is_named(here, data, said):
@@ -153,7 +153,7 @@ def test_where_nothing_good_is_left_the_broken_one_is_named(here, data, said):
     for word in ("good.gguf", "."):
         with pytest.raises(ModelError) as caught:
             found(word)
-        assert "there is no projector" in caught.value.message
+        assert "has no projector" in caught.value.message
         assert f"that can be used ({said}" in caught.value.message
         assert caught.value.hint == "download it again"
 
@@ -161,7 +161,7 @@ def test_where_nothing_good_is_left_the_broken_one_is_named(here, data, said):
 @pytest.mark.parametrize("data", [b"", WORDS[:-100], b"<html>" + bytes(99)])
 def test_a_folder_whose_one_model_is_broken_names_it(here, data):
     (here / "good.gguf").write_bytes(data)
-    with pytest.raises(ModelError, match=r"no language model in this folder that can be used \(good\.gguf: "):
+    with pytest.raises(ModelError, match=r"this folder has no language model that can be used \(good\.gguf: "):
         found(".")
 
 
@@ -194,9 +194,9 @@ def test_where_none_fits_that_is_said(tmp_path, small):
         with pytest.raises(ModelError, match=r"mmproj-a\.gguf: not the projector of .*good\.gguf"):
             found(word)
     shutil.copy(small / "mmproj-qwen2vl.gguf", tmp_path / "mmproj-b.gguf")
-    with pytest.raises(ModelError, match=r"none of the projectors beside it is its own \(mmproj-a\.gguf, m"):
+    with pytest.raises(ModelError, match=r"none of the projectors in its folder belongs to it \(mmproj-a\.gguf, m"):
         found(tmp_path / "good.gguf")
-    with pytest.raises(ModelError, match=r"there are 2 projectors in it \(mmproj-a\.gguf, mmproj-b\.gguf\)"):
+    with pytest.raises(ModelError, match=r"this folder has 2 projectors \(mmproj-a\.gguf, mmproj-b\.gguf\)"):
         found(tmp_path)
 
 
@@ -223,12 +223,12 @@ def test_of_several_that_fit_the_one_that_names_say(tmp_path, model, projectors,
         with pytest.raises(ModelError, match="projectors") as caught:
             found(word)
         assert all(name in caught.value.message for name in projectors)
-        assert caught.value.hint == "name one: --mmproj FILE"
+        assert caught.value.hint == "choose one: --mmproj FILE"
 
 
 def test_several_models_in_a_folder_are_an_error_and_each_finds_its_projector(here):
     (here / "better.gguf").write_bytes(WORDS + bytes(1))
-    with pytest.raises(ModelError, match=r"there are 2 language models in it \(better\.gguf, good\.gguf\)"):
+    with pytest.raises(ModelError, match=r"this folder has 2 language models \(better\.gguf, good\.gguf\)"):
         found(".")
     assert found("better.gguf")[:2] == ("better.gguf", "mmproj-good.gguf")
 

@@ -90,10 +90,10 @@ def test_huggingface_hub_finds_what_we_brought_and_we_what_it_brought(hub, path,
     ("fault", "said", "most"),
     [
         (Fault(cut=1_000_000, times=2), "the connection was cut", 1.01),
-        (Fault(wrong=True), "it is deleted, and downloaded once more", 2.01),
-        (Fault(longer=5), "other bytes than the 3000000", 2.01),
-        (Fault(status=429, retry_after=7), "asked too often; once more in 7 s", 1.01),
-        (Fault(status=503), "the Hub has trouble (503); once more", 1.01),
+        (Fault(wrong=True), "deleted it, downloading again", 2.01),
+        (Fault(longer=5), "another size than the 3000000 bytes", 2.01),
+        (Fault(status=429, retry_after=7), "too many requests to the Hub; retrying in 7 s", 1.01),
+        (Fault(status=503), "the Hub reports an error (503); retrying", 1.01),
     ],
 )
 def test_a_fault_that_passes_is_said_and_survived(hub, waits, fault, said, most):
@@ -108,16 +108,16 @@ def test_a_fault_that_passes_is_said_and_survived(hub, waits, fault, said, most)
 @pytest.mark.parametrize(
     ("fault", "message", "hint"),
     [
-        (Fault(cut=0, times=-1), "model-Q8_0.gguf: the connection was cut", "what is here is kept"),
-        (Fault(wrong=True, times=-1), "what came is not what was published", "later"),
-        (Fault(longer=5, times=-1), "other bytes than the 3000000 that are listed", "later"),
-        (Fault(status=429, retry_after=100_000, times=-1), "asked too often", "a token"),
-        (Fault(status=503, times=-1), "has trouble (503)", "later"),
-        (Fault(html=True, times=-1), "model-Q8_0.gguf: a web page came instead", "sign in"),
-        (Fault(status=403, times=-1), "the Hub refuses (403)", "/"),
-        (Fault(status=451, times=-1), "the Hub refuses (451)", "/"),
-        (Fault(listing=True, html=True, times=-1), f"{NAME}: a web page came instead", "sign in"),
-        (Fault(listing=True, status=500, times=-1), f"{NAME}: the Hub has trouble (500)", "later"),
+        (Fault(cut=0, times=-1), "model-Q8_0.gguf: the connection was cut", "resume"),
+        (Fault(wrong=True, times=-1), "the download is not the published file", "later"),
+        (Fault(longer=5, times=-1), "another size than the 3000000 bytes that it lists", "later"),
+        (Fault(status=429, retry_after=100_000, times=-1), "too many requests", "a token"),
+        (Fault(status=503, times=-1), "the Hub reports an error (503)", "later"),
+        (Fault(html=True, times=-1), "model-Q8_0.gguf: got a web page instead", "sign in"),
+        (Fault(status=403, times=-1), "the Hub refused the request (403)", "/"),
+        (Fault(status=451, times=-1), "the Hub refused the request (451)", "/"),
+        (Fault(listing=True, html=True, times=-1), f"{NAME}: got a web page instead", "sign in"),
+        (Fault(listing=True, status=500, times=-1), f"{NAME}: the Hub reports an error (500)", "later"),
     ],
 )
 def test_a_fault_that_stays_is_an_error_with_its_name(hub, waits, fault, message, hint):
@@ -181,9 +181,9 @@ def test_who_is_not_let_in_is_told_where_to_ask(hub, monkeypatch):
     assert listing.gated
     for token in ("", "hf_not_this_one"):
         monkeypatch.setenv("HF_TOKEN", token)
-        with pytest.raises(HubError, match="its owner wants to be asked first") as caught:
+        with pytest.raises(HubError, match="its owner must grant you access") as caught:
             download.fetch(listing, listing.files[0], lambda _: None, lambda _: None)
-        assert f"accept at {hub.url}/someone/secret" in caught.value.hint
+        assert f"request access at {hub.url}/someone/secret" in caught.value.hint
     monkeypatch.setenv("HF_TOKEN", hub.token)
     assert download.fetch(listing, listing.files[0], lambda _: None, lambda _: None).read_bytes() == SMALL
 
@@ -198,7 +198,7 @@ def test_a_path_that_leaves_the_cache_is_refused(hub):
     for path in ("../../evil.gguf", "/etc/evil.gguf", "a//b.gguf", "..\\evil.gguf"):
         hub.add("someone/evil", {path: SMALL})
         listing = ours.look("someone/evil")
-        with pytest.raises(HubError, match="no path of a file"):
+        with pytest.raises(HubError, match="not a valid path in a repository"):
             download.fetch(listing, listing.files[0], lambda _: None, lambda _: None)
 
 
@@ -217,8 +217,8 @@ def test_offline_nothing_is_asked(hub, monkeypatch):
     ("endpoint", "says"),
     [
         ("http://127.0.0.1:9", "127.0.0.1:9 cannot be reached (Connection refused)"),
-        ("huggingface.co", "huggingface.co leads nowhere"),
-        ("http://[::", "leads nowhere"),
+        ("huggingface.co", "the request to huggingface.co failed"),
+        ("http://[::", "failed"),
     ],
 )
 def test_a_hub_that_is_not_there_is_named(hub, monkeypatch, endpoint, says):
@@ -236,7 +236,7 @@ def test_an_answer_of_another_form_is_no_listing(hub, answer):
     hub.faults.append(Fault(listing=True, text=answer))
     with pytest.raises(HubError) as caught:
         ours.look(NAME)
-    assert "does not answer as a Hub does" in caught.value.message
+    assert "does not answer like the Hub" in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -254,13 +254,13 @@ def test_a_listing_whose_hashes_are_none_is_refused(hub, old, new):
     text = httpx2.get(f"{hub.url}/api/models/{NAME}?blobs=true").text
     assert old in text
     hub.faults.append(Fault(listing=True, text=text.replace(old, new, 1)))
-    with pytest.raises(HubError, match="does not answer as a Hub does"):
+    with pytest.raises(HubError, match="does not answer like the Hub"):
         ours.look(NAME)
 
 
 def test_a_listing_that_is_cut_off_is_no_web_page(hub):
     hub.faults.append(Fault(listing=True, text='{"id": "a'))
-    with pytest.raises(HubError, match="does not answer as a Hub does"):
+    with pytest.raises(HubError, match="does not answer like the Hub"):
         ours.look(NAME)
 
 
@@ -271,19 +271,19 @@ def test_a_licence_may_be_several(hub):
 
 def test_a_hub_that_leads_in_circles_is_an_error(hub):
     hub.faults.append(Fault(status=302, times=-1))
-    with pytest.raises(HubError, match="leads nowhere"):
+    with pytest.raises(HubError, match="failed"):
         fetch()
 
 
 def test_a_token_that_is_none_is_named(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_für_mich")
-    with pytest.raises(HubError, match="HF_TOKEN has letters that no token has"):
+    with pytest.raises(HubError, match="HF_TOKEN contains characters that no token has"):
         ours.look(NAME)
 
 
 def test_a_proxy_that_is_none_is_named(hub, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
-    with pytest.raises(HubError, match="no proxy can be used"):
+    with pytest.raises(HubError, match="the proxy set in the environment cannot be used"):
         ours.reach()
 
 

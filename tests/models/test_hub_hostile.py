@@ -78,9 +78,9 @@ def refused(ask, *what, kind=HubError):
         ("[1e999]", "too large"), ("[-1e999]", "too large"), ("[NaN]", "NaN"), ("[Infinity]", "Infinity"),
         ("[-Infinity]", "Infinity"), ("[" + "9" * 10_000 + "]", "10000 digits"), ("[-" + "1" * 30 + "]", "digits"),
         ("[" + "0," * 600_000 + "0]", "values"), ('["' + '","' * 600_000 + '"]', "values"),
-        ("[" + "{}" * 600_000 + "]", "values"), ("", "no JSON"), ("{", "no JSON"), ('{"a": 1', "no JSON"),
-        ("[1] [2]", "no JSON"), ("\ufeff[]", "no JSON"), ('"\\ud800"', "surrogates"), ('{"\\udfff": 1}', "surrogates"),
-        ("[\\\"[[[", "no JSON"), ('["\x01"]', "no JSON"),
+        ("[" + "{}" * 600_000 + "]", "values"), ("", "not JSON"), ("{", "not JSON"), ('{"a": 1', "not JSON"),
+        ("[1] [2]", "not JSON"), ("\ufeff[]", "not JSON"), ('"\\ud800"', "surrogates"), ('{"\\udfff": 1}', "surrogates"),
+        ("[\\\"[[[", "not JSON"), ('["\x01"]', "not JSON"),
     ],
 )  # fmt: skip
 def test_json_is_bounded_before_it_is_read(text, says):
@@ -125,7 +125,7 @@ def test_a_listing_that_is_as_it_should_be_is_read(asked):
 )  # fmt: skip
 def test_a_file_of_another_form_makes_no_listing(asked, wrong):
     said = refused(asked, reply(json.dumps(listing(wrong)).encode()))
-    assert "does not answer as a Hub does" in said
+    assert "does not answer like the Hub" in said
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_file_of_another_form_makes_no_listing(asked, wrong):
      {"sha": ["a"] * 40}, {"sha": 10**39}, {"sha": "A" * 40}],
 )  # fmt: skip
 def test_a_listing_of_another_form_is_none(asked, wrong):
-    assert "does not answer as a Hub does" in refused(asked, reply(json.dumps(listing(**wrong)).encode()))
+    assert "does not answer like the Hub" in refused(asked, reply(json.dumps(listing(**wrong)).encode()))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_is_only_shown_may_be_anything(asked, odd):
 )  # fmt: skip
 def test_no_path_of_a_listing_leaves_the_cache_or_is_a_name_nowhere(home, path):
     file = repository.RemoteFile(path, 1, "0" * 64)
-    with pytest.raises(HubError, match="no path of a file"):
+    with pytest.raises(HubError, match="not a valid path in a repository"):
         hub_cache.spot(repository.Repository(NAME, "a" * 40, (file,)), file, file.sha256)
 
 
@@ -171,7 +171,9 @@ def test_two_names_that_are_one_on_many_disks_are_refused(home, monkeypatch, one
     rows.append(row("mmproj-x-F32.gguf", PROJECTOR) if "model" in one else row("words-Q4_K_M.gguf"))
     with serving(reply(json.dumps(listing() | {"siblings": rows}).encode())) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
-        with pytest.raises(HubError, match=r"one on many disks|language models in it") as caught:
+        with pytest.raises(
+            HubError, match=r"many disks cannot tell apart|language models in this repository"
+        ) as caught:
             pull.order(store.published(NAME), lambda _: None)
     assert caught.value.hint
 
@@ -202,24 +204,24 @@ def again(data, before=b"", pause=0.0):
 
 BOMB = gzip.compress(bytes(100 << 20), 9)
 ENDLESS = {
-    "a body": (again(b" " * 65536, HEAD + b"\r\n"), "more than 8.4 MB came"),
+    "a body": (again(b" " * 65536, HEAD + b"\r\n"), "more than 8.4 MB"),
     "chunks": (again(b"1000\r\n" + b" " * 4096 + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
     "more than 8.4"),
     "a gzip bomb": (reply(BOMB, Content_Encoding="gzip"), "unpacks to more than 8.4 MB"),
     "a deflate bomb": (reply(zlib.compress(bytes(100 << 20)), Content_Encoding="deflate"), "unpacks to more"),
     "another coding": (reply(JSON, Content_Encoding="br"), "compressed as 'br'"),
     "damaged gzip": (reply(b"\x1f\x8bnothing", Content_Encoding="gzip"), "damaged compressed data"),
-    "cut gzip": (reply(gzip.compress(JSON)[:-9], Content_Encoding="gzip"), "cut short"),
-    "a header": (again(b"x" * 65536, HEAD + b"X: "), "does not answer as a Hub does"),
-    "headers": (again(b"X: x\r\n" * 999, HEAD), "does not answer as a Hub does"),
-    "a length of 5,000 digits": (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n[]", "answer as a Hub does"),
-    "a negative length": (HEAD + b"Content-Length: -1\r\n\r\n[]", "does not answer as a Hub does"),
-    "two lengths": (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]", "does not answer as a Hub does"),
-    "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", "does not answer as a Hub does"),
+    "cut gzip": (reply(gzip.compress(JSON)[:-9], Content_Encoding="gzip"), "truncated compressed data"),
+    "a header": (again(b"x" * 65536, HEAD + b"X: "), "does not answer like the Hub"),
+    "headers": (again(b"X: x\r\n" * 999, HEAD), "does not answer like the Hub"),
+    "a length of 5,000 digits": (HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n[]", "answer like the Hub"),
+    "a negative length": (HEAD + b"Content-Length: -1\r\n\r\n[]", "does not answer like the Hub"),
+    "two lengths": (HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]", "does not answer like the Hub"),
+    "no HTTP": (b"SSH-2.0-OpenSSH\r\n\r\n", "does not answer like the Hub"),
     "nothing": (b"", "the connection was cut"),
     "half": (HEAD + b"Content-Length: 999\r\n\r\n{", "the connection was cut"),
-    "no status": (reply(status="999 ?"), "the Hub has trouble (999)"),
-    "nothing new": (reply(status="304 Not Modified"), "the Hub refuses (304)"),
+    "no status": (reply(status="999 ?"), "the Hub reports an error (999)"),
+    "nothing new": (reply(status="304 Not Modified"), "the Hub refused the request (304)"),
 }  # fmt: skip
 
 
@@ -260,7 +262,7 @@ def test_what_is_packed_without_having_been_asked_for_is_read(asked):
 
 @pytest.mark.parametrize("name", ["a b/c", "a/b/c", "a", "a/..", "a/b?x=1", "a/b#c", "../a/b", "a/b%2f..", "a//b"])
 def test_no_name_becomes_another_address(asked, name):
-    with pytest.raises(NotOnHub, match="no name of a repository"):
+    with pytest.raises(NotOnHub, match="not the name of a repository"):
         asked(b"", name)
 
 
@@ -279,7 +281,7 @@ def leading(location, status="302 Found"):
 )  # fmt: skip
 def test_a_listing_that_leads_nowhere_says_so(asked, location):
     said = refused(asked, lambda connection, _: connection.sendall(leading(location)))
-    assert "leads nowhere" in said
+    assert "failed" in said
     assert "secret" not in said
 
 
@@ -324,7 +326,7 @@ def test_a_hub_of_the_open_network_does_not_lead_into_this_one(home, monkeypatch
     here = "127.0.0.3" if host == "localhost" else "127.0.0.1"
     with serving(reply(JSON)) as inner, serving(leading(f"http://{host}:{inner.port}/"), address=here) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://{here}:{server.port}")
-        assert "an address of this machine or network" in refused(ours.look, NAME)
+        assert "an address of this machine or its network" in refused(ours.look, NAME)
         assert (len(server.heard), inner.accepted) == (1, 0)
 
 
@@ -390,7 +392,7 @@ def test_a_part_of_another_user_is_refused(hub):
     where.parent.mkdir(parents=True)
     where.write_bytes(MODEL[:1000])
     os.chown(where, 12345, 12345)
-    with pytest.raises(HubError, match="is another user's"):
+    with pytest.raises(HubError, match="owned by another user"):
         bring()
 
 
@@ -419,7 +421,7 @@ def test_a_folder_of_the_cache_that_leads_out_of_it_is_refused(hub, tmp_path, fo
     where = base.parent / ".locks" if folder == ".locks" else base / folder.replace("COMMIT", spot.link.parent.name)
     where.parent.mkdir(parents=True, exist_ok=True)
     where.symlink_to(outside if to == "outside" else to)
-    with pytest.raises(HubError, match="led out of the cache by a link") as caught:
+    with pytest.raises(HubError, match="a link that leads out of the cache") as caught:
         bring()
     assert str(where) in caught.value.message
     assert list(outside.iterdir()) == []
@@ -548,7 +550,7 @@ def test_a_small_file_whose_hash_is_none_is_refused(home, monkeypatch, etag):
 
     with serving(answer) as server:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.port}")
-        assert "does not say its hash" in refused(bring)
+        assert "does not tell its hash" in refused(bring)
 
 
 def test_a_mirror_that_only_leads_on_is_followed_to_the_hash(home, monkeypatch):

@@ -58,7 +58,7 @@ def test_a_hub_does_not_lead_a_proxy_into_its_own_network(monkeypatch, to):
     lead = f"HTTP/1.1 302 Found\r\nLocation: http://{to}/x\r\nContent-Length: 0\r\n\r\n".encode()
     with serving(lead) as proxy:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        with pytest.raises(HubError, match="an address of this machine or network"):
+        with pytest.raises(HubError, match="an address of this machine or its network"):
             hub.look(NAME)
         assert len(proxy.heard) == 1
 
@@ -66,6 +66,6 @@ def test_a_hub_does_not_lead_a_proxy_into_its_own_network(monkeypatch, to):
 @pytest.mark.parametrize("value", ["nonsense://127.0.0.1:9", "https://127.0.0.1:9", "http://[::1"])
 def test_a_proxy_that_cannot_be_used_is_named(monkeypatch, value):
     monkeypatch.setenv("http_proxy", value)
-    with pytest.raises(HubError, match="no proxy can be used as the environment names it") as caught:
+    with pytest.raises(HubError, match="the proxy set in the environment cannot be used") as caught:
         hub.look(NAME)
     assert "HTTPS_PROXY" in caught.value.hint

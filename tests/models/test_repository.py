@@ -90,12 +90,12 @@ def test_a_model_in_parts_has_all_of_them_in_order():
     [
         (TWO, {}, ["2 language models", "tiny-1b, tiny-7b", "someone/model-GGUF:tiny-1B-Q8_0"]),
         (TWO, {"quant": "Q4_K_M"}, ["2 language models", "tiny-1B-Q4_K_M"]),
-        (QWEN, {"quant": "Q3_K_S"}, ["there is no Q3_K_S in it", "Q4_K_M, Q8_0, f16"]),
+        (QWEN, {"quant": "Q3_K_S"}, ["no Q3_K_S in this repository", "Q4_K_M, Q8_0, f16"]),
         (QWEN, {"projector": "BF16"}, ["no projector has BF16", "mmproj-Qwen2.5-VL-3B-Instruct-f16.gguf"]),
-        (PARTS, {"quant": "Q8_0"}, ["in parts, and part 2 is not there"]),
+        (PARTS, {"quant": "Q8_0"}, ["part 2 of "]),
         ("words-Q8_0.gguf README.md", {}, ["no projector (mmproj)"]),
-        ("mmproj-F16.gguf README.md", {}, ["no language model"]),
-        ("model.safetensors", {}, ["no language model in GGUF"]),
+        ("mmproj-F16.gguf README.md", {}, ["no GGUF language model"]),
+        ("model.safetensors", {}, ["no GGUF language model"]),
     ],
 )
 def test_what_is_not_clear_is_an_error_with_the_choices(files, options, says):

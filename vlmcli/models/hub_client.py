@@ -44,7 +44,7 @@ MAX_BYTES = 8 << 20
 """Of a listing, also when it is unpacked: one of some 25,000 files. Repositories of GGUF files have tens of them."""
 REDIRECTS = 5
 
-_LATER = "try again later; the download resumes where it stopped"
+_LATER = "try again later; downloads resume where they stopped"
 _NETWORK = "check the network; behind a proxy, set HTTPS_PROXY"
 
 
@@ -366,11 +366,11 @@ def _translated(what: str, *, passing: bool) -> Iterator[None]:
 
     host = _host(endpoint())
     trouble = HubBusy if passing else HubError
-    cut = HubBusy(f"{what}: the connection was cut", "run the same command again to resume")
+    cut = HubBusy(f"{what}: the connection was cut", "try again; downloads resume where they stopped")
     try:
         yield
     except _Nowhere as error:
-        raise HubError(f"{what}: {host} is not a usable address ({error})", "check HF_ENDPOINT") from None
+        raise HubError(f"{what}: the request to {host} failed ({error})", "check HF_ENDPOINT") from None
     except LocalAddress as error:
         raise HubError(
             f"{what}: {host} leads to {error}, an address of this machine or its network, which vlm does not follow",

@@ -422,12 +422,10 @@ def verify(path: Path, progress: Callable[[int], None]) -> Verified:
     try:
         if not published:
             gguf.check_whole(gguf.read(path))
-            return Verified(True, "complete; no published hash is known")
+            return Verified(True, "complete; its published hash is not known")
         found = digest.sha256(path, progress)
     except ModelError as error:
         return Verified(False, error.message)
     except OSError as error:
         return Verified(False, f"cannot be read ({error.strerror})")
-    return Verified(
-        found == published, "matches the published hash" if found == published else "differs from the published hash"
-    )
+    return Verified(found == published, "as published" if found == published else "differs from the published file")
