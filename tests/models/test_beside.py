@@ -143,7 +143,7 @@ def test_a_broken_projector_is_named_and_another_taken(here, broken):
     ("data", "said"),
     [
         (b"", "mmproj-good.gguf: not a GGUF file (0 bytes)"),
-        (EYES[:-100], "mmproj-good.gguf: cut off: 100 bytes"),
+        (EYES[:-100], "mmproj-good.gguf: cut off: at least 100 bytes"),
         (b"<html>" + bytes(99), "mmproj-good.gguf: a web page"),
         (JUNK["a billion keys"], "mmproj-good.gguf: damaged or incomplete GGUF file"),
     ],

@@ -190,7 +190,7 @@ def test_no_spelling_of_an_own_address_gets_a_packet(silent, host, scheme):
     with pytest.raises(SourceError) as caught:
         fetch.get(f"{scheme}://{host}/x.png", seconds=5)
     assert silent == []
-    assert any(says in caught.value.message for says in ("address of this machine or network", "cannot be fetched"))
+    assert any(says in caught.value.message for says in ("address of this machine or its network", "cannot be fetched"))
     assert caught.value.hint
 
 
@@ -198,8 +198,8 @@ def test_no_spelling_of_an_own_address_gets_a_packet(silent, host, scheme):
 def test_the_command_refuses_before_any_packet(silent, host):
     done = vlm("ask", "-m", "demo", f"http://{host}/x.png", "what is this?")
     assert (done.returncode, done.stdout, silent) == (1, "", [])
-    assert f"http://{host}/x.png: answers at " in done.stderr
-    assert "--allow-local-urls allows it" in done.stderr
+    assert f"http://{host}/x.png: leads to " in done.stderr
+    assert "allow it with --allow-local-urls" in done.stderr
 
 
 def test_an_open_address_gets_one(silent):
@@ -221,7 +221,7 @@ def test_a_proxy_is_not_asked_for_a_name_of_its_own_network(silent, monkeypatch,
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     for scheme in ("http", "https"):
-        with pytest.raises(SourceError, match="address of this machine or network"):
+        with pytest.raises(SourceError, match="address of this machine or its network"):
             fetch.get(f"{scheme}://{host}/x.png", seconds=5)
     assert silent == []
 

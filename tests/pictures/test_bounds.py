@@ -85,7 +85,7 @@ def test_a_long_picture_is_said_to_lose_its_small_print(tmp_path, size, said):
     notices = images.load(long_picture(tmp_path / "a.png", size)).notices
     assert bool(notices) == bool(said)
     if said:
-        assert f"a.png: {size[0]}x{size[1]} pixels are so {said} that small print in it is lost" in notices[0]
+        assert f"a.png: {size[0]}x{size[1]} pixels are so {said} that small text in it is lost" in notices[0]
 
 
 def test_what_is_said_of_a_long_picture_is_said_of_it_upright_and_only_where_nobody_asked_for_less(tmp_path):

@@ -125,7 +125,7 @@ def test_a_name_may_lie_and_frames_have_numbers(tmp_path):
         for at in range(3):
             found = array(images.load(path.read_bytes(), "bytes", at + 1))
             assert (found == thrice(window(frames[at] + 7.0, 100 + at, 99))).all()
-        with pytest.raises(SourceError, match="has 3 frames, no number 4"):
+        with pytest.raises(SourceError, match="there is no number 4; the file has 3 frames"):
             images.load(path, frame=4)
 
 
@@ -217,7 +217,7 @@ HOSTILE = {
     "huge": (header(65535, 65535) + PIXELS, "of memory"),
     "huge without pixels": (header(65535, 65535), "of memory"),
     "strip": (header(1, 60000) + PIXELS, "strip"),
-    "too few pixels": (header(9000, 9000) + PIXELS, "cut short"),
+    "too few pixels": (header(9000, 9000) + PIXELS, "incomplete"),
     "no rows": (header(without=0x10) + PIXELS, "no Rows"),
     "no columns": (header(without=0x11) + PIXELS, "no Columns"),
     "no kind": (header(without=0x04) + PIXELS, "no PhotometricInterpretation"),
@@ -226,58 +226,60 @@ HOSTILE = {
     "zero rows": (header(rows=0) + PIXELS, "0 pixels"),
     "24 bits": (header(_100=24, _101=24) + PIXELS, "1x24 bits"),
     "64 bits": (header(_100=64, _101=64) + PIXELS, "1x64 bits"),
-    "too few of 32 bits": (header(_100=32, _101=32) + PIXELS, "cut short"),
+    "too few of 32 bits": (header(_100=32, _101=32) + PIXELS, "incomplete"),
     "huge, of 32 bits": (header(20_000, 20_000, _100=32, _101=32) + PIXELS, "of memory"),
     "huge, of 16 bits in colours": (header(9000, 9000, _100=16, _101=16, _2=3) + PIXELS, "of memory"),
     "four samples": (header(_2=4) + PIXELS, "4x8 bits"),
     "no pixels": (header(), "without a picture"),
     "float pixels of 8 bits": (header() + element(0x7FE0, 0x08, b"OF", bytes(64)), "1x8 bits"),
     "float colours": (header(_100=32, _2=3) + element(0x7FE0, 0x08, b"OF", bytes(192)), ""),
-    "too few floats": (header(_100=32) + element(0x7FE0, 0x08, b"OF", bytes(63)), "cut short"),
+    "too few floats": (header(_100=32) + element(0x7FE0, 0x08, b"OF", bytes(63)), "incomplete"),
     "no syntax": (header().replace(element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0"), element(2, 2, b"UI", b"1.2\0"))
-                  + PIXELS, "does not name"),
+                  + PIXELS, "(not named)"),
     "packed, and no syntax": (BARE + element(0x7FE0, 0x10, b"OB", encaps.encapsulate([b"x" * 99]), 0xFFFFFFFF),
-                              "packed in a way that it does not name"),
+                              "compressed, but it does not say how"),
     "packed, but said not to be": (packed(uid.ExplicitVRLittleEndian, b"x" * 99),
-                                   "packed in a way that it does not name"),
-    "odd syntax": (header(syntax=uid.UID("1.2.3")) + PIXELS, "1.2.3 is not read here"),
-    "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"), "JPEG-LS Lossless Image Compression cannot be read (it is none)"),
+                                   "compressed, but it does not say how"),
+    "odd syntax": (header(syntax=uid.UID("1.2.3")) + PIXELS, "1.2.3 is not supported"),
+    "JPEG-LS": (packed(uid.JPEGLSLossless, b"x"),
+                "JPEG-LS Lossless Image Compression cannot be read (the data is something else)"),
     "lossless JPEG": (packed(uid.JPEGLosslessSV1, b"x"), "JPEG Lossless"),
-    "a film": (packed(uid.MPEG4HP41, b"x"), "MPEG-4 AVC/H.264 High Profile / Level 4.1 is not read here"),
-    "JPEG of another size": (packed(uid.JPEGBaseline8Bit, LIE.getvalue()), "another size"),
+    "a film": (packed(uid.MPEG4HP41, b"x"), "MPEG-4 AVC/H.264 High Profile / Level 4.1 is not supported"),
+    "JPEG of another size": (packed(uid.JPEGBaseline8Bit, LIE.getvalue()), "size differs"),
     "JPEG that is none": (packed(uid.JPEGBaseline8Bit, b"no JPEG"), "JPEG Baseline"),
-    "RLE of nothing": (packed(uid.RLELossless, bytes(64)), "cut short"),
+    "RLE of nothing": (packed(uid.RLELossless, bytes(64)), "incomplete"),
     "RLE bomb": (packed(uid.RLELossless, struct.pack("<16L", 1, 64, *[0] * 14) + b"\x81\0" * (1 << 19)), ""),
-    "RLE beyond its end": (packed(uid.RLELossless, struct.pack("<16L", 1, 0xFFFFFFF0, *[0] * 14) + bytes(40)), "cut"),
+    "RLE beyond its end": (packed(uid.RLELossless, struct.pack("<16L", 1, 0xFFFFFFF0, *[0] * 14) + bytes(40)),
+                           "incomplete"),
     "fragments": (header(syntax=uid.RLELossless, rows=9, columns=9)
                   + element(0x7FE0, 0x10, b"OB", ITEM * (1 << 20), 0xFFFFFFFF), ""),
     "nested": (header() + OPEN * 50_000 + PIXELS, ""),
-    "many items": (header() + element(0x5200, 0x9230, b"SQ", ITEM * 250_000) + PIXELS, "more in this DICOM"),
+    "many items": (header() + element(0x5200, 0x9230, b"SQ", ITEM * 250_000) + PIXELS, "contains more data"),
     "many items, no length": (header() + element(0x5200, 0x9230, b"SQ", ITEM * 250_000 + END, 0xFFFFFFFF), ""),
-    "many elements": (header() + element(0x29, 0x10, b"LO", b"") * (6 << 20) + PIXELS, "more in this DICOM"),
+    "many elements": (header() + element(0x29, 0x10, b"LO", b"") * (6 << 20) + PIXELS, "contains more data"),
     "a long value": (header() + element(0x5200, 0x9230, b"SQ", b"", 0xFFFFFFF0) + PIXELS, ""),
     "no end": (header() + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF) + bytes(64 << 20), ""),
     "deflated, nothing": (DEFLATED, "without a picture"),
-    "deflated, but not": (DEFLATED + b"\xff" * 99, "deflated data is damaged"),
-    "deflated, cut": (DEFLATED + bare(BODY + PIXELS)[:-9], "cut short"),
+    "deflated, but not": (DEFLATED + b"\xff" * 99, "compressed data is damaged"),
+    "deflated, cut": (DEFLATED + bare(BODY + PIXELS)[:-9], "incomplete"),
     "deflated bomb of a value": (unpacked_to(BODY + element(0x29, 0x1010, b"OB", b"", 0xFFFFFFF0), 300 << 20), "more"),
     "deflated bomb of elements": (unpacked_to(BODY + element(0x29, 0x1010, b"UN", b"", 0xFFFFFFFF), 300 << 20), ""),
-    "deflated frames, too short": (packed(uid.UID("1.2.840.10008.1.2.8.1"), bare(bytes(9))), "cut"),
-    "deflated frames, damaged": (packed(uid.UID("1.2.840.10008.1.2.8.1"), b"\xff" * 20), "cut short"),
-    "12-bit JPEG of another size": (packed(uid.JPEGExtended12Bit, jpeg(12, 60000, 60000), _100=16), "another size"),
-    "12-bit JPEG of other samples": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4, 3), _100=16), "another size"),
+    "deflated frames, too short": (packed(uid.UID("1.2.840.10008.1.2.8.1"), bare(bytes(9))), "incomplete"),
+    "deflated frames, damaged": (packed(uid.UID("1.2.840.10008.1.2.8.1"), b"\xff" * 20), "incomplete"),
+    "12-bit JPEG of another size": (packed(uid.JPEGExtended12Bit, jpeg(12, 60000, 60000), _100=16), "size differs"),
+    "12-bit JPEG of other samples": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4, 3), _100=16), "size differs"),
     "12-bit JPEG of two sizes": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4)[:-2 - 10] + jpeg(12, 60000, 60000)[2:],
-                                        _100=16), "it is none"),
+                                        _100=16), "the data is something else"),
     "12-bit JPEG of many scans": (packed(uid.JPEGExtended12Bit, jpeg(12, 1200, 1200, 1, 0xC2, 2000), rows=1200,
-                                         columns=1200, _100=16), "a JPEG of 2000 scans"),
-    "12-bit JPEG, cut": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4)[:-2], _100=16), "it is cut short"),
+                                         columns=1200, _100=16), "a JPEG with 2000 scans"),
+    "12-bit JPEG, cut": (packed(uid.JPEGExtended12Bit, jpeg(12, 4, 4)[:-2], _100=16), "it is incomplete"),
     "lossless JPEG of nothing": (packed(uid.JPEGLosslessSV1, jpeg(8, 4, 4, marker=0xC3)), "JPEG Lossless"),
-    "lossless JPEG of another size": (packed(uid.JPEGLosslessSV1, jpeg(8, 4, 5, marker=0xC3)), "another size"),
-    "lossless JPEG of too many bits": (packed(uid.JPEGLosslessSV1, jpeg(16, 4, 4, marker=0xC3)), "another size"),
+    "lossless JPEG of another size": (packed(uid.JPEGLosslessSV1, jpeg(8, 4, 5, marker=0xC3)), "size differs"),
+    "lossless JPEG of too many bits": (packed(uid.JPEGLosslessSV1, jpeg(16, 4, 4, marker=0xC3)), "size differs"),
     "JPEG-LS of nothing": (packed(uid.JPEGLSLossless, jpeg(8, 4, 4, marker=0xF7)), "JPEG-LS"),
-    "JPEG-LS of another size": (packed(uid.JPEGLSLossless, jpeg(8, 60000, 60000, marker=0xF7)), "another size"),
+    "JPEG-LS of another size": (packed(uid.JPEGLSLossless, jpeg(8, 60000, 60000, marker=0xF7)), "size differs"),
     "HTJ2K of another size": (packed(uid.HTJ2K, b"\xff\x4f\xff\x51" + struct.pack(
-        ">HH8LHBBB", 41, 0, *[9999, 9999, 0, 0] * 2, 1, 7, 1, 1)), "another size"),
+        ">HH8LHBBB", 41, 0, *[9999, 9999, 0, 0] * 2, 1, 7, 1, 1)), "size differs"),
     "palette that points at itself": (segmented(0, 1, 7, 2, 2, 3, 0), "palette is damaged"),
     "palette of nothing": (segmented(0, 0), "palette is damaged"),
     "palette of an unknown kind": (segmented(9, 9, 9, 9), "palette is damaged"),
@@ -297,7 +299,7 @@ def test_a_hostile_header_is_an_error_soon(tmp_path):
 
 def test_the_bound_of_time_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(dicom_header, "SECONDS", 0)
-    assert "more in this DICOM" in refused(save(tmp_path / "a.dcm", GRAY))
+    assert "contains more data" in refused(save(tmp_path / "a.dcm", GRAY))
 
 
 def test_show_says_that_it_is_dicom_and_the_notice_once(tmp_path):

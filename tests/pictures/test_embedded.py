@@ -236,7 +236,7 @@ def test_a_jpeg_has_room_for_a_segment():
     assert (
         embedded.packet_of(embedded.with_packet(FILES["plain.jpg"], b"a" * 65_502, "a.jpg"), "a.jpg") == b"a" * 65_502
     )
-    with pytest.raises(VlmError, match=r"a\.jpg: 65,503 bytes of XMP, and room for 65,502"):
+    with pytest.raises(VlmError, match=r"a\.jpg: 65,503 bytes of XMP do not fit into the 65,502 available"):
         embedded.with_packet(FILES["plain.jpg"], b"a" * 65_503, "a.jpg")
 
 
@@ -252,7 +252,7 @@ def test_extended_xmp_is_kept(form):
     assert others(new) == others(data)
     assert xmp.description(embedded.packet_of(new, "a.jpg"), "a.jpg") == "A cat."
     for file, packet in ((data, PACKET), (FILES["plain.jpg"], main)):
-        with pytest.raises(VlmError, match=r"a\.jpg: its Extended XMP is not that of the new packet"):
+        with pytest.raises(VlmError, match=r"a\.jpg: its Extended XMP does not belong to the new packet"):
             embedded.with_packet(file, packet, "a.jpg")
     further = [FURTHER + GUID + struct.pack(">II", 32, at) + xmp.DC.encode()[at : at + 16] for at in (0, 16)]
     data = with_segments(FILES["plain.jpg"], JPEG_MARK + main, *further, at=20)
@@ -337,18 +337,18 @@ def riff(*chunks):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "no JPEG, PNG or WebP"),
-        (b"GIF89a", "no JPEG, PNG or WebP"),
-        (saved(Image.new("L", (9, 9)), "TIFF"), "no JPEG, PNG or WebP"),
-        (b"RIFF\4\0\0\0WAVE", "no JPEG, PNG or WebP"),
-        (b"\xff\xd8", "no segment of a JPEG at byte 2"),
-        (b"\xff\xd8\xff\xd9", "no segment of a JPEG at byte 2"),
-        (b"\xff\xd8\xff\xe1\0\1", "no segment of a JPEG at byte 2"),
+        (b"", "not a JPEG, PNG or WebP"),
+        (b"GIF89a", "not a JPEG, PNG or WebP"),
+        (saved(Image.new("L", (9, 9)), "TIFF"), "not a JPEG, PNG or WebP"),
+        (b"RIFF\4\0\0\0WAVE", "not a JPEG, PNG or WebP"),
+        (b"\xff\xd8", "no JPEG segment at byte 2"),
+        (b"\xff\xd8\xff\xd9", "no JPEG segment at byte 2"),
+        (b"\xff\xd8\xff\xe1\0\1", "no JPEG segment at byte 2"),
         (b"\xff\xd8" + b"\xff\xe3\0\2" * 200_001 + b"\xff\xda", "more than 200,000 pieces"),
-        (FILES["plain.png"][:8] + chunk(b"IDAT") + chunk(b"IEND"), "no chunk of a PNG at byte 8"),
-        (FILES["plain.png"][:33] + chunk(b"IEND"), "no chunk of a PNG at byte 45"),
-        (riff(), "no chunk of a WebP at byte 12"),
-        (riff((b"XMP ", b"")), "no chunk of a WebP at byte 12"),
+        (FILES["plain.png"][:8] + chunk(b"IDAT") + chunk(b"IEND"), "no PNG chunk at byte 8"),
+        (FILES["plain.png"][:33] + chunk(b"IEND"), "no PNG chunk at byte 45"),
+        (riff(), "no WebP chunk at byte 12"),
+        (riff((b"XMP ", b"")), "no WebP chunk at byte 12"),
         (riff((b"VP8 ", b"a")) + b"x", "its size"),
         (riff((b"VP8 ", b"abc\x9d\x01\x2a\0\0\0\0")), "its size"),
         (riff((b"VP8X", b"a")), "its VP8X chunk"),

@@ -126,9 +126,11 @@ def test_nothing_of_the_user_is_sent(server):
     ("path", "says"),
     [
         ("/404", "404"), ("/403", "403"), ("/500", "500"), ("/loop", "more than 5 redirects"),
-        ("/file", "an address of file:, which is not followed"),
-        ("/credentials", "leads to"), ("/huge", "more than a picture has"), ("/cut", "the connection ended after 1000"),
-        ("/endless", "more than 1.0 MB came"), ("/slow", "not there within 1 s"), ("/drip", "not there within 1 s"),
+        ("/file", "redirects to file:, which is not supported"),
+        ("/credentials", "redirects to"),
+        ("/huge", "more than a picture has"), ("/cut", "the connection ended after 1000"),
+        ("/endless", "more than 1.0 MB, too much"),
+        ("/slow", "not downloaded within 1 s"), ("/drip", "not downloaded within 1 s"),
     ],
 )  # fmt: skip
 def test_bad_answers_are_said_soon(server, path, says):
@@ -209,7 +211,7 @@ def test_a_redirect_to_a_private_address_is_refused(server, monkeypatch, address
     """From a server of the open network, for which a proxy stands here."""
     monkeypatch.setenv("http_proxy", server)
     Handler.asked.clear()
-    with pytest.raises(SourceError, match="address of this machine or network") as caught:
+    with pytest.raises(SourceError, match="address of this machine or its network") as caught:
         fetch.get(FAR + address, seconds=3)
     assert caught.value.message.startswith(f"{FAR}{address}: ")
     assert len(Handler.asked) == 1
@@ -218,7 +220,7 @@ def test_a_redirect_to_a_private_address_is_refused(server, monkeypatch, address
 def test_hostile_answers_are_errors_in_little_time_and_memory(server):
     far = [FAR + address for address in LOCAL]
     for word, outcome in zip(far, outcomes(far, http_proxy=server), strict=True):
-        assert_refused(outcome, word, "address of this machine or network")
+        assert_refused(outcome, word, "address of this machine or its network")
     assert_refused(outcomes([f"{server}/picture.png"])[0], f"{server}/picture.png", "address of this machine")
     said = {"endless": "more than 134 MB came", "loop": "more than 5 redirects", "huge": "more than a picture",
             "cut": "after 1000", "file": "not followed", "credentials": "leads to", "page": "not a picture",

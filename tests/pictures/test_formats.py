@@ -184,7 +184,7 @@ def test_another_frame_has_its_number(tmp_path, kind):
     assert tuple(array(images.load(path))[0, 0]) == RED
     for number, color in enumerate(colors, 1):
         assert tuple(array(images.load(path, frame=number))[5, 5]) == color
-    with pytest.raises(SourceError, match=r"has 3 (frames|pages), no number 4"):
+    with pytest.raises(SourceError, match="no number 4"):
         images.load(path, frame=4)
 
 
@@ -201,7 +201,7 @@ def test_pages_of_a_pdf_are_drawn_on_white(tmp_path):
     with pytest.raises(SourceError, match="a PDF of 2 pages") as caught:
         images.load(path)
     assert "#1" in caught.value.hint
-    with pytest.raises(SourceError, match="has 2 pages, no number 3"):
+    with pytest.raises(SourceError, match="there is no page 3; the PDF has 2 pages"):
         images.load(path, frame=3)
 
 

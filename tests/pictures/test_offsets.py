@@ -173,8 +173,8 @@ def test_a_file_is_refused_that_points_at_what_nobody_knows(note, ifd0):
     data = camera("<", b"Any", note, ifd0)
     with pytest.raises(VlmError) as caught:
         embedded.with_packet(data, PACKET, "a.jpg")
-    what = "its Exif or maker note points at data behind the metadata, which would move"
-    assert (caught.value.message, caught.value.hint) == (f"a.jpg: {what}", "write a sidecar file")
+    what = "its Exif or maker note points to data after the metadata, which would move"
+    assert (caught.value.message, caught.value.hint) == (f"a.jpg: {what}", "use --sidecar xmp")
 
 
 @pytest.mark.parametrize("to", [1 << 31, 0xFFFFFFF0])

@@ -130,7 +130,7 @@ def camera_file(size):
 
 
 def test_a_raw_file_that_is_a_tiff_is_shown_by_a_preview_and_it_is_said_once():
-    said = "a.nef: its raw picture of 800x600 is not read; the one of 400x300 in the file is shown"
+    said = "a.nef: its raw picture of 800x600 cannot be read; the one of 400x300 in the same file is used"
     notices = images.load(camera_file((400, 300)), "a.nef").notices
     assert [text for text in notices if "raw" in text] == [said]
     said = "a.cr2: a camera's raw file, of which the preview of 400x300 is shown"

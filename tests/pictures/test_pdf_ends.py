@@ -79,7 +79,7 @@ def test_unusual_ends_are_no_fault(tmp_path, end):
 
 def cut_off(data):
     """Whether a PDF is refused since it is cut off."""
-    with pytest.raises(SourceError, match="the PDF is cut off"):
+    with pytest.raises(SourceError, match="the PDF is incomplete"):
         images.load(data, "a.pdf")
 
 
@@ -108,7 +108,7 @@ def test_a_start_of_its_table_behind_the_file_is_said(tmp_path):
     """Such a file has lost bytes: its carriage returns on the way through a program, or a part of it."""
     path = write(tmp_path / "a.pdf", re.sub(rb"startxref\n\d+", b"startxref\n123456", WHOLE))
     assert is_red(path)
-    assert any("its table is not where the file says" in text for text in images.load(path).notices)
+    assert any("its table is not where it should be" in text for text in images.load(path).notices)
     web = linearized(OBJECTS)  # with places and a length as if some line ends had been lost since
     web = re.sub(rb"/L( +)(\d+)", lambda found: b"/L%s%d" % (found[1], int(found[2]) + 90), web, count=1)
     at = web.rindex(b"startxref\n") + 10

@@ -210,7 +210,9 @@ def test_a_document_without_a_password_to_open_it_is_opened():
 
 
 def test_a_document_with_a_password_is_named(tmp_path):
-    with pytest.raises(SourceError, match=r"a\.pdf: the PDF is locked with a password: unlock it first"):
+    with pytest.raises(
+        SourceError, match=r"a\.pdf: the PDF is protected by a password: save a copy without the password first"
+    ):
         images.load(write(tmp_path / "a.pdf", locked(b"secret")))
 
 
@@ -227,10 +229,10 @@ def marks(*annotations, catalog=""):
 @pytest.mark.parametrize(
     ("annotations", "notice"),
     [
-        ([MARK.format("Stamp", "/Name/Approved")], "left out 1 annotation that cannot be drawn (Stamp)"),
+        ([MARK.format("Stamp", "/Name/Approved")], "skipped 1 annotation that cannot be drawn (Stamp)"),
         (
             [MARK.format("Line", "/L[60 60 340 140]"), MARK.format("Stamp", ""), MARK.format("Stamp", "")],
-            "left out 3 annotations that cannot be drawn (Line, Stamp)",
+            "skipped 3 annotations that cannot be drawn (Line, Stamp)",
         ),
         ([MARK.format("Stamp", "/F 2"), MARK.format("Line", "/F 32")], ""),
         ([MARK.format("Link", ""), MARK.format("Popup", "")], ""),
@@ -246,7 +248,7 @@ def test_a_form_that_few_viewers_show_is_said_to_be_one(tmp_path):
     write(tmp_path / "a.pdf", form(fields=FORM + "/XFA(x)>>", catalog="/NeedsRendering true"))
     done = vlm("ask", "-m", "demo", "a.pdf", "what is this?", cwd=tmp_path)
     assert done.returncode == 0
-    assert "a.pdf: an XFA form, which few viewers can show: this is the page that others show instead" in done.stderr
+    assert "a.pdf: an XFA form, which few viewers can show; the model sees the page shown in its place" in done.stderr
 
 
 @pytest.mark.parametrize("many", [2_000, 20_000])

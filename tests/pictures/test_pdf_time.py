@@ -25,7 +25,7 @@ def test_a_page_that_waits_for_the_processor_is_drawn(tmp_path, monkeypatch, dep
 def test_a_page_that_works_too_long_is_refused(tmp_path, monkeypatch, depth):
     monkeypatch.setattr(pdf, "SECONDS", 1.0)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with pytest.raises(SourceError, match=r"a\.pdf: a PDF that takes more than 1 s to draw"):
+    with pytest.raises(SourceError, match=r"a\.pdf: drawing this PDF takes more than 1 s"):
         images.load(write(tmp_path / "a.pdf", linked_pdf(depth)))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2.5
@@ -34,5 +34,5 @@ def test_a_page_that_works_too_long_is_refused(tmp_path, monkeypatch, depth):
 def test_one_that_waits_for_ever_is_refused_too(tmp_path, monkeypatch):
     monkeypatch.setattr(pdf, "PATIENCE", 1.0)
     monkeypatch.setattr(pdf, "_START", "import time; time.sleep(99)")
-    with pytest.raises(SourceError, match=r"a\.pdf: a PDF that takes more than 1 s to draw"):
+    with pytest.raises(SourceError, match=r"a\.pdf: drawing this PDF takes more than 1 s"):
         images.load(write(tmp_path / "a.pdf", linked_pdf(0)))

@@ -150,11 +150,11 @@ def test_pixels_without_a_number():
     assert found[1, :4].tolist() == [round(float(numbers[1, 0]) / 500 * 255), 0, 255, 0]
     assert (found[0, 0], found[-1, -1], found[2, 2]) == (0, 255, 0)
     assert "from 0 to 500" in picture.notices[0]
-    assert "without a number (4) are shown in black" in picture.notices[0]
+    assert "without a value (4) are shown in black" in picture.notices[0]
     nothing = images.load(tiff(np.full((9, 9), np.nan), BLACK_0, 32, kind="f"))
-    assert "none of its pixels has a number" in nothing.notices[0]
+    assert "none of its pixels has a value" in nothing.notices[0]
     same = images.load(tiff(np.full((9, 9), 7.5), BLACK_0, 32, kind="f"))
-    assert "each of its 32-bit float numbers is 7.5" in same.notices[0]
+    assert "all of its 32-bit float numbers are 7.5" in same.notices[0]
     assert (array(same) == 128).all()
 
 
@@ -169,9 +169,7 @@ def test_fewer_bits_than_sixteen(used, said, photometric):
         tags = {281: (3, [said] * numbers.shape[-1])} if said else {}
         picture = images.load(tiff(numbers, photometric, 16, order=order, tags=tags), "m.tif")
         assert off(array(picture), wanted) <= 1
-        assert picture.notices == (
-            f"m.tif: only {used} of its 16 bits are used; they were stretched to the full range",
-        )
+        assert picture.notices == (f"m.tif: only {used} of its 16 bits are used; stretched to the full range",)
 
 
 def test_a_dark_photo_stays_dark():
@@ -243,8 +241,8 @@ def test_channels_beside_the_colours_are_left_out_and_it_is_said(photometric, co
             continue  # taken for alpha
         picture = images.load(tiff(numbers, photometric, planar=planar, tags=tag | table), "m.tif")
         assert off(array(picture), rgb(photometric, eight(numbers[..., :colours], 8))) <= 1
-        what = "its channel beside the colours is" if more == 1 else f"its {more} channels beside the colours are"
-        assert picture.notices == (f"m.tif: {what} not shown",)
+        what = "its extra channel is" if more == 1 else f"its extra {more} channels are"
+        assert picture.notices == (f"m.tif: {what} not used",)
 
 
 def test_a_fourth_channel_of_which_nothing_is_said_is_alpha():
@@ -453,18 +451,18 @@ REFUSED = {
     "LogLuv": ({262: (3, [32845])}, "CIE Log2(L)"),
     "an unknown kind": ({262: (3, [77])}, "the kind 77"),
     "inks": ({262: (3, [5]), 277: (3, [4]), 258: (3, [8] * 4), 332: (3, [2])}, "inks are not those of CMYK"),
-    "too few samples": ({262: (3, [5])}, "3 samples are too few"),
+    "too few samples": ({262: (3, [5])}, "3 samples per pixel are too few"),
     "JPEG 2000": ({259: (3, [33003])}, "compressed with JPEG 2000"),
     "JPEG XL": ({259: (3, [52546])}, "compressed with JPEG XL"),
     "LERC": ({259: (3, [34887])}, "compressed with LERC"),
     "an unknown compression": ({259: (4, [1234])}, "compression 1234"),
-    "JPEG of 12 bits": ({259: (3, [7]), 258: (3, [12] * 3)}, "3 x 12 bits, compressed with JPEG"),
-    "a fax of colours": ({259: (3, [4])}, "compressed as a fax"),
+    "JPEG of 12 bits": ({259: (3, [7]), 258: (3, [12] * 3)}, "3 x 12 bits with JPEG compression"),
+    "a fax of colours": ({259: (3, [4])}, "with fax compression"),
     "floats of 8 bits": ({339: (3, [3] * 3)}, "3 x 8 float bits"),
     "40 bits": ({258: (3, [40] * 3)}, "3 x 40 bits"),
-    "a predictor of 12 bits": ({259: (3, [8]), 258: (3, [12] * 3), 317: (3, [2])}, "with the predictor 2"),
-    "an unknown predictor": ({259: (3, [8]), 317: (3, [9])}, "with the predictor 9"),
-    "floating prediction of integers": ({259: (3, [8]), 317: (3, [3])}, "with the predictor 3"),
+    "a predictor of 12 bits": ({259: (3, [8]), 258: (3, [12] * 3), 317: (3, [2])}, "with predictor 2"),
+    "an unknown predictor": ({259: (3, [8]), 317: (3, [9])}, "with predictor 9"),
+    "floating prediction of integers": ({259: (3, [8]), 317: (3, [3])}, "with predictor 3"),
     "odd chroma": ({262: (3, [6]), 530: (3, [3, 1])}, "subsampled by (3, 1)"),
     "tiles without width": ({322: (4, [0]), 323: (4, [16])}, "tiles have 0x16"),
     "no width": ({256: None}, "without a picture"),
@@ -495,4 +493,4 @@ def test_bytes_that_are_called_signed_and_are_not_make_a_picture_all_the_same(ph
         wanted = images.load(tiff(pixels, photometric, 8), "a.tif")
         off = np.abs(array(picture).astype(int) - array(wanted))
         assert off.max() == 0 if told else off.mean() < 25, "those with a sign are stretched besides"
-        assert any("taken without the sign" in text for text in picture.notices) == told
+        assert any("read as unsigned" in text for text in picture.notices) == told

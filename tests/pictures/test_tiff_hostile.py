@@ -59,7 +59,7 @@ def test_a_missing_part_in_the_middle_is_an_error(name):
     offsets = 324 if 324 in page.tags else 273
     places = [8] * len(page.segments)
     places[1] = 10_000_000
-    with pytest.raises(SourceError, match="not all there"):
+    with pytest.raises(SourceError, match="some of its data is missing"):
         images.load(tiffs.file(tiffs.Page(page.tags | {offsets: (4, places)}, page.segments)))
 
 
@@ -107,7 +107,7 @@ def test_tiles_without_data_are_left_empty_and_it_is_said(compression):
     wanted[:16, 16:32] = 0
     off = np.abs(array(picture).astype(int) - wanted).max()
     assert off == 0 or (compression == 7 and off < 60)
-    assert "map.tif: parts without data are left empty (1 of 12)" in picture.notices
+    assert "map.tif: 1 of its 12 parts have no data and stay empty" in picture.notices
 
 
 def test_a_tile_larger_than_the_picture_and_one_row_to_a_strip():

@@ -46,7 +46,7 @@ def test_pages_are_pictures_of_their_own_whatever_the_name(tmp_path, name, order
     assert not any("the first of" in text for source in found for text in source.load().notices)
     (one,) = sources.find([f"{path}#2"])
     assert color_of(one.load()) == GREEN
-    with pytest.raises(SourceError, match="has 3 pages, no number 4"):
+    with pytest.raises(SourceError, match="there is no number 4; the file has 3 pages"):
         images.load(path, frame=4)
 
 
@@ -54,14 +54,17 @@ def test_a_file_of_one_page_needs_no_number(tmp_path):
     path = write(tmp_path / "a.tif", tiffs.file(plain(RED)))
     assert names(path) == ["a.tif"]
     assert color_of(images.load(path, frame=1)) == RED
-    with pytest.raises(SourceError, match="has one picture, no number 2"):
+    with pytest.raises(SourceError, match="there is no number 2; the file has one picture"):
         images.load(path, frame=2)
 
 
 def test_bytes_without_a_number_are_the_first_page_and_it_is_said():
     picture = images.load(tiffs.file(*map(plain, COLORS)), "https://x.org/a.tif")
     assert color_of(picture) == RED
-    assert "https://x.org/a.tif: the first of its 3 pages; https://x.org/a.tif#2 is the next" in picture.notices
+    assert (
+        "https://x.org/a.tif: only the first of its 3 pages is used; the next is https://x.org/a.tif#2"
+        in picture.notices
+    )
 
 
 def test_what_is_asked_of_a_folder_is_asked_of_each_page(tmp_path):
@@ -90,12 +93,12 @@ LEFT_OUT = {
     "a thumbnail first": ([copy_of((32, 24)), copy_of((640, 480))], "page 1 of the file, a thumbnail of 32x24, is"),
     "a thumbnail last": ([copy_of((641, 480)), copy_of((160, 120))], "page 2 of the file, a thumbnail of 160x120, is"),
     "a thumbnail by its tag": (
-        [copy_of((100, 90), REDUCED), copy_of((120, 90))], "page 1 of the file, a thumbnail of 100x90, is left out",
+        [copy_of((100, 90), REDUCED), copy_of((120, 90))], "page 1 of the file, a thumbnail of 100x90, is skipped",
     ),
     "a thumbnail by its old tag": (
         [copy_of((100, 90), {255: (3, [2])}), copy_of((120, 90))], "page 1 of the file, a thumbnail of 100x90, is",
     ),
-    "a mask": ([copy_of((120, 90)), copy_of((120, 90), MASK)], "page 2 of the file, a mask of 120x90, is left out"),
+    "a mask": ([copy_of((120, 90)), copy_of((120, 90), MASK)], "page 2 of the file, a mask of 120x90, is skipped"),
     "levels by their tags": (
         [copy_of((1200, 900)), copy_of((600, 450), REDUCED), copy_of((300, 225), REDUCED)], "pages 2, 3 of the file",
     ),
@@ -127,7 +130,7 @@ def test_what_is_left_out_of_several_pages_is_said_once(tmp_path):
     assert names(path) == ["a.tif#2", "a.tif#3"]
     first, second = loaded(path)
     assert (color_of(first), color_of(second)) == (RED, GREEN)
-    assert any("page 1 of the file, a thumbnail of 32x24, is left out" in text for text in first.notices)
+    assert any("page 1 of the file, a thumbnail of 32x24, is skipped" in text for text in first.notices)
     assert not any("thumbnail" in text for text in second.notices)
 
 
@@ -158,7 +161,7 @@ def test_a_larger_picture_below_the_first_is_shown(tmp_path):
     path = write(tmp_path / "a.tif", tiffs.file(plain(RED, (40, 30), REDUCED, [plain(BLUE, (80, 60)), below])))
     picture = images.load(path)
     assert (picture.size, color_of(picture)) == ((400, 300), GREEN)
-    assert f"{path}: the larger picture of 400x300 below its first page is shown" in picture.notices
+    assert f"{path}: the larger picture of 400x300 below its first page is used" in picture.notices
     pyramid = images.load(tiffs.file(plain(RED, (400, 300), None, [plain(BLUE, (200, 150)), plain(BLUE, (100, 75))])))
     assert color_of(pyramid) == RED
     assert not any("below" in text for text in pyramid.notices)
@@ -174,7 +177,10 @@ def test_a_raw_picture_of_a_camera_is_shown_by_its_preview_and_it_is_said():
     raw = tiffs.page(np.zeros((600, 800), np.uint16), 32803, 16)
     picture = images.load(tiffs.file(plain(RED, (40, 30), REDUCED, [raw, plain(GREEN, (400, 300), REDUCED)])), "a.nef")
     assert (picture.size, color_of(picture)) == ((400, 300), GREEN)
-    assert "a.nef: its raw picture of 800x600 is not read; the one of 400x300 in the file is shown" in picture.notices
+    assert (
+        "a.nef: its raw picture of 800x600 cannot be read; the one of 400x300 in the same file is used"
+        in picture.notices
+    )
 
 
 def test_a_chain_that_is_cut_or_loops(tmp_path):
@@ -182,7 +188,7 @@ def test_a_chain_that_is_cut_or_loops(tmp_path):
     one = tiffs.file(plain(RED), end=9_999_999)
     picture = images.load(one, "a.tif")
     assert color_of(picture) == RED
-    assert "a.tif: what comes after page 1 is damaged or cut off, and left out" in picture.notices
+    assert "a.tif: everything after page 1 is damaged or missing, and is skipped" in picture.notices
     path = write(tmp_path / "loop.tif", tiffs.file(*map(plain, COLORS), end=0))
     with Image.open(io.BytesIO(whole)) as image:
         first = image.tag_v2.offset

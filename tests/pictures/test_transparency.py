@@ -55,7 +55,7 @@ def test_the_ground_is_one_on_which_the_drawing_is_seen(tmp_path, name, kind):
     assert bool(said) == (wanted != WHITE)
     if said:
         assert said.startswith(f"{path}: a transparent picture")
-        assert f"laid on {'black' if wanted == BLACK else 'grey'}" in said
+        assert f"shown on {'black' if wanted == BLACK else 'grey'}" in said
 
 
 def test_grey_and_palette_pictures_have_a_ground_too(tmp_path):
@@ -94,7 +94,7 @@ def test_an_alpha_that_is_all_nothing_is_left_out(tmp_path, alpha):
     for path in (bmp(tmp_path / "a.bmp", NOISE, alpha), tmp_path / "a.png"):
         picture = images.load(path)
         assert (array(picture) == NOISE).all()
-        assert picture.notices == (f"{path}: every pixel is transparent; the colours are shown as if none were",)
+        assert picture.notices == (f"{path}: every pixel is transparent; the colours are shown as if opaque",)
 
 
 def test_half_a_transparency_counts(tmp_path):

@@ -145,7 +145,7 @@ def test_the_description_of_a_region_is_its_own():
     [
         (b"", "not an XMP file"),
         (b"hello", "not an XMP file"),
-        (b"<svg/>", "XML, but no XMP"),
+        (b"<svg/>", "XML, but not XMP"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "with entities"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode("utf-16"), "with entities"),
         (b'<?xml version="1.0" encoding="no-such"?><a/>', "not an XMP file"),
@@ -174,7 +174,7 @@ def test_control_codes_are_left_out():
 def test_what_is_nested_too_deep_is_an_error():
     packet = packet_with(">" + "<n:a>" * 20_000 + "</n:a>" * 20_000)
     assert xmp.subjects(packet, "a.xmp") == ()
-    with pytest.raises(VlmError, match=r"a\.xmp: XMP that is nested too deep"):
+    with pytest.raises(VlmError, match=r"a\.xmp: the XMP is nested too deeply"):
         xmp.described(packet, "x", "a.xmp")
 
 

@@ -255,7 +255,7 @@ def _refusal(answer: Answer, what: str) -> HubError:
     if status == 401 and "credential" in headers.get("x-error-message", "").lower():
         return HubError(f"{what}: the Hub does not accept your token", "run `hf auth login`, or set HF_TOKEN")
     if code == "EntryNotFound" or (status == 404 and "/resolve/" in urlsplit(answer.url).path and not code):
-        return HubError(f"{what}: the repository no longer has this file", "try again: the list of files is read anew")
+        return HubError(f"{what}: the repository no longer has this file", "try again: the list of files is read again")
     if code == "RepoNotFound" or status in (401, 404):
         return NotOnHub(
             f"{what}: there is no such repository, or it is private",

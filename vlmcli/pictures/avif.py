@@ -217,7 +217,7 @@ def _entries(data: bytes, box: _Box) -> Iterator[_Entry]:
         begin = at + (4 if wide else 2) + 1
         end = begin + data[begin - 1] * each
         if end > box.end:
-            raise IndexError("an entry goes beyond its box")
+            raise IndexError("an entry is longer than its box")
         yield _Entry(item, data[at:end], range(begin, end, each))
         at = end
 

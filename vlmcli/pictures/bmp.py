@@ -101,7 +101,7 @@ class Bitmap(ImageFile.ImageFile):
         if size != 12 and not 16 <= size <= 64 and size not in _WINDOWS:
             raise OSError(f"a bitmap header of {size} bytes")
         if len(head) < begin + 14 + size:
-            raise OSError("the bitmap header is cut short")
+            raise OSError("the bitmap header is incomplete")
         self._header = header = _header(head, begin, size)
         self._size = header.width, header.height
         self._mode = "P" if header.palette else "RGBA" if header.masks[3] else "RGB"
@@ -225,7 +225,7 @@ def _decoded(data: Any, header: _Header, mode: str) -> Image.Image:
         return Image.frombytes(mode, (header.width, header.height), pixels, "raw", order, 0, 1 if header.down else -1)
     stride = (header.width * header.bits + 31) // 32 * 4
     if header.start + stride * (header.height - 1) + (header.width * header.bits + 7) // 8 > len(data):
-        raise OSError("its pixels are cut short")
+        raise OSError("its pixel data is incomplete")
     size = header.width, header.height
     image = Image.new(mode, size)
     step = max(1, _BAND // header.width)
@@ -286,7 +286,7 @@ def _unpacked(data: Any, header: _Header) -> bytearray:
         if at + 2 > len(data):
             if x >= width and y == height - 1:
                 break
-            raise OSError("its pixels are cut short")
+            raise OSError("its pixel data is incomplete")
         count, code = data[at], data[at + 1]
         at += 2
         if count:
@@ -299,14 +299,14 @@ def _unpacked(data: Any, header: _Header) -> bytearray:
             break
         elif code == 2:
             if at + 2 > len(data):
-                raise OSError("its pixels are cut short")
+                raise OSError("its pixel data is incomplete")
             x, y, at = x + data[at], y + data[at + 1], at + 2
             continue
         else:
             count = code
             length, run = _literals(data, at, count, header.packed)
         if at + length > len(data):
-            raise OSError("its pixels are cut short")
+            raise OSError("its pixel data is incomplete")
         at += length
         room = max(0, min(count, width - x))  # what goes beyond the row is left out
         place = (y * width + x) * each

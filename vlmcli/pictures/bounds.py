@@ -40,18 +40,16 @@ def check_size(source: str, size: tuple[int, int], each: int = 4) -> None:
     """
     width, height = size
     if min(size) < 1:
-        raise SourceError(f"{source}: a picture of {width}x{height} pixels", "get the picture again")
+        raise SourceError(f"{source}: an empty picture ({width}x{height} pixels)", "copy or download the picture again")
     if width * height * each > MAX_MEMORY or width * height > MAX_PIXELS:
         most = amounts.size(min(MAX_MEMORY, MAX_PIXELS * each))
         raise SourceError(
-            f"{source}: {width}x{height} pixels need {amounts.size(width * height * each)} of memory, and the most is"
+            f"{source}: {width}x{height} pixels need {amounts.size(width * height * each)} of memory; the limit is"
             f" {most}",
             "scale it down first",
         )
     if max(size) > MAX_RATIO * min(size):
-        raise SourceError(
-            f"{source}: a strip of {width}x{height} pixels is too thin to be seen", "cut a part out of it"
-        )
+        raise SourceError(f"{source}: a strip of {width}x{height} pixels is too thin to be seen", "crop a part of it")
 
 
 def bounded(image: Image.Image, bound: int) -> Image.Image:
@@ -96,8 +94,8 @@ def remark(size: tuple[int, int], tell: Tell) -> None:
     if max(size) > LARGE and max(size) >= LONG * min(size):
         width, height = size
         tell(
-            f"{width}x{height} pixels are so {'tall' if height > width else 'wide'} that small print in it is lost;"
-            " --detail parts asks about it in parts"
+            f"{width}x{height} pixels are so {'tall' if height > width else 'wide'} that small text in it is lost;"
+            " --detail parts shows it to the model in parts"
         )
 
 

@@ -66,7 +66,7 @@ def decoded(coded: bytes, decoder: str) -> NDArray[Any]:
         raise RuntimeError(done.stdout.decode("utf-8", "replace"))
     if room.is_out(RuntimeError(done.stderr.decode("utf-8", "replace")), honest=MEMORY):
         raise MemoryError
-    raise RuntimeError(f"it takes more than {SECONDS:g} s, or more memory than there is")
+    raise RuntimeError(f"it takes more than {SECONDS:g} s, or more memory than is available")
 
 
 def main() -> int:

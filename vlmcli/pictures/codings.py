@@ -48,7 +48,7 @@ def unpacked(pieces: Iterable[bytes], codings: list[str], name: str, max_bytes: 
     unknown = [one for one in codings if one not in _DECODERS]
     if unknown or len(codings) > MOST:
         what = f"as {unknown[0][:40]}" if unknown else f"{len(codings)} times"
-        raise SourceError(f"{name}: the server sent it compressed {what}, which vlm cannot unpack", "download it first")
+        raise SourceError(f"{name}: the server sent it compressed {what}, which is not supported", "download it first")
     found = iter(pieces)
     for coding in reversed(codings):
         found = _bounded(_DECODERS[coding](found, name), name, max_bytes)
@@ -61,7 +61,7 @@ def _bounded(pieces: Iterator[bytes], name: str, max_bytes: int) -> Iterator[byt
     for piece in pieces:
         whole += len(piece)
         if whole > max_bytes:
-            raise SourceError(f"{name}: unpacks to more than {size(max_bytes)}", "download and check it first")
+            raise SourceError(f"{name}: unpacks to more than {size(max_bytes)}", "download the file and check it first")
         yield piece
 
 
@@ -75,7 +75,9 @@ def _gzip(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
             return
         members += 1
         if members > MEMBERS:
-            raise SourceError(f"{name}: its gzip data has more than {MEMBERS:,} parts", "download and check it first")
+            raise SourceError(
+                f"{name}: its gzip data has more than {MEMBERS:,} parts", "download the file and check it first"
+            )
         rest = yield from _inflated(rest, pieces, _GZIP, name, "gzip")
 
 
@@ -108,11 +110,11 @@ def _inflated(data: bytes, pieces: Iterator[bytes], bits: int, name: str, coding
             if not (data or piece or decoder.eof):
                 more = next(pieces, None)
                 if more is None:
-                    raise SourceError(f"{name}: its {coding} data is cut short", "try again, or download it first")
+                    raise SourceError(f"{name}: its {coding} data is incomplete", "try again, or download it first")
                 data = more
     except zlib.error as error:
         raise SourceError(
-            f"{name}: the server says that it is {coding} data, and it is damaged or is none ({_reason(error)})",
+            f"{name}: the server says that it is {coding} data, but it is not, or it is damaged ({_reason(error)})",
             "download it first",
         ) from None
     return decoder.unused_data

@@ -57,7 +57,7 @@ def scaled(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
 
 def notice(used: int, bits: int = 16) -> str:
     """What the user is told where fewer bits are used than are stored, or nothing."""
-    return f"only {used} of its {bits} bits are used; they were stretched to the full range" if used < bits else ""
+    return f"only {used} of its {bits} bits are used; stretched to the full range" if used < bits else ""
 
 
 def to_8_bits(values: npt.NDArray[Any], bits: int = 16, said: int = 0) -> tuple[npt.NDArray[np.uint8], str]:

@@ -68,7 +68,7 @@ def frame(file: Path | bytes, source: str, number: int, check: Check, tell: Tell
             seen = seen.copy()
         dicom_overlays.draw(seen, words if seen.ndim == 2 else None, header, opened, index, source, tell)
     if frames > 1 and not number:
-        tell(f"the first of its {frames} frames is shown; {source}#2 is the next")
+        tell(f"only the first of its {frames} frames is used; the next is {source}#2")
     return seen
 
 
@@ -103,7 +103,7 @@ def _check_header(header: Header, source: str, number: int, check: Check) -> int
     for name in _NEEDED:
         if attributes.get(name) in (None, "") and (name not in _INTEGERS_ONLY or header.pixels in ("", "PixelData")):
             raise SourceError(
-                f"{source}: a DICOM file without a picture (it has no {name})", "name one that has pixels"
+                f"{source}: a DICOM file without a picture (it has no {name})", "choose a file that has pixels"
             )
     for element in attributes.elements():  # sequences, which are not read before somebody asks for them
         if isinstance(element.value, bytes) and element.value.count(b"\xfe\xff\x00\xe0") > ITEMS:
@@ -114,16 +114,19 @@ def _check_header(header: Header, source: str, number: int, check: Check) -> int
     if samples not in (1, 3) or bits not in _BITS.get(header.pixels, _BITS["PixelData"]):
         raise SourceError(f"{source}: its pixels are {samples}x{bits} bits, not colours", "convert it to 8 or 16 bits")
     if not header.syntax or header.syntax not in (*_NATIVE, *dicom_codecs.CODED):
-        name = getattr(header.syntax, "name", "") or "that it does not name"
-        raise SourceError(f"{source}: DICOM in the transfer syntax {name} is not read here", "convert it to PNG")
+        name = getattr(header.syntax, "name", "") or "(not named)"
+        raise SourceError(f"{source}: the DICOM transfer syntax {name} is not supported", "convert it to PNG")
     if header.syntax in _NATIVE and header.length == dicom_header.IN_ITEMS:  # which would be seen as noise
-        raise SourceError(f"{source}: its pixels are packed in a way that it does not name", "convert it to PNG")
+        raise SourceError(f"{source}: its pixels are compressed, but it does not say how", "convert it to PNG")
     frames = _frames(attributes)
     if number > frames:
         have = "one picture" if frames == 1 else f"{frames} frames"
-        raise SourceError(f"{source}: the file has {have}, no number {number}", f"name one up to {frames}")
+        hint = f"choose a number from 1 to {frames}" if frames > 1 else f"leave out #{number}"
+        raise SourceError(f"{source}: there is no number {number}; the file has {have}", hint)
     if not header.pixels:
-        raise SourceError(f"{source}: a DICOM file without a picture, or one that is cut short", "get it again")
+        raise SourceError(
+            f"{source}: a DICOM file that is incomplete or has no picture", "copy or download the file again"
+        )
     return frames
 
 

@@ -44,7 +44,7 @@ def colors(found: Array, kind: str, source: str) -> Array:
         rgb: Array = convert_color_space(np.ascontiguousarray(found), "YBR_FULL", "RGB")
         return rgb
     if found.ndim == 3 and kind != "RGB":
-        raise SourceError(f"{source}: its colours are {kind}, which is not read here", "convert it to PNG")
+        raise SourceError(f"{source}: its colours are {kind}, which is not supported", "convert it to PNG")
     return found
 
 
@@ -95,7 +95,7 @@ def _by_pillow(coded: bytes, syntax: Any, options: dict[str, Any], source: str) 
     try:
         with Image.open(io.BytesIO(coded), formats=("JPEG", "JPEG2000")) as image:
             if image.size != (options["columns"], options["rows"]):  # one says a little, the other may be a bomb
-                raise RuntimeError("it is of another size than the header says")
+                raise RuntimeError("its size differs from the one in the header")
             truncated.check_scans(image, coded, source)
             image.load()
             truncated.check(image, coded, source)
@@ -104,7 +104,7 @@ def _by_pillow(coded: bytes, syntax: Any, options: dict[str, Any], source: str) 
     except (RuntimeError, OSError) as error:
         reason = str(error).rpartition("pillow: ")[2]
         if isinstance(error, UnidentifiedImageError):
-            reason = "Pillow does not know it"
+            reason = "Pillow does not recognise it"
         raise _damaged(syntax, reason, source) from error
     return colors(found, meta["photometric_interpretation"], source)
 
@@ -115,14 +115,14 @@ def _by_imagecodecs(coded: bytes, syntax: Any, options: dict[str, Any], source: 
     width, height, samples, bits, scans = _claims(coded)
     size = (options["rows"], options["columns"], options["samples_per_pixel"])
     if not width:
-        raise _damaged(syntax, "it is none", source)
+        raise _damaged(syntax, "the data is something else", source)
     if (height, width, samples) != size or bits > options["bits_allocated"] or bits > 16:
-        raise _damaged(syntax, "it is of another size than the header says", source)
+        raise _damaged(syntax, "its size differs from the one in the header", source)
     if scans * width * height > truncated.SCANS:
-        raise SourceError(f"{source}: a JPEG of {scans} scans", "save it again, not progressive")
+        raise SourceError(f"{source}: a JPEG with {scans} scans", "save it again as a baseline JPEG")
     # of a missing end, libjpeg says nothing, and CharLS reads four thousand million bits that are not there
     if not coded.rstrip(b"\0\xff").endswith(b"\xff\xd9"):
-        raise _damaged(syntax, "it is cut short", source)
+        raise _damaged(syntax, "it is incomplete", source)
     if not codec_child.is_there():
         raise SourceError(
             f"{source}: {syntax.name} needs a decoder that is not installed", "pip install 'vlmcli[dicom]'"
@@ -138,7 +138,7 @@ def _by_imagecodecs(coded: bytes, syntax: Any, options: dict[str, Any], source: 
     except RuntimeError as error:
         raise _damaged(syntax, str(error), source) from error
     if found.shape != size[: found.ndim]:
-        raise _damaged(syntax, "it is of another size than the header says", source)
+        raise _damaged(syntax, "its size differs from the one in the header", source)
     if samples == _SAMPLES:
         kind = options["photometric_interpretation"]
         return colors(found, "RGB" if kind in ("YBR_RCT", "YBR_ICT") else kind, source)

@@ -131,7 +131,9 @@ class _Inflated:
         try:
             found = self._stream.decompress(packed, 1 << 20)
         except zlib.error:
-            raise SourceError(f"{self._source}: its deflated data is damaged", "get the file again") from None
+            raise SourceError(
+                f"{self._source}: its compressed data is damaged", "copy or download the file again"
+            ) from None
         self._data += found
         if self._start + len(self._data) > INFLATED:
             raise too_much(self._source)
@@ -151,7 +153,7 @@ def read(opened: Any, source: str, names: Sequence[str | int]) -> Header:
         import pydicom.uid
     except ImportError:
         raise SourceError(
-            f"{source}: a DICOM file needs a reader that is not installed", "pip install 'vlmcli[dicom]'"
+            f"{source}: reading DICOM files needs an extra package", "pip install 'vlmcli[dicom]'"
         ) from None
 
     def stop(tag: int, *_: Any) -> bool:
@@ -195,8 +197,8 @@ def _pixels(file: Careful, implicit: bool, little: bool) -> tuple[str, str, int]
 
 
 def too_much(source: str) -> SourceError:
-    return SourceError(f"{source}: there is more in this DICOM file than a picture has", "check what it is")
+    return SourceError(f"{source}: this DICOM file contains more data than a picture has", "check what the file is")
 
 
 def cut(source: str) -> SourceError:
-    return SourceError(f"{source}: a DICOM file that is cut short", "get it again")
+    return SourceError(f"{source}: an incomplete DICOM file", "copy or download the file again")

@@ -82,7 +82,7 @@ def shown(header: Dataset, index: int, little: bool, stored: Array, source: str)
 def _one_by_one(frame: _Frame, stored: Array) -> Array:
     """Numbers of which there are too many for a table, some rows at a time."""
     if frame.header.get("PhotometricInterpretation") == "PALETTE COLOR":
-        raise SourceError(f"{frame.source}: a palette for numbers of 32 bits is not read here", "convert it to PNG")
+        raise SourceError(f"{frame.source}: a palette for 32-bit pixels is not supported", "convert it to PNG")
     values, voi = _modality(frame), _group(frame.header, frame.index, "FrameVOILUTSequence")
     ends: list[float] = []
     if not _has_window(voi) and _item(voi, "VOILUTSequence") is None:
@@ -182,7 +182,7 @@ def _gray(frame: _Frame, voi: Dataset, values: Array, ends: Sequence[float]) -> 
 
 
 def _not_finite(source: str) -> SourceError:
-    return SourceError(f"{source}: its rescale or window has no finite numbers", "convert it to PNG")
+    return SourceError(f"{source}: its rescale or window values are not finite numbers", "convert it to PNG")
 
 
 def _finite(values: Array) -> Array:
@@ -232,13 +232,13 @@ def _segments(packed: Array, count: int, source: str) -> list[int]:
             elif kind == 2 and left < 0 and at + 4 <= len(packed):
                 offset = int(packed[at + 2]) | int(packed[at + 3]) << 16
                 if offset not in starts or length > len(starts):
-                    raise SourceError(f"{source}: its palette is damaged", "get the file again")
+                    raise SourceError(f"{source}: its palette is damaged", "copy or download the file again")
                 todo += [(at + 4, left), (offset, length)]
                 break
             else:
-                raise SourceError(f"{source}: its palette is damaged", "get the file again")
+                raise SourceError(f"{source}: its palette is damaged", "copy or download the file again")
     if not found:
-        raise SourceError(f"{source}: its palette is damaged", "get the file again")
+        raise SourceError(f"{source}: its palette is damaged", "copy or download the file again")
     return found[:count]
 
 

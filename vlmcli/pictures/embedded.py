@@ -112,11 +112,15 @@ def with_packet(data: bytes, packet: bytes, name: str) -> bytes:
     """
     form = _format(data, name)
     if len(packet) > (room := SEGMENT if form is _JPEG else LONGEST):
-        raise VlmError(f"{name}: {len(packet):,} bytes of XMP, and room for {room:,}", "write a sidecar file")
+        raise VlmError(
+            f"{name}: {len(packet):,} bytes of XMP do not fit into the {room:,} available", "use --sidecar xmp"
+        )
     file = _read(data, form, name)
     held = file.those(form.kind, form.mark)
     if len({file.contents(piece) for piece in held}) > 1:
-        raise VlmError(f"{name}: has {len(held)} XMP packets, and which of them counts is not clear", "leave only one")
+        raise VlmError(
+            f"{name}: has {len(held)} XMP packets, and it is not clear which one counts", "remove all but one of them"
+        )
     out, at = [], 0
     for start, end, new in sorted(form.edits(file, held, packet)):
         out += [data[at:start], new]
@@ -131,7 +135,7 @@ def _format(data: bytes, name: str) -> _Format:
         return _PNG
     if data[:4] + data[8:12] == b"RIFFWEBP":
         return _WEBP
-    raise VlmError(f"{name}: no JPEG, PNG or WebP, so no XMP is read or written within it", "write a sidecar file")
+    raise VlmError(f"{name}: not a JPEG, PNG or WebP file, so it cannot hold XMP", "use --sidecar xmp")
 
 
 def _read(data: bytes, form: _Format, name: str) -> _File:
@@ -142,7 +146,9 @@ def _read(data: bytes, form: _Format, name: str) -> _File:
 
 
 def _damaged(name: str, what: str) -> VlmError:
-    return VlmError(f"{name}: damaged ({what}), so no XMP is read or written within it", "get the picture again")
+    return VlmError(
+        f"{name}: damaged ({what}), so XMP cannot be read or written in it", "copy or download the picture again"
+    )
 
 
 def _in_place(held: list[_Piece], at: int, new: bytes) -> list[_Edit]:
@@ -172,7 +178,7 @@ def _segments(data: bytes, name: str) -> Iterator[_Piece]:
             break
         yield _Piece(kind, at, body, end, end)
         at = end
-    raise _damaged(name, f"no segment of a JPEG at byte {at:,}")
+    raise _damaged(name, f"no JPEG segment at byte {at:,}")
 
 
 def _segment_packet(file: _File, piece: _Piece) -> bytes:
@@ -197,14 +203,14 @@ def _check_further(file: _File, held: list[_Piece], packet: bytes) -> None:
     old, new = (_GUID.search(one) for one in (file.contents(held[0]) if held else b"", packet))
     guid = old[1] if old else b""
     if (new[1] if new else b"") != guid:
-        why = "its Extended XMP is not that of the new packet"
+        why = "its Extended XMP does not belong to the new packet"
     elif guid and DC.encode() in b"".join(
         file.contents(piece, len(_FURTHER) + 40) for piece in file.those(b"\xe1", _FURTHER + guid)
     ):
         why = "has its description or keywords in Extended XMP"
     else:
         return
-    raise VlmError(f"{file.name}: {why}", "write a sidecar file")
+    raise VlmError(f"{file.name}: {why}", "use --sidecar xmp")
 
 
 def _moved(file: _File, index: _Piece, by: int) -> Iterator[_Edit]:
@@ -229,8 +235,8 @@ def _pointers(file: _File, exif: _Piece, edits: list[_Edit]) -> Iterator[_Edit]:
     """The offsets in an Exif of what stands behind it, and moves by these edits."""
     moved = offsets.moved(file.data, exif.body + 6, exif.end, lambda place: _growth(edits, exif.end, place))
     if moved is None:
-        what = "its Exif or maker note points at data behind the metadata, which would move"
-        raise VlmError(f"{file.name}: {what}", "write a sidecar file")
+        what = "its Exif or maker note points to data after the metadata, which would move"
+        raise VlmError(f"{file.name}: {what}", "use --sidecar xmp")
     for at, new in moved:
         yield at, at + len(new), new
 
@@ -251,7 +257,7 @@ def _chunks(data: bytes, name: str) -> Iterator[_Piece]:
         if kind == b"IEND" and b"IDAT" in kinds:
             return
         at = end
-    raise _damaged(name, f"no chunk of a PNG at byte {at:,}")
+    raise _damaged(name, f"no PNG chunk at byte {at:,}")
 
 
 def _chunk_packet(file: _File, piece: _Piece) -> bytes:
@@ -293,7 +299,7 @@ def _riff(data: bytes, name: str) -> Iterator[_Piece]:
         at = min(stop + length % 2, limit)
         if at == limit:
             return
-    raise _damaged(name, f"no chunk of a WebP at byte {at:,}")
+    raise _damaged(name, f"no WebP chunk at byte {at:,}")
 
 
 def _riff_packet(file: _File, piece: _Piece) -> bytes:
@@ -316,7 +322,7 @@ def _riff_edits(file: _File, held: list[_Piece], packet: bytes) -> list[_Edit]:
         edits.append((first.body, first.body + 1, bytes([file.data[first.body] | _XMP])))
     size = int.from_bytes(file.data[4:8], "little") + _growth(edits, first.start)
     if size > 0xFFFFFFFF - 9:
-        raise VlmError(f"{file.name}: has no room for XMP", "write a sidecar file")
+        raise VlmError(f"{file.name}: has no room for XMP", "use --sidecar xmp")
     return [*edits, (4, 8, struct.pack("<I", size))]
 
 

@@ -55,21 +55,23 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
     try:
         name, user = short(url), urlsplit(url).username
     except ValueError as error:
-        raise SourceError(f"{url}: not an address ({error})", "check how it is written") from None
+        raise SourceError(f"{url}: not an address ({error})", "check its spelling") from None
     if user is not None:
-        raise SourceError(f"{name}: the address has a user's name in it", "download the picture with it first")
+        raise SourceError(
+            f"{name}: the address contains a user name", "download the picture first, and give vlm the file"
+        )
     try:
         with ExitStack() as stack:
             response = _follow(stack, url, Network(Deadline(seconds), allow_local))
             return _body(response, name, max_bytes)
     except _Status as error:
-        raise SourceError(f"{name}: the server says {error.code} {error.reason}", _hint(error.code)) from None
+        raise SourceError(f"{name}: the server answered {error.code} {error.reason}", _hint(error.code)) from None
     except LocalAddress as error:
         raise SourceError(
-            f"{name}: answers at {error}, an address of this machine or network", "--allow-local-urls allows it"
+            f"{name}: leads to {error}, an address of this machine or its network", "allow it with --allow-local-urls"
         ) from None
     except TimeoutError:
-        raise SourceError(f"{name}: not there within {seconds:g} s", "try again, or download it first") from None
+        raise SourceError(f"{name}: not downloaded within {seconds:g} s", "try again, or download it first") from None
     except (OSError, ValueError, httpcore2.ProtocolError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SourceError(f"{name}: cannot be fetched ({reason})", "check the address and the network") from None
@@ -91,7 +93,7 @@ class _Status(Exception):
 
 def _hint(code: int) -> str:
     if code in (401, 403):
-        return "it needs a permission: download it first"
+        return "it needs a sign-in: download the picture first, and give vlm the file"
     return "try again later" if code in (408, 425, 429) or code >= 500 else "check the address"
 
 
@@ -106,9 +108,7 @@ def _follow(stack: ExitStack, first: str, network: Network) -> httpcore2.Respons
         if leads is None:
             raise _Status(response.status, _reason(response))
         if followed == REDIRECTS:
-            raise SourceError(
-                f"{short(first)}: more than {REDIRECTS} redirects, one after the other", "check the address"
-            )
+            raise SourceError(f"{short(first)}: more than {REDIRECTS} redirects in a row", "check the address")
         stack.close()  # without reading what comes with a redirect
         url = leads
     raise AssertionError
@@ -120,23 +120,23 @@ def _leads(url: str, response: httpcore2.Response) -> str | None:
         return None
     location = (_header(response, "location") or "").strip()
     if not location:
-        raise SourceError(f"{short(url)}: is a redirect that leads nowhere ({response.status})", "check the address")
+        raise SourceError(f"{short(url)}: a redirect without an address ({response.status})", "check the address")
     scheme = re.match(r"([a-z][a-z0-9+.-]*):", location, re.IGNORECASE)
     if scheme and scheme[1].lower() not in ("http", "https"):
         raise SourceError(
-            f"{short(url)}: leads to an address of {scheme[1].lower()[:40]}:, which is not followed",
-            "only http and https are; download the picture first",
+            f"{short(url)}: redirects to {scheme[1].lower()[:40]}:, which is not supported",
+            "download the picture first; only http and https are supported",
         )
     leads = urljoin(url, quote(location, encoding="iso-8859-1", safe=string.punctuation))
     where = urlsplit(leads)
     if where.username is not None:
         raise SourceError(
-            f"{short(url)}: leads to {short(leads)} with a user's name in the address", "download the picture first"
+            f"{short(url)}: redirects to {short(leads)} with a user name in the address", "download the picture first"
         )
     if where.scheme == "http" and urlsplit(url).scheme == "https":
         raise SourceError(
-            f"{short(url)}: leads from https to {short(leads)}, which anybody on the way could change",
-            "name that address itself if you trust the network",
+            f"{short(url)}: redirects from https to {short(leads)}, which anybody on the way could change",
+            "use that address directly if you trust the network",
         )
     return leads
 
@@ -169,13 +169,15 @@ def _pieces(response: httpcore2.Response, name: str, max_bytes: int) -> Iterator
     length = _header(response, "content-length") or ""
     wanted = int(length) if length.isdigit() else 0
     if wanted > max_bytes:
-        raise SourceError(f"{name}: {size(wanted)} are more than a picture has", "download and check it first")
+        raise SourceError(f"{name}: {size(wanted)} is more than a picture has", "download and check it first")
     came = 0
     try:
         for piece in response.iter_stream():
             came += len(piece)
             if came > max_bytes:
-                raise SourceError(f"{name}: more than {size(max_bytes)} came", "download and check it first")
+                raise SourceError(
+                    f"{name}: more than {size(max_bytes)}, too much for a picture", "download and check it first"
+                )
             yield piece
     except httpcore2.RemoteProtocolError:
         if came >= wanted:
@@ -211,7 +213,7 @@ def _target(url: str) -> _Target:
     """Take an address apart. Raises ValueError."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
-        raise ValueError(f"unknown url type: {parts.scheme}")
+        raise ValueError(f"the scheme {parts.scheme} is not supported")
     path, query = (quote(part, safe="%/:=&?~#+!$,;'@()*[]") for part in (parts.path or "/", parts.query))
     default = 443 if parts.scheme == "https" else 80
     return _place(parts.scheme, parts.netloc, default, f"{path}?{query}" if query else path)
@@ -221,18 +223,18 @@ def _place(scheme: str, netloc: str, default: int, path: str = "") -> _Target:
     """A host and perhaps a port. Raises ValueError for what is neither name nor number."""
     parts = urlsplit(f"//{netloc}")
     if not parts.hostname:
-        raise ValueError("no host given")
+        raise ValueError("it names no host")
     host = unquote(parts.hostname)
     if odd := re.search(r"[\0-\x20\x7f]", host):
-        raise ValueError(f"URL can't contain control characters. {host!r} (found at least {odd[0]!r})")
+        raise ValueError(f"the host {host!r} contains the character {odd[0]!r}")
     host = host.encode("idna").decode("ascii")
     if re.search(r"[/\\?#@\[\]]" if "[" in netloc else r"[/\\?#@\[\]%:]", host):  # a proxy would read it otherwise
-        raise ValueError(f"no name of a host: {host!r}")
+        raise ValueError(f"not a valid host name: {host!r}")
     port = netloc.rpartition("]")[2].partition(":")[2]
     if port and not port.isdigit():
-        raise ValueError(f"nonnumeric port: {port!r}")
+        raise ValueError(f"the port {port!r} is not a number")
     if parts.port == 0:  # which httpcore2 takes for none
-        raise ValueError("no port 0")
+        raise ValueError("port 0 does not exist")
     bare = f"[{host}]" if ":" in host else host
     return _Target(scheme, host, parts.port or default, f"{bare}:{parts.port}" if parts.port else bare, path)
 
@@ -257,7 +259,7 @@ def _proxy(target: _Target) -> _Proxy | None:
         return None
     found = re.fullmatch(r"(?:(?:([a-z][a-z0-9+.-]*):)?//)?(?:(.*)@)?([^/]*)(?:/.*)?", named, re.IGNORECASE)
     if not found or re.match("[a-z]+:/(?!/)", named):
-        raise ValueError(f"proxy URL with no authority: {named!r}")
+        raise ValueError(f"the proxy {named!r} names no host")
     scheme = (found[1] or target.scheme).lower()
     user, _, password = (found[2] or "").partition(":")
     secret = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
@@ -285,7 +287,7 @@ def _ask(stack: ExitStack, target: _Target, network: Network) -> httpcore2.Respo
             secured = stream.start_tls(ssl.create_default_context(), target.host)
             connection = httpcore2.HTTP11Connection(url.origin, secured)
         elif proxy.place.scheme not in ("http", "https"):
-            raise ValueError(f"unknown url type: {proxy.place.scheme}")
+            raise ValueError(f"the scheme {proxy.place.scheme} is not supported")
         else:
             url = proxy.place.url(f"http://{target.authority}{target.path}")
             connection = _connection(url, near)
@@ -308,6 +310,6 @@ def _tunnel(stack: ExitStack, proxy: _Proxy, target: _Target, near: Network) -> 
     headers = [("Host", end), *proxy.headers]
     response = stack.enter_context(connection.stream("CONNECT", url, headers=headers))
     if not 200 <= response.status < 300:
-        raise OSError(f"Tunnel connection failed: {response.status} {_reason(response)}")
+        raise OSError(f"the proxy answered {response.status} {_reason(response)}")
     stream: httpcore2.NetworkStream = response.extensions["network_stream"]
     return stream

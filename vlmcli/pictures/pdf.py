@@ -91,14 +91,15 @@ def _ask(file: Path | bytes, source: str, end: int, *words: str) -> bytes:
         what, hint = said.split("\t")
         raise SourceError(f"{source}: {what}", hint.replace("{source}", source))
     if room.is_out(RuntimeError(done.stderr.decode("utf-8", "replace")), honest=MEMORY):
-        raise NoMemory(f"{source}: no memory is left to draw it", room.HINT)
+        raise NoMemory(f"{source}: not enough memory to draw it", room.HINT)
     raise SourceError(
-        f"{source}: a PDF that PDFium cannot draw (it ended with {done.returncode})",
-        "print it to another PDF, or to a picture",
+        f"{source}: a PDF that PDFium cannot draw (exit code {done.returncode})",
+        "print it to a new PDF, or save the page as a picture",
     )
 
 
 def _slow(source: str, seconds: float) -> SourceError:
     return SourceError(
-        f"{source}: a PDF that takes more than {seconds:g} s to draw", "print it to another PDF, or to a picture"
+        f"{source}: drawing this PDF takes more than {seconds:g} s",
+        "print it to a new PDF, or save the page as a picture",
     )

@@ -84,8 +84,8 @@ def _open(name: str, end: int) -> pypdfium2.PdfDocument:
         return pypdfium2.PdfDocument(given)
     except pypdfium2.PdfiumError as error:
         if "password" in str(error).lower():
-            raise _Refused("the PDF is locked with a password\tunlock it first") from None
-        raise _Refused(f"not a PDF that can be opened ({error})\tcheck that it opens elsewhere") from None
+            raise _Refused("the PDF is protected by a password\tsave a copy without the password first") from None
+        raise _Refused(f"the PDF cannot be opened ({error})\tthe file may be damaged") from None
 
 
 def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) -> None:
@@ -95,7 +95,7 @@ def _draw(document: pypdfium2.PdfDocument, number: int, dpi: int, bound: int) ->
     page = _page(document, number)
     width, height = page.get_size()
     if not (0 < width < 1e6 and 0 < height < 1e6) or max(width, height) > RATIO * min(width, height):
-        raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to another PDF")
+        raise _Refused(f"a page of {width:g}x{height:g} points\tprint it to a new PDF")
     index = max(0, number - 1)
     scale = min(bound / max(width, height), math.sqrt(PIXELS / width / height))
     if scale > dpi / 72:
@@ -117,12 +117,14 @@ def _page(document: pypdfium2.PdfDocument, number: int) -> pypdfium2.PdfPage:
     """A page by its number, from 1; 0 for the only one."""
     pages = len(document)
     if not pages:
-        raise _Refused("a PDF without pages\tget it again")
+        raise _Refused("a PDF without pages\tcopy or download the file again")
     if not number and pages > 1:
-        raise _Refused(f"a PDF of {pages} pages\tname one: {{source}}#1 … {{source}}#{pages}")
+        raise _Refused(f"a PDF of {pages} pages\tchoose one: {{source}}#1 to {{source}}#{pages}")
     if number > pages:
-        have = "1 page" if pages == 1 else f"{pages} pages"
-        raise _Refused(f"the PDF has {have}, no number {number}\tname one up to {pages}")
+        have, hint = (
+            ("1 page", f"leave out #{number}") if pages == 1 else (f"{pages} pages", f"choose a page from 1 to {pages}")
+        )
+        raise _Refused(f"there is no page {number}; the PDF has {have}\t{hint}")
     index = max(0, number - 1)
     page = document[index]
     if 0 in page.get_size():  # viewers ignore a crop box that has nothing of the page
@@ -140,7 +142,7 @@ def _left_out(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> str:
     import pypdfium2.raw as raw
 
     if document.get_formtype() == raw.FORMTYPE_XFA_FULL:
-        return "an XFA form, which few viewers can show: this is the page that others show instead"
+        return "an XFA form, which few viewers can show; the model sees the page shown in its place"
     unseen = raw.FPDF_ANNOT_FLAG_HIDDEN | raw.FPDF_ANNOT_FLAG_NOVIEW
     names = []
     for number in range(raw.FPDFPage_GetAnnotCount(page)):
@@ -152,7 +154,7 @@ def _left_out(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage) -> str:
     if not names:
         return ""
     one = "annotation" if len(names) == 1 else "annotations"
-    return f"left out {len(names)} {one} that cannot be drawn ({', '.join(sorted(set(names)))})"
+    return f"skipped {len(names)} {one} that cannot be drawn ({', '.join(sorted(set(names)))})"
 
 
 @contextmanager

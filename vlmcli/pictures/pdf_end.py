@@ -30,7 +30,7 @@ _LINEARIZED = re.compile(rb"/Linearized\b")
 _LENGTH = re.compile(rb"/L\s+(\d{1,15})")
 
 
-DOUBT = "its table is not where the file says, so something of it may be missing"
+DOUBT = "the PDF is slightly damaged (its table is not where it should be); something may be missing"
 """Of a PDF that has its end, and a `startxref` that points behind it: it has lost bytes, perhaps at its line ends."""
 
 
@@ -55,7 +55,7 @@ def end(file: Path | bytes, source: str) -> End:
     with _Reader(file) as read:
         found = _end(read)
     if found is None:
-        raise SourceError(f"{source}: the PDF is cut off", "get it again")
+        raise SourceError(f"{source}: the PDF is incomplete", "copy or download the file again")
     return found
 
 

@@ -106,14 +106,14 @@ def _chosen(contents: Contents, number: int, source: str, tell: Tell) -> Directo
     if number == 0:
         number = contents.numbers[0]
         if len(contents.numbers) > 1:
-            tell(f"the first of its {len(contents.numbers)} pages; {source}#{contents.numbers[1]} is the next")
+            pages, after = len(contents.numbers), contents.numbers[1]
+            tell(f"only the first of its {pages} pages is used; the next is {source}#{after}")
     found = next((one for one in contents.directories if one.number == number), None)
     if found is None:
-        count = len(contents.directories)
+        count, last = len(contents.directories), contents.directories[-1].number
         have = "one picture" if count == 1 else f"{count} pages"
-        raise SourceError(
-            f"{source}: the file has {have}, no number {number}", f"name one up to {contents.directories[-1].number}"
-        )
+        hint = f"choose a number from 1 to {last}" if count > 1 else f"leave out #{number}"
+        raise SourceError(f"{source}: there is no number {number}; the file has {have}", hint)
     return found
 
 
@@ -137,9 +137,9 @@ def _larger(directory: Directory, tell: Tell) -> Directory:
             raw = below
     if raw is not None and _pixels(raw) > _pixels(best):
         size, shown = ("{}x{}".format(*one.size) for one in (raw, best))
-        tell(f"{RAW} of {size} is not read; the one of {shown} in the file is shown")
+        tell(f"{RAW} of {size} cannot be read; the one of {shown} in the same file is used")
     elif best is not directory:
-        tell("the larger picture of {}x{} below its first page is shown".format(*best.size))
+        tell("the larger picture of {}x{} below its first page is used".format(*best.size))
     return best
 
 
@@ -154,7 +154,7 @@ def _remark(layout: Layout, tell: Tell) -> None:
     left = len(layout.extra) - min(alphas, 1)
     if left:
         what = "channel" if left == 1 else f"{left} channels"
-        tell(f"its {what} beside the colours {'is' if left == 1 else 'are'} not shown")
+        tell(f"its extra {what} {'is' if left == 1 else 'are'} not used")
 
 
 def _check_size(layout: Layout, factor: int) -> None:
@@ -165,8 +165,8 @@ def _check_size(layout: Layout, factor: int) -> None:
     plain = stored[0] * stored[1] * max(1, layout.samples * layout.bits // 8)
     if plain > _MAX_PLAIN:
         raise SourceError(
-            f"{tiff.source}: its {layout.size[0]}x{layout.size[1]} pixels are {amounts.size(plain)} when they are"
-            f" decompressed, and the most is {amounts.size(_MAX_PLAIN)}",
+            f"{tiff.source}: its {layout.size[0]}x{layout.size[1]} pixels are {amounts.size(plain)} when"
+            f" decompressed; the limit is {amounts.size(_MAX_PLAIN)}",
             "scale it down first",
         )
     bounds.check_size(tiff.source, layout.size, 1)
@@ -189,8 +189,10 @@ def _decoded(layout: Layout, factor: int, tell: Tell) -> Image.Image:
         across, down = layout.grid
         missing, parts = len(set(empty)), across * down * (layout.samples if layout.planar else 1)
         if missing == parts:
-            raise SourceError(f"{layout.directory.tiff.source}: a TIFF without data", "get the picture again")
-        tell(f"parts without data are left empty ({missing:,} of {parts:,})")
+            raise SourceError(
+                f"{layout.directory.tiff.source}: a TIFF without data", "copy or download the picture again"
+            )
+        tell(f"{missing:,} of its {parts:,} parts have no data and stay empty")
     return image
 
 

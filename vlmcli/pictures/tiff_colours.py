@@ -143,19 +143,19 @@ class Scale:
     def told(self) -> str:
         """What the user is told of it, or nothing."""
         if self.signless:
-            return "its 8-bit numbers are taken without the sign that the file says they have: so they make a picture"
+            return "its 8-bit numbers are read as unsigned, although the file says signed"
         if self.ends is None:
             return depth.notice(self.used, self.layout.bits) if self.layout.bits == 16 else ""
         which = f"{self.layout.bits}-bit {'float ' * (self.layout.format == tl.FLOAT)}numbers"
         black, white = ("white", "black") if self.layout.photometric == tl.MIN_IS_WHITE else ("black", "white")
-        none = f"pixels without a number ({self.nothing:,}) are shown in {black}" if self.nothing else ""
+        none = f"pixels without a value ({self.nothing:,}) are shown in {black}" if self.nothing else ""
         low, high = self.ends
         if self.least > self.greatest:
-            return "none of its pixels has a number"
+            return "none of its pixels has a value"
         if self.layout.format == tl.FLOAT and self.ends == (0.0, 1.0):
             return none
         if low == high:
-            return f"each of its {which} is {low:g}"
+            return f"all of its {which} are {low:g}"
         shown = f"its {which} from {low:g} to {high:g} are shown from {black} to {white}"
         return f"{shown}; {none}" if none else shown
 
@@ -252,7 +252,7 @@ def _palette(layout: Layout) -> Callable[[Array], Array]:
     if len(numbers) < 3 * count:
         raise SourceError(
             f"{layout.directory.tiff.source}: its palette has {len(numbers) // 3} of {count} colours",
-            "check that it opens elsewhere",
+            "the file may be damaged",
         )
     wide = np.array(numbers, np.uint16).reshape(3, count).T
     colours = (wide >> 8 if wide.max() > 255 else wide).astype(np.uint8)
@@ -274,7 +274,7 @@ def _ycbcr(layout: Layout) -> Callable[[Array], Array]:
     ends = layout.directory.values(532, 6)
     black_y, white_y, black_b, white_b, black_r, white_r = ends if len(ends) == 6 else (0, 255, 128, 255, 128, 255)
     if not green or white_y == black_y or white_b == black_b or white_r == black_r:
-        raise SourceError(f"{layout.directory.tiff.source}: its YCbCr has no scale", "check that it opens elsewhere")
+        raise SourceError(f"{layout.directory.tiff.source}: its YCbCr range is empty", "the file may be damaged")
 
     def convert(band: Array) -> Array:
         wide = band[..., :3].astype(np.float32)

@@ -122,7 +122,7 @@ def layout(directory: Directory) -> Layout:
     bits = _same(directory, 258, 1, samples, "bits")
     photometric = _photometric(directory, samples, compression)
     if samples < COLOURS[photometric]:
-        raise _refused(directory, f"{samples} samples are too few for its colours")
+        raise _refused(directory, f"{samples} samples per pixel are too few for its colours")
     if photometric == CMYK and directory.number_of(332, 1) != 1:
         raise _refused(directory, "its inks are not those of CMYK")
     size = directory.size
@@ -143,7 +143,9 @@ def layout(directory: Directory) -> Layout:
 
 
 def _refused(directory: Directory, what: str) -> SourceError:
-    return SourceError(f"{directory.tiff.source}: a TIFF that is not read here: {what}", "convert it to JPEG or PNG")
+    return SourceError(
+        f"{directory.tiff.source}: this kind of TIFF is not supported: {what}", "convert it to JPEG or PNG"
+    )
 
 
 def _samples(directory: Directory, compression: int) -> int:
@@ -151,7 +153,7 @@ def _samples(directory: Directory, compression: int) -> int:
     old = compression == OLD_JPEG and directory.number_of(262, YCBCR) in (RGB, YCBCR)
     samples = directory.number_of(277, 3 if old else 1)
     if not 1 <= samples <= MAX_SAMPLES:
-        raise _refused(directory, f"its pixels have {samples:,} samples")
+        raise _refused(directory, f"{samples:,} samples per pixel")
     return samples
 
 
@@ -216,11 +218,11 @@ def _check(layout: Layout) -> None:
     if layout.photometric == PALETTE and bits > 16:
         raise _refused(directory, f"pixels of {layout}")
     if layout.subsampling != (1, 1) and (layout.planar or layout.predictor != NO_PREDICTOR):
-        raise _refused(directory, "YCbCr that is subsampled, and planar or with a predictor")
+        raise _refused(directory, "subsampled YCbCr that is planar or has a predictor")
     if layout.compression in FAXES and (bits, layout.samples) != (1, 1):
-        raise _refused(directory, f"pixels of {layout}, compressed as a fax")
+        raise _refused(directory, f"pixels of {layout} with fax compression")
     if layout.compression in (JPEG, OLD_JPEG) and (bits != 8 or not whole):
-        raise _refused(directory, f"pixels of {layout}, compressed with JPEG")
+        raise _refused(directory, f"pixels of {layout} with JPEG compression")
     _check_predictor(layout)
 
 
@@ -229,4 +231,4 @@ def _check_predictor(layout: Layout) -> None:
         return  # it has a meaning for these only
     fits = layout.bits in (8, 16, 32, 64) if layout.predictor == HORIZONTAL else layout.format == FLOAT
     if layout.predictor not in (HORIZONTAL, FLOATING) or not fits:
-        raise _refused(layout.directory, f"pixels of {layout}, with the predictor {layout.predictor}")
+        raise _refused(layout.directory, f"pixels of {layout} with predictor {layout.predictor}")

@@ -94,7 +94,9 @@ class _Segments:
         self._sorted: list[int] = []
 
     def _damaged(self, what: str) -> SourceError:
-        return SourceError(f"{self._source}: the TIFF is damaged or cut short: {what}", "get the picture again")
+        return SourceError(
+            f"{self._source}: the TIFF is damaged or incomplete: {what}", "copy or download the picture again"
+        )
 
     def _row_bytes(self) -> int:
         """Of one row of a segment, or of a row of units where chroma is subsampled."""
@@ -139,7 +141,7 @@ class _Segments:
         at, count = self._extent(number)
         data = self._layout.directory.tiff.data(at, count)
         if not data and at and at >= self._layout.directory.tiff.size:
-            raise self._damaged("its data is not all there")
+            raise self._damaged("some of its data is missing")
         if not data:
             self._empty.append(number)
         return data.translate(_REVERSED) if self._layout.reversed and self._layout.compression != tl.JPEG else data
@@ -173,7 +175,7 @@ class _Segments:
             wanted = (last - first) * each
             data = tiff.data(at + first * each, wanted)
             if len(data) < wanted - padding:
-                raise self._damaged("its data is not all there")
+                raise self._damaged("some of its data is missing")
             data = data.ljust(wanted, b"\0")
             if layout.reversed:
                 data = data.translate(_REVERSED)
@@ -190,9 +192,9 @@ class _Segments:
         try:
             plain = zlib.decompressobj().decompress(data, wanted)
         except zlib.error as error:
-            raise self._damaged(f"its data cannot be inflated ({error})") from None
+            raise self._damaged(f"its data cannot be decompressed ({error})") from None
         if len(plain) < wanted:
-            raise self._damaged("its deflate data ends too soon")
+            raise self._damaged("its compressed data ends too soon")
         raw = np.frombuffer(plain, np.uint8).reshape(-1, each)
 
         def rows(start: int, stop: int) -> Array:
@@ -244,9 +246,9 @@ class _Segments:
         stream = _whole_jpeg(data, layout)
         with Image.open(io.BytesIO(stream), formats=("JPEG",)) as image:
             if image.width < layout.tile[0] or image.height < count or image.width > layout.tile[0] + 64:
-                raise self._damaged(f"a part of {layout.tile[0]}x{count} pixels has {image.width}x{image.height}")
+                raise self._damaged(f"a part of {layout.tile[0]}x{count} pixels is really {image.width}x{image.height}")
             if image.height > layout.tile[1] + 64 or len(image.getbands()) != layout.together:
-                raise self._damaged("a part of it is a JPEG of another size or of other colours")
+                raise self._damaged("one part is a JPEG with a different size or different colours")
             truncated.check_scans(image, stream, self._source)
             image.load()
             truncated.check(image, stream, self._source)

@@ -144,10 +144,11 @@ class Tiff:
     def read(self, at: int, count: int) -> bytes:
         """So many bytes from there. Raises SourceError where the file has fewer, or they are too many."""
         if count > MAX_VALUES:
-            raise SourceError(f"{self.source}: one of its tags has {count:,} bytes", "check that it opens elsewhere")
+            raise SourceError(f"{self.source}: one of its tags has {count:,} bytes", "the file may be damaged")
         if at + count > self.size:
             raise SourceError(
-                f"{self.source}: the TIFF is damaged or cut short: its tags are not all there", "get the picture again"
+                f"{self.source}: the TIFF is damaged or incomplete: some of its tags are missing",
+                "copy or download the picture again",
             )
         return self.data(at, count)
 
@@ -165,7 +166,7 @@ class Tiff:
         """The directory that begins there. Raises SourceError where it is not all there."""
         count = self._number("Q" if self._big else "H", at)
         if count > MAX_TAGS:
-            raise SourceError(f"{self.source}: page {number} has {count:,} tags", "check that it opens elsewhere")
+            raise SourceError(f"{self.source}: page {number} has {count:,} tags", "the file may be damaged")
         start, row, inline = (at + 8, "HHQ8s", 8) if self._big else (at + 2, "HHI4s", 4)
         size = struct.calcsize("=" + row)
         rows = self.read(start, count * size)
@@ -230,11 +231,11 @@ def contents(tiff: Tiff) -> Contents:
     except SourceError:
         if not found:
             raise
-        damaged = f"what comes after page {found[-1].number} is damaged or cut off, and left out"
+        damaged = f"everything after page {found[-1].number} is damaged or missing, and is skipped"
     if found and found[-1].number > MAX_DIRECTORIES:
-        raise SourceError(f"{tiff.source}: a TIFF of more than {MAX_DIRECTORIES:,} pages", "split it first")
+        raise SourceError(f"{tiff.source}: a TIFF with more than {MAX_DIRECTORIES:,} pages", "split it first")
     if not found:
-        raise SourceError(f"{tiff.source}: a TIFF without a picture", "check that it opens elsewhere")
+        raise SourceError(f"{tiff.source}: a TIFF without a picture", "the file may be damaged")
     kept = [one for one in found if not one.is_reduced and not one.is_mask] or found
     kept = _without_copies(kept)
     numbers = tuple(one.number for one in kept)
@@ -271,6 +272,6 @@ def _told(left: list[Directory]) -> str:
     if len(left) == 1:
         (one,) = left
         what = "a mask" if one.is_mask else "a thumbnail" if max(one.size) <= THUMBNAIL else "a smaller copy"
-        return f"page {one.number} of the file, {what} of {one.size[0]}x{one.size[1]}, is left out"
+        return f"page {one.number} of the file, {what} of {one.size[0]}x{one.size[1]}, is skipped"
     numbers = ", ".join(str(one.number) for one in left[:8]) + (", …" if len(left) > 8 else "")
-    return f"pages {numbers} of the file, smaller copies or masks, are left out"
+    return f"pages {numbers} of the file, smaller copies or masks, are skipped"

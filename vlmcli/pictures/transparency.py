@@ -42,11 +42,11 @@ def laid(image: Image.Image, alpha: Image.Image, tell: Tell) -> Image.Image:
     if least == 255:
         return image
     if isinstance(most, int | float) and most <= BARELY and _has_contrast(image):
-        tell("every pixel is transparent; the colours are shown as if none were")
+        tell("every pixel is transparent; the colours are shown as if opaque")
         return image
     name = _ground(image, alpha)
     if name != "white":
-        tell(f"a transparent picture that could hardly be seen on white; it is laid on {name}")
+        tell(f"a transparent picture, hardly visible on white; shown on {name}")
     ground = Image.new("RGB", image.size, (GROUNDS[name],) * 3)
     ground.paste(image, mask=alpha)
     return ground

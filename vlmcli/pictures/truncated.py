@@ -45,7 +45,9 @@ def check_scans(image: Image.Image, file: Path | bytes, source: str) -> None:
                     return  # all in one
                 scans += 1
                 if scans * image.width * image.height > SCANS:
-                    raise SourceError(f"{source}: a JPEG of {scans} scans or more", "save it again, not progressive")
+                    raise SourceError(
+                        f"{source}: a JPEG with {scans} scans or more", "save it again as a baseline JPEG"
+                    )
 
 
 def check(image: Image.Image, file: Path | bytes, source: str) -> None:
@@ -59,7 +61,7 @@ def check(image: Image.Image, file: Path | bytes, source: str) -> None:
         return
     with _bytes(file) as data:
         if lacking(data, getattr(image, "offset", 0)):  # of a later picture of an MPO file
-            raise SourceError(f"{source}: its {kind} data is cut short", "get the picture again")
+            raise SourceError(f"{source}: its {kind} data is incomplete", "copy or download the picture again")
 
 
 def _ends_in(image: Image.Image, values: set[int]) -> bool:

@@ -78,13 +78,13 @@ def with_subjects(packet: bytes | None, words: Sequence[str], name: str) -> byte
 def _read(packet: bytes, name: str) -> Tree.Element:
     """The root of a packet. Raises VlmError for what is no XMP, or may not be parsed."""
     if len(packet) > LONGEST or re.search(rb"<!(?:DOCTYPE|ENTITY)", packet.replace(b"\0", b"")):  # UTF-16 has zeros
-        raise VlmError(f"{name}: no XMP file that is changed here (too long, or with entities)", "move it away")
+        raise VlmError(f"{name}: an XMP file that vlm does not change (too long, or with entities)", "move it away")
     try:
         root = Tree.fromstring(packet)
     except (Tree.ParseError, ValueError, LookupError) as error:  # the latter two: of encodings
-        raise VlmError(f"{name}: not an XMP file ({error})", "mend it, or move it away") from None
+        raise VlmError(f"{name}: not an XMP file ({error})", "fix it or move it away") from None
     if root.tag != f"{{{RDF}}}RDF" and root.find(f".//{{{RDF}}}RDF") is None:
-        raise VlmError(f"{name}: XML, but no XMP", "move it away")
+        raise VlmError(f"{name}: XML, but not XMP", "move it away")
     return root
 
 
@@ -108,7 +108,7 @@ def _written(root: Tree.Element, name: str) -> bytes:
     try:
         body = Tree.tostring(root, "unicode")
     except RecursionError:
-        raise VlmError(f"{name}: XMP that is nested too deep", "mend it, or move it away") from None
+        raise VlmError(f"{name}: the XMP is nested too deeply", "fix it or move it away") from None
     return ('<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n' + body + '\n<?xpacket end="w"?>\n').encode(
         "utf-8", "replace"
     )
