@@ -206,6 +206,12 @@ def debugging(environment: Mapping[str, str] | None = None) -> bool:
     return _flag((os.environ if environment is None else environment).get(PREFIX + "DEBUG", ""))
 
 
+def wants_colours(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether text on a terminal may have colours: not with NO_COLOR (no-color.org), nor on one that has none."""
+    environment = os.environ if environment is None else environment
+    return not environment.get("NO_COLOR") and environment.get("TERM", "").lower() not in ("dumb", "unknown")
+
+
 def _flag(text: str) -> bool:
     return text.lower() not in ("", "0", "no", "false", "off")
 

@@ -17,6 +17,7 @@ from vlmcli.errors import UsageError, VlmError
 from vlmcli.settings import variables
 from vlmcli.terminal import completing
 from vlmcli.terminal.door import obeyed
+from vlmcli.terminal.streams import has_colours
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -128,8 +129,10 @@ class Typed:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.input import create_input
         from prompt_toolkit.layout.screen import Char
-        from prompt_toolkit.output import create_output
+        from prompt_toolkit.output import ColorDepth, create_output
 
+        colours = has_colours(out)
+        style, shown = ("fg:ansibrightblack", hint) if colours else ("", f"({hint})")
         # Pasted text, names that complete, and history: the library shows some of what a terminal obeys, but not all.
         Char.display_mappings |= obeyed()
         _leave_as_found(out)
@@ -137,7 +140,8 @@ class Typed:
             history=_history(history), completer=_completer(words), complete_while_typing=False, multiline=True,
             key_bindings=_keys(), prompt_continuation=MORE, tempfile_suffix=".md",
             input=create_input(source), output=create_output(out),
-            placeholder=lambda: [("fg:ansibrightblack", "" if self._session.app.is_done else hint)],
+            color_depth=None if colours else ColorDepth.MONOCHROME,
+            placeholder=lambda: [(style, "" if self._session.app.is_done else shown)],
         )  # fmt: skip
 
     def read(self, default: str = "") -> str:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
+from vlmcli.settings import wants_colours
 from vlmcli.terminal.markdown import Piece
 from vlmcli.terminal.streams import terminal_width
 
@@ -40,7 +41,9 @@ class Rendered:
         from rich.theme import Theme
 
         styles = Theme({"markdown.code": "cyan", "markdown.link": "underline", "markdown.link_url": "none"})
-        self._console = Console(file=stdout, highlight=False, emoji=False, markup=False, theme=styles)
+        self._console = Console(
+            file=stdout, highlight=False, emoji=False, markup=False, theme=styles, no_color=not wants_colours()
+        )
         self._markdown, self._syntax = Markdown, Syntax
         self._parser = MarkdownIt("zero").enable(["emphasis", "backticks", "link", "strikethrough", "table"])
         unicode = self._console.encoding.lower().startswith("utf")

@@ -43,6 +43,11 @@ def can_redraw(stream: IO[str]) -> bool:
     return settings.variables().get("TERM", "").lower() not in ("dumb", "unknown")
 
 
+def has_colours(stream: IO[str]) -> bool:
+    """Whether text may be coloured there: on a terminal that obeys such codes, unless the user wants none."""
+    return can_redraw(stream) and settings.wants_colours()
+
+
 def are_one_terminal(one: TextIO, other: TextIO) -> bool:
     """Whether two streams write to the same terminal, in the same encoding."""
     try:

@@ -28,6 +28,7 @@ from vlmcli.terminal.streams import (
     OutputFile,
     are_one_terminal,
     file_descriptor,
+    has_colours,
     terminal_width,
 )
 from vlmcli.values import Answer, Event, Notice, Progress, Started
@@ -75,7 +76,8 @@ class Transfer:
                 progress.TransferSpeedColumn(),
                 progress.TimeRemainingColumn(compact=True),
             )
-            console = Console(file=coded(self._ui.stderr), highlight=False)
+            no_color = not has_colours(self._ui.stderr)
+            console = Console(file=coded(self._ui.stderr), highlight=False, no_color=no_color)
             self._bar = progress.Progress(
                 *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
             )
@@ -313,9 +315,11 @@ class Ui:
         """What is wrong, and what to do; nothing where nobody is left to be told."""
         if isinstance(error, PipeClosed):
             return
-        self.say(error.message)
+        red, dim, plain = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if has_colours(self.stderr) else ("", "", "")
+        text = f"{red}vlm:{plain} {one_line(error.message)}\n"
         if error.hint:
-            self.say(error.hint, prefix="     ")
+            text += f"{dim}     {one_line(error.hint)}{plain}\n"
+        self._tell_person(text)
 
     def progress(self, event: Event) -> None:
         """Show how far a stage has come."""
