@@ -81,8 +81,13 @@ class Show:
 
         Raises Cancelled when the user stopped it, and VlmError where an outcome cannot be written or remembered.
         """
-        with self._ui.showing(self._pace.line) if self._is_long else nullcontext():
-            self._ask(runner)
+        try:
+            with self._ui.showing(self._pace.line) if self._is_long else nullcontext():
+                self._ask(runner)
+        except KeyboardInterrupt:
+            if not self._is_long:
+                raise
+            raise self._run.stopped() from None
         self._ui.check()
         if self._run.memory is not None:
             self._run.memory.check()  # or the summary would count what is not there
@@ -95,21 +100,15 @@ class Show:
         return self._run.exit_code()
 
     def _ask(self, runner: Runner) -> None:
-        """Take the run's steps to their end. Raises Cancelled where the user stops a run over several pictures."""
-        try:
-            with self._interruptible(), closing(self._run.steps(runner, stream=self._streaming)) as steps:
-                for step in steps:
-                    if isinstance(step, Fragment):
-                        self._stream(*self._thinking.feed(step.text))
-                    elif isinstance(step, Outcome):
-                        self._show(step)
-                    else:
-                        self._show_stage(step)
-        except KeyboardInterrupt:
-            if not self._is_long:
-                raise
-            self._ui.interrupted()
-            raise self._run.stopped() from None
+        """Take the run's steps to their end."""
+        with self._interruptible(), closing(self._run.steps(runner, stream=self._streaming)) as steps:
+            for step in steps:
+                if isinstance(step, Fragment):
+                    self._stream(*self._thinking.feed(step.text))
+                elif isinstance(step, Outcome):
+                    self._show(step)
+                else:
+                    self._show_stage(step)
 
     def _show_stage(self, step: Started | Progress | Notice) -> None:
         """Show what the runner is at: behind the count, where there is one."""

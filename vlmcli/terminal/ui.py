@@ -348,9 +348,12 @@ class Ui:
         Args:
             text: is called for the line, in another thread too, with the columns that it may take; 0 for any.
         """
-        self._line.last(text)
         try:
+            self._line.last(text)
             yield
+        except KeyboardInterrupt:
+            self.interrupted()
+            raise
         finally:
             self._line.end()
 
