@@ -149,6 +149,8 @@ def _parsed_and_done(words: Sequence[str]) -> Any:
     """Find the verb, and do it. Returns what the parser returns."""
     # Never `app(...)`, which would leave a hook for exceptions of its own.
     completes = "_VLM_COMPLETE" in settings.variables()
+    if completes and (code := _complete()) is not None:
+        return code
     if words and not words[0].startswith("-") and not completes:  # the group would cost a tenth of a second
         if words[0] not in VERBS:
             raise _unknown_verb(words)
@@ -163,6 +165,21 @@ def _parsed_and_done(words: Sequence[str]) -> Any:
     )
     app.callback()(_vlm)
     return typer.main.get_command(app)(words, prog_name="vlm", standalone_mode=False)
+
+
+def _complete() -> int | None:
+    """Answer a shell that completes a line. Returns the exit code; None for a shell that is left to Typer."""
+    from vlmcli.cli import completion
+
+    verbs = {name: VERBS[name].summary for names in GROUPS.values() for name in names} | {"help": VERBS["help"].summary}
+    found = completion.answer(settings.variables(), verbs, function_of)
+    if found is None:
+        return None
+    text, code = found
+    if text:
+        with Ui() as ui:
+            ui.line(text)
+    return code
 
 
 def show_help(
