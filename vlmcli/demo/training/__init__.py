@@ -9,6 +9,8 @@ What is asked, and what is right:
     facts         what is true of a scene
     questions     questions about one picture, and their answers
     two_pictures  questions about two
+    first         what people type first about one or two, and the answers
+    first_kept    wordings of that which only measure: a table
     unanswerable  questions that have no answer in the model's world
 
 The model and its training:

@@ -12,12 +12,15 @@ from random import Random
 
 from vlmcli.demo import outside, scenes
 from vlmcli.demo.outside import FAMILIES, UNSEEN_FAMILIES
-from vlmcli.demo.training import questions, two_pictures, unanswerable, wordings
+from vlmcli.demo.training import first, first_kept, questions, two_pictures, unanswerable, wordings
 from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.world import SMALLEST_LETTER, Scene
 
 SEED = 20261129
 """Of the pictures measured; training draws from other streams, whatever its seed."""
+
+FEWEST_FOR_FIRST = 100
+"""Scenes from which on the first wordings are asked, too: each of them a few times, whatever the count."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ def held_out(
     yield from _follow_ups(folder, count // 3, seed, letters)
     yield from _outside_pictures(folder, count // 3, seed)
     yield from _outside_questions(folder, seed, letters)
+    if count >= FEWEST_FOR_FIRST:
+        yield from _first_about_one(folder, seed)
+        yield from _first_about_two(folder, seed)
 
 
 def _about_one(folder: Path, count: int, each: int, seed: int, letters: float) -> Iterator[Case]:
@@ -138,6 +144,39 @@ def _outside_questions(folder: Path, seed: int, letters: float) -> Iterator[Case
         kind = "outside question" if question in wordings.UNSEEN_FIRST else "outside later"
         yield Case(Item(kind, question.format(i="image"), DONT_KNOW), (path,), len(scene.shapes))
         yield Case(Item("outside noun", unanswerable.about_noun(rng, True), DONT_KNOW), (path,), len(scene.shapes))
+
+
+def _first_about_one(folder: Path, seed: int) -> Iterator[Case]:
+    """Each first wording about three pictures of one shape and one of two or three, and those of another world."""
+    asked = [(kind, wording) for kind in first.ABOUT_ONE for wording in first_kept.KEPT[kind]]
+    for number, (kind, wording) in enumerate(asked * 4):
+        rng = Random(f"{seed} first {number}")
+        item = None
+        while item is None:
+            shapes = rng.choice((2, 3)) if number >= 3 * len(asked) else 1
+            if kind in ("anything", "empty") and rng.random() < 0.4:
+                shapes = 0
+            scene = scenes.make(rng, size=(640, 480) if number % 2 else None, shapes=shapes, text=False)
+            item = first.ask(rng, scene, kind, wording)
+        path = _saved(scene, folder / f"first-{number}", number % 2 == 1)
+        yield Case(item, (path,), len(scene.shapes))
+        if number < 2 * len(first_kept.KEPT_OUTSIDE):
+            yield Case(first.outside(first_kept.KEPT_OUTSIDE[number // 2]), (path,), len(scene.shapes))
+
+
+def _first_about_two(folder: Path, seed: int) -> Iterator[Case]:
+    """Each first wording about four pairs of pictures of one to three shapes, and those of another world."""
+    asked = [(kind, wording) for kind in first.ABOUT_TWO for wording in first_kept.KEPT[kind]]
+    for number, (kind, wording) in enumerate(asked * 4):
+        rng = Random(f"{seed} first pair {number}")
+        size = (640, 480) if number % 2 else None
+        one = scenes.make(rng, size=size, shapes=rng.choice((1, 1, 2, 3)), text=False)
+        one, other, differs = first.pair(rng, one)
+        places = (folder / f"first-pair-{number}-{i}" for i in range(2))
+        paths = tuple(_saved(s, place, size is not None) for s, place in zip((one, other), places, strict=True))
+        yield Case(first.ask_both(rng, one, other, differs, kind, wording), paths, len(one.shapes))
+        if number < 2 * len(first_kept.KEPT_OUTSIDE):
+            yield Case(first.outside(first_kept.KEPT_OUTSIDE[number // 2]), paths, len(one.shapes))
 
 
 def _saved(scene: Scene, path: Path, jpeg: bool) -> Path:

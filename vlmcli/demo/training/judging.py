@@ -14,9 +14,14 @@ from vlmcli.demo.world import COLORS, SHAPES
 
 def is_right(item: Item, answer: str) -> bool:
     """Whether an answer is the right one; the order of things named does not count."""
-    if item.kind in ("what", "nth"):
+    if ", the second image " in item.answer:
+        halves = zip(answer.split(", the second image "), item.answer.split(", the second image "), strict=False)
+        return answer == item.answer or (
+            answer.count(", the second image ") == 1 and all(_shows_the_same(said, true) for said, true in halves)
+        )
+    if item.kind in ("what", "nth", "first what", "first nth", "first color", "first shape"):
         return answer == item.answer or _names_the_same(answer, item.answer)
-    if item.kind == "describe":
+    if item.kind in ("describe", "first describe"):
         alike = _names_the_same(answer, item.answer) and _ground(answer) == _ground(item.answer)
         return answer == item.answer or alike
     if item.kind == "it box":
@@ -31,6 +36,11 @@ def _names_the_same(answer: str, truth: str) -> bool:
     named = named_shapes(truth)
     quoted = _quoted(truth)
     return bool(named or quoted) and named_shapes(answer) == named and _quoted(answer) == quoted
+
+
+def _shows_the_same(answer: str, truth: str) -> bool:
+    """The same shapes in any order, and the same text; or nothing in both."""
+    return _names_the_same(answer, truth) or answer.rstrip(".") == truth.rstrip(".")
 
 
 def _ground(answer: str) -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from random import Random
 
-from vlmcli.demo.training import patterns, wordings
+from vlmcli.demo.training import first_kept, patterns, wordings
+from vlmcli.demo.training.english import plural, with_article
+from vlmcli.demo.world import COLORS, SHAPES
 
 LISTS: dict[str, Sequence[str]] = {
     "what": wordings.WHAT, "describe": wordings.DESCRIBE, "detail": wordings.DETAIL, "count": wordings.COUNT,
@@ -48,7 +51,10 @@ def worded(rng: Random, kind: str, held_out: bool, **slots: str) -> str:
         held_out: take a wording that is kept for measuring.
         slots: what its words in braces stand for, as `wordings` says, but for {i} and {g}.
     """
-    return filled(rng, choose_wording(rng, kind, held_out), held_out, **slots)
+    while True:
+        question = filled(rng, choose_wording(rng, kind, held_out), held_out, **slots)
+        if held_out or not is_kept_first(question):
+            return question
 
 
 def choose_wording(rng: Random, kind: str, held_out: bool) -> str:
@@ -106,3 +112,39 @@ def filled(rng: Random, question: str, held_out: bool, **slots: str) -> str:
         place = rng.randrange(len(question))
         question = question[:place] + question[place + 1 :]
     return question
+
+
+# --- First wordings that are kept for measuring ---
+
+
+def folded(question: str) -> str:
+    """The question in small letters without punctuation, "color" and "image" for what else they are called."""
+    told = re.sub(r"['’]", "", question.lower().replace("colour", "color").replace("centre", "center"))
+    told = re.sub(r"\b(?:picture|photo|pic|image)(s?)\b", r"image\1", told)
+    return " ".join(re.findall(r"[a-z0-9{}]+", told))
+
+
+def is_kept_first(question: str) -> bool:
+    """Whether this is a wording of `first_kept`, alone or between what may come before and after a question."""
+    told = folded(question)
+    for opening in _OPENINGS:
+        rest = told.removeprefix(opening)
+        for closing in _CLOSINGS:
+            if rest.removesuffix(closing) in _kept_first():
+                return True
+    return False
+
+
+_OPENINGS = ("", *(f"{folded(opening)} " for opening in patterns.OPENINGS))
+_CLOSINGS = ("", *(f" {folded(closing)}" for closing in patterns.CLOSINGS if folded(closing)))
+
+
+@lru_cache(maxsize=1)
+def _kept_first() -> frozenset[str]:
+    """All wordings of `first_kept` with their slots filled in every way, folded."""
+    kept = [wording for wordings_ in first_kept.KEPT.values() for wording in wordings_]
+    return frozenset(
+        folded(wording.format(c=color, s=name, a=with_article(f"{color} {name}"), p=plural(name), n=nth, d=number))
+        for wording in (*kept, *first_kept.KEPT_OUTSIDE)
+        for color, name, (nth, number) in product(COLORS, SHAPES, (("first", "1"), ("second", "2")))
+    )

@@ -19,8 +19,10 @@ BOUNDS: dict[str, float] = {
     "where is …": 0.92, "boxes, mean IoU": 0.65, "two pictures": 0.93, "follow-up turns": 0.93,
     "JSON, valid": 1.0, "JSON, F1 of its shapes": 0.93, "“I don't know.” on other pictures": 0.95,
     "“I don't know.” on other questions": 0.95, "“I don't know.” on its own world (at most)": 0.01,
+    "first wordings: one shape": 0.95, "first wordings: two pictures": 0.95,
+    "first wordings: “I don't know.” on another world": 0.95,
 }  # fmt: skip
-"""The rows that have a bound, and the bound; the last one is an upper one."""
+"""The rows that have a bound, and the bound; one says that it is an upper one."""
 
 _PLAIN = {
     "what": "what is this", "shape": "which shape", "color": "which colour", "background": "background",
@@ -100,20 +102,31 @@ def tally(cases: Sequence[Case], said: Sequence[str]) -> dict[str, Tally]:
             add(f"{name} ({'2–3' if few else 'other'} shapes)", right, case, answer)
         elif item.kind.startswith("it "):
             add("follow-up turns", right, case, answer)
+        elif item.kind.startswith("first "):
+            add(_first_row(case), right, case, answer)
         else:
             add(_PLAIN[item.kind], right, case, answer)
             if item.kind in _PARTS:
                 add(_PARTS[item.kind], right, case, answer)
-        if not item.kind.startswith("outside"):
+        if not item.kind.startswith(("outside", "first ")):
             add("“I don't know.” on its own world (at most)", answer == DONT_KNOW, case, answer)
     return rows
+
+
+def _first_row(case: Case) -> str:
+    """The row of a first wording."""
+    if case.item.kind == "first outside":
+        return "first wordings: “I don't know.” on another world"
+    if len(case.pictures) == 2:
+        return "first wordings: two pictures"
+    return f"first wordings: {'one shape' if case.shapes <= 1 else 'two or three shapes'}"
 
 
 def by_shapes(cases: Sequence[Case], said: Sequence[str]) -> dict[str, list[Tally]]:
     """Exactly right answers by kind, in scenes of 0 to 5 shapes."""
     table: dict[str, list[Tally]] = defaultdict(lambda: [Tally() for _ in range(6)])
     for case, answer in zip(cases, said, strict=True):
-        if case.shapes < 0 or case.item.kind.startswith("outside"):
+        if case.shapes < 0 or case.item.kind.startswith(("outside", "first ")):
             continue
         kind = case.item.kind
         points = float(judging.is_right(case.item, answer))

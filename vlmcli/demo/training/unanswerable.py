@@ -11,7 +11,7 @@ from random import Random
 
 from vlmcli.demo.training import patterns, wordings
 from vlmcli.demo.training.english import plural, with_article
-from vlmcli.demo.training.phrasing import LISTS, expand, filled, plain, worded
+from vlmcli.demo.training.phrasing import LISTS, expand, filled, is_kept_first, plain, worded
 from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.world import COLORS, SHAPES
 
@@ -38,13 +38,15 @@ def _made_up(rng: Random) -> str:
 
 def ask(rng: Random, held_out: bool = False) -> Item:
     """A question with no answer in the model's world; the right one is `DONT_KNOW`."""
-    if rng.random() < (0.45 if held_out else 0.55):
-        question = about_noun(rng, held_out)
-    elif held_out or rng.random() < 0.25:
-        question = filled(rng, rng.choice(wordings.UNSEEN_OUTSIDE if held_out else wordings.OUTSIDE), held_out)
-    else:
-        question = _from_pattern(rng)
-    return Item("outside", question, DONT_KNOW)
+    while True:
+        if rng.random() < (0.45 if held_out else 0.55):
+            question = about_noun(rng, held_out)
+        elif held_out or rng.random() < 0.25:
+            question = filled(rng, rng.choice(wordings.UNSEEN_OUTSIDE if held_out else wordings.OUTSIDE), held_out)
+        else:
+            question = _from_pattern(rng)
+        if held_out or not is_kept_first(question):
+            return Item("outside", question, DONT_KNOW)
 
 
 def _from_pattern(rng: Random) -> str:
