@@ -64,7 +64,7 @@ def _where(rng: Random, scene: Scene, colored: bool) -> Found | None:
 
 
 def _agreed(holds: Sequence[bool]) -> str | None:
-    """ "Yes." if it holds of all things, "No." if of none, else None."""
+    """Whether it holds: Yes. of all things, No. of none, None of some."""
     return "Yes." if holds and all(holds) else None if any(holds) else "No."
 
 
