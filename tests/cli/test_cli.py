@@ -105,7 +105,7 @@ def test_a_model_in_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["ask", SCENE, "what is this?"], 1, "No model chosen"),
+        (["ask", SCENE, "what is this?"], 1, "no model chosen"),
         (["ask", "-m", "demo", SCENE], 2, "no question"),
         (["ask", "-m", "demo", "what is this?"], 2, "no picture"),
         (["ask", "-m", "demo", SCENE, SCENE], 2, "-q"),

@@ -44,7 +44,7 @@ def test_what_is_here_is_listed_shown_verified_and_removed(place):
     assert "1 of 2 files differ from what was published" in done.stderr
 
     done = place.vlm("rm", "smolvlm2-500m")
-    assert (done.returncode, "To remove it without being asked, add -y" in done.stderr) == (2, True)
+    assert (done.returncode, "add -y to remove it without being asked" in done.stderr) == (2, True)
     done = place.vlm("rm", "-y", "smolvlm2-500m")
     assert (done.returncode, "Removed smolvlm2-500m: 7.9 MB freed" in done.stderr) == (0, True)
     assert "The default model is still smolvlm2-500m" in done.stderr

@@ -1,12 +1,14 @@
 """`vlm pull` and what goes with it, through the installed command, against a server that speaks the Hub's API."""
 
 import hashlib
+import json
 import random
 import re
 import shutil
 import signal
 import subprocess
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,10 @@ import pytest
 from tests.support.hub import Fault
 from tests.support.place import MODEL, REPOSITORY, SIZE, objects, publish
 from tests.support.program import ANSWER, SCENE
+from tests.support.terminal import Terminal
 from vlmcli import demo
+from vlmcli.engine.place import description
+from vlmcli.machine.speed import Speed
 from vlmcli.models import catalogue, hub
 from vlmcli.terminal import ui
 
@@ -42,7 +47,11 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
         (
             ["pull", "smolvlm3"],
             2,
-            ["smolvlm3: neither a known model nor a repository (owner/name)", "Did you mean smolvlm2-500m"],
+            [
+                "smolvlm3: neither a known model nor a repository (owner/name)",
+                "did you mean smolvlm",
+                "or smolvlm2-500m?",
+            ],
         ),
         (["pull", "someone/nothing"], 1, ["someone/nothing: there is no such repository, or it is private"]),
         (["pull", f"{REPOSITORY}:Q3_K_S"], 1, ["Q3_K_S", "Q8_0"]),
@@ -59,7 +68,7 @@ def test_a_model_comes_by_its_name_is_the_default_and_answers(place):
         (["rm", "-y", "smolvlm2-500m"], 1, ["smolvlm2-500m: not in the cache"]),
         (["rm", "-y", "demo"], 2, ["demo: part of vlm"]),
         (["default", "smolvlm2-500m"], 1, ["not downloaded yet"]),
-        (["default"], 1, ["No default model."]),
+        (["default"], 1, ["no default model"]),
         (["verify", "nothing"], 1, ["nothing: not in the cache"]),
     ],
 )
@@ -152,8 +161,55 @@ def test_models_are_listed_for_this_machine(place):
     huge = max((row for row in rows if row["memory"]), key=lambda row: row["memory"])
     assert huge["memory"] > here["memory"]
     table = place.vlm("models")
-    assert table.stdout.splitlines()[0].split("\t")[0] == "NAME"
-    assert "to begin with: vlm pull " in table.stderr
+    head, *lines = [line.split("\t") for line in table.stdout.splitlines()]
+    assert head == ["", "NAME", "SIZE", "MEMORY", "PICTURE", "1,000", "LICENCE", "GOOD AT"]
+    assert [line[1] for line in lines] == [row["name"] for row in rows]
+    (chosen,) = [row for row in rows if row["recommended"]]
+    assert [line[1] for line in lines if line[0] == "*"] == [chosen["name"]]
+    assert "recommended for this machine" in table.stderr
+    assert ["", "smolvlm2-500m", "local"] in [["", *line[1:3]] for line in lines]
+
+
+def test_the_recommended_model_is_the_one_that_is_named_without_a_model(place):
+    first = place.vlm("models", "--json")
+    assert "vlm: Measuring this machine's speed, once, to order the list (about 3 s)\n" in first.stderr
+    (chosen,) = [row["name"] for row in objects(first) if row["recommended"]]
+    done = place.vlm("ask", SCENE, "what is this?")
+    assert done.stderr.splitlines()[0] == "vlm: no model chosen"
+    assert re.search(r"vlm pull (\S+)", done.stderr)[1] == chosen
+    assert "Measuring" not in done.stderr  # it is known
+
+
+@pytest.mark.parametrize("columns", [80, 60, 40])
+def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
+    keep_speed(place)
+    wide = place.vlm("models").stdout
+    with Terminal("models", columns=columns, **place.environment()) as terminal:
+        assert terminal.end() == 0
+        lines = terminal.text.splitlines()
+    assert "…" not in terminal.text
+    start = next(number for number, line in enumerate(lines) if line.startswith("  NAME"))
+    names = [line.split("\t")[1] for line in wide.splitlines()[1:]]
+    table = lines[start : start + 1 + len(names)]
+    assert [line[2:].split(" ")[0] for line in table[1:]] == names  # a row is a line
+    assert [line[2:].split(" ")[0] for line in table if line.startswith("* ")] == ["smolvlm2-500m"]
+    expected = {
+        80: "NAME SIZE PICTURE 1,000 LICENCE GOOD AT",
+        60: "NAME SIZE PICTURE 1,000 LICENCE",
+        40: "NAME PICTURE",
+    }
+    assert " ".join(table[0].split()).startswith(expected[columns])
+    licences = {line.split("\t")[6] for line in wide.splitlines()[1:]}
+    if columns >= 60:
+        assert all(any(licence in line for licence in licences) for line in table[1:])
+
+
+def keep_speed(place):
+    """Let this machine's speed be measured, as one on which some models are quick and others are not."""
+    speed = Speed(encode=1e11, prefill=1e11, read=6e9, machine=description())
+    folder = place.folder / "state" / "vlm"
+    folder.mkdir(parents=True)
+    (folder / "speed.json").write_text(json.dumps(asdict(speed)), "utf-8")
 
 
 def test_a_broken_file_of_settings_is_said_before_a_download(place):
@@ -170,7 +226,7 @@ def test_the_default_is_set_kept_and_forgotten(place):
     assert place.vlm("ask", SCENE, "what is this?").stdout == ANSWER
     place.env["VLM_MODEL"] = "nothing-here"
     assert place.vlm("default").stdout == "nothing-here\n"
-    assert "the variable VLM_MODEL goes before it" in place.vlm("default", "demo").stderr
+    assert "VLM_MODEL is set, too, and takes precedence" in place.vlm("default", "demo").stderr
     del place.env["VLM_MODEL"]
     assert place.vlm("default", "--none").returncode == 0
     assert place.vlm("default").returncode == 1

@@ -96,7 +96,7 @@ def test_what_is_taken_for_a_loop(text, is_loop):
         (["describe", "-m", "demo", "--length", "middle", SCENE], 2, "--length"),
         (["describe", "-m", "demo", "--length", "short", "--focus", "x", SCENE], 2, "exclude"),
         (["ocr", "-m", "demo", "--layout", "html", SCENE], 2, "--layout"),
-        (["ocr", SCENE], 1, "No model chosen"),
+        (["ocr", SCENE], 1, "no model chosen"),
     ],
 )
 def test_errors_say_what_and_what_to_do(words, code, says):

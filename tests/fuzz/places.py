@@ -247,7 +247,7 @@ def kind_of(path: Path) -> list[int]:
 
 
 _ALSO = (
-    "good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "No model chosen",
+    "good", "demo.gguf", "config", "stdin", "-:", "cache", "state", "hostname", "option", "no model chosen",
     "question", "no such file", "models: ", "[[[[",
 )  # fmt: skip
 """What an error may name in the thing's place: what belongs to it, its folder, its content, what a link leads to, the

@@ -110,5 +110,5 @@ def _answer() -> Finding:
         "model",
         False if right or not text else None,
         f"{said}, which is wrong",
-        f"Check its files: vlm verify {files.name}",
+        f"check its files: vlm verify {files.name}",
     )

@@ -188,18 +188,18 @@ def rm(
 
     names = names or []
     if not names and not unfinished:
-        raise UsageError("No model to remove.", "Name one: vlm rm MODEL. To list them: vlm ls")
+        raise UsageError("no model to remove", "name one: vlm rm MODEL; vlm ls lists them")
     chosen = settings.load().model
     with Ui() as ui:
         if demo.FILES.name in names:
-            raise UsageError(f"{demo.FILES.name}: part of vlm, not a download", "Name another model: vlm ls")
+            raise UsageError(f"{demo.FILES.name}: part of vlm, not a download", "name another model; vlm ls lists them")
         found = [store.the_one(name) for name in names]
         for one in dict.fromkeys(found):
             _agree(ui, f"{one.name} ({size(one.size)})", yes=yes)
             freed = store.remove(one)
             ui.say(f"Removed {one.name}: {size(freed)} freed")
             if not store.is_here(chosen):
-                ui.say(f"The default model is still {chosen}. Set another with: vlm default MODEL")
+                ui.say(f"The default model is still {chosen}; vlm default MODEL sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
         parts = hub_cache.parts() if unfinished else ()
@@ -216,9 +216,9 @@ def _agree(ui: Ui, what: str, *, yes: bool) -> None:
     """Ask whether to remove something. Raises UsageError where the answer is no, or nobody can be asked."""
     agreed = yes or ui.confirmed(f"vlm: Remove {what}?")
     if agreed is None:
-        raise UsageError(f"{what}: not removed, for nobody can be asked", "To remove it without being asked, add -y")
+        raise UsageError(f"{what}: not removed without confirmation", "add -y to remove it without being asked")
     if not agreed:
-        raise UsageError(f"{what}: not removed", "To remove it without being asked, add -y")
+        raise UsageError(f"{what}: not removed", "add -y to remove it without being asked")
 
 
 def verify(
@@ -230,6 +230,8 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Check model files against their published hashes.
+
+    Without a name, all downloaded models are checked.
 
     vlm verify smolvlm2-500m
     """
@@ -263,7 +265,7 @@ def verify(
         if wrong:
             raise ModelError(
                 f"{wrong} of {len(files) + len(gone)} files differ from what was published",
-                "Download the model again: vlm rm MODEL, then vlm pull MODEL",
+                "download the model again: vlm rm MODEL, then vlm pull MODEL",
             )
 
 
@@ -302,15 +304,15 @@ def default(
     with Ui() as ui:
         if none:
             if name:
-                raise UsageError(f"--none clears the default, and {name} sets it", "Give one of the two.")
+                raise UsageError(f"--none clears the default, and {name} sets it", "leave one out")
             settings.remember_model("")
             return
         if name is None and mmproj:
-            raise UsageError("--mmproj needs a model", "Name it: vlm default MODEL --mmproj FILE")
+            raise UsageError("--mmproj needs a model", "name it: vlm default MODEL --mmproj FILE")
         if name is None:
             chosen = settings.load()
             if not chosen.model:
-                raise ModelError("No default model.", "Set one: vlm default MODEL. To list them: vlm ls")
+                raise ModelError("no default model", "set one: vlm default MODEL; vlm ls lists them")
             ui.line(chosen.model)
             ui.say(f"Set in {chosen.sources['model']}")
             return
@@ -325,4 +327,4 @@ def default(
         )
         ui.say(f"The default model is now {files.name} ({where})")
         if settings.load().model != (str(path.absolute()) if by_path else files.name):
-            ui.say("But VLM_MODEL is set, and takes precedence")
+            ui.say("VLM_MODEL is set, too, and takes precedence")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vlmcli.models.store import Published
 
 
-NO_MODEL = "No model chosen."
+NO_MODEL = "no model chosen"
 
 
 @with_flags("json", "verbose")
@@ -72,13 +72,15 @@ def _published(name: str) -> Published:
     from vlmcli.models import catalogue, store
 
     if name == demo.FILES.name:
-        raise UsageError(f"{name}: part of vlm, so there is nothing to download", "Use it with: vlm ask -m demo")
+        raise UsageError(
+            f"{name}: part of vlm, so there is nothing to download", "use it: vlm ask -m demo PICTURE QUESTION"
+        )
     wanted = store.published(name)
     if wanted is None:
         close = catalogue.closest(name)
-        hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
         what = f"{name[:200]}: neither a known model nor a repository (owner/name)"
-        raise UsageError(what, f"{hint}To list the known models: vlm models")
+        raise UsageError(what, f"{hint}vlm models lists the known ones")
     return wanted
 
 
@@ -108,7 +110,7 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
     if found.missing > found.free:
         raise HubError(
             f"{wanted.name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
-            "Free some space, or set HF_HOME to a folder on another disk.",
+            "free some space, or set HF_HOME to a folder on another disk",
         )
     if not yes:
         _agree(ui, found, quiet=quiet)
@@ -147,15 +149,15 @@ def _downloaded(ui: Ui, found: Order, say: Callable[[str], None], *, quiet: bool
             return bring(found, progress, say)
         except KeyboardInterrupt:
             share = sum(done.values()) / max(1, whole)
-            raise Cancelled(f"{name}: stopped at {share:.0%}", f"To continue from there: vlm pull {name}") from None
+            raise Cancelled(f"{name}: stopped at {share:.0%}", f"vlm pull {name} continues from there") from None
 
 
 def _set_default(ui: Ui, name: str, say: Callable[[str], None]) -> None:
     try:
         settings.remember_model(name)
-        say(f"{name} is now the default model. To change it: vlm default MODEL")
+        say(f"{name} is now the default model; vlm default MODEL sets another")
     except UsageError as error:  # the model is here all the same
-        ui.say(f"{error.message}. So name the model with -m {name}, or in VLM_MODEL")
+        ui.say(f"{error.message}; name the model with -m {name}, or in VLM_MODEL")
 
 
 def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
@@ -167,9 +169,9 @@ def _agree(ui: Ui, found: Order, *, quiet: bool) -> None:
         ui.say(f"{name}: {terms}")
     answer = ui.confirmed(f"vlm: {'Accept this and download' if terms else 'Download'} {size(found.missing)}?")
     if answer is None and terms:
-        raise UsageError(f"{name}: its licence has to be accepted", f"To accept it: vlm pull {name} -y")
+        raise UsageError(f"{name}: its licence has to be accepted", f"accept it: vlm pull -y {name}")
     if answer is False:
-        raise UsageError(f"{name}: not downloaded", f"To download it without being asked: vlm pull {name} -y")
+        raise UsageError(f"{name}: not downloaded", f"download it without being asked: vlm pull -y {name}")
 
 
 def _shown(found: Order) -> Sequence[str]:
@@ -241,15 +243,15 @@ def _first(ui: Ui, chosen: Settings) -> str:
     here = store.listed()
     if here:
         name = here[0].name
-        raise ModelError(NO_MODEL, f"Choose one: -m {name}, or for every command: vlm default {name}")
+        raise ModelError(NO_MODEL, f"choose one: -m {name}, or vlm default {name} for all commands")
     best = recommend.best(recommend.advise(place.this_machine(), speed_here(ui, "to choose a model")))
     if best is None:
         raise ModelError(NO_MODEL, store.NO_MODEL)
     name, download = best.entry.name, size(best.download)
     if not (chosen.yes or ui.can_ask):
-        what = f"Download the one recommended for this machine ({download}): vlm pull {name}"
-        raise ModelError(NO_MODEL, f"{what}. Or try -m demo, which needs no download.")
-    ui.say(f"{NO_MODEL} Recommended for this machine: {name} (about {download}), for {best.entry.good_at}")
+        what = f"vlm pull {name} downloads the one recommended for this machine ({download})"
+        raise ModelError(NO_MODEL, f"{what}; -m demo needs no download")
+    ui.say(f"No model chosen. Recommended for this machine: {name} (about {download}), for {best.entry.good_at}")
     return name
 
 

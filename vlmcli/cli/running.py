@@ -112,7 +112,7 @@ def _wanted(settings: Settings) -> Wanted:
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
     """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
-    hint = "Check that the two files were published together, and that the picture is not damaged."
+    hint = "check that the two files were published together, and that the picture is not damaged"
     error = NativeError(
         f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
         room.HINT if room.said(text) else hint,

@@ -67,9 +67,9 @@ def show(
             return
         if len(names) > 1 or (names and flags.model):
             other = next(name for name in names if not _is_picture(name))
-            raise UsageError(f"{other}: not a picture, and only one model can be shown", "Name pictures, or one model.")
+            raise UsageError(f"{other}: not a picture, and only one model can be shown", "name pictures, or one model")
         if preview:
-            raise UsageError("--preview needs a picture", "Name one: vlm show PICTURE --preview FILE.png")
+            raise UsageError("--preview needs a picture", "name one: vlm show PICTURE --preview FILE.png")
         _show_model(ui, replace(flags, model=names[0] if names else flags.model))
 
 
@@ -105,9 +105,9 @@ def _show_pictures(ui: Ui, flags: Flags, names: Sequence[str], preview: str | No
     found, _ = named_pictures(flags.named(names, each=False), left_out)
     ui.notice(str(left_out))
     if preview and len(found) > 1:
-        raise UsageError(f"--preview shows one picture, not {len(found)} pictures", "Name one picture.")
+        raise UsageError(f"--preview shows one picture, not {len(found)} pictures", "name one picture")
     if preview and Path(preview).suffix.lower() != ".png":
-        raise UsageError(f"--preview {preview}: only PNG can be written", "Choose a name that ends in .png.")
+        raise UsageError(f"--preview {preview}: only PNG can be written", "choose a name that ends in .png")
     target = target_of(preview, found) if preview else None
     errors: list[VlmError] = []
     with ExitStack() as stack:

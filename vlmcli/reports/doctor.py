@@ -23,9 +23,9 @@ from vlmcli.models import disk, hub_cache
 from vlmcli.values import Device
 
 _DRIVER = {
-    "CUDA": "Check the driver: nvidia-smi",
-    "Vulkan": "Check the driver: vulkaninfo --summary",
-    "Metal": "Check that this is not a virtual machine: system_profiler SPDisplaysDataType",
+    "CUDA": "check the driver: nvidia-smi",
+    "Vulkan": "check the driver: vulkaninfo --summary",
+    "Metal": "check that this is not a virtual machine: system_profiler SPDisplaysDataType",
 }
 """What to try where a build that fits the graphics does not find them."""
 PYTHON = (3, 10)
@@ -105,7 +105,7 @@ def checks(probes: Probes) -> Iterator[Finding]:
         native.append(probes.native())
         return [_versions(native[0])]
 
-    yield from _guarded("llama.cpp", load, f"Install it with: {installing.command(replace=True)}")
+    yield from _guarded("llama.cpp", load, f"install it: {installing.command(replace=True)}")
     if native:
         yield from _guarded("cpu", lambda: [_cpu(native[0], _flags())])
         yield from _guarded("gpu", lambda: _gpu(native[0], installing.graphics()))
@@ -133,7 +133,7 @@ def _guarded(area: str, check: Callable[[], list[Finding]], mend: str = "") -> l
 def _python() -> Finding:
     where = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if sys.version_info < PYTHON:
-        return Finding("python", False, where, f"Install Python {'.'.join(map(str, PYTHON))} or newer.")
+        return Finding("python", False, where, f"install Python {'.'.join(map(str, PYTHON))} or newer")
     return Finding("python", True, where)
 
 
@@ -161,10 +161,10 @@ def _cpu(native: Native, flags: frozenset[str]) -> Finding:
     if native.miscompiler:
         what += f", but not AMX, for which {native.miscompiler} compiled wrong code; this is slower"
         without = installing.source(flags="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16")
-        return Finding("cpu", None, what, f"Build it with a newer compiler, or without AMX: {without}")
+        return Finding("cpu", None, what, f"build it with a newer compiler, or without AMX: {without}")
     unused = [name for flag, name in _FEATURES.items() if flag in flags and name not in built]
     if unused:
-        mend = f"Build it on this machine, which needs a C++ compiler: {installing.source()}"
+        mend = f"build it on this machine, which needs a C++ compiler: {installing.source()}"
         return Finding("cpu", None, f"{what}, and could also use {', '.join(unused)}", mend)
     return Finding("cpu", True, what)
 
@@ -185,7 +185,7 @@ def _gpu(native: Native, seen: installing.Graphics | None) -> list[Finding]:
         what = f"{seen.name} found, but llama.cpp cannot use it, though it is built with {native.build}"
         return [Finding("gpu", None, what, _DRIVER[seen.backend])]
     what = f"{seen.name} found, but not used: the installed llama-cpp-python is a {native.build} build"
-    mend = f"Install the {seen.backend} build: {installing.command(installing.build_for(seen), replace=True)}"
+    mend = f"install the {seen.backend} build: {installing.command(installing.build_for(seen), replace=True)}"
     return [Finding("gpu", None, what, mend)]
 
 
@@ -195,19 +195,19 @@ def _memory() -> Finding:
         return Finding("memory", True, "unknown on this system")
     what = f"{size(free)} free of {size(total)}" if free else size(total)
     if 0 < free < 1_500_000_000:
-        return Finding("memory", None, what, "Close other programs, or use a smaller model. To list models: vlm models")
+        return Finding("memory", None, what, "close other programs, or use a smaller model; vlm models lists some")
     return Finding("memory", True, what)
 
 
 def _disk(cache: Path, state: Path) -> list[Finding]:
     findings = []
     free = disk.free(cache)
-    mend = "Free some space, or set HF_HOME to a folder on another disk." if free < LITTLE else ""
+    mend = "free some space, or set HF_HOME to a folder on another disk" if free < LITTLE else ""
     findings.append(Finding("disk", None if mend else True, f"{size(free)} free for models, in {cache}", mend))
     for folder, name in ((cache, "HF_HOME"), (state, "XDG_STATE_HOME")):
         if folder.exists() and not folder.is_dir():
             findings.append(
-                Finding("disk", False, f"{folder} is a file, not a folder", f"Move it away, or set {name} to a folder.")
+                Finding("disk", False, f"{folder} is a file, not a folder", f"move it away, or set {name} to a folder")
             )
         elif not os.access(disk.existing(folder), os.W_OK):
             findings.append(
@@ -215,7 +215,7 @@ def _disk(cache: Path, state: Path) -> list[Finding]:
                     "disk",
                     False,
                     f"{folder} cannot be written to",
-                    f"Change its permissions, or set {name} to another.",
+                    f"change its permissions, or set {name} to another folder",
                 )
             )
     return findings
@@ -223,9 +223,9 @@ def _disk(cache: Path, state: Path) -> list[Finding]:
 
 def _cache(cache: Path) -> list[Finding]:
     whole, parts = hub_cache.held(cache)
-    findings = [Finding("cache", True, f"{size(whole)} of models; to list them: vlm ls")]
+    findings = [Finding("cache", True, f"{size(whole)} of models; vlm ls lists them")]
     if parts:
-        mend = "To continue: vlm pull MODEL. To remove them: vlm rm --unfinished"
+        mend = "vlm pull MODEL continues them; vlm rm --unfinished removes them"
         findings.append(Finding("cache", None, f"{size(parts)} of unfinished downloads", mend))
     return findings
 
@@ -236,11 +236,16 @@ def _hub(probes: Probes) -> Finding:
     try:
         return Finding("hub", True, f"{probes.reach()} answers")
     except VlmError as error:
-        return Finding("hub", None, f"{error.message}. Downloaded models work without it", error.hint)
+        return Finding("hub", None, f"{error.message}; downloaded models work without it", error.hint)
 
 
 def _default(probes: Probes) -> Finding:
     name, where = probes.default()
     if not name:
-        return Finding("settings", None, "no default model", "Choose one: vlm models. Download it: vlm pull MODEL")
+        return Finding(
+            "settings",
+            None,
+            "no default model",
+            "vlm models lists some; vlm pull MODEL downloads one and makes it the default",
+        )
     return Finding("settings", True, f"the default model is {name} ({where})")

@@ -217,7 +217,7 @@ class Worker:
                 self._buried(process)
         except Exception as bug:  # whoever waits for an event must not wait for ever
             log.exception("the worker's thread failed")
-            error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "Please report this.")
+            error = NativeError(f"the worker failed ({type(bug).__name__}: {bug})", "please report this")
         if self._broken is not None:
             self._closing.wait()
         with self._lock:
@@ -403,11 +403,11 @@ def _model_error(files: ModelFiles, reason: str) -> NativeError:
     if reason == UNKNOWN_INSTRUCTION:
         return NativeError(
             "llama-cpp-python, which runs the models, was built for another CPU (illegal instruction)",
-            f"Build it for this one, which needs a C++ compiler: {installing.source()}",
+            f"build it for this one, which needs a C++ compiler: {installing.source()}",
         )
-    hint = "Check that the two files were published together, and download them again."
+    hint = "check that the two files were published together, and download them again"
     return NativeError(
-        f"{files.model} with {files.projector}: llama.cpp gave up on loading them each time ({reason})",
+        f"{files.model} with {files.projector}: llama.cpp crashed each time while loading them ({reason})",
         room.HINT if room.said(reason) else hint,
     )
 

@@ -89,7 +89,7 @@ def _load() -> tuple[Any, Any]:
 
 def install_hint(*, replace: bool = True) -> str:
     """What to do about bindings that are missing or, to `replace` them, damaged or of another release."""
-    return f"Install it with: {installing.command(replace=replace)}"
+    return f"install it: {installing.command(replace=replace)}"
 
 
 def _check_layout() -> None:
