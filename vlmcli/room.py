@@ -13,6 +13,9 @@ import re
 HINT = "close other programs, raise the memory limit (ulimit -v), or lower --ctx"
 """What can be done about it."""
 
+_LITTLE = 64 << 20
+"""Bytes that a command needs at least."""
+
 _SAYS = re.compile(
     r"MemoryError|out of memory|cannot allocate memory|memory allocation|bad_alloc|failed to allocate"
     r"|unable to allocate|failed to map segment|can't start new thread|mem_buffer != NULL|memory ran out",
@@ -33,6 +36,7 @@ def is_out(error: BaseException, honest: int = 0) -> bool:
         honest: bytes that what was read may need at most, if it could be to blame: it is, where so many can be had.
     """
     known = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    known |= isinstance(error, SystemError) and is_short(_LITTLE)  # the interpreter itself has forgotten why
     return (known or said(str(error))) and (not honest or is_short(honest))
 
 

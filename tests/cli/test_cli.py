@@ -299,7 +299,7 @@ def test_a_failed_assertion_in_c_is_an_exit_code_and_names_the_model(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", unchecked, *question], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("", 70)
-    assert "llama.cpp gave up on" in done.stderr
+    assert "llama.cpp crashed on" in done.stderr
     assert "llava.gguf" in done.stderr
     done = vlm(*question)
     assert (done.stdout, done.returncode) == ("", 1)

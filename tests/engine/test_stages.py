@@ -335,7 +335,7 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
     assert done.returncode == 0, done.stderr
     size = f"{Path('docs/images/scene.png').stat().st_size:,}"
     assert done.stdout == f"docs/images/scene.png: PNG, 640×480 RGB, {size} bytes\n  upright, RGB: 640×480\n"
-    assert done.stderr == "vlm: To show what a model sees of it, add -m MODEL\n"
+    assert done.stderr == "vlm: add -m MODEL to show what a model sees of it\n"
 
 
 @pytest.mark.parametrize(

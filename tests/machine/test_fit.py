@@ -139,7 +139,7 @@ def test_weights_are_kept_once_where_there_is_no_room_for_a_copy():
     short = replace(machine, memory_free=int(2.5 * GIB))
     tight = fit.fit(model, short, projector=projector)
     assert (tight.repack, fit.needs(model, projector, tight).repacked) == (False, 0)
-    assert "weights kept once" in tight.reason
+    assert "weights not repacked" in tight.reason
     assert fit.missing(fit.needs(model, projector, tight), short) == ""
 
 
@@ -168,9 +168,9 @@ def test_the_words_of_the_three_refusals():
     assert whole.message.startswith("big.gguf with mmproj-big.gguf needs about 11.4 GB (weights 9.11 GB, ")
     assert whole.message.endswith("and this machine has 8.38 GB")
     busy = said(Machine(4, int(1.8 * GIB), (), 32 * GIB))
-    assert "beside its weights" in busy.message
+    assert "in addition to its weights" in busy.message
     assert busy.message.endswith("and 1.93 GB are free")
-    assert busy.hint.startswith("ask for a smaller context, --ctx ")
+    assert busy.hint.startswith("use a smaller context: --ctx ")
     huge = said(Machine(4, 30 * GIB, (), 32 * GIB), replace(CPU, n_ctx=1 << 22))
     assert "KV cache 549.8 GB" in huge.message
     assert "--ctx" in huge.hint
@@ -191,7 +191,7 @@ def test_a_projector_that_a_gpu_has_no_room_for_stays_on_the_cpu():
         machine = Machine(4, 60 * GIB, (gpu(alone + spare),), 64 * GIB)
         chosen = fit.fit(big(), machine, projector=eyes())
         assert chosen.projector_on_gpu == on_gpu, spare
-        assert ("the projector on the CPU, for it takes 1.09 GB" in chosen.reason) != on_gpu
+        assert ("the projector on the CPU, because it needs 1.09 GB" in chosen.reason) != on_gpu
         fit.check_memory(big(), eyes(), machine, chosen)
     assert fit.fit(big(), Machine(4, 0, (gpu(0),)), projector=eyes()).projector_on_gpu  # unknown
     assert fit.fit(big(), Machine(4, 60 * GIB, (gpu(1),), 0)).projector_on_gpu  # no projector to judge

@@ -43,8 +43,8 @@ def test_a_death_is_explained_once(state, fault, code, says):
     assert ask(fault=f"{fault} scene.png")[0] == code
     code, out, err = ask()
     assert (code, out) == (0, SAYS)
-    assert f"vlm: The last command crashed in llama.cpp ({says}): {SCENE}, with {demo.FILES.model}" in err
-    assert "vlm: This command runs llama.cpp in a separate process, as with --worker" in err
+    assert f"vlm: the last command crashed in llama.cpp ({says}): {SCENE}, with {demo.FILES.model}" in err
+    assert "vlm: this command runs llama.cpp in a separate process, as with --worker" in err
     code, out, err = ask()
     assert (code, out, len(err)) == (0, SAYS, NOTICE)
     assert list((state / "running").iterdir()) == []
@@ -64,7 +64,7 @@ def test_a_death_with_another_model_changes_nothing(state):
     )
     code, _, err = ask(fault="segfault scene.png")
     assert code == -signal.SIGSEGV  # in process, as ever
-    assert "vlm: The last command crashed in llama.cpp (bus): a.png, with other.gguf" in err
+    assert "vlm: the last command crashed in llama.cpp (bus): a.png, with other.gguf" in err
 
 
 def test_what_is_explained_at_once_leaves_nothing(state):

@@ -247,7 +247,7 @@ def _run(words: Sequence[str]) -> int:
     except OSError as error:  # stdout's: everything else that may fail has its own error
         Ui().error(VlmError(f"cannot write the output ({error.strerror})", "free some space, or write elsewhere"))
         return Exit.FAILED
-    except (MemoryError, ImportError, RuntimeError) as error:  # a library that cannot be loaded, a thread not started
+    except (MemoryError, ImportError, RuntimeError, SystemError) as error:  # a library not loaded, a thread not started
         if not room.is_out(error):
             raise
         Ui().error(VlmError("no memory is left", room.HINT))

@@ -197,9 +197,9 @@ def rm(
         for one in dict.fromkeys(found):
             _agree(ui, f"{one.name} ({size(one.size)})", yes=yes)
             freed = store.remove(one)
-            ui.say(f"Removed {one.name}: {size(freed)} freed")
+            ui.say(f"removed {one.name}: {size(freed)} freed")
             if not store.is_here(chosen):
-                ui.say(f"The default model is still {chosen}; vlm default MODEL sets another")
+                ui.say(f"the default model is still {chosen}; vlm default MODEL sets another")
             if json:
                 ui.line(object_line(_record(one) | {"freed": freed}))
         parts = hub_cache.parts() if unfinished else ()
@@ -207,7 +207,7 @@ def rm(
             _agree(ui, f"unfinished downloads ({size(sum(count for _, count in parts))})", yes=yes)
         if unfinished:
             freed = sum(hub_cache.drop(path) for path, _ in parts)
-            ui.say(f"Removed unfinished downloads: {size(freed)} freed")
+            ui.say(f"removed unfinished downloads: {size(freed)} freed")
             if json:
                 ui.line(object_line({"name": None, "freed": freed}))
 
@@ -314,7 +314,7 @@ def default(
             if not chosen.model:
                 raise ModelError("no default model", "set one: vlm default MODEL; vlm ls lists them")
             ui.line(chosen.model)
-            ui.say(f"Set in {chosen.sources['model']}")
+            ui.say(f"set in {chosen.sources['model']}")
             return
         from vlmcli import demo
         from vlmcli.models import store
@@ -325,6 +325,6 @@ def default(
         where = settings.remember_model(
             str(path.absolute()) if by_path else files.name, str(Path(expand(mmproj)).absolute()) if mmproj else ""
         )
-        ui.say(f"The default model is now {files.name} ({where})")
+        ui.say(f"the default model is now {files.name} ({where})")
         if settings.load().model != (str(path.absolute()) if by_path else files.name):
             ui.say("VLM_MODEL is set, too, and takes precedence")

@@ -116,7 +116,7 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
         _agree(ui, found, quiet=quiet)
     model, mmproj = _downloaded(ui, found, say, quiet=quiet)
     if found.missing:
-        say(f"Downloaded {wanted.name}")
+        say(f"downloaded {wanted.name}")
     if not settings.load().model:
         _set_default(ui, wanted.name, say)
     return {
@@ -251,7 +251,7 @@ def _first(ui: Ui, chosen: Settings) -> str:
     if not (chosen.yes or ui.can_ask):
         what = f"vlm pull {name} downloads the one recommended for this machine ({download})"
         raise ModelError(NO_MODEL, f"{what}; -m demo needs no download")
-    ui.say(f"No model chosen. Recommended for this machine: {name} (about {download}), for {best.entry.good_at}")
+    ui.say(f"{NO_MODEL}; recommended for this machine: {name} (about {download}), for {best.entry.good_at}")
     return name
 
 
@@ -270,13 +270,13 @@ def speed_here(ui: Ui, why: str, *, again: bool = False) -> Speed | None:
 
     if (error := trouble()) is not None:
         ui.error(error)
-        ui.say("Without it, this machine's speed is unknown")
+        ui.say("without it, this machine's speed is unknown")
         return None
     folder, machine = settings.state_folder(), description()
     known = None if again else speed.kept(folder, machine)
     if known is not None:
         return known
-    ui.say(f"Measuring this machine's speed, once, {why} (about 3 s)")
+    ui.say(f"measuring this machine's speed, once, {why} (about 3 s)")
 
     def ask(files: ModelFiles, pixels: tuple[int, int], tokens: int) -> Answer | VlmError:
         picture = images.from_pixels(bytes(pixels[0] * pixels[1] * 3), pixels, "a black picture")

@@ -57,10 +57,10 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
     if death is None:
         return False
     names = ", ".join(death.pictures) or "no picture"
-    ui.say(f"The last command crashed in llama.cpp ({death.reason}): {names}, with {death.model}")
+    ui.say(f"the last command crashed in llama.cpp ({death.reason}): {names}, with {death.model}")
     again = death.model == str(files.model)
     if again and lonely:
-        ui.say("This command runs llama.cpp in a separate process, as with --worker")
+        ui.say("this command runs llama.cpp in a separate process, as with --worker")
     return again
 
 
@@ -114,7 +114,7 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
     """llama.cpp has failed an assertion and will not return: say so, and end with our own exit code."""
     hint = "check that the two files were published together, and that the picture is not damaged"
     error = NativeError(
-        f"llama.cpp gave up on {files.model} with {files.projector} ({text.strip()})",
+        f"llama.cpp crashed on {files.model} with {files.projector} ({text.strip()})",
         room.HINT if room.said(text) else hint,
     )
     ui.error(error)

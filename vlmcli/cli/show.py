@@ -130,7 +130,7 @@ def _show_pictures(ui: Ui, flags: Flags, names: Sequence[str], preview: str | No
             if target is not None:
                 _write_tiles(ui, target, seen.tiles)
     if not files and not chosen.model:
-        ui.say("To show what a model sees of it, add -m MODEL")
+        ui.say("add -m MODEL to show what a model sees of it")
     if not errors:
         return Exit.DONE
     return Exit.SOME_FAILED if len(errors) < len(found) else errors[0].exit_code
@@ -147,7 +147,7 @@ def _default_model(ui: Ui, chosen: Settings) -> ModelFiles | None:
         place.require()
     except (ModelError, NativeError) as error:
         ui.error(error)
-        ui.say(f"Without it, only the picture is shown, not what {chosen.model} sees of it")
+        ui.say(f"without it, what {chosen.model} sees of the picture cannot be shown")
         return None
     return files
 
@@ -185,4 +185,4 @@ def _write_tiles(ui: Ui, target: Path, tiles: Sequence[Tile]) -> None:
         place = target if len(tiles) == 1 else target.with_stem(f"{target.stem}-{number}")
         write(place, images.png(tile.pixels, tile.size))
     several = f" ({len(tiles)} files, starting with {target.stem}-1.png)" if len(tiles) > 1 else ""
-    ui.say(f"Wrote {target}{several}")
+    ui.say(f"wrote {target}{several}")

@@ -186,7 +186,7 @@ def fit(
         affordable = int(machine.memory_free * KV_SHARE) // max(1, cell_bytes(header))
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
-            reasons[-1] = f"context {n_ctx}, for {size(machine.memory_free)} of free memory"
+            reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
     n_threads = threads or machine.cores
     reasons.append(f"{n_threads} thread{'s' * (n_threads > 1)}")
     gpus = _gpus(machine)
@@ -207,14 +207,14 @@ def fit(
         if needed.gpu_projector > left:
             chosen = replace(chosen, projector_on_gpu=False)
             reasons.append(
-                f"the projector on the CPU, for it takes {size(needed.gpu_projector)} "
+                f"the projector on the CPU, because it needs {size(needed.gpu_projector)} "
                 f"and {gpus[0].name} has {size(max(0, left))} left"
             )
     if projector is not None and machine.memory_free and chosen.repacked:
         needed = needs(header, projector, chosen)
         if needed.repacked and needed.total - needed.weights - needed.gpu > machine.memory_free:
             chosen = replace(chosen, repacked=frozenset(), repack=False)
-            reasons.append(f"weights kept once, for {size(needed.repacked)} more are not free")
+            reasons.append(f"weights not repacked, because {size(needed.repacked)} more does not fit")
     return replace(chosen, reason=", ".join(reasons))
 
 
@@ -255,7 +255,7 @@ def missing(needed: Memory, machine: Machine) -> str:
     weights = min(needed.weights, here)  # on GPUs it is mostly weights
     if machine.memory_free and here - weights > machine.memory_free:
         return (
-            f"needs about {size(here - weights)} beside its weights ({needed}), "
+            f"needs about {size(here - weights)} in addition to its weights ({needed}), "
             f"and {size(machine.memory_free)} are free"
         )
     return ""
@@ -265,14 +265,14 @@ def _instead(model: Header, machine: Machine, chosen: Fit, fits: Callable[[Fit],
     """What to do about a pair that does not fit."""
     cells = _largest(1, chosen.n_ctx // 256, lambda n: fits(replace(chosen, n_ctx=n * 256))) * 256
     if cells >= 1024:
-        return f"ask for a smaller context, --ctx {cells}"
+        return f"use a smaller context: --ctx {cells}"
     if _gpus(machine) and chosen.n_gpu_layers:
         blocks = model.number("block_count")
         most = blocks if chosen.n_gpu_layers < 0 else min(blocks, chosen.n_gpu_layers - 1)
         layers = _largest(0, most, lambda n: fits(replace(chosen, n_gpu_layers=n, projector_on_gpu=False)))
         if layers >= 0:
-            return f"put fewer layers on the GPU, --gpu-layers {layers}"
-    return "take a smaller quantisation of it (a file with Q4 in its name, for example), or a smaller model"
+            return f"put fewer layers on the GPU: --gpu-layers {layers}"
+    return "use a smaller quantisation (such as a file with Q4 in its name), or a smaller model"
 
 
 def _largest(low: int, high: int, fits: Callable[[int], bool]) -> int:

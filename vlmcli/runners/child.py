@@ -62,7 +62,7 @@ def _receive(source: IO[bytes]) -> wire.ToEngine | None:
     try:
         message: wire.ToEngine | None = frames.receive(source, wire.ToEngine)
     except frames.Garbled as error:
-        os.write(2, f"what came is no message: {error}\n".encode("utf-8", "replace"))
+        os.write(2, f"invalid message: {error}\n".encode("utf-8", "replace"))
         os._exit(1)
     return message
 
@@ -118,7 +118,7 @@ class _Child:
                 back = step_back(fit)
                 if back is not None:
                     fit = back
-                    told = Notice(f"llama.cpp ended its process while loading; once more, with {fit.reason}")
+                    told = Notice(f"llama.cpp crashed while loading; trying again with {fit.reason}")
                     self._send(wire.Happened(told))
         except VlmError as error:
             self._send(wire.LoadFailed(error))
