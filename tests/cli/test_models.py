@@ -69,8 +69,8 @@ def test_a_file_and_the_projector_beside_it(pair):
         (lambda p: (p / "words.gguf").write_bytes(bytes(99)), "{p}/words.gguf", {}, "not a GGUF file"),
         (lambda p: (p / "words.gguf").write_bytes(b""), "{p}/words.gguf", {}, "0 bytes"),
         (lambda p: None, "demo", {"chat_template": "{p}/none.jinja"}, "no such chat template"),
-        (lambda p: (p / "t").touch(), "demo", {"chat_template": "{p}/t"}, "no chat template"),
-        (lambda p: None, "demo", {"chat_template": "{p}"}, "no chat template"),
+        (lambda p: (p / "t").touch(), "demo", {"chat_template": "{p}/t"}, "not a chat template"),
+        (lambda p: None, "demo", {"chat_template": "{p}"}, "not a chat template"),
         (lambda p: None, "demo", {"mmproj": "{p}/eyes.gguf"}, "always uses its own projector"),
     ],
 )

@@ -205,7 +205,7 @@ def test_what_is_proposed_fits(free):
     try:
         fit.check_memory(big(), eyes(), machine, chosen)
     except ModelError as error:
-        word, number = error.hint.split(", --")[1].split()
+        word, number = error.hint.split(": --")[1].split()
         key = {"ctx": "n_ctx", "gpu-layers": "n_gpu_layers"}[word]
         fit.check_memory(big(), eyes(), machine, replace(chosen, **{key: int(number)}, projector_on_gpu=False))
 
