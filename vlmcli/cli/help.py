@@ -7,14 +7,12 @@ together. Does not know what a command does: its function's signature and docstr
 from __future__ import annotations
 
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vlmcli.cli.parameters import Parameter, parameters
-from vlmcli.terminal.door import raw
-from vlmcli.terminal.streams import terminal_width
+from vlmcli.terminal.ui import Ui
 
 GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout system each together",
@@ -164,8 +162,5 @@ def _wrapped(text: str, width: int, indent: str = "") -> str:
 
 
 def columns() -> int:
-    """Columns of the terminal that stdout or stderr is; 80 for none."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and (width := terminal_width(raw(stream))):
-            return width
-    return 80
+    """Columns of the terminal that the help goes to; 80 where it goes to none."""
+    return Ui().width
