@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 
@@ -58,14 +59,18 @@ def test_the_file_goes_before_the_defaults_only(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [("model = 1", "model is not a string"), ("ctx = true", "ctx is not a whole number"), ("ctx = 5", "out of range"),
-     ("modle = 'x'", "there is no setting modle"), ("model = ", "not TOML"), ("\xff\xfe", "")],
+     ("modle = 'x'", "there is no setting modle"), ("model = ", "not TOML$"),
+     ("\nmodel = x\n", r"not TOML \(line 2, column 9\)$"), ("a = 1\na = 2\n", r"not TOML \(line 2, column 6\)$"),
+     ("\xff\xfe", r"not TOML \(not UTF-8 text\)$"), ("a = " + "[" * 100_000, "not TOML$")],
 )  # fmt: skip
 def test_a_wrong_file_of_settings_is_named(tmp_path, text, said):
     file = tmp_path / "settings.toml"
     file.write_text(text, "latin-1")
-    with pytest.raises(UsageError, match=said) as caught:
+    with pytest.raises(UsageError) as caught:
         settings.load({}, {}, file)
+    assert re.search(said, caught.value.message)
     assert str(file) in caught.value.message
+    assert "codec" not in caught.value.message
 
 
 def test_the_default_is_written_beside_the_other_lines(tmp_path, monkeypatch):

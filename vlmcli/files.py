@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import stat
 import time
@@ -182,3 +183,11 @@ def _check(mode: int, path: Path, *, pipes: bool) -> None:
 
 def _words(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+def not_toml(error: BaseException) -> str:
+    """What is wrong with a file that should be TOML, by what its reader has raised; no library's words."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not TOML (not UTF-8 text)"
+    place = re.search(r"at line ([0-9]+), column ([0-9]+)", str(error))
+    return f"not TOML (line {place[1]}, column {place[2]})" if place else "not TOML"

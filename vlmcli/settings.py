@@ -148,7 +148,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "fix or remove it") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not TOML ({error})", "fix or remove it") from error
+        raise UsageError(f"{path}: {files.not_toml(error)}", "fix or remove it") from error
     for name, value in values.items():
         if name not in _FILE_KINDS:
             raise UsageError(f"{path}: there is no setting {name[:60]}", f"the settings are {', '.join(_FILE_KINDS)}")
@@ -183,7 +183,7 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML ({error})", "fix or remove it") from error
+        raise UsageError(f"{path}: {files.not_toml(error)}", "fix or remove it") from error
     return values
 
 

@@ -33,7 +33,7 @@ def test_a_detail_is_a_word_or_pixels(folder, verb):
     for detail in ("wide", "0", "15", "100000", "٥٠٠", ""):
         done = vlm(folder, verb[0], "pics/a.png", *verb[1:], "--detail", detail)
         assert (done.returncode, done.stdout) == (2, "")
-        assert f"--detail {detail}: neither low, high" in done.stderr
+        assert f"--detail {detail}: not low, high" in done.stderr
 
 
 def test_unordered_is_as_it_comes(folder):

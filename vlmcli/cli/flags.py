@@ -28,6 +28,12 @@ from vlmcli.values import Sampling
 
 MAX_TOKENS = 512
 
+_EXAMPLES = {
+    "temperature": "0.7", "top_k": "40", "top_p": "0.9", "min_p": "0.05", "repeat_penalty": "1.1", "seed": "1",
+    "max_tokens": "200",
+}  # fmt: skip
+"""A value of each sampling option that makes sense."""
+
 log = logging.getLogger("vlmcli")
 log.addHandler(logging.NullHandler())
 
@@ -52,13 +58,16 @@ def sampling_of(
         values |= template.sampling
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
-        if not equals or name not in names:
-            raise UsageError(f"-o {pair}: not an option of sampling", "use " + ", ".join(names))
+        if name not in names:
+            raise UsageError(f"there is no sampling option {name}", f"use {', '.join(names)}")
+        example = f"for example {name}={_EXAMPLES[name]}"
+        if not equals:
+            raise UsageError(f"{name} needs a value", example)
         try:
             values[name] = kinds.get(name, float)(text)
         except ValueError:
             what = "a whole number" if name in kinds else "a number"
-            raise UsageError(f"-o {name} {text}: not {what}", f"give {name} one") from None
+            raise UsageError(f"{name}={text}: not {what}", example) from None
     values |= {
         k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
     }
@@ -70,17 +79,17 @@ def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sam
     limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     bounds = (
-        ("temperature", 0 <= sampling.temperature <= 100, "0 to 100"),
-        ("top_k", 0 <= sampling.top_k < 2**31, "0 to 2147483647"),
-        ("top_p", 0 < sampling.top_p <= 1, "above 0, to 1"),
-        ("min_p", 0 <= sampling.min_p <= 1, "0 to 1"),
-        ("repeat_penalty", 0 < sampling.repeat_penalty <= 100, "above 0, to 100"),
-        ("seed", sampling.seed is None or 0 <= sampling.seed < 2**32 - 1, "0 to 4294967294"),
-        ("max_tokens", 1 <= limit < 2**31, "1 to 2147483647"),
+        ("temperature", 0 <= sampling.temperature <= 100, "from 0 to 100"),
+        ("top_k", 0 <= sampling.top_k < 2**31, "from 0 to 2147483647"),
+        ("top_p", 0 < sampling.top_p <= 1, "above 0, up to 1"),
+        ("min_p", 0 <= sampling.min_p <= 1, "from 0 to 1"),
+        ("repeat_penalty", 0 < sampling.repeat_penalty <= 100, "above 0, up to 100"),
+        ("seed", sampling.seed is None or 0 <= sampling.seed < 2**32 - 1, "from 0 to 4294967294"),
+        ("max_tokens", 1 <= limit < 2**31, "from 1 to 2147483647"),
     )
     for name, good, what in bounds:
         if not good:
-            raise UsageError(f"{name}: out of range", f"give it {what}")
+            raise UsageError(f"{name}: out of range", f"give a number {what}")
     return sampling, limit
 
 
@@ -99,8 +108,8 @@ def side_of(detail: str, option: str, names: str = "high") -> int:
     side = SIDES.get(detail, int(detail) if re.fullmatch("[1-9][0-9]{1,4}", detail, re.ASCII) else -1)
     if side != 0 and side < LEAST:
         raise UsageError(
-            f"{option} {detail}: neither low, {names} nor pixels from {LEAST} on",
-            f"{option} low, {option} high or {option} 768",
+            f"{option} {detail}: not low, {names}, or a number of pixels from {LEAST}",
+            f"for example {option} low, or {option} 768",
         )
     return side
 
@@ -222,10 +231,10 @@ class Flags:
     def as_json(self) -> bool:
         """Whether stdout has JSON lines. Raises UsageError where two formats are asked for."""
         if self.output is not None and self.format not in (None, Format.JSONL):
-            what = f"--output writes JSON lines, and --format {self.format.value} is of stdout"
-            raise UsageError(what, "leave one out; --journal remembers what has been written to stdout")
+            what = f"--output and --format {self.format.value} cannot be used together"
+            raise UsageError(what, "leave one out, or use --journal instead of --output")
         if self.json and self.format not in (None, Format.JSONL):
-            raise UsageError(f"--json, and --format {self.format.value}", "leave one out")
+            raise UsageError(f"--json and --format {self.format.value} cannot be used together", "leave one out")
         return self.json or self.format is Format.JSONL or self.output is not None
 
     @property

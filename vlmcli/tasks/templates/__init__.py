@@ -128,7 +128,7 @@ def read(path: Path) -> Template:
     except OSError as error:
         raise UsageError(f"{path}: the template cannot be read ({error.strerror})", "check the path") from error
     except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
-        raise _wrong(path, f"not TOML ({error})") from error
+        raise _wrong(path, files.not_toml(error)) from error
     for key, value in values.items():
         _check(path, key, value)
     for key in ("description", "prompt"):
