@@ -15,8 +15,8 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperGroup
 
-from vlmcli import room, settings
-from vlmcli.cli import help, parsing
+from vlmcli import room, settings, typed
+from vlmcli.cli import help, meant, parsing
 from vlmcli.cli.signals import signals_as_found
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.terminal import door
@@ -103,7 +103,10 @@ class Verbs(TyperGroup):
 
 def _unknown_verb(words: Sequence[str]) -> UsageError:
     """The error for words that begin with no verb."""
-    return UsageError(f"unknown command {words[0][:60]}", "vlm --help lists the commands")
+    return UsageError(
+        f"unknown command {typed.word(words[0][:60])}",
+        meant.verb(words, list(VERBS)) or "vlm --help lists the commands",
+    )
 
 
 @functools.cache
@@ -258,7 +261,9 @@ def _run(words: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             Ui().help(str(error))
             return Exit.USAGE
-        Ui().error(parsing.error_of(error))
+        found = parsing.error_of(error)
+        hint = meant.verb(words, list(VERBS)) if words[:1] and words[0].startswith("-") else ""
+        Ui().error(UsageError(found.message, hint or found.hint))
         return Exit.USAGE
 
 

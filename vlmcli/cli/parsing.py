@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
-from vlmcli.cli import help
+from vlmcli.cli import help, meant
 from vlmcli.cli.parameters import REQUIRED, Parameter, parameters
 from vlmcli.errors import UsageError
 
@@ -33,16 +34,28 @@ class Verb(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Find and check the values of the command. Raises UsageError for one that cannot be."""
         ctx.meta[WORDS] = list(args)
+        meant.remember(ctx.command_path, args)
         if ctx.resilient_parsing or (self.no_args_is_help and not args):
             return super().parse_args(ctx, args)
         try:
-            given, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
+            given, extra, _ = self.make_parser(ctx).parse_args(args=_hidden(args))
         except ClickException as error:
-            raise error_of(error, ctx.command_path) from None
+            raise self._error_of(error, ctx.command_path, args) from None
+        given, extra = {name: _shown_again(value) for name, value in given.items()}, _shown_again(extra)
         if given.get("help"):
             return super().parse_args(ctx, ["--help"])
         ctx.params.update(values_of(self.function, ctx.command_path, given, extra))
+        _check_model(ctx.params.get("model"), ctx.command_path, args)
         return []
+
+    def _error_of(self, error: BaseException, path: str, words: Sequence[str]) -> UsageError:
+        """An exception of the parser's library as an error of ours, with the option that may be meant."""
+        found = error_of(error, path)
+        if "NoSuchOption" not in [one.__name__ for one in type(error).__mro__]:
+            return found
+        names = [name for one in parameters(self.function) for name in (*one.names, *one.negative)]
+        hint = meant.option(getattr(error, "option_name", ""), words, path, [*names, "--help"])
+        return UsageError(found.message, hint or found.hint)
 
     def invoke(self, ctx: Any) -> Any:
         """Do it. The library would make values of the values once more."""
@@ -52,6 +65,28 @@ class Verb(TyperCommand):
         """The whole page for --help; for -h, and where words are missing, the short one."""
         short = "--help" not in ctx.meta.get(WORDS, ["--help"])
         return help.page(ctx.command_path, self.function, help.columns(), short=short).rstrip("\n")
+
+
+_PAGE = re.compile(r"-#[1-9][0-9]{0,5}")
+"""A page or frame of what is on stdin: an argument, though it begins with a dash."""
+
+
+def _hidden(words: Sequence[str]) -> list[str]:
+    """Words with a NUL, which no word of a command line has, before each that the library would take for an option."""
+    return [f"\0{word}" if _PAGE.fullmatch(word) else word for word in words]
+
+
+def _shown_again(value: Any) -> Any:
+    """What the library has found, without those NULs."""
+    if isinstance(value, (list, tuple)):
+        return [_shown_again(one) for one in value]
+    return value.removeprefix("\0") if isinstance(value, str) else value
+
+
+def _check_model(value: str | None, path: str, words: Sequence[str]) -> None:
+    """Raise UsageError where -m takes a picture, which leaves the command without one."""
+    if value is not None and meant.has_picture_suffix(value) and not Path(value).is_dir():
+        raise UsageError(f"-m {_shown(value)}: a picture, where a model is expected", meant.model(value, path, words))
 
 
 def values_of(

@@ -85,7 +85,12 @@ def _show_model(ui: Ui, flags: Flags) -> None:
 
 def _is_picture(word: str) -> bool:
     """Whether `vlm show` is to take a word for a picture; else it names a model."""
-    if word == "-" or word[:5].lower() in ("data:", "file:") or word[:8].lower().startswith(("http://", "https://")):
+    if (
+        word == "-"
+        or word.startswith("-#")
+        or word[:5].lower() in ("data:", "file:")
+        or word[:8].lower().startswith(("http://", "https://"))
+    ):
         return True
     path = Path(expand(word.rpartition("#")[0] if "#" in word else word))
     try:

@@ -9,7 +9,7 @@ import typer
 from vlmcli.cli import options
 from vlmcli.cli.answer import answer
 from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.words import arguments_of, questions_of
+from vlmcli.cli.words import arguments_of, only_pictures, questions_of
 from vlmcli.errors import UsageError
 from vlmcli.tasks.ask import prompt
 
@@ -68,7 +68,11 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
 
     vlm caption ~/Pictures --sidecar txt
     """
-    answer(lambda card: [prompt("caption", card.prompts)], flags.named(words or (), each=True), flags)
+    answer(
+        lambda card: [prompt("caption", card.prompts)],
+        flags.named(only_pictures("caption", words or ()), each=True),
+        flags,
+    )
 
 
 @with_flags()
@@ -84,7 +88,7 @@ def describe(
     if length and focus.strip():
         raise UsageError("--length and --focus cannot be used together", "leave one out")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
-    named = flags.named(words or (), each=True)
+    named = flags.named(only_pictures("describe", words or ()), each=True)
     answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
 
 
@@ -96,7 +100,7 @@ def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.L
 
     vlm ocr scan.png --layout markdown > scan.md
     """
-    named = flags.named(words or (), each=True)
+    named = flags.named(only_pictures("ocr", words or ()), each=True)
     answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)], named, flags,
         plain=layout is options.Layout.PLAIN, end_loops=True,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vlmcli import files, settings, typed
 from vlmcli.amounts import size
-from vlmcli.cli import piped
+from vlmcli.cli import meant, piped
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import sources
 from vlmcli.pictures.folders import LeftOut
@@ -123,12 +123,14 @@ def pictures_and_questions(
     if questions:
         asked = [question.strip() for question in questions]
         paths = list(words)
+        _refuse_unquoted(meant.unquoted_option(paths, asked[-1]))
     elif question := _only_question(words, files_from):
         asked, paths = [question], list(words)
     else:
         if not words:
             raise UsageError("there is no question in the command", f"put it last, or give it with -q{piped.hint()}")
         *paths, last = words
+        _refuse_unquoted(meant.unquoted(paths, last))
         if not paths and files_from is None:
             if piped.is_there(last):
                 raise UsageError(
@@ -146,6 +148,20 @@ def pictures_and_questions(
     if not all(asked):
         raise UsageError("the question is empty", "ask something")
     return paths, _with_stdin(asked, [*paths, files_from])
+
+
+def _refuse_unquoted(found: tuple[str, str] | None) -> None:
+    """Raise UsageError where a question's words were found among the pictures."""
+    if found is not None:
+        raise UsageError(f"{found[0]}: there is no such file", found[1])
+
+
+def only_pictures(verb: str, words: Sequence[str]) -> Sequence[str]:
+    """The words of a command that takes pictures only. Raises UsageError where one of them is a question."""
+    found = meant.asked_of(verb, words)
+    if found is not None:
+        raise UsageError(f"there is no file {typed.word(found[0][:200])}, and vlm {verb} takes no question", found[1])
+    return words
 
 
 def _only_question(words: Sequence[str], files_from: str | None) -> str:

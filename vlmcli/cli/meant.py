@@ -1,0 +1,265 @@
+"""What a mistyped command may have meant: hints that name the whole command, as it can be typed.
+
+A suggestion is made only where the words are close to it: a hint that misleads costs more than none. Opens no file, and
+raises nothing; who found the mistake does that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
+from contextvars import ContextVar
+
+from vlmcli import typed
+from vlmcli.pictures.signatures import OTHERS, SUFFIXES
+
+CLOSE = 0.7
+"""How alike two words are, of 1, for one to be suggested for the other."""
+OTHER_NAMES = {
+    "list": "ls", "remove": "rm", "delete": "rm", "uninstall": "rm", "download": "pull", "install": "pull",
+    "info": "show", "check": "doctor", "diagnose": "doctor", "read": "ocr", "question": "ask",
+}  # fmt: skip
+"""What other programs call our commands."""
+OPTIONS = ("--help", "--version", "--install-completion", "--show-completion")
+"""Of `vlm` itself."""
+EXAMPLE = "what is this?"
+_QUOTES = "\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
+"""Those of a text editor do not hold words together in a shell."""
+
+_typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
+_ADDRESS = re.compile(r"(https?|file)://|data:", re.IGNORECASE)
+
+
+def remember(path: str, words: Sequence[str]) -> None:
+    """Keep what was typed for the hints of errors that come later.
+
+    Args:
+        path: of the command: "vlm ask".
+        words: behind it.
+    """
+    _typed.set((path, tuple(words)))
+
+
+def is_picture(word: str) -> bool:
+    """Whether a word names a picture, or something else that there is; by its form where nothing is there."""
+    bare = word.rpartition("#")[0] or word
+    if word == "-" or word.startswith("-#") or _ADDRESS.match(word) or os.path.lexists(os.path.expanduser(bare)):  # noqa: PTH111 - takes any word
+        return True
+    if any(mark in word for mark in ("/", os.sep, "*", "~")):
+        return " " not in word or has_picture_suffix(bare)
+    return has_picture_suffix(bare) or os.path.splitext(bare)[1].lower() in OTHERS  # noqa: PTH122 - a question is no path
+
+
+def has_picture_suffix(word: str) -> bool:
+    """Whether a word ends as the name of a picture does."""
+    return os.path.splitext(word)[1].lower() in SUFFIXES  # noqa: PTH122 - as above
+
+
+def is_prose(word: str) -> bool:
+    """Whether a word may be a part of a question, or all of it."""
+    return bool(word.strip()) and not word.startswith("-") and not is_picture(word)
+
+
+def is_question(word: str) -> bool:
+    """Whether a word is a whole question, as it seems: several words in quotes, or one with a question mark."""
+    return is_prose(word) and (len(word.split()) > 1 or word.endswith("?"))
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The one of the known words that is likely meant; empty where none is close.
+
+    A word of other letters and another beginning ("what", of "chat") is not close enough.
+    """
+    import difflib  # only a mistake needs it
+
+    low, known = word.lower(), list(known)
+    turned = [one for one in known if sorted(one) == sorted(low)]  # "aks"
+    if turned:
+        return turned[0]
+    for close in difflib.get_close_matches(low, known, 3, CLOSE):
+        alike = difflib.SequenceMatcher(None, low, close).ratio()
+        if alike >= 0.8 or low.lstrip("-")[:1] == close.lstrip("-")[:1]:
+            return close
+    return ""
+
+
+def verb(words: Sequence[str], verbs: Collection[str]) -> str:
+    """A hint for a command whose first word is no verb; empty where nothing is likely.
+
+    Args:
+        words: all that was typed behind `vlm`.
+        verbs: there are.
+    """
+    first = words[0]
+    if first.startswith("-"):
+        later = next((word for word in words if word in verbs), None)
+        if later is not None:
+            rest = list(words)
+            rest.remove(later)
+            return _did("vlm", later, *rest)
+        if any(map(is_picture, words[1:])):
+            return _did(*_asked(words))
+        close = closest(first, OPTIONS)
+        return _did("vlm", close, *words[1:]) if close else ""
+    close = OTHER_NAMES.get(first.lower()) or closest(first, verbs)
+    if close and not is_picture(first):
+        return _did("vlm", close, *words[1:])
+    if is_question(first) or any(map(is_picture, words)):
+        return _did(*_asked(words))
+    return ""
+
+
+def option(name: str, words: Sequence[str], path: str, names: Iterable[str]) -> str:
+    """A hint for an option that a command does not have; empty where nothing is likely.
+
+    Args:
+        name: as the parser found it: "--ouput", or "-5" of "-5 or 5?".
+        words: that were typed behind the command.
+        path: of the command: "vlm ask".
+        names: of its options.
+    """
+    at = next((at for at, word in enumerate(words) if word == name or word.startswith(name)), None)
+    if at is None:
+        return ""
+    word, others = words[at], [*words[:at], *words[at + 1 :]]
+    if os.path.lexists(word) or has_picture_suffix(word):
+        return _did(*path.split(), *words[:at], f"./{word}", *words[at + 1 :])
+    if len(word.split()) > 1 or word.endswith("?"):
+        return f"write -- before a question that begins with a dash: {_command(*path.split(), *others, '--', word)}"
+    close = closest(name, (one for one in names if one.startswith("--"))) if name.startswith("--") else ""
+    if not close:
+        return ""
+    return _did(*path.split(), *words[:at], close + word.removeprefix(name), *words[at + 1 :])
+
+
+def model(value: str, path: str, words: Sequence[str]) -> str:
+    """A hint for a picture where a model is expected: the same command without -m.
+
+    Args:
+        value: of -m.
+        path: of the command: "vlm ask".
+        words: that were typed behind it.
+    """
+    rest: list[str] = []
+    for word in words:
+        if word in ("-m", "--model"):
+            continue
+        rest.append(value if word in (f"-m{value}", f"-m={value}", f"--model={value}") else word)
+    return _did(*path.split(), *rest)
+
+
+def unquoted(paths: Sequence[str], last: str) -> tuple[str, str] | None:
+    """Where the question was typed without quotes: the first word of it, and a hint; None where it was not.
+
+    Args:
+        paths: the arguments before the last.
+        last: the one that was taken for the question.
+    """
+    if len(last.split()) != 1 or is_picture(last):
+        return None
+    begin = next((at for at, word in enumerate(paths) if is_prose(word)), len(paths))
+    run = paths[begin:]
+    if not any(map(is_prose, run)) or any(len(word.split()) != 1 or has_picture_suffix(word) for word in run):
+        return None
+    if len(run) < 2 and (not paths[:begin] or _has_neighbour(run[0])):  # it may be a picture that is not there
+        return None
+    question = " ".join([*run, last]).strip(_QUOTES)
+    pictures = () if paths[:begin] else ("PICTURE",)
+    return run[0], f"put the question in quotes: {_again([*run, last], *pictures, question)}"
+
+
+def unquoted_option(paths: Sequence[str], question: str) -> tuple[str, str] | None:
+    """As `unquoted`, where the question is the value of -q, and the arguments begin with the rest of it."""
+    begin = next((at for at, word in enumerate(paths) if is_prose(word)), len(paths))
+    end = next((at for at in range(begin, len(paths)) if not is_prose(paths[at])), len(paths))
+    run = list(paths[begin:end])
+    if not run or any(len(word.split()) != 1 for word in (question, *run)):
+        return None
+    if len(run) < 2 and _has_neighbour(run[0]):
+        return None
+    whole = " ".join([question, *run]).strip(_QUOTES)
+    _, words = _typed.get()
+    rest = list(words)
+    for word in (*run, question):
+        _drop(rest, word)
+    rest = [whole if word is None else word for word in _filled(rest)] if rest else ["-q", whole]
+    return run[0], f"put the question in quotes: {_command(*_asking(), *rest)}"
+
+
+def asked_of(verb: str, words: Sequence[str]) -> tuple[str, str] | None:
+    """Where a command that takes pictures only was given a question: that, and a hint; None where it was not."""
+    if not words or not is_prose(words[-1]):
+        return None
+    if is_question(words[-1]):
+        taken = [words[-1]]
+        if _has_neighbour(words[-1]):
+            return None
+    else:
+        begin = next(at for at in range(len(words), -1, -1) if at == 0 or not is_prose(words[at - 1]))
+        taken = list(words[begin:])
+        if len(taken) < 2 or any(len(word.split()) != 1 for word in taken):
+            return None
+    question, pictures = " ".join(taken).strip(_QUOTES), list(words[: len(words) - len(taken)])
+    return question, f"to ask a question: {_command('vlm', 'ask', *(pictures or ['PICTURE']), question)}"
+
+
+def _asked(words: Sequence[str]) -> list[str]:
+    """A command that asks, of words without a verb: its question last, and in one."""
+    if any(word.startswith("-") and not is_picture(word) for word in words):
+        return ["vlm", "ask", *words]  # what belongs to an option is not known here
+    pictures = [word for word in words if not is_prose(word)]
+    question = " ".join(word for word in words if is_prose(word))
+    return ["vlm", "ask", *(pictures or ["PICTURE"]), question or EXAMPLE]
+
+
+def _again(without: Sequence[str], *more: str) -> str:
+    """The command that was typed, without some of its words, and with others behind them."""
+    _, words = _typed.get()
+    rest = list(words)
+    for word in reversed(without):
+        _drop(rest, word)
+    return _command(*_asking(), *rest, *more)
+
+
+def _asking() -> list[str]:
+    """The command that was typed."""
+    path, _ = _typed.get()
+    return path.split() or ["vlm", "ask"]
+
+
+def _has_neighbour(word: str) -> bool:
+    """Whether there is a file whose name is like this word."""
+    from pathlib import Path
+
+    from vlmcli.pictures import names
+
+    return names.nearest(Path(word)) is not None
+
+
+def _drop(words: list[str], word: str) -> None:
+    """Take the last of these words out."""
+    for at in range(len(words) - 1, -1, -1):
+        if words[at] == word:
+            del words[at]
+            return
+
+
+def _filled(words: Sequence[str]) -> list[str | None]:
+    """Words with None behind each -q that has lost its question."""
+    found: list[str | None] = []
+    for at, word in enumerate(words):
+        found.append(word)
+        if word in ("-q", "--question"):
+            following = words[at + 1 : at + 2]
+            if not following or is_picture(following[0]) or following[0].startswith("-"):
+                found.append(None)
+    return found
+
+
+def _did(*words: str) -> str:
+    return f"did you mean: {_command(*words)}"
+
+
+def _command(*words: str) -> str:
+    return typed.command(words)
