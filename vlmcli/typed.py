@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[\w@%+=:,./-]+")
@@ -20,6 +19,8 @@ _IN_DOUBLE_QUOTES = re.compile(r'["$`\\!]')
 def word(text: str) -> str:
     """One word, in quotes where a shell would make something else of it; double ones where they do."""
     if os.name == "nt":
+        import subprocess  # which takes long to import
+
         return subprocess.list2cmdline([text])
     if _PLAIN.fullmatch(text):
         return text

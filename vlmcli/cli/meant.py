@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 
 from vlmcli import typed
-from vlmcli.pictures.signatures import OTHERS, SUFFIXES
 
 CLOSE = 0.7
 """How alike two words are, of 1, for one to be suggested for the other."""
@@ -43,6 +42,8 @@ def remember(path: str, words: Sequence[str]) -> None:
 
 def is_picture(word: str) -> bool:
     """Whether a word names a picture, or something else that there is; by its form where nothing is there."""
+    from vlmcli.pictures.signatures import OTHERS  # not needed for a page of help
+
     bare = word.rpartition("#")[0] or word
     if word == "-" or word.startswith("-#") or _ADDRESS.match(word) or os.path.lexists(os.path.expanduser(bare)):  # noqa: PTH111 - takes any word
         return True
@@ -53,6 +54,8 @@ def is_picture(word: str) -> bool:
 
 def has_picture_suffix(word: str) -> bool:
     """Whether a word ends as the name of a picture does."""
+    from vlmcli.pictures.signatures import SUFFIXES
+
     return os.path.splitext(word)[1].lower() in SUFFIXES  # noqa: PTH122 - as above
 
 

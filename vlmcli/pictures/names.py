@@ -38,10 +38,15 @@ def same(path: Path) -> Path:
 
 
 def nearest(path: Path) -> Path | None:
-    """The file of the same folder whose name is most like this path's; None where none is close."""
+    """The file of the same folder whose name is most like this path's; None where none is close.
+
+    A name without a suffix may be that of a file that has one.
+    """
     folded: dict[str, str] = {}
     for name in _names(path.parent):
         folded.setdefault(_seen(name).casefold(), name)
+        if not path.suffix:
+            folded.setdefault(os.path.splitext(_seen(name).casefold())[0], name)  # noqa: PTH122 - of very many
     for close in difflib.get_close_matches(_seen(path.name).casefold(), folded, 3, 0.75):
         if os.path.exists(found := path.with_name(folded[close])):  # noqa: PTH110 - and no link that leads nowhere
             return found
