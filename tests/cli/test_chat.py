@@ -17,6 +17,7 @@ from PIL import Image
 from tests.support import ROOT
 from tests.support.program import vlm
 from vlmcli import demo
+from vlmcli.cli import daily
 from vlmcli.demo import scenes
 from vlmcli.demo.training import judging, questions
 
@@ -30,13 +31,13 @@ from tests.support.terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_G, TAB, UP, V
 SCENE = ROOT / "docs" / "images" / "scene.png"
 ANSWER = "A red circle and a blue square."
 ATTACHED = "[picture 1: my scene.png 640×480 → 64 tokens]"
-NOTICE = re.compile(r"\n?vlm: the demo model sees only drawn.*?\n?.*?graphs")
 
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder with a picture that has a space in its name, and a state of its own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    daily.remember(tmp_path / "state" / "vlm")
     monkeypatch.chdir(tmp_path)
     shutil.copy(SCENE, tmp_path / "my scene.png")
     return tmp_path
@@ -60,7 +61,7 @@ def piped(home, text, *words, code=0):
 
 def test_a_session(talk, home):
     assert talk.line(f"'{home}/my scene.png'") == ATTACHED
-    assert NOTICE.sub("", talk.line("what is this?")) == ANSWER
+    assert talk.line("what is this?") == ANSWER
     assert talk.line("What color is the circle?") == "The circle is red."
     assert talk.line("/undo") == "took back: What color is the circle?"
     assert talk.line("/regen")
@@ -330,10 +331,11 @@ def test_follow_ups_are_answered_from_the_picture(home):
 
 
 def test_the_state_may_be_unwritable(home):
+    shutil.rmtree(home / "state")
     (home / "state").write_text("a file", "utf-8")
     with Terminal("chat", "-m", "demo", "my scene.png", cwd=home) as talk:
         talk.wait(r">>> a question")
-        assert talk.line("what is this?").endswith(ANSWER)
+        assert talk.line("what is this?").startswith(ANSWER)
 
 
 def test_nobody_reads_the_answers_any_more(home):

@@ -52,7 +52,14 @@ def test_what_is_no_question_is_an_error(data, says):
 
 
 @pytest.mark.parametrize(
-    "words", [("-", "-q", "-"), (SCENE, "-q", "-", "-q", "-"), ("--files-from", "-", "-q", "-"), ("-", "-")]
+    "words",
+    [
+        ("-", "-q", "-"),
+        ("-q", "-", "--", "-#2"),
+        (SCENE, "-q", "-", "-q", "-"),
+        ("--files-from", "-", "-q", "-"),
+        ("-", "-"),
+    ],
 )
 def test_stdin_is_for_one_thing(words):
     done = vlm(*ASK, *words, input="x")
@@ -90,7 +97,7 @@ def test_what_may_not_be_meant_as_one_is_not_asked(data, says, do):
 def test_without_anything_piped_the_error_names_the_way(words):
     done = vlm(*ASK, *words)  # /dev/null
     assert done.returncode == 2
-    assert "-q - reads it from stdin" in done.stderr
+    assert "-q - reads the question from stdin" in done.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="select")

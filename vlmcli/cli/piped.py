@@ -75,7 +75,7 @@ def only_question() -> str:
 
 def hint() -> str:
     """What else can be done about a missing question, where stdin is no terminal."""
-    return "" if sys.stdin is None or sys.stdin.isatty() else "; -q - reads it from stdin"
+    return "" if sys.stdin is None or sys.stdin.isatty() else "; -q - reads the question from stdin"
 
 
 def _waiting() -> bytes:

@@ -44,7 +44,7 @@ def _usage(what: str, names: list[str]) -> UsageError:
         problem = "several templates at once" if names else "no template named"
         return UsageError(problem, f"name one: vlm templates show {names[0] if names else 'NAME'}")
     if not names and what in templates.names(_own()):
-        return UsageError(f"{what}: neither list nor show", f"vlm templates show {what}")
+        return UsageError(f"{what}: neither list nor show", f"to print this template: vlm templates show {what}")
     return UsageError(f"{' '.join([what, *names])[:200]}: neither list nor show", "vlm templates lists the templates")
 
 

@@ -166,7 +166,7 @@ def only_pictures(verb: str, words: Sequence[str]) -> Sequence[str]:
 
 def _only_question(words: Sequence[str], files_from: str | None) -> str:
     """The question on stdin, where pictures are named and no question is; empty where there is none."""
-    if "-" in (*words, files_from):
+    if any(_STDIN.fullmatch(one) for one in (*words, files_from or "")):
         return ""
     if words:
         missing = _is_file(words[-1]) or (len(words) == 1 and files_from is None and piped.is_there(words[0]))
@@ -179,7 +179,7 @@ def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
     """The questions, with the one that is "-" read from stdin. Raises UsageError where stdin is for something else."""
     if "-" not in asked:
         return asked
-    if asked.count("-") > 1 or "-" in others:
+    if asked.count("-") > 1 or any(_STDIN.fullmatch(one or "") for one in others):
         raise UsageError("stdin is asked for twice", "give one of the two a file")
     return [piped.question() if one == "-" else one for one in asked]
 

@@ -292,14 +292,14 @@ def _models() -> list[str]:
 
 
 KEYS = {
-    "Alt-Enter": 'start a new line; or put """ before and after several lines',
+    "Alt-Enter": 'start a new line; or put """ around several lines',
     "Ctrl-G": "write the question in your editor",
     "Tab": "complete a command, a model or a path",
     "//…": "ask a question that begins with a slash",
 }
 
 COMMANDS = {
-    "/image": Command("PATH|URL…", "attach pictures; dropping them on the terminal does the same", _image, PATHS),
+    "/image": Command("PATH|URL…", "attach pictures; or drop them into the line", _image, PATHS),
     "/images": Command("", "list the pictures and the tokens they take", _images),
     "/paste": Command("", "attach the picture in the clipboard", _paste),
     "/drop": Command("N", "remove picture N from the conversation", _drop),
@@ -309,11 +309,11 @@ COMMANDS = {
     "/clear": Command("", "start a new conversation", _clear),
     "/model": Command("[NAME]", "show the model, or continue with another one", _model, _models),
     "/system": Command("[TEXT]", "show or set the system prompt", _system),
-    "/set": Command("[NAME VALUE]", "show or set a sampling option; without a value, reset it", _set, _settable),
+    "/set": Command("[NAME VALUE]", "show or set a sampling option, or reset it", _set, _settable),
     "/detail": Command("[low|high|PIXELS]", "show or set how large new pictures are", _detail, lambda: SIDES),
     "/stats": Command("", "show tokens and times of the last answer", _stats),
     "/tokens": Command("", "show how much of the context is used", _tokens),
-    "/save": Command("FILE", "save the conversation: .json to load it later, .md to read", _save, PATHS),
+    "/save": Command("FILE", "save as .json (to load later) or .md (to read)", _save, PATHS),
     "/load": Command("FILE", "load a conversation saved as .json", _load, PATHS),
     "/copy": Command("", "copy the last answer to the clipboard", _copy),
     "/help": Command("", "show this list; so do help and ?", _help),
