@@ -150,8 +150,8 @@ def test_the_editor(home):
 
 def test_commands_that_are_wrong_say_what_to_do(talk):
     for line, says in (
-        ("/imgae a.png", "/imgae: no such command\n     /image"),
-        ("/zzzzz", "/help lists them"),
+        ("/imgae a.png", "/imgae: no such command\n     did you mean /image"),
+        ("/zzzzz", "/help lists the commands"),
         ("/drop", "/drop takes a picture's number"),
         ("/drop 3", "there is no picture 3"),
         ("/image", "/image takes a path or an address"),

@@ -52,10 +52,8 @@ def obey(talk: Talk, line: str) -> None:
     command = COMMANDS.get(name)
     if command is None:
         close = difflib.get_close_matches(name, COMMANDS, 2, 0.5)
-        raise UsageError(
-            f"{name[:60]}: no such command",
-            f"{' or '.join(close)}?" if close else "/help lists them; to begin a question with a slash, type //",
-        )
+        hint = "/help lists the commands; to begin a question with a slash, type //"
+        raise UsageError(f"{name[:60]}: no such command", f"did you mean {' or '.join(close)}?" if close else hint)
     if rest.strip() and not command.takes:
         raise UsageError(f"{name} takes no argument", f"type {name}")
     command.run(talk, rest.strip())
