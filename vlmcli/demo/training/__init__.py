@@ -11,6 +11,7 @@ What is asked, and what is right:
     two_pictures  questions about two
     first         what people type first about one or two, and the answers
     first_kept    wordings of that which only measure: a table
+    first_asked   wordings and patterns of that for training: a table
     unanswerable  questions that have no answer in the model's world
 
 The model and its training:

@@ -31,8 +31,12 @@ ENCODER_BATCH = 48
 """Pictures in a batch for the encoder alone."""
 
 
-def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any], list[LabelledPicture]]:
+def joint(
+    writer: Writer, pad: int, seed: int, step: int, half: bool = False
+) -> tuple[dict[str, Any], list[LabelledPicture]]:
     """The rows of a training step as arrays, and their pictures in order; the same for the same seed and step.
+
+    With `half`, two steps have the rows that else one has.
 
     Arrays: ids int64 [rows, LENGTH] (0 where a picture is); branch, position, weight [rows, LENGTH];
     places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go;
@@ -44,11 +48,12 @@ def joint(writer: Writer, pad: int, seed: int, step: int) -> tuple[dict[str, Any
     rows: list[Row] = []
     pictures: list[LabelledPicture] = []
     places: list[int] = []
-    count = len(ROW_KINDS[step % len(ROW_KINDS)])
+    kinds = ROW_KINDS[step // 2 % len(ROW_KINDS)][step % 2 :: 2] if half else ROW_KINDS[step % len(ROW_KINDS)]
+    count = len(kinds)
     fitting, change = (np.full((count, LENGTH), UNKNOWN, np.uint8) for _ in range(2))
     place = np.full((count, LENGTH, BOX_NUMBERS), np.nan, np.float32)
     beside = np.full((count, LENGTH, 2), UNKNOWN, np.uint8)
-    for number, kind in enumerate(ROW_KINDS[step % len(ROW_KINDS)]):
+    for number, kind in enumerate(kinds):
         row, shown = writer.row(rng, kind)
         row.pad(pad)
         if row.scene is not None:

@@ -15,9 +15,10 @@ from math import dist
 from random import Random
 
 from vlmcli.demo import scenes
-from vlmcli.demo.training import questions, two_pictures
+from vlmcli.demo.training import first_asked, questions, two_pictures, unanswerable
 from vlmcli.demo.training.english import capitalized, in_place, joined, plural, with_article
 from vlmcli.demo.training.facts import named_things, region
+from vlmcli.demo.training.phrasing import expand, filled, is_kept_first
 from vlmcli.demo.training.questions import DONT_KNOW, EMPTY, Item
 from vlmcli.demo.world import APART, COLORS, SHAPES, Scene, Shape
 
@@ -135,10 +136,16 @@ ABOUT_ONE: dict[str, Answer] = {
 """Kinds of first question about one picture, and how the right answer follows from the scene."""
 
 
-def ask(rng: Random, scene: Scene, kind: str, wording: str) -> Item | None:
-    """The question in this wording about a picture; None where the scene has no one right answer to it."""
-    found = ABOUT_ONE[kind](rng, scene, "{c}" in wording)
-    return Item(f"first {kind}", wording.format(**found[1]), found[0]) if found else None
+def ask(rng: Random, scene: Scene, kind: str, wording: str = "") -> Item | None:
+    """The question in this wording, or in any of training, about a picture; None where the answer is left open."""
+    form = wording or _any_wording(rng, first_asked.ASKED[kind], first_asked.PATTERNS[kind])
+    found = ABOUT_ONE[kind](rng, scene, "{c}" in form)
+    if not found:
+        return None
+    answer, slots = found
+    if not wording and is_kept_first(form.format(i="image", **slots)):
+        return None
+    return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer)
 
 
 # --- Two pictures ---
@@ -185,17 +192,18 @@ def _replaced(rng: Random, scene: Scene) -> Scene:
     return replace(scene, shapes=tuple(shapes), seed=rng.getrandbits(32))
 
 
-def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, wording: str) -> Item:
-    """The question in this wording about two pictures, of a kind of `ABOUT_TWO`.
+def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, wording: str = "") -> Item:
+    """The question in this wording, or in any of training, about two pictures.
 
     Args:
-        rng: decides what is asked about.
+        rng: decides what is asked about, and the wording where none is given.
         first: what the first picture shows.
         second: what the second shows.
         differs: what differs, as `pair` says it.
-        kind: of question.
+        kind: one of `ABOUT_TWO`.
         wording: of it.
     """
+    form = wording or _any_wording(rng, first_asked.ASKED[kind], first_asked.PATTERNS[kind])
     slots: dict[str, str] = {}
     if kind == "differ":
         answer = differs
@@ -209,8 +217,8 @@ def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, 
         answer = capitalized(joined(things)) + "." if things else EMPTY
         slots = {"n": ("first", "second")[place], "d": str(place + 1)}
     else:
-        answer, slots = _which(rng, first, second, "{c}" in wording or "{a}" in wording)
-    return Item(f"first {kind}", wording.format(**slots), answer)
+        answer, slots = _which(rng, first, second, "{c}" in form or "{a}" in form)
+    return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer)
 
 
 def _which(rng: Random, first: Scene, second: Scene, by_both: bool) -> tuple[str, dict[str, str]]:
@@ -229,3 +237,76 @@ ABOUT_TWO = ("differ", "same", "different", "which", "nth", "both")
 def outside(wording: str) -> Item:
     """A first question about another world."""
     return Item("first outside", wording, DONT_KNOW)
+
+
+# --- Training ---
+
+_NOUNS = ("image", "image", "picture", "picture", "photo", "pic", "drawing")
+_WEIGHTS = {
+    "what": 5, "describe": 1.5, "color": 3, "shape": 2.5, "is color": 2, "is shape": 2.5, "round": 1.5, "anything": 1.5,
+    "empty": 1, "count": 1, "where": 1.2, "exist": 1.2, "background": 0.6, "has text": 0.8,
+    "differ": 4, "same": 2, "different": 2, "which": 1.5, "nth": 2, "both": 3,
+}  # fmt: skip
+"""How often each kind is asked in training."""
+
+
+def scene(rng: Random) -> Scene:
+    """What the first picture of somebody may show: mostly one thing, seldom nothing."""
+    chance = rng.random()
+    if chance < 0.8:
+        shapes = 1 if chance < 0.5 else rng.choice((2, 2, 3)) if chance < 0.7 else 0
+        return scenes.make(rng, shapes=shapes, text=False)
+    return scenes.make(rng)
+
+
+def trained(rng: Random, shown: Scene) -> Item:
+    """A first question about one picture for training, of any kind that the scene answers, or about another world."""
+    while True:
+        if rng.random() < 0.25:
+            return trained_outside(rng)
+        item = ask(rng, shown, _kind(rng, tuple(ABOUT_ONE)))
+        if item:
+            return item
+
+
+def trained_both(rng: Random, first: Scene, second: Scene, differs: str) -> Item:
+    """A first question about two pictures for training, or one about another world."""
+    chance = rng.random()
+    if chance < 0.14:
+        return trained_outside(rng)
+    if chance < 0.2:
+        return Item("differ", two_pictures.differ_wording(rng), differs)
+    return ask_both(rng, first, second, differs, _kind(rng, ABOUT_TWO))
+
+
+def trained_outside(rng: Random) -> Item:
+    """A question about another world for training, mostly one like those that people type first."""
+    if rng.random() < 0.35:
+        return unanswerable.ask(rng)
+    wording = _any_wording(rng, first_asked.OUTSIDE, first_asked.OUTSIDE_PATTERNS, 0.2)
+    return outside(_typed(rng, wording, **unanswerable.strange_things(rng)))
+
+
+def _kind(rng: Random, kinds: Sequence[str]) -> str:
+    return rng.choices(kinds, [_WEIGHTS[kind] for kind in kinds])[0]
+
+
+def _any_wording(rng: Random, listed: Sequence[str], some: Sequence[str], share: float = 0.35) -> str:
+    """A wording of the list, in a share of draws, or one that a pattern gives; none that is kept for measuring."""
+    while True:
+        wording = rng.choice(listed) if rng.random() < share else expand(rng, rng.choice(some))
+        if not is_kept_first(wording.replace("{i}", "image")):
+            return wording
+
+
+def _typed(rng: Random, wording: str, **slots: str) -> str:
+    """The wording as somebody may type it: with a capital or not, with a question mark or not, with a slip."""
+    while True:
+        text = wording.replace("{i}", rng.choice(_NOUNS))
+        if rng.random() < 0.4:
+            text = capitalized(text)
+        if rng.random() < 0.35:
+            text = text.rstrip("?.!")
+        told = filled(rng, text, False, **slots)
+        if not is_kept_first(told):
+            return told

@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from vlmcli.demo import outside, scenes
-from vlmcli.demo.training import questions, two_pictures, unanswerable, wordings
+from vlmcli.demo.training import first, questions, two_pictures, unanswerable, wordings
 from vlmcli.demo.training.english import plural
 from vlmcli.demo.training.patches import PATCHES, LabelledPicture, changes, drawn, outside_labels, view
 from vlmcli.demo.training.questions import Item
@@ -22,11 +22,14 @@ if TYPE_CHECKING:  # the conversations need no tokenizer
     from vlmcli.demo.training.tokenizer import Vocabulary
 LENGTH = 320
 """Tokens in a row."""
+_FIRST = ("first",) * 4 + ("first pair",) * 2
 ROW_KINDS = (
-    ("single",) * 7 + ("pair",) * 3 + ("outside", "dialogue"),
-    ("single",) * 6 + ("pair",) * 2 + ("late", "outside", "dialogue", "talk"),
+    ("single",) * 4 + ("pair", "outside", *_FIRST),
+    ("single",) * 3 + ("pair", "dialogue", "late", *_FIRST),
+    ("single",) * 3 + ("pair", "pair", "outside", *_FIRST),
+    ("single",) * 3 + ("pair", "dialogue", "talk", *_FIRST),
 )
-"""Kinds of row in the batches, by turns."""
+"""Kinds of row in the batches, by turns: half of the rows of each have the questions that people type first."""
 
 _WEIGHTS = {
     "shapes": {
@@ -142,8 +145,17 @@ class Writer:
 
     def row(self, rng: Random, kind: str) -> tuple[Row, list[LabelledPicture]]:
         """One row, of a kind that `ROW_KINDS` names, and its pictures."""
-        return {"single": self._single, "pair": self._pair, "outside": self._outside, "dialogue": self._dialogue,
-                "late": self._late, "talk": self._talk}[kind](rng)  # fmt: skip
+        written = {
+            "single": self._single,
+            "pair": self._pair,
+            "outside": self._outside,
+            "dialogue": self._dialogue,
+            "late": self._late,
+            "talk": self._talk,
+            "first": self._first,
+            "first pair": self._first_pair,
+        }
+        return written[kind](rng)  # fmt: skip
 
     def _begin(self, rng: Random, row: Row, system: float, pictures: int) -> tuple[int, str]:
         """Begin a row with a system prompt, in a share `system` of rows, and with its pictures.
@@ -204,6 +216,22 @@ class Writer:
         if differing is not None:
             row.changes = changes(pictures[0][1], pictures[1][1])
         return row, pictures
+
+    def _first(self, rng: Random) -> tuple[Row, list[LabelledPicture]]:
+        """One picture, and what people type first about it."""
+        row, scene = Row(), first.scene(rng)
+        row.scene = scene
+        position, before = self._begin(rng, row, 0.04, 1)
+        self._fill(row, position, before, iter(lambda: (first.trained(rng, scene),), None))
+        return row, [drawn(scene)]
+
+    def _first_pair(self, rng: Random) -> tuple[Row, list[LabelledPicture]]:
+        """Two pictures, and what people type first about both."""
+        row = Row()
+        one, other, differs = first.pair(rng, first.scene(rng))
+        position, before = self._begin(rng, row, 0.04, 2)
+        self._fill(row, position, before, iter(lambda: (first.trained_both(rng, one, other, differs),), None))
+        return row, [drawn(one), drawn(other)]
 
     def _outside(self, rng: Random) -> tuple[Row, list[LabelledPicture]]:
         """A picture outside the world, and questions to which the model must not know the answer."""

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from vlmcli.demo.training.tokenizer import Vocabulary
 ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 8e-4
 """Of learning, for both optimizers: while the encoder learns alone; then together, for the language model and for the
 encoder, which faster steps would throw back behind what it can already see."""
+LANGUAGE_RATE = 8e-4
+"""Of the language model where it learns alone; it falls along a cosine."""
 WARM_UP = 150
 """Steps at the start of each phase in which the rate grows."""
 HEADS_SHARE, WORDS_SHARE, MIDDLE_SHARE = 0.4, 0.3, 0.3
@@ -64,8 +67,9 @@ where a finished model is trained further."""
 class _Steps(Dataset[Any]):
     """Training step number → its batch."""
 
-    def __init__(self, seed: int, vocabulary: str | None) -> None:
-        self._seed, self._text = seed, vocabulary
+    def __init__(self, seed: int, vocabulary: str | None, spare: bool = True) -> None:
+        """With `spare`, there are pictures for the encoder alone, too."""
+        self._seed, self._text, self._spare = seed, vocabulary, spare
         self._writer: Writer | None = None
         self._pad = 0
 
@@ -75,9 +79,9 @@ class _Steps(Dataset[Any]):
         if self._writer is None:
             vocabulary = Vocabulary(self._text)
             self._writer, self._pad = Writer(vocabulary), vocabulary.pad
-        arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step)
+        arrays, pictures = batches.joint(self._writer, self._pad, self._seed, step, half=not self._spare)
         arrays = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.5)
+        others = batches.encoder_only(self._seed, step, NEW - len(pictures), pages=0.5) if self._spare else []
         return {**arrays, **_stacked(pictures + others)}
 
 
@@ -94,6 +98,12 @@ def _stream(seed: int, vocabulary: str | None, start: int) -> Iterator[dict[str,
         _Steps(seed, vocabulary), batch_size=None, sampler=range(start, 10**9), num_workers=1, prefetch_factor=6
     )
     return iter(loader)
+
+
+def _alone(seed: int, vocabulary: str, start: int) -> Iterator[dict[str, Tensor]]:
+    """Half batches without pictures to spare, made in this process: one core is enough."""
+    steps = _Steps(seed, vocabulary, spare=False)
+    return map(steps.__getitem__, count(start))
 
 
 class _Memory:
@@ -173,6 +183,8 @@ class Plan:
     level: int | None
     falling: int | None
     minutes: float
+    cosine: bool = False
+    """Whether the rate falls all the time, along a cosine, where minutes are given."""
 
     def pace(self, step: int, begun: int, seconds: float) -> tuple[float, bool]:
         """(the share of the full rate, whether it falls) of a step together. `begun`: the first of this run."""
@@ -181,6 +193,8 @@ class Plan:
             over = step - self.level
             return (warm, False) if over < 0 else (max(0.0, 1 - over / max(1, self.falling)), True)
         part = seconds / (self.minutes * 60)
+        if self.cosine:
+            return (warm * 0.5 * (1 + math.cos(math.pi * min(1.0, part))), part >= 1)
         return (warm, False) if part < 0.78 else (max(0.0, (1 - part) / 0.22), True)
 
 
@@ -192,10 +206,13 @@ LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "charac
 class Trainer:
     """One run and its files: `steady.pt`, `final.pt`, `log.csv`, `loss.png` in a folder."""
 
-    def __init__(self, folder: Path, seed: int, device: str, resume: bool, further: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, device: str, resume: bool, further: Path | None = None, compiled: bool = True
+    ) -> None:
         """Args:
         folder: for the run's files; with `resume` it goes on from `steady.pt` there.
         further: a folder with an exported pair to start from, instead of from nothing.
+        compiled: worth its minute where everything is trained.
         """
         self.folder, self.seed, self.device = folder, seed, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
@@ -222,8 +239,9 @@ class Trainer:
             for optimizer, state in zip(self.optimizers, kept["optimizers"], strict=True):
                 optimizer.load_state_dict(state)
             self.encoder_step, self.step, self.seconds = kept["encoder_step"], kept["step"], kept["seconds"]
-        self.model.encoder.compile()
-        self.model.decoder.compile()
+        if compiled:
+            self.model.encoder.compile()
+            self.model.decoder.compile()
         self._begun = time.monotonic()
         self._log: list[dict[str, float]] = []
         self._shown = 0.0
@@ -273,6 +291,35 @@ class Trainer:
         text = "  ".join(f"{name} {value}" for name, value in line.items() if name != "phase")
         sys.stderr.write(f"{phase}: {text}\n")
         sys.stderr.flush()
+
+    def language_alone(self, plan: Plan, peak: float) -> None:
+        """Teach the language model further what to answer; what the encoder and the projector give stays as it is.
+
+        It costs half of a step of everything together, and one core. The labels on the way are left out.
+        """
+        for weight in (*self.model.encoder.parameters(), *self.model.projector1.parameters(),
+                       *self.model.projector2.parameters(), *self.model.heads.parameters()):  # fmt: skip
+            weight.requires_grad_(False)
+        stream = _alone(self.seed, self.vocabulary.json, self.step)
+        begun = self.step
+        start = saved = time.monotonic()
+        while True:
+            share, over = plan.pace(self.step, begun, time.monotonic() - start)
+            if over:
+                break
+            if time.monotonic() - saved > 300:
+                saved = time.monotonic()
+                self.save("steady.pt")
+            batch = {name: value.to(self.device) for name, value in next(stream).items()}
+            with self._autocast():
+                with torch.no_grad():
+                    features = self.model.encoder(batch["pixels"])
+                loss, right, _, _ = losses.answer_loss(self.model, batch, features)
+            self._update(loss, peak * share, 0.0)
+            self.step += 1
+            self._report("language", self.step, {"loss": loss.item(), "right": right})
+        self.save("final.pt")
+        sys.stderr.write(f"final.pt: {self.step} steps of the language model\n")
 
     def encoder_alone(self, steps: int) -> None:
         """Teach the encoder what each patch shows."""
@@ -363,6 +410,8 @@ def main() -> None:
         "--further", type=Path, metavar="PAIR", nargs="?", const=FOLDER,
         help="start from a folder's exported files, by default the package's; take another seed",
     )  # fmt: skip
+    parser.add_argument("--language-only", action="store_true", help="train the language model alone, with --further")
+    parser.add_argument("--rate", type=float, default=LANGUAGE_RATE, help="the highest of --language-only")
     parser.add_argument("--folder", type=Path, default=Path("demo-training"), help="for checkpoints and the log")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -370,10 +419,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     try:
-        trainer = Trainer(options.folder, options.seed, options.device, options.resume, options.further)
+        trainer = Trainer(
+            options.folder, options.seed, options.device, options.resume, options.further, not options.language_only
+        )
     except (OSError, ValueError) as error:
         parser.error(str(error))
     plan = Plan(options.encoder_steps, options.level_steps, options.falling_steps, options.minutes)
+    if options.language_only:
+        plan.cosine = True
+        trainer.language_alone(plan, options.rate)
+        return
     if not trainer.further:
         trainer.encoder_alone(plan.encoder)
     trainer.together(plan)

@@ -49,13 +49,17 @@ def ask(rng: Random, held_out: bool = False) -> Item:
             return Item("outside", question, DONT_KNOW)
 
 
+def strange_things(rng: Random) -> dict[str, str]:
+    """Words for the slots of a pattern that is about another world."""
+    thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
+    return {"a": with_article(thing), "o": thing, "u": other, "p": plural(thing), "v": _made_up(rng)}
+
+
 def _from_pattern(rng: Random) -> str:
     """A question of `patterns.OUTSIDE` that contains none that is kept for measuring."""
     while True:
         pattern = expand(rng, rng.choice(patterns.OUTSIDE))
-        thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
-        slots = {"a": with_article(thing), "o": thing, "u": other, "p": plural(thing), "v": _made_up(rng)}
-        told = pattern.format(i="{i}", **slots)
+        told = pattern.format(i="{i}", **strange_things(rng))
         if not any(kept in plain(asked) for kept in _kept() for asked in (pattern, told)):
             return filled(rng, told, False)
 
