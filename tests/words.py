@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import typer
-
 from tests.map import PACKAGE
 from tests.support import ROOT
 from tests.support.program import vlm
@@ -75,8 +73,7 @@ def texts() -> list[Text]:
 @cache
 def helps(columns: int = 80) -> tuple[Text, ...]:
     """What `vlm --help`, and each verb with `--help`, print on a terminal of this width."""
-    group = typer.main.get_command(app.app)
-    verbs: list[list[str]] = [[], *([name] for name in group.list_commands(typer.Context(group)))]  # type: ignore
+    verbs: list[list[str]] = [[], *([name] for name in app.VERBS)]
     made = []
     for verb in verbs:
         done = vlm(*verb, "--help", env={"COLUMNS": str(columns)})
