@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlmcli import atomic, files
+from vlmcli import files
 from vlmcli.errors import UsageError
 
 PREFIX = "VLM_"
@@ -110,6 +110,8 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     The other lines of the file stay as they are. Returns the file. Raises UsageError when it cannot be written, or is
     no file of settings.
     """
+    from vlmcli import atomic  # few commands write anything here
+
     path = settings_file()
     others = {key: value for key, value in _from_file(path).items() if key not in ("model", "mmproj")}
     whole = Path(os.path.realpath(path))  # it may be a link, to where somebody keeps all such files

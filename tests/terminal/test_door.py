@@ -194,6 +194,7 @@ MAY = {
     "terminal/door.py": "it is the door",
     "terminal/ui.py": "the printer: it writes what the door has cleaned",
     "terminal/rendered.py": "its Console only captures",
+    "terminal/streams.py": "it asks what the streams are, and how wide",
     "cli/app.py": "it flushes what has been written",
     "__main__.py": "standard streams that are closed",
     "runners/child.py": "a process whose standard error is a pipe to `runners.process`",

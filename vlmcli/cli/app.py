@@ -20,7 +20,7 @@ from vlmcli.cli import help, meant, parsing
 from vlmcli.cli.signals import signals_as_found
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.terminal import door
-from vlmcli.terminal.ui import Ui
+from vlmcli.terminal.streams import columns
 
 
 class Entry(NamedTuple):
@@ -98,7 +98,7 @@ class Verbs(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         """The help of `vlm` itself."""
-        return root_page(help.columns(), short="-h" in ctx.meta[parsing.WORDS]).rstrip("\n")
+        return root_page(columns(), short="-h" in ctx.meta[parsing.WORDS]).rstrip("\n")
 
 
 def _unknown_verb(words: Sequence[str]) -> UsageError:
@@ -173,6 +173,7 @@ def _parsed_and_done(words: Sequence[str]) -> Any:
 def _complete() -> int | None:
     """Answer a shell that completes a line. Returns the exit code; None for a shell that is left to Typer."""
     from vlmcli.cli import completion
+    from vlmcli.terminal.ui import Ui
 
     verbs = {name: VERBS[name].summary for names in GROUPS.values() for name in names} | {"help": VERBS["help"].summary}
     found = completion.answer(settings.variables(), verbs, function_of)
@@ -194,9 +195,11 @@ def show_help(
 
     vlm help ask
     """
+    from vlmcli.terminal.ui import Ui
+
     if verb is not None and verb not in VERBS:
         raise _unknown_verb([verb])
-    width = help.columns()
+    width = columns()
     text = root_page(width) if verb is None else help.page(f"vlm {verb}", function_of(verb), width)
     with Ui() as ui:
         ui.line(text.rstrip("\n"))
@@ -241,30 +244,37 @@ def _run(words: Sequence[str]) -> int:
         return exit.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
-    except VlmError as error:
-        ui = Ui()
+    except SystemExit as exit:  # how the parser ends completion; or says that the reader of its help went away
+        return Exit.PIPE_CLOSED if exit.code else Exit.DONE
+    except (VlmError, OSError, MemoryError, ImportError, RuntimeError, SystemError, parsing.ClickException) as error:
+        return _told(error, words)
+
+
+def _told(error: Exception, words: Sequence[str]) -> int:
+    """Say what is wrong. Returns the exit code; raises the error again where it is none that a user can meet."""
+    from vlmcli.terminal.ui import Ui  # the help, which is most often read, needs no printer
+
+    ui = Ui()
+    if isinstance(error, VlmError):
         if settings.debugging():
             ui.trace(error)
         ui.error(error)
         return error.exit_code
-    except OSError as error:  # stdout's: everything else that may fail has its own error
-        Ui().error(VlmError(f"cannot write the output ({error.strerror})", "free some space, or write elsewhere"))
-        return Exit.FAILED
-    except (MemoryError, ImportError, RuntimeError, SystemError) as error:  # a library not loaded, a thread not started
-        if not room.is_out(error):
-            raise
-        Ui().error(VlmError("no memory is left", room.HINT))
-        return Exit.FAILED
-    except SystemExit as exit:  # how the parser ends completion; or says that the reader of its help went away
-        return Exit.PIPE_CLOSED if exit.code else Exit.DONE
-    except parsing.ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            Ui().help(str(error))
-            return Exit.USAGE
+    if type(error).__name__ == "NoArgsIsHelpError":
+        ui.help(str(error))
+        return Exit.USAGE
+    if isinstance(error, parsing.ClickException):
         found = parsing.error_of(error)
         hint = meant.verb(words, list(VERBS)) if words[:1] and words[0].startswith("-") else ""
-        Ui().error(UsageError(found.message, hint or found.hint))
+        ui.error(UsageError(found.message, hint or found.hint))
         return Exit.USAGE
+    if isinstance(error, OSError):  # stdout's: everything else that may fail has its own error
+        ui.error(VlmError(f"cannot write the output ({error.strerror})", "free some space, or write elsewhere"))
+        return Exit.FAILED
+    if not room.is_out(error):  # a library that cannot be loaded, a thread that cannot be started
+        raise error
+    ui.error(VlmError("no memory is left", room.HINT))
+    return Exit.FAILED
 
 
 def _join_options(words: list[str]) -> list[str]:

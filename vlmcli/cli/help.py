@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vlmcli.cli.parameters import Parameter, parameters
-from vlmcli.terminal.ui import Ui
 
 GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout system each together",
@@ -159,8 +158,3 @@ def _sections(sections: Mapping[str, Sequence[tuple[str, str]]], width: int) -> 
 
 def _wrapped(text: str, width: int, indent: str = "") -> str:
     return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
-
-
-def columns() -> int:
-    """Columns of the terminal that the help goes to; 80 where it goes to none."""
-    return Ui().width

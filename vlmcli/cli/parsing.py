@@ -17,6 +17,7 @@ from typer.core import TyperCommand
 from vlmcli.cli import help, meant
 from vlmcli.cli.parameters import REQUIRED, Parameter, parameters
 from vlmcli.errors import UsageError
+from vlmcli.terminal.streams import columns
 
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # wherever this release of Typer keeps it
 """Any error of the parser's library."""
@@ -64,7 +65,7 @@ class Verb(TyperCommand):
     def get_help(self, ctx: Any) -> str:
         """The whole page for --help; for -h, and where words are missing, the short one."""
         short = "--help" not in ctx.meta.get(WORDS, ["--help"])
-        return help.page(ctx.command_path, self.function, help.columns(), short=short).rstrip("\n")
+        return help.page(ctx.command_path, self.function, columns(), short=short).rstrip("\n")
 
 
 _PAGE = re.compile(r"-#[1-9][0-9]{0,5}")

@@ -57,6 +57,11 @@ def are_one_terminal(one: TextIO, other: TextIO) -> bool:
     return len(files) == 2 and files[0] == files[1] and one.encoding == other.encoding
 
 
+def columns() -> int:
+    """Of the terminal that stdout is; 80 where it is none."""
+    return (terminal_width(sys.stdout) if sys.stdout is not None else 0) or 80
+
+
 def file_descriptor(stream: TextIO) -> int | None:
     """The file behind a stream that is no terminal; None for a terminal, and for what is no file of the system's."""
     try:
