@@ -167,17 +167,26 @@ def test_doctor_goes_on_and_has_the_command(broken):
     assert "model" not in found
 
 
-def test_a_worker_without_an_engine_gives_the_same_error(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("code", "says", "command"),
+    [
+        (f"raise OSError({MISSING!r})", f"cannot be loaded ({MISSING})", COMMAND),
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGILL)",
+            "was built for another CPU (illegal instruction)",
+            "llama-cpp-python==0.3.36 --no-binary llama-cpp-python",
+        ),
+    ],
+)
+def test_a_worker_without_an_engine_says_so_and_not_that_it_died(tmp_path, monkeypatch, code, says, command):
     """The asking process has one; only the worker's is broken."""
     from vlmcli import demo
 
     (tmp_path / "llama_cpp").mkdir()
     (tmp_path / "llama_cpp" / "__init__.py").touch()
-    (tmp_path / "llama_cpp" / "llama_cpp.py").write_text(f"raise OSError({MISSING!r})", "utf-8")
+    (tmp_path / "llama_cpp" / "llama_cpp.py").write_text(code, "utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with Worker(demo.FILES) as worker:
-        with pytest.raises(NativeError) as caught:
-            worker.ready()
-        assert worker.restarts == 0
-    assert f"cannot be loaded ({MISSING})" in caught.value.message
-    assert COMMAND in caught.value.hint
+    with Worker(demo.FILES, back_off=(0.0,)) as worker, pytest.raises(NativeError) as caught:
+        worker.ready()
+    assert f"llama-cpp-python, which runs the models, {says}" in caught.value.message
+    assert command in caught.value.hint

@@ -231,8 +231,6 @@ def verify(
 ) -> None:
     """Check model files against their published hashes.
 
-    Without a name, all downloaded models are checked.
-
     vlm verify smolvlm2-500m
     """
     from vlmcli import demo

@@ -18,7 +18,7 @@ PICTURE = (1024, 768)
 """The picture that is asked about, in pixels."""
 PATIENCE = 10.0
 """Seconds for a picture that are bearable when there are many: a thousand pictures in three hours."""
-SLOWER = (PATIENCE, 6 * PATIENCE, 30 * PATIENCE, 120 * PATIENCE)
+SLOWER = tuple(PATIENCE * times for times in (1, 6, 15, 40, 120))
 """Bounds, in seconds, between which models count as equally slow, so that the better answers come first."""
 ASSUMED = Speed(encode=8e10, prefill=6e10, read=6e9, machine="")
 """What a core does in a second (and a machine reads), for the order where the speed was not measured."""
