@@ -199,7 +199,7 @@ def _load(talk: Talk, rest: str) -> None:
     try:
         found = transcript.read(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a file"
+        reason = getattr(error, "strerror", None) or "not a valid file name"
         raise UsageError(f"{path}: cannot be read ({reason})", "check the path") from None
     before, loaded = talk.conversation, False
     talk.conversation = Conversation(found.system)
@@ -235,7 +235,7 @@ def _load_picture(talk: Talk, saved: transcript.Saved) -> None:
             talk.tell(f"{place}: the file has changed since it was saved")
         talk.attach_one(source, saved.number)
     except (SourceError, UnicodeError) as error:
-        talk.fail(error if isinstance(error, SourceError) else SourceError(f"{place!r}: no path of a file"))
+        talk.fail(error if isinstance(error, SourceError) else SourceError(f"{place!r}: not a valid path"))
 
 
 def _copy(talk: Talk, _: str) -> None:
