@@ -24,6 +24,7 @@ WORDS = 5
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(r"([\s\\\"'])")
+_UNTYPED = re.compile("[\n\ud800-\udfff]")  # what a line of text cannot have
 _WORD = re.compile(r"(?:\\.|\S)+\Z" if sys.platform != "win32" else r"\S+\Z", re.DOTALL)
 _QUOTED = re.compile(r"(?:\A|(?<=\s))([\"'])((?:(?!\1).)*)\Z", re.DOTALL)
 
@@ -90,7 +91,7 @@ def _entries(path: str, *, pictures: bool) -> list[tuple[str, str]]:
         with os.scandir(sources.expand(head) or ".") as entries:
             for _, entry in zip(range(LOOKED_AT), entries, strict=False):
                 name = entry.name
-                if not name.startswith(begun) or (name.startswith(".") and not begun) or not name.isprintable():
+                if not name.startswith(begun) or (name.startswith(".") and not begun) or _UNTYPED.search(name):
                     continue
                 if _is_dir(entry):
                     found.append((f"{head}{name}/", f"{name}/"))
