@@ -233,7 +233,7 @@ def test_whatever_a_server_does_it_ends_soon(name):
     with serving(answer) as server:
         start = time.monotonic()
         with pytest.raises(SourceError) as caught:
-            get(server, seconds=0.5 if "not there" in says else 10, max_bytes=1 << 20)
+            get(server, seconds=0.5 if "not downloaded" in says else 10, max_bytes=1 << 20)
         assert time.monotonic() - start < 5
         assert says in caught.value.message
 
