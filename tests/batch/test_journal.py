@@ -132,7 +132,10 @@ def test_other_names_than_of_json_lines_are_refused(folder):
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "out.txt")
     assert (done.returncode, "use out.jsonl" in done.stderr) == (2, True)
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "nowhere/out.jsonl")
-    assert (done.returncode, "nowhere/out.jsonl: cannot be written there" in done.stderr) == (2, True)
+    assert (done.returncode, "nowhere/out.jsonl: its folder does not exist" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
@@ -166,7 +169,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "finishing what is under way" in said
+    assert "finishing the pictures that are under way" in said
     assert "run the same command again to go on" in said
     count = len(lines(tmp_path))
     assert 5 <= count < 80
@@ -180,7 +183,7 @@ def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
     while not (tmp_path / "run.jsonl").exists() or not (tmp_path / "run.jsonl").stat().st_size:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    while "finishing what is under way" not in running.stderr.readline():
+    while "finishing the pictures that are under way" not in running.stderr.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     shown, said = running.communicate(timeout=60)

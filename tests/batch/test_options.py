@@ -71,6 +71,51 @@ def test_options_that_do_not_go_together_are_refused(folder, options, says):
     assert (done.returncode, says in done.stderr) == (2, True)
 
 
+def test_patterns_without_anything_that_was_expanded_are_refused(folder):
+    """A shell may have expanded the pattern before, and then nothing would be excluded."""
+    for option in ("--include", "--exclude"):
+        done = vlm(folder, "caption", "-m", "demo", "pics/a.png", "pics/b.png", option, "b*")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{option} does nothing without a folder, a pattern or a list" in done.stderr
+        assert f"leave {option} out" in done.stderr
+    done = vlm(folder, "caption", "-m", "demo", "pics/a.png", "pics/[bc].png", "--exclude", "*")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+
+
+def test_a_summary_ends_each_run_over_several_pictures(folder):
+    for more in ([], ["--json"], ["--format", "csv"], ["--sidecar", "txt"], ["--output", "o.jsonl"]):
+        done = vlm(folder, "caption", "-m", "demo", "pics", *more)
+        assert done.returncode == 3
+        assert re.fullmatch(r"vlm: 5 answered, 1 failed, in [0-9.]+ s", done.stderr.splitlines()[-1])
+    done = vlm(folder, "caption", "-m", "demo", "pics/a.png")
+    assert (done.returncode, "answered" in done.stderr) == (0, False)
+
+
+def test_some_failed_is_said_also_when_the_others_were_done_before(folder):
+    """With sidecars, whose pictures were skipped, and with a memory, in this run or in an earlier one."""
+    for _ in range(2):
+        done = vlm(folder, "caption", "-m", "demo", "pics", "--sidecar", "txt")
+        assert done.returncode == 3
+    assert "vlm: skipped 5 pictures that already have text; --existing replace writes new ones\n" in done.stderr
+    said = r"vlm: 0 answered, 1 failed, in [0-9.]+ s; skipped 5 pictures that already have text"
+    assert re.fullmatch(said, done.stderr.splitlines()[-1])
+    for more in ([], ["--retry-errors"], []):
+        assert ask(folder, *more).returncode == 3
+    done = vlm(folder, "caption", "-m", "demo", "pics/d.png", "--sidecar", "txt")
+    assert done.returncode == 1
+
+
+def test_nothing_left_to_do_is_said(folder):
+    (folder / "pics" / "d.png").unlink()
+    for more in (["--output", "o.jsonl"], ["--sidecar", "txt"]):
+        assert vlm(folder, "caption", "-m", "demo", "pics", *more).returncode == 0
+        done = vlm(folder, "caption", "-m", "demo", "pics", *more)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "vlm: nothing left to do" in done.stderr
+        done = vlm(folder, "caption", "-m", "demo", "pics", *more, "--dry-run")
+        assert (done.returncode, "vlm: nothing left to do" in done.stderr) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "left"),
     [

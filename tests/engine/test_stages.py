@@ -349,12 +349,16 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
         (
             ["show", "docs/images/scene.png", "--preview", "/nowhere/x.png"],
             2,
-            "/nowhere/x.png: cannot be written there",
+            "/nowhere/x.png: its folder does not exist or is not writable",
         ),
-        (["explain", "docs/images/scene.png", "what?", "--html", "/nowhere/x.html"], 2, "cannot be written there"),
+        (
+            ["explain", "docs/images/scene.png", "what?", "--html", "/nowhere/x.html"],
+            2,
+            "does not exist or is not writable",
+        ),
         (["explain", "docs/images/scene.png"], 2, "no question"),
         (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "several questions"),
-        (["explain", "README.md", "what?"], 1, "README.md: not a picture"),
+        (["explain", "README.md", "what?"], 1, "README.md: a text file, not a picture"),
         (["explain", "--ctx", "256", *["docs/images/scene.png"] * 5, "what?"], 1, "5 pictures and the question take"),
     ],
 )

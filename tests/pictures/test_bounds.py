@@ -160,7 +160,7 @@ def test_of_many_remarks_the_first_are_shown_and_the_rest_is_counted(tmp_path):
     for number in range(30):
         Image.new("RGB", (20 + number, 20), "white").save(tmp_path / "pics" / f"{number}.png")
     done = vlm("caption", "-m", "demo", "pics", "--output", "o.jsonl", cwd=tmp_path)
-    assert done.stderr.count("every pixel has the same colour") == 19  # and the model's own remark
-    assert "11 more remarks about pictures; --json and --output record them all" in done.stderr
+    assert done.stderr.count("every pixel has the same colour") == 20
+    assert "10 more remarks about pictures; --json and --output record them all" in done.stderr
     records = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text("utf-8").splitlines()]
     assert [bool(record.get("notice")) for record in records] == [True] * 30

@@ -175,7 +175,7 @@ def test_text_on_stdin_goes_before_the_question():
         ([SCENE, "?", "-0"], b"", 2, "there is none"),
         (["--files-from", "-", "?"], b"\n\n", 1, "a list without names"),
         (["--files-from", "nowhere.txt", "?"], b"", 1, "the list cannot be read"),
-        ([SCENE, "?", "--each", "--together"], b"", 2, "exclude"),
+        ([SCENE, "?", "--each", "--together"], b"", 2, "cannot be used together"),
         ([*[SCENE] * 9, "?"], b"", 2, "one question about 9 pictures at once"),
         (["*.nothing", "?"], b"", 1, "no file has such a name"),
         (["data:,", "?"], b"", 1, "is empty"),
