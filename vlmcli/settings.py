@@ -7,7 +7,6 @@ Settings stop at the command line; the engine gets plain values.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -110,7 +109,9 @@ def remember_model(name: str, mmproj: str = "") -> Path:
     The other lines of the file stay as they are. Returns the file. Raises UsageError when it cannot be written, or is
     no file of settings.
     """
-    from vlmcli import atomic  # few commands write anything here
+    import json  # few commands write anything here
+
+    from vlmcli import atomic
 
     path = settings_file()
     others = {key: value for key, value in _from_file(path).items() if key not in ("model", "mmproj")}
