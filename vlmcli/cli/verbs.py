@@ -46,9 +46,9 @@ def ask(
 
     vlm ask photo.jpg "what is this?"
 
-    vlm ask ~/Pictures "is there a cat? yes or no" --output cats.jsonl
+    vlm ask ~/Pictures "is there a cat?" --output cats.jsonl
 
-    vlm ask before.jpg after.jpg -q "what changed?" -q "which is sharper?"
+    vlm ask a.jpg b.jpg -q "what changed?" -q "which is best?"
 
     vlm ask -t alt-text photo.jpg
     """
