@@ -246,7 +246,7 @@ def _run(words: Sequence[str]) -> int:
         return Exit.INTERRUPTED
     except SystemExit as exit:  # how the parser ends completion; or says that the reader of its help went away
         return Exit.PIPE_CLOSED if exit.code else Exit.DONE
-    except (VlmError, OSError, MemoryError, ImportError, RuntimeError, SystemError, parsing.ClickException) as error:
+    except (VlmError, OSError, MemoryError, ImportError, RuntimeError, SystemError, *parsing.ERRORS) as error:
         return _told(error, words)
 
 
@@ -260,7 +260,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
             ui.trace(error)
         ui.error(error)
         return error.exit_code
-    if type(error).__name__ == "NoArgsIsHelpError":
+    if isinstance(error, parsing.Bare):
         ui.help(str(error))
         return Exit.USAGE
     if isinstance(error, parsing.ClickException):

@@ -22,6 +22,14 @@ from vlmcli.terminal.streams import columns
 ClickException: type[Exception] = typer.BadParameter.__mro__[2]  # wherever this release of Typer keeps it
 """Any error of the parser's library."""
 
+
+class Bare(Exception):
+    """A command that cannot do anything was typed alone; the text is its short help."""
+
+
+ERRORS = (ClickException, Bare)
+"""What a command line can raise, beside UsageError."""
+
 WORDS = "vlmcli.words"
 """Where a context keeps the words of its command."""
 
@@ -36,8 +44,10 @@ class Verb(TyperCommand):
         """Find and check the values of the command. Raises UsageError for one that cannot be."""
         ctx.meta[WORDS] = list(args)
         meant.remember(ctx.command_path, args)
-        if ctx.resilient_parsing or (self.no_args_is_help and not args):
+        if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
+        if self.no_args_is_help and not args:
+            raise Bare(self.get_help(ctx))
         try:
             given, extra, _ = self.make_parser(ctx).parse_args(args=_hidden(args))
         except ClickException as error:
@@ -109,7 +119,7 @@ def values_of(
         raise UsageError(f"{path} does not take the argument {_shown(extra[0])}", _see(path))
     for one in taken:
         if values[one.name] is REQUIRED:
-            raise UsageError(f"{path} needs {one.metavar}", _example(path, function))
+            raise UsageError(f"{path} needs an argument", _example(path, function))
     return values
 
 
@@ -182,7 +192,8 @@ def _see(path: str) -> str:
 
 
 def _example(path: str, function: Callable[..., Any]) -> str:
-    return next((text for text in help.paragraphs(function) if text.startswith("vlm")), f"see {path} --help")
+    found = [text for text in help.paragraphs(function) if text.startswith("vlm")]
+    return f"for example: {found[0]}" if found else _see(path)
 
 
 def _either(words: Sequence[str]) -> str:
