@@ -24,13 +24,13 @@ def test_a_table_has_a_column_for_each_question(folder):
     assert rows[1][2]
     assert rows[1][3] == ""
     assert rows[4][1:3] == ["", ""]
-    assert "pics/d.png: not a picture" in rows[4][3]
+    assert "pics/d.png: a text file, not a picture" in rows[4][3]
     done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "tsv", "--exclude", "d.png")
     found = [line.split("\t") for line in done.stdout.splitlines()]
     assert found[0] == ["picture", "Describe this image in one sentence.", "error"]
     assert {len(row) for row in found} == {3}
     assert len(found) == 6
-    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "without questions")):
+    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "no questions in it")):
         (folder / "empty.txt").write_text("\n \n", "utf-8")
         done = vlm(folder, "ask", "-m", "demo", "pics/a.png", "--questions", name)
         assert (done.returncode, says in done.stderr) == (2, True)

@@ -167,13 +167,13 @@ def test_text_on_stdin_goes_before_the_question():
 @pytest.mark.parametrize(
     ("words", "stdin", "code", "says"),
     [
-        (["-", "-", "?"], b"", 2, "asked for twice"),
-        (["-", "--files-from", "-", "?"], b"", 2, "asked for twice"),
-        (["-", "?"], b"", 1, "nothing came on stdin"),
+        (["-", "-", "?"], b"", 2, "read only once"),
+        (["-", "--files-from", "-", "?"], b"", 2, "read only once"),
+        (["-", "?"], b"", 1, "stdin is empty"),
         (["-", "?"], b"only text", 2, "no picture"),
         (["-", "?"], b"\x00\x01\x02 not a picture", 1, "-: not a picture"),
         ([SCENE, "?", "-0"], b"", 2, "there is none"),
-        (["--files-from", "-", "?"], b"\n\n", 1, "a list without names"),
+        (["--files-from", "-", "?"], b"\n\n", 1, "the list is empty"),
         (["--files-from", "nowhere.txt", "?"], b"", 1, "the list cannot be read"),
         ([SCENE, "?", "--each", "--together"], b"", 2, "cannot be used together"),
         ([*[SCENE] * 9, "?"], b"", 2, "one question about 9 pictures at once"),

@@ -1,5 +1,6 @@
 """Hints are typed as they are printed: what a message advises is run by the test that has provoked it."""
 
+import itertools
 import re
 import shlex
 
@@ -8,14 +9,16 @@ from tests.support.program import vlm
 
 def message_and_hint(done):
     """The last error of a command, and the hint below it. Fails where there is none."""
-    *_, message, hint = done.stderr.splitlines()
-    assert message.startswith("vlm: ") and hint.startswith("     "), done.stderr
+    lines = done.stderr.splitlines()
+    found = [pair for pair in itertools.pairwise(lines) if pair[1].startswith("     ")]
+    assert found, done.stderr
+    message, hint = found[-1]
     return message.removeprefix("vlm: "), hint.strip()
 
 
 def command_in(hint):
-    """The words of the command that a hint ends with, without "vlm"."""
-    found = re.search(r"(?:^|[ (`])vlm ([^`]+?)(?:`|$)", hint)
+    """The words of the last command in a hint, without "vlm"."""
+    found = re.search(r".*(?:^|[ (`])vlm ([^`;]+?)(?:`|;|$)", hint)
     assert found, hint
     return shlex.split(found[1])
 

@@ -162,10 +162,10 @@ def test_one_that_is_wrong_leaves_the_others_in_the_list(own):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["-t", "tgas", SCENE], ["tgas: there is no such template", "did you mean -t tags? vlm templates lists them"]),
+        (["-t", "tgas", SCENE], ["tgas: there is no such template", "did you mean tags? vlm templates lists them"]),
         (["-t", "../tags", SCENE], ["../tags: there is no such template"]),
         (["-t", "", SCENE], ["there is no such template"]),
-        (["-t", "tags", SCENE, "-q", "x"], ["no place for a question", "leave -q out"]),
+        (["-t", "tags", SCENE, "-q", "x"], ["the template tags takes no question", "leave out -q"]),
         (["-t", "tags"], ["no picture"]),
         (["-t", "tags", "--param", "x", "y", SCENE], ["no slot x", "its slots are: none"]),
         (["-t", "translate", "--param", "language=", SCENE], ["needs a value for language", "--param language=VALUE"]),

@@ -190,6 +190,11 @@ def unquoted_option(paths: Sequence[str], question: str) -> tuple[str, str] | No
     return run[0], f"put the question in quotes: {_command(*_asking(), *rest)}"
 
 
+def with_question() -> str:
+    """The command that was typed, with a question behind it."""
+    return _again([], EXAMPLE)
+
+
 def asked_of(verb: str, words: Sequence[str]) -> tuple[str, str] | None:
     """Where a command that takes pictures only was given a question: that, and a hint; None where it was not."""
     if not words or not is_prose(words[-1]):

@@ -92,19 +92,19 @@ def arguments_of(
     """
     if template is None:
         if params:
-            raise UsageError("--param fills a template's slot, but there is no template", "name one: -t NAME")
+            raise UsageError("--param does nothing without a template", "name one: -t NAME")
         return Arguments(*pictures_and_questions(words, questions, files_from))
     chosen = templates.find(template, settings.config_folder() / "templates")
     values = dict(_param(pair) for pair in params or ())
     if QUESTION not in chosen.slots or QUESTION in values:
         if questions:
-            raise UsageError(f"the template {template} has no place for a question", "leave -q out")
+            raise UsageError(f"the template {template} takes no question", "leave out -q")
         prompt, system = chosen.fill(values)
         return Arguments(words, [prompt], system, chosen)
     names, given = pictures_and_questions(words, questions, files_from)
     filled = [chosen.fill({**values, QUESTION: one}) for one in given]
     if len({system for _, system in filled}) > 1:
-        raise UsageError(f"the template {template} tells the model each question beforehand", "ask them one by one")
+        raise UsageError(f"the template {template} takes one question at a time", "ask them one by one")
     return Arguments(names, [prompt for prompt, _ in filled], filled[0][1], chosen)
 
 
@@ -128,25 +128,26 @@ def pictures_and_questions(
         asked, paths = [question], list(words)
     else:
         if not words:
-            raise UsageError("there is no question in the command", f"put it last, or give it with -q{piped.hint()}")
+            raise UsageError("the command has no question", f"put it last, or give it with -q{piped.hint()}")
         *paths, last = words
         _refuse_unquoted(meant.unquoted(paths, last))
         if not paths and files_from is None:
             if piped.is_there(last):
                 raise UsageError(
-                    f"there is no question about {last}", f'put one behind it: {last} "what is this?"{piped.hint()}'
+                    f"the command has no question about {last}", f"add one: {meant.with_question()}{piped.hint()}"
                 )
             raise UsageError(
-                "there is no picture in the command", f'name one before the question: vlm ask PICTURE "{last}"'
+                "the command has no picture",
+                f"name one before the question: {typed.command(('vlm', 'ask', 'PICTURE', last))}",
             )
         if _is_file(last):
             raise UsageError(
-                f"{last}: the last word is the question, but it is a file",
+                f"{last}: the last argument is the question, but this is a file",
                 f'put the question last, or give it with -q "…"{piped.hint()}',
             )
         asked = [last.strip()]
     if not all(asked):
-        raise UsageError("the question is empty", "ask something")
+        raise UsageError("the question is empty", 'write one, such as "what is this?"')
     return paths, _with_stdin(asked, [*paths, files_from])
 
 
@@ -180,7 +181,7 @@ def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
     if "-" not in asked:
         return asked
     if asked.count("-") > 1 or any(_STDIN.fullmatch(one or "") for one in others):
-        raise UsageError("stdin is asked for twice", "give one of the two a file")
+        raise UsageError("stdin can be read only once", "use a file for one of the two")
     return [piped.question() if one == "-" else one for one in asked]
 
 
@@ -193,7 +194,7 @@ def questions_of(name: str) -> list[str]:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8 or UTF-16"
         raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
     if not any(found):
-        raise UsageError(f"{name}: a file without questions", "write one a line")
+        raise UsageError(f"{name}: there are no questions in it", "write one per line")
     return [line for line in found if line]
 
 
@@ -211,10 +212,10 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
     """
     names, files_from = named.names, named.files_from
     if named.null and files_from is None:
-        raise UsageError("-0 says how a list is written, but there is none", "name it: --files-from FILE -0")
+        raise UsageError("-0 does nothing without a list of names", "name the list: --files-from FILE -0")
     on_stdin = [name for name in names if _STDIN.fullmatch(name)]
     if (len(on_stdin) > 1 and "-" in on_stdin) or (on_stdin and files_from == "-"):
-        raise UsageError("stdin is asked for twice", "give one of the two a file")
+        raise UsageError("stdin can be read only once", "use a file for one of the two")
     piped = _stdin() if on_stdin or files_from == "-" else b""
     found: list[Source] = []
     context = ""
@@ -230,11 +231,11 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
     if files_from is not None:
         listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from), named.null)
         if not listed and not found:
-            raise SourceError(f"{files_from}: a list without names", "check how it was made")
+            raise SourceError(f"{files_from}: the list is empty", "check how it was made")
         found.extend(sources.find((), listed, named.allow_local_urls))
     if not found:
-        what = ", only text on stdin" if context else ""
-        raise UsageError(f"there is no picture in the command{what}", "name one")
+        what = ", and what is on stdin is text" if context else ""
+        raise UsageError(f"the command has no picture{what}", "name one")
     left_out.keep(lambda name: _is_wanted(name, named))
     return _chosen(found, named), context
 
@@ -269,7 +270,7 @@ def _chosen(found: list[Source], named: Named) -> list[Source]:
     left = [source for source in found if not source.expanded or _is_wanted(source.name, named)]
     if not left:
         raise SourceError(
-            f"none of {len(found):,} pictures has a name that is asked for", "check --include and --exclude"
+            f"no picture of {len(found):,} matches --include and --exclude", "check the patterns, or leave them out"
         )
     return left
 
@@ -291,9 +292,9 @@ def _stdin() -> bytes:
     except OSError as error:
         raise SourceError(f"-: stdin cannot be read ({error.strerror})", "name a file") from None
     if len(data) > MAX_STDIN:
-        raise SourceError(f"-: more than {size(MAX_STDIN)} came on stdin", "name a file")
+        raise SourceError(f"-: stdin has more than {size(MAX_STDIN)}", "name a file")
     if not data:
-        raise SourceError("-: nothing came on stdin", "check the command before the pipe")
+        raise SourceError("-: stdin is empty", "check the command before the pipe")
     return data
 
 
@@ -310,5 +311,5 @@ def _list_file(name: str) -> bytes:
     try:
         return files.read(Path(expand(name)), MAX_STDIN, pipes=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a file"
+        reason = getattr(error, "strerror", None) or "not a file name"
         raise SourceError(f"{name[:200]}: the list cannot be read ({reason})", "check the path") from error
