@@ -278,7 +278,7 @@ def test_a_picture_that_kills_llama_cpp_costs_one_answer(home):
         image.convert("L").save(home / "bad.png")
     with Terminal("chat", "-m", "demo", "bad.png", cwd=home, columns=100, fault="segfault bad.png") as talk:
         talk.wait(r">>> a question")
-        assert "llama.cpp gave up" in talk.line("what is this?")
+        assert "llama.cpp crashed on it" in talk.line("what is this?").replace("\n", " ")
         talk.line("/drop 1")
         assert talk.line("'my scene.png' what is this?").endswith(ANSWER)
 
@@ -396,7 +396,7 @@ def test_an_answer_that_is_not_given_leaves_the_conversation_as_it_was(home, slo
         talk.type(CTRL_C)
         talk.wait(r"stopped[^\n]*\n>>> a question")
         assert "picture 2" in talk.line("/images")
-        assert talk.line("/save r.json").endswith("saved 2 turns")
+        assert talk.line("/save r.json").replace("\n", "").endswith("saved 2 turns")
 
 
 def test_ctrl_c_twice_in_a_change_of_models_leaves_the_old_one(talk, home, slow):
