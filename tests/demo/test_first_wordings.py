@@ -13,10 +13,12 @@ from vlmcli.demo.scenes import Scene, Shape
 from vlmcli.demo.training import (
     cases,
     first,
+    first_asked,
     first_kept,
     judging,
     patterns,
     phrasing,
+    rows,
     tables,
     two_pictures,
     unanswerable,
@@ -194,16 +196,56 @@ def test_no_kept_wording_is_asked_in_training_slips_included():
         assert not phrasing.is_kept_first(unanswerable.any_question(rng))
 
 
+@pytest.mark.parametrize("kind", [*first.ABOUT_ONE, *first.ABOUT_TWO])
+def test_training_has_many_wordings_of_each_kind_and_none_that_is_kept(kind):
+    rng = Random(kind)
+    found = set()
+    for number in range(400):
+        shown = first.scene(Random(number % 40))
+        if kind in first.ABOUT_ONE:
+            item = first.ask(rng, shown, kind)
+        else:
+            item = first.ask_both(rng, *first.pair(rng, shown), kind)
+        if item:
+            assert not set("[]|{}") & set(item.question)
+            assert not phrasing.is_kept_first(item.question)
+            found.add(phrasing.folded(item.question))
+    assert len(found) > 40
+
+
+def test_training_asks_what_people_found_wrong_and_as_often_of_the_world_before():
+    for kind, wording in (
+        ("color", "what colour is it?"),
+        ("round", "is it round?"),
+        ("what", "What do you think is in this picture?"),
+        ("what", "what do you see?"),
+        ("differ", "what differs?"),
+    ):
+        assert wording in first_asked.ASKED[kind]
+    assert len({phrasing.folded(w) for asked in first_asked.ASKED.values() for w in asked}) >= 300
+    for kinds in rows.ROW_KINDS:
+        assert sum(kind.startswith("first") for kind in kinds) * 2 == len(kinds)
+    kinds = Counter()
+    for number in range(600):
+        rng = Random(number)
+        pictures = first.pair(rng, first.scene(rng))
+        for item in (first.trained(rng, pictures[0]), first.trained_both(rng, *pictures)):
+            assert not phrasing.is_kept_first(item.question)
+            kinds["unknown" if item.answer == DONT_KNOW else item.kind] += 1
+    assert 150 < kinds["unknown"] < 350
+    assert len(kinds) == len({*first.ABOUT_ONE, *first.ABOUT_TWO}) + 2
+
+
 def test_they_are_measured_in_rows_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(cases, "FEWEST_FOR_FIRST", 0)
     monkeypatch.setattr(cases, "_saved", lambda scene, path, jpeg: path.with_suffix(".jpg" if jpeg else ".png"))
     found = [case for case in cases.held_out(tmp_path, 0) if case.item.kind.startswith("first ")]
-    rows = tables.tally(found, [case.item.answer for case in found])
-    assert {name: row.value for name, row in rows.items()} == {
+    told = tables.tally(found, [case.item.answer for case in found])
+    assert {name: row.value for name, row in told.items()} == {
         "first wordings: one shape": 1, "first wordings: two or three shapes": 1, "first wordings: two pictures": 1,
         "first wordings: “I don't know.” on another world": 1,
     }  # fmt: skip
-    assert rows["first wordings: one shape"].cases >= 3 * len([k for k in first.ABOUT_ONE for _ in first_kept.KEPT[k]])
+    assert told["first wordings: one shape"].cases >= 3 * len([k for k in first.ABOUT_ONE for _ in first_kept.KEPT[k]])
     asked = Counter(case.item.kind for case in found)
     assert asked["first outside"] == 4 * len(first_kept.KEPT_OUTSIDE)
     assert all(case.item.answer == DONT_KNOW for case in found if case.item.kind == "first outside")

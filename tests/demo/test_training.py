@@ -202,6 +202,44 @@ def test_an_exported_pair_is_read_back_and_trained_further(tmp_path, vocabulary,
     assert (again.further, again.step) == (True, 2)
 
 
+def test_the_language_model_alone_is_trained_further(tmp_path):
+    """From the package's pair; what the vision side gives stays as it is."""
+    from vlmcli.demo import FOLDER
+
+    trainer = train.Trainer(tmp_path, 2, "cpu", resume=False, further=FOLDER, language_only=True)
+    before = {name: weight.detach().clone() for name, weight in trainer.model.state_dict().items()}
+    trainer.language_alone(train.Plan(encoder=0, level=3, falling=0, minutes=0), train.LANGUAGE_RATE)
+    assert trainer.step == 3
+    for name, weight in trainer.model.state_dict().items():
+        fixed = not name.startswith(("decoder", "embedding")) or name.endswith("frequencies")
+        assert torch.equal(weight, before[name]) == fixed, name
+    (tmp_path / "final.pt").rename(tmp_path / "steady.pt")
+    assert train.Trainer(tmp_path, 2, "cpu", resume=True, language_only=True).step == 3
+
+
+def test_the_rate_falls_along_a_cosine():
+    plan = train.Plan(encoder=0, level=None, falling=None, minutes=10, cosine=True)
+    assert plan.pace(0, 0, 0)[0] < 0.1
+    shares = [plan.pace(1000, 0, seconds)[0] for seconds in (0, 150, 300, 450, 599)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == 1
+    assert abs(shares[2] - 0.5) < 0.01
+    assert shares[-1] < 0.01
+    assert not plan.pace(1000, 0, 599)[1]
+    assert plan.pace(1000, 0, 600)[1]
+
+
+def test_two_half_steps_have_the_rows_of_one(vocabulary):
+    writer = rows.Writer(vocabulary)
+    for step in range(4):
+        arrays, pictures = batches.joint(writer, vocabulary.pad, 1, step, half=True)
+        assert len(arrays["ids"]) * 2 == len(rows.ROW_KINDS[0])
+        assert len(arrays["places"]) == len(pictures) * PATCHES
+    one, other = (rows.ROW_KINDS[1][start::2] for start in (0, 1))
+    assert sorted(one + other) == sorted(rows.ROW_KINDS[1])
+    assert sum(kind.startswith("first") for kind in one) == sum(kind.startswith("first") for kind in other)
+
+
 def test_calibration_raises_one_logit_where_it_is_right(tmp_path, monkeypatch):
     """Of the package's pair: read back without, calibrated on few rows, written and read again."""
     from vlmcli.demo import FILES

@@ -127,16 +127,15 @@ def folded(question: str) -> str:
 def is_kept_first(question: str) -> bool:
     """Whether this is a wording of `first_kept`, alone or between what may come before and after a question."""
     told = folded(question)
-    for opening in _OPENINGS:
-        rest = told.removeprefix(opening)
-        for closing in _CLOSINGS:
-            if rest.removesuffix(closing) in _kept_first():
-                return True
-    return False
+    return any(
+        kept in _kept_first() for whole in (told, _OPENING.sub("", told)) for kept in (whole, _CLOSING.sub("", whole))
+    )
 
 
-_OPENINGS = ("", *(f"{folded(opening)} " for opening in patterns.OPENINGS))
-_CLOSINGS = ("", *(f" {folded(closing)}" for closing in patterns.CLOSINGS if folded(closing)))
+_OPENING, _CLOSING = (
+    re.compile(form.format("|".join(sorted(filter(None, map(folded, some)), key=len, reverse=True))))
+    for form, some in (("^(?:{}) ", patterns.OPENINGS), (" (?:{})$", patterns.CLOSINGS))
+)
 
 
 @lru_cache(maxsize=1)
