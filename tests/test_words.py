@@ -45,7 +45,7 @@ SAID_ONCE = (
 
 ODD = {
     r"\bone a (line|core|page)\b|\b(object|column|question|name)s? a (line|question|core)\b": "per line, per core",
-    r"\bmend(s|ed|ing)?\b": "fix, repair",
+    r"(?<!`)\bmend(s|ed|ing)?\b": "fix, repair",
     r"\b(brought|brings?)\b": "download",
     r"\b(is|are|was|were) not (all )?there\b|\bnot there (yet|within)\b": "does not exist, is missing",
     r"(?<!click )(?<!from )(?<!used )\b(is|are) here\b|\bwhat is here\b": "is downloaded",
