@@ -4,12 +4,14 @@ import importlib.util
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tests.map import PACKAGE, drawn
 from tests.support import ROOT
+from vlmcli import installing, settings
 from vlmcli.cli.app import VERBS
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,6 +49,52 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def anchors(page):
+    """What `#…` of a link to a page may be: its headings, as GitHub writes them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
+
+
+def test_links_to_a_part_of_a_page_lead_to_its_heading():
+    found = 0
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]:
+        for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+            assert anchor in anchors(page.parent / link if link else page), f"{page.name} links to {link}#{anchor}"
+            found += 1
+    assert found > 20
+
+
+def test_a_page_begins_with_what_it_is_for_and_shows_it_on_the_first_screen():
+    """A sentence below the title, and an example (a block, a picture or a table) within the first 40 lines."""
+    for page in PAGES:
+        lines = page.read_text("utf-8").splitlines()
+        assert lines[0].startswith("# "), page.name
+        assert re.match(r"[A-Z`].*", lines[2]), page.name
+        assert any(re.match(r"```|!\[|\| ", line) for line in lines[:40]), page.name
+
+
+def test_the_readme_leads_with_ready_made_wheels():
+    text = (ROOT / "README.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if "pip install" in line]
+    assert "--extra-index-url https://abetlen.github.io/llama-cpp-python/whl/" in lines[0]
+    assert f"llama-cpp-python=={installing.VERSION}" in text
+    assert "pip install '.[dev]' && pytest" in lines
+
+
+def test_each_setting_is_documented_and_the_example_is_one(tmp_path):
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \|[^|]*\|([^|]*)\|", page, re.MULTILINE))
+    assert set(rows) == {one.name for one in fields(settings.Settings)} - {"yes", "debug", "sources"}
+    for name in set(rows) - {"mmproj"}:
+        assert f"`VLM_{name.upper()}`" in rows[name], name
+    (tmp_path / "settings.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], "utf-8")
+    loaded = settings.load(environment={}, file=tmp_path / "settings.toml")
+    assert (loaded.model, loaded.system, loaded.max_tokens) == (
+        "smolvlm2-500m", "Answer in one short sentence.", 200,
+    )  # fmt: skip
 
 
 def test_files_that_the_docs_name_are_there():
