@@ -19,7 +19,7 @@ SPECIAL = {
     "socket": ("a socket", lambda path: _socket(path)),
     "device": ("a device", lambda path: path.symlink_to("/dev/null")),
     "endless": ("a device", lambda path: path.symlink_to("/dev/zero")),
-    "lost": ("a broken link", lambda path: path.symlink_to("nothing")),
+    "lost": ("a broken link to nothing", lambda path: path.symlink_to("nothing")),
     "itself": ("a link that leads back to itself", lambda path: path.symlink_to(path.name)),
     "ring": ("a link that leads back to itself", lambda path: _ring(path)),
     "linked pipe": ("a pipe", lambda path: _linked(path, os.mkfifo)),

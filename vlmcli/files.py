@@ -58,7 +58,7 @@ def what(path: Path, *, links: bool = True) -> str | None:
     try:
         return _words(path.stat(follow_symlinks=links).st_mode)
     except (FileNotFoundError, NotADirectoryError):
-        return _LINK_LOST if links and path.is_symlink() else None
+        return f"{_LINK_LOST} to {os.readlink(path)}" if links and path.is_symlink() else None  # noqa: PTH115 - as it is
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise

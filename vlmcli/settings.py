@@ -173,7 +173,7 @@ def _text(path: Path) -> str:
         return files.read(path, LONGEST).decode("utf-8-sig").replace("\r\n", "\n")
     except (FileNotFoundError, NotADirectoryError):
         if path.is_symlink():
-            raise files.Unfit("a broken link", path) from None
+            raise files.Unfit(f"a broken link to {os.readlink(path)}", path) from None  # noqa: PTH115 - as it is
         return ""
 
 

@@ -87,7 +87,7 @@ def test_a_link_out_of_the_folder_is_not_written_through(pics, more, existing):
     done = captioned(pics, *more, "--existing", existing)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"pics/a.{kind}: a link that leads out of pics, so no text can be written there" in done.stderr
-    assert f"pics/b.{kind}: a broken link" in done.stderr
+    assert f"pics/b.{kind}: a broken link to ../gone.{kind}" in done.stderr
     assert everything(pics.parent) == before
 
 

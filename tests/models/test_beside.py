@@ -106,6 +106,14 @@ def test_what_is_no_file_is_passed_over(here, what, name):
         assert found(word) == (*PAIR, [])
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_broken_link_says_where_it_points(here):
+    (here / "lost.gguf").symlink_to("gone.gguf")
+    with pytest.raises(ModelError, match=r"lost\.gguf: a broken link to gone\.gguf, not a GGUF file") as caught:
+        found("lost.gguf")
+    assert caught.value.hint == "make it point to the file, or remove it"
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions, which root does not have")
 def test_a_closed_file_is_left_out_with_a_word(here):
     (here / "mmproj-a.gguf").write_bytes(EYES)

@@ -222,7 +222,7 @@ ENDLESS = {
     "endless chunks": (again(b"1\r\nx\r\n" * 9999), "not downloaded within 0.5 s"),
     "a chunk that is no number": (CHUNKED + b"-1\r\nx", "cannot be fetched"),
     "a chunk that is cut": (CHUNKED + b"9\r\nx", "cannot be fetched"),
-    "nothing": (b"", "Remote end closed connection without response"),
+    "nothing": (b"", "the server closed the connection without an answer"),
     "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "cannot be fetched"),
 }  # fmt: skip
 

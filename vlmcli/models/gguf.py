@@ -259,12 +259,11 @@ def read(path: Path) -> Header:
         stat = path.stat()
         return _read_file(path, stat.st_size, stat.st_mtime_ns)
     except FileNotFoundError:
-        if path.is_symlink():
-            raise ModelError(f"{path}: a broken link", "make it point to the file, or remove it") from None
         raise ModelError(f"{path}: there is no such file", "check the path") from None
     except files.Unfit as error:
-        what = f"{path}: {error.strerror}, not a GGUF file"
-        raise ModelError(what, "choose a regular file: a model cannot be read from a stream") from None
+        lost = path.is_symlink() and not path.exists()
+        hint = "make it point to the file, or remove it" if lost else "choose a file: a model is not read from a stream"
+        raise ModelError(f"{path}: {error.strerror}, not a GGUF file", hint) from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
 

@@ -197,7 +197,7 @@ def _is_there(path: Path) -> bool:
 def _from_file(name: str, path: Path, mmproj: str, tell: Tell) -> ModelFiles:
     if mmproj:
         return ModelFiles(name, path, Path(mmproj))
-    if not path.exists():
+    if not (path.exists() or path.is_symlink()):
         beside_it = difflib.get_close_matches(path.name, (one.name for one in beside.candidates(path.parent)), 1, 0.75)
         hint = f"did you mean -m {typed.word(str(path.with_name(beside_it[0])))}?" if beside_it else "check the path"
         raise ModelError(f"{path}: there is no such file", hint)

@@ -84,7 +84,7 @@ class Network(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         """A connection to the first address of a name that takes one. Raises LocalAddress, TimeoutError, OSError."""
-        trouble = OSError("no address")
+        trouble = OSError("the host has no address")
         for family, kind, protocol, _, address in self._look_up(host, port):
             try:
                 opened = socket.socket(family, kind, protocol)
@@ -153,7 +153,7 @@ class _Stream(httpcore2.NetworkStream):
         self._socket.settimeout(self._deadline.left())
         data = self._socket.recv(max_bytes)
         if not data and not self._heard:
-            raise ConnectionResetError("Remote end closed connection without response")
+            raise ConnectionResetError("the server closed the connection without an answer")
         self._heard = True
         return data
 

@@ -53,7 +53,7 @@ def named_head(path: Path, source: str, count: int) -> bytes:
         raise SourceError(f"{source}: there is no such file", "check the path") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise SourceError(f"{source}: a link that leads in a ring", "check where it leads: ls -l") from None
+            raise SourceError(f"{source}: a link that leads back to itself", "check where it points: ls -l") from None
         if error.errno == errno.ENAMETOOLONG:
             shown = source if len(source) <= _LONGEST else f"{source[:200]}…"
             raise SourceError(f"{shown}: cannot be read ({error.strerror})", "check the path") from None
