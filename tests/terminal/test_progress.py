@@ -267,7 +267,7 @@ def test_the_line_goes_below_what_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("more", "hint"),
     [
-        ([], "next time, add --output FILE: the same command then goes on where it was stopped"),
+        ([], "add --output FILE next time, to go on where it was stopped"),
         (["--sidecar", "txt"], "run the same command again to go on"),
         (["--output", "out.jsonl"], "run the same command again to go on"),
     ],
@@ -298,6 +298,17 @@ def test_ctrl_c_at_one_question_leaves_a_clean_line():
         assert terminal.end() == 130
         assert terminal.screen.cursor.x == 0
         assert "stopped" not in terminal.text
+
+
+def test_a_process_that_llama_cpp_ends_leaves_the_terminal_as_it_was(tmp_path):
+    folders.drawn(tmp_path, 4)
+    words = ("caption", "-m", "demo", "pics", "--in-process")
+    with Terminal(*words, cwd=tmp_path, columns=100, fault="abort 0003.png") as terminal:
+        assert terminal.end(60) == 70
+        assert not terminal.screen.cursor.hidden
+        assert terminal.screen.cursor.x == 0
+        assert not counts(terminal.text, 4)
+        assert "GGML_ASSERT(fault)" in terminal.text
 
 
 def test_a_terminal_that_obeys_no_codes_has_lines(tmp_path):

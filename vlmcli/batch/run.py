@@ -225,7 +225,7 @@ class Run:
 
     def stopped(self) -> Cancelled:
         """Why the run has ended, where somebody stopped it: how far it has come, and how to go on."""
-        hint = "next time, add --output FILE: the same command then goes on where it was stopped"
+        hint = "add --output FILE next time, to go on where it was stopped"
         if self.course.remembers or (self.course.sidecar and self.course.existing == "skip"):
             hint = "run the same command again to go on"
         return Cancelled(f"stopped after {self.so_far}", hint)

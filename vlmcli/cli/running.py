@@ -117,6 +117,7 @@ def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:
         f"llama.cpp crashed on {files.model} with {files.projector} ({text.strip()})",
         room.HINT if room.said(text) else hint,
     )
+    ui.end_line()  # nothing else will, as the process ends here
     ui.error(error)
     last_death.clear(_marks())
     os._exit(error.exit_code)

@@ -61,7 +61,7 @@ class Pace:
         run = self._run
         parts = [run.so_far]
         if (pace := self._per_second()) is not None:
-            left = max(0.0, run.left / pace - (time.monotonic() - self._counted))
+            left = max(1.0, run.left / pace - (time.monotonic() - self._counted))
             parts += [_rate(pace), f"~{duration(left)} left"]
         if run.errors:
             parts.append(count(len(run.errors), "error"))

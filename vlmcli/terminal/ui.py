@@ -361,6 +361,10 @@ class Ui:
         """A line for the person, soon; safe in a signal handler. For the time of `showing`."""
         self._line.aside(text)
 
+    def end_line(self) -> None:
+        """Take the live line away for good."""
+        self._line.end()
+
     def interrupted(self) -> None:
         """After Ctrl-C, go on at the beginning of a line."""
         if not self._line.end() and self.stderr.isatty():
