@@ -259,7 +259,7 @@ def test_ctrl_c_says_where_it_stopped_and_the_next_goes_on(place):
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130
     assert re.search(r"smolvlm2-500m: stopped at \d+%", said)
-    assert "vlm pull smolvlm2-500m goes on from there" in said
+    assert "vlm pull smolvlm2-500m continues from there" in said
     place.hub.rate = 0
     assert place.vlm("pull", "smolvlm2-500m").returncode == 0
     assert place.hub.sent <= 1.1 * SIZE
@@ -299,7 +299,7 @@ def test_a_full_disk_is_said_and_the_next_pull_goes_on(place):
     try:
         done = place.vlm("pull", "smolvlm2-500m")
         assert (done.returncode, place.hub.sent) == (1, 0)
-        assert re.search(r"7.9 MB to download, and \d.* are free on the disk", done.stderr)
+        assert re.search(r"the download needs 7.9 MB, and the disk has \d.* free", done.stderr)
         subprocess.run(["mount", "-o", f"remount,size={SIZE + (1 << 20)}", disk], check=True)
         filler = disk / "filler"
         place.hub.rate = SIZE // 4
