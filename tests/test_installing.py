@@ -110,9 +110,12 @@ def test_another_pip_on_the_path_is_not_meant(prefix):
 def test_what_uv_and_pipx_installed_is_theirs_to_change(prefix, monkeypatch):
     (prefix / "uv-receipt.toml").touch()
     python = f"uv pip install --python '{sys.executable}'"
-    assert installing.command("cpu") == f"{python} {WANTED} {INDEX}"
+    assert installing.command("cpu") == f"{python} {WANTED} {INDEX} --index-strategy unsafe-best-match"
     again = "--reinstall-package llama-cpp-python --no-cache"
-    assert installing.command("cpu", replace=True) == f"{python} {again} {WANTED} {INDEX}"
+    assert installing.command("cpu", replace=True) == (
+        f"{python} {again} {WANTED} {INDEX} --index-strategy unsafe-best-match"
+    )
+    assert installing.source() == f"{python} {again} {WANTED} --no-binary llama-cpp-python"
     (prefix / "uv-receipt.toml").rename(prefix / "pipx_metadata.json")
     assert installing.command("cpu") == f"pipx runpip 'an environment' install {WANTED} {INDEX}"
 

@@ -130,17 +130,19 @@ def _pip(replace: bool, more: str) -> str:
     prefix = Path(sys.prefix)
     again = "--force-reinstall --no-cache-dir --no-deps " if replace else ""
     if (prefix / "uv-receipt.toml").exists():  # uv tool install
-        return f"{_uv(replace)} {PACKAGE} {more}"
+        return _uv(replace, more)
     if (prefix / "pipx_metadata.json").exists():
         return f"pipx runpip {_quoted(prefix.name)} install {again}{PACKAGE} {more}"
     if importlib.util.find_spec("pip") is None and shutil.which("uv"):
-        return f"{_uv(replace)} {PACKAGE} {more}"
+        return _uv(replace, more)
     return f"{_own_pip()} install {again}{PACKAGE} {more}"
 
 
-def _uv(replace: bool) -> str:
+def _uv(replace: bool, more: str) -> str:
+    """The same for uv, which looks into one index only, unless it is told to compare them as pip does."""
     again = " --reinstall-package llama-cpp-python --no-cache" if replace else ""
-    return f"uv pip install --python {_quoted(sys.executable)}{again}"
+    compare = " --index-strategy unsafe-best-match" if WHEELS in more else ""
+    return f"uv pip install --python {_quoted(sys.executable)}{again} {PACKAGE} {more}{compare}"
 
 
 def _own_pip() -> str:
