@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
@@ -21,6 +22,8 @@ from vlmcli.cli.signals import signals_as_found
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.terminal import door
 from vlmcli.terminal.streams import columns
+
+logging.getLogger("vlmcli").addHandler(logging.NullHandler())  # silent until -v; Python's own would write to stderr
 
 
 class Entry(NamedTuple):
@@ -252,8 +255,13 @@ def _run(words: Sequence[str]) -> int:
 
 def _told(error: Exception, words: Sequence[str]) -> int:
     """Say what is wrong. Returns the exit code; raises the error again where it is none that a user can meet."""
-    from vlmcli.terminal.ui import Ui  # the help, which is most often read, needs no printer
-
+    try:
+        from vlmcli.terminal.ui import Ui  # the help, which has to start at once, needs no printer
+    except Exception:
+        if not room.is_out(error):
+            raise
+        door.last_words(f"vlm: no memory is left\n     {room.HINT}")
+        return Exit.FAILED
     ui = Ui()
     if isinstance(error, VlmError):
         if settings.debugging():

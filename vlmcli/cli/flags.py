@@ -35,7 +35,6 @@ _EXAMPLES = {
 """A value of each sampling option that makes sense."""
 
 log = logging.getLogger("vlmcli")
-log.addHandler(logging.NullHandler())
 
 
 def sampling_of(
