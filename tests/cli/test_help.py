@@ -92,6 +92,14 @@ def test_the_options_of_ask_are_in_six_groups():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", VERBS)
+def test_an_option_of_a_long_page_is_in_one_of_the_six_groups(name):
+    options = [one.key for one in parameters(function_of(name)) if one.names]
+    grouped = " ".join(help.GROUPS.values()).split()
+    assert len(grouped) == len(set(grouped))
+    assert len(options) <= help.FEW or set(options) <= set(grouped)
+
+
 def test_the_commands_are_in_the_order_of_their_use():
     text = vlm("--help").stdout
     assert re.findall(r"^  ([a-z]+)  +[A-Z]", text, re.MULTILINE) == [

@@ -79,10 +79,9 @@ class Verbs(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As the library's, and keeps the words for `get_help`; without words it shows the help."""
-        ctx.meta[parsing.WORDS] = list(args)
         if not args and not ctx.resilient_parsing:
-            show_help()
-            raise typer.Exit
+            args = ["--help"]
+        ctx.meta[parsing.WORDS] = list(args)
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: Any) -> list[str]:
