@@ -94,7 +94,7 @@ def test_what_is_taken_for_a_loop(text, is_loop):
         (["caption", "-m", "demo"], 2, "no picture"),
         (["caption", "-m", "demo", "none.png"], 1, "none.png: there is no such file"),
         (["describe", "-m", "demo", "--length", "middle", SCENE], 2, "--length"),
-        (["describe", "-m", "demo", "--length", "short", "--focus", "x", SCENE], 2, "exclude"),
+        (["describe", "-m", "demo", "--length", "short", "--focus", "x", SCENE], 2, "cannot be used together"),
         (["ocr", "-m", "demo", "--layout", "html", SCENE], 2, "--layout"),
         (["ocr", SCENE], 1, "no model chosen"),
     ],

@@ -172,7 +172,7 @@ def test_text_on_stdin_goes_before_the_question():
         (["-", "?"], b"", 1, "stdin is empty"),
         (["-", "?"], b"only text", 2, "no picture"),
         (["-", "?"], b"\x00\x01\x02 not a picture", 1, "-: not a picture"),
-        ([SCENE, "?", "-0"], b"", 2, "there is none"),
+        ([SCENE, "?", "-0"], b"", 2, "-0 does nothing without a list"),
         (["--files-from", "-", "?"], b"\n\n", 1, "the list is empty"),
         (["--files-from", "nowhere.txt", "?"], b"", 1, "the list cannot be read"),
         ([SCENE, "?", "--each", "--together"], b"", 2, "cannot be used together"),

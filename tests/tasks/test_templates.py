@@ -172,7 +172,7 @@ def test_one_that_is_wrong_leaves_the_others_in_the_list(own):
         (["-t", "translate", "--param", "language", SCENE], ["no picture"]),
         (["-t", "yes-no", SCENE], ["no question"]),
         (["-t", "yes-no", "--files-from", "list"], ["no question"]),
-        (["--param", "x=y", SCENE, "?"], ["there is no template", "-t NAME"]),
+        (["--param", "x=y", SCENE, "?"], ["--param does nothing without a template", "-t NAME"]),
     ],
 )
 def test_errors_say_what_and_what_to_do(own, words, says):
@@ -203,7 +203,7 @@ def test_a_system_text_with_the_question_takes_one_question(own):
     (own.folder / "mine.toml").write_text('description = "d"\nprompt = "$question"\nsystem = "Say $question"\n')
     done = own("ask", "-m", "demo", "-t", "mine", SCENE, "-q", "what?", "-q", "where?")
     assert done.returncode == 2
-    assert "the template mine tells the model each question beforehand" in done.stderr
+    assert "the template mine takes one question at a time" in done.stderr
 
 
 def test_a_template_of_a_megabyte_is_none(own):
