@@ -257,3 +257,43 @@ def test_a_list_that_is_none_is_an_error(tmp_path, data, said):
     assert done.returncode in (1, 2)
     assert f"{name}: {said}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# ---------------------------------------------------------------------------------------------- lists in UTF-16
+
+CODES = {"UTF-16LE": b"\xff\xfe", "UTF-16BE": b"\xfe\xff", "UTF-8": b"\xef\xbb\xbf"}
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\0"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_list_is_read_by_its_mark(folder, code, end, piped):
+    (folder / "größe 寸.png").write_bytes(Path(SCENE).read_bytes())
+    data = CODES[code] + f"größe 寸.png{end}b.png{end}".encode(code)
+    (folder / "list.txt").write_bytes(data)
+    words = ["--files-from", "-" if piped else "list.txt", *(["-0"] if end == "\0" else [])]
+    done = vlm("ask", "-m", "demo", *words, "what is this?", cwd=folder, input=data if piped else b"")
+    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == ["größe 寸.png", "b.png"], done.stderr
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_questions_are_read_by_their_mark(folder, code):
+    (folder / "q.txt").write_bytes(CODES[code] + "what is this?\r\nis it red?\r\n".encode(code))
+    done = vlm("ask", "-m", "demo", "--questions", "q.txt", "b.png", "--json", cwd=folder)
+    asked = [json.loads(line)["question"] for line in done.stdout.splitlines()]
+    assert asked == ["what is this?", "is it red?"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ("b.png\n".encode("utf-16-le"), "a list in UTF-16 without the mark that says so"),
+        ("b.png\n".encode("utf-16-be"), "a list in UTF-16 without the mark that says so"),
+        ("b.png\n".encode("utf-16")[:-1], "not a whole text in UTF-16"),
+        (b"b.png\0", "its names end with NULs"),
+    ],
+)
+def test_a_list_that_is_not_read_is_named(folder, data, says):
+    (folder / "list.txt").write_bytes(data)
+    done = vlm("ask", "-m", "demo", "--files-from", "list.txt", "what is this?", cwd=folder)
+    assert (done.returncode, f"list.txt: {says}" in done.stderr) == (2, True), done.stderr
