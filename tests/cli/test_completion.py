@@ -62,6 +62,13 @@ def test_models(machine, option):
     assert completed("bash", "chat", option, "me/") == ["me/mine:demo"]
 
 
+def test_bash_parts_words_at_colons(machine):
+    assert completed("bash", "ask", "-m", "me/mine", ":") == ["demo"]
+    assert completed("bash", "ask", "-m", "me/mine", ":", "de") == ["demo"]
+    assert completed("bash", "ask", "-m", "me/mine:de") == ["me/mine:demo"]  # where it is told not to
+    assert completed("bash", "ask", "-m", "me/mine", ":", "demo", "--det") == ["--detail"]
+
+
 def test_models_that_are_arguments(machine):
     assert completed("bash", "rm", "") == ["me/mine:demo"]
     assert "demo" not in completed("bash", "pull", "")

@@ -42,14 +42,14 @@ def answer(
     shell = variables.get(VARIABLE, "").removeprefix("complete_")
     if shell not in ("bash", "zsh", "fish") or not variables[VARIABLE].startswith("complete_"):
         return None
-    before, begun = _words(shell, variables)
+    before, begun, cut = _words(shell, variables)
     try:
         found = values(before, begun, verbs, function_of)
     except (VlmError, OSError, ValueError):  # a broken file of settings is for the command to tell
         found = {}
     found = {one: text for one, text in found.items() if one.startswith(begun) and SAFE.fullmatch(one)}
     if shell == "bash":
-        return "\n".join(found), 0
+        return "\n".join(one[cut:] for one in found), 0
     if shell == "zsh":
         return _zsh(found), 0
     if variables.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
@@ -153,21 +153,36 @@ def _templates() -> Values:
     return dict.fromkeys(templates.names(config_folder() / "templates"), "")
 
 
-def _words(shell: str, variables: Mapping[str, str]) -> tuple[list[str], str]:
-    """The words between `vlm` and the one that is completed, and what is there of that one."""
+def _words(shell: str, variables: Mapping[str, str]) -> tuple[list[str], str, int]:
+    """The words between `vlm` and the one that is completed, and what is there of that one.
+
+    Also how many of its letters the shell keeps by itself: bash takes a colon for the end of a word.
+    """
     if shell == "bash":
         line = variables.get("COMP_WORDS", "")
         words = line.split("\n") if "\n" in line else _split(line)
         at = variables.get("COMP_CWORD", "")
         number = int(at) if re.fullmatch("[0-9]{1,6}", at) else len(words)
         begun = words[number] if number < len(words) else ""
-        before = [_unquoted(word) for word in words[1:number]]
-        return before, "" if begun == "=" else _unquoted(begun)
+        last = "" if begun == "=" else _unquoted(begun)
+        *before, begun = _joined([*map(_unquoted, words[1:number]), last])
+        return before, begun, begun.rfind(":") + 1 if begun != last else 0
     line = variables.get("_TYPER_COMPLETE_ARGS", "")
     words = _split(line)[1:]
     if words and not line[-1:].isspace():
-        return words[:-1], words[-1]
-    return words, ""
+        return words[:-1], words[-1], 0
+    return words, "", 0
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Words of which some stood before, behind or between the same colons."""
+    joined: list[str] = []
+    for number, word in enumerate(words):
+        if joined and ":" in (word, words[number - 1]):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
 
 
 def _split(line: str) -> list[str]:
