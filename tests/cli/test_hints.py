@@ -240,9 +240,9 @@ CASES = {
         answer="circle",
     ),
     # pages and frames
-    "a frame": Case((*ASK, "a.gif", QUESTION), "a.gif#2 is the next", "", (*ASK, "a.gif#2", QUESTION), make=frames),
+    "a frame": Case((*ASK, "a.gif", QUESTION), "the next is a.gif#2", "", (*ASK, "a.gif#2", QUESTION), make=frames),
     "no such frame": Case(
-        (*ASK, "a.gif#3", QUESTION), "no number 3", "up to 2", (*ASK, "a.gif#2", QUESTION), make=frames
+        (*ASK, "a.gif#3", QUESTION), "no number 3", "from 1 to 2", (*ASK, "a.gif#2", QUESTION), make=frames
     ),
     "no such page": Case(
         (*ASK, "a.tif#3", QUESTION), "no number 3", "from 1 to 2", (*ASK, "a.tif#2", QUESTION), make=frames

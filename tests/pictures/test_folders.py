@@ -133,7 +133,10 @@ NOT_PICTURES = {
 def test_what_is_no_picture_is_left_out_and_counted(here, what):
     put("a.png")
     put("strange", "b.odd", data=NOT_PICTURES[what])
-    assert found(".") == (["./a.png"], "skipped 2 files that are not pictures vlm reads (1 .odd, 1 without a suffix)")
+    assert found(".") == (
+        ["./a.png"],
+        "skipped 2 files that vlm cannot read as pictures (1 .odd, 1 without a suffix)",
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,10 @@ def test_what_is_no_picture_is_left_out_and_counted(here, what):
 def test_a_cameras_own_file_is_not_taken_for_a_tiff(here, name):
     put("a.png")
     saved("TIFF")(here / name)
-    assert found(".") == (["./a.png"], f"skipped 1 file that is not a picture vlm reads (1 {Path(name).suffix})")
+    assert found(".") == (
+        ["./a.png"],
+        f"skipped 1 file that vlm cannot read as a picture (1 {Path(name).suffix})",
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png~", "a.png_original", "a.png.bak", "a.png.part", "a.png.crdownload"])
@@ -150,7 +156,7 @@ def test_a_copy_of_a_picture_is_not_a_second_one(here, name):
     put("a.png", name)
     names, said = found(".")
     assert names == ["./a.png"]
-    assert said == f"skipped 1 file that is not a picture vlm reads (1 {Path(name).suffix})"
+    assert said == f"skipped 1 file that vlm cannot read as a picture (1 {Path(name).suffix})"
 
 
 def test_a_plain_tiff_without_a_suffix_may_name_its_camera():
@@ -164,13 +170,13 @@ def test_the_most_frequent_kinds_are_named(here):
         put(*(f"{at}{suffix}" for at in range(number)), data=b"x")
     put("b.py", "c.PY", data=b"x")
     assert found(".")[1] == (
-        "skipped 23 files that are not pictures vlm reads (8 .py, 5 .zip, 4 .csv, 3 .mp4, 2 .MOV, …)"
+        "skipped 23 files that vlm cannot read as pictures (8 .py, 5 .zip, 4 .csv, 3 .mp4, 2 .MOV, …)"
     )
     put("none/x." + "y" * 100, "none/y.1234", data=b"x")
     with pytest.raises(SourceError) as caught:
         found("none")
     assert caught.value.message == (
-        "none: a folder without pictures vlm reads (1 .yyyyyyyyyyyyyy…, 1 without a suffix)"
+        "none: no pictures in this folder that vlm can read (1 .yyyyyyyyyyyyyy…, 1 without a suffix)"
     )
 
 
@@ -183,7 +189,7 @@ def test_sidecars_of_pictures_are_not_counted_and_others_are(here):
     )  # fmt: skip
     assert found(".")[1] == ""
     put("deep/a.txt", "c.txt", "a-b.txt", "a.csv", "raw.NEF", "raw.xmp", data=b"x")
-    assert found(".")[1] == "skipped 6 files that are not pictures vlm reads (3 .txt, 1 .csv, 1 .NEF, 1 .xmp)"
+    assert found(".")[1] == "skipped 6 files that vlm cannot read as pictures (3 .txt, 1 .csv, 1 .NEF, 1 .xmp)"
 
 
 def test_what_is_hidden_is_neither_asked_about_nor_counted(here):
@@ -196,7 +202,7 @@ def test_folders_in_the_middle_of_other_words_are_counted_together(here):
     put("one/x.txt", "two/y.TXT", "two/z.mov", data=b"x")
     assert found("alone.png", "one", "three", "two") == (
         ["alone.png", "one/a.png", "three/c.png", "two/b.png"],
-        "skipped 3 files that are not pictures vlm reads (2 .txt, 1 .mov)",
+        "skipped 3 files that vlm cannot read as pictures (2 .txt, 1 .mov)",
     )
 
 
@@ -233,7 +239,7 @@ def test_a_link_to_a_folder_around_it_is_told_of_and_not_followed(here):
     Path("top/in/up").symlink_to("..")
     Path("top/in/deep").symlink_to(here / "elsewhere" / "deep")
     Path("elsewhere/deep/up").symlink_to("..")
-    said = "skipped 2 files that are not pictures vlm reads (2 links to parent folders)"
+    said = "skipped 2 files that vlm cannot read as pictures (2 links to parent folders)"
     assert found("top/in") == (["top/in/b.png", "top/in/deep/d.png"], said)
     assert found("top/in/**/*")[1] == said
 
@@ -266,7 +272,9 @@ def test_broken_links_pipes_and_closed_files_are_counted_and_not_opened(here):
         assert found("*")[1] == said
     closed = "" if os.geteuid() == 0 else ", 1 unreadable file"  # root reads all
     count = 7 + bool(closed)
-    assert said == f"skipped {count} files that are not pictures vlm reads (4 pipes or devices, 3 broken links{closed})"
+    assert (
+        said == f"skipped {count} files that vlm cannot read as pictures (4 pipes or devices, 3 broken links{closed})"
+    )
     assert names == ["./a.png"] if closed else ["./a.png", "./closed"]
 
 
@@ -302,11 +310,13 @@ def test_a_pattern_that_names_no_suffix_means_pictures(here):
     put("2024-a.png", "2024-scan", "2024-b.jpg", "2025.png")
     put("2024-a.txt", "2024-notes.txt", "2024.NEF", data=b"x")
     pictures = ["2024-a.png", "2024-b.jpg", "2024-scan"]
-    said = "skipped 2 files that are not pictures vlm reads (1 .NEF, 1 .txt)"
+    said = "skipped 2 files that vlm cannot read as pictures (1 .NEF, 1 .txt)"
     assert found("2024*") == found("**/2024*") == (pictures, said)
     assert found("2024*.*") == (pictures[:2], said)
     assert found("2024*.txt") == (["2024-a.txt", "2024-notes.txt"], "")
-    with pytest.raises(SourceError, match=re.escape("2024.*: no picture vlm reads has such a name (1 .NEF)")):
+    with pytest.raises(
+        SourceError, match=re.escape("2024.*: no picture that vlm can read matches this pattern (1 .NEF)")
+    ):
         found("2024.*")
 
 
@@ -330,7 +340,7 @@ def test_two_stars_stand_for_folders(here, pattern, names):
 
 # --- Through the command ---
 
-SKIPPED = "skipped 2 files that are not pictures vlm reads (1 .NEF, 1 .txt)"
+SKIPPED = "skipped 2 files that vlm cannot read as pictures (1 .NEF, 1 .txt)"
 
 
 @pytest.fixture
@@ -375,8 +385,8 @@ def test_the_summary_of_a_run_says_it_again(pics):
     [
         (["--include", "*.png"], ""),
         (["--exclude", "*.NEF", "--exclude", "*.txt"], ""),
-        (["--exclude", "*.NEF"], "skipped 1 file that is not a picture vlm reads (1 .txt)"),
-        (["--include", "pics/*a*"], "skipped 1 file that is not a picture vlm reads (1 .NEF)"),
+        (["--exclude", "*.NEF"], "skipped 1 file that vlm cannot read as a picture (1 .txt)"),
+        (["--include", "pics/*a*"], "skipped 1 file that vlm cannot read as a picture (1 .NEF)"),
     ],
 )
 def test_what_the_user_leaves_out_is_not_counted(pics, options, said):
@@ -391,9 +401,9 @@ def test_a_folder_of_other_files_says_what_it_has(pics):
         (pics / "pics" / name).unlink()
     done = vlm("caption", "-m", "demo", "pics")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "vlm: pics: a folder without pictures vlm reads (1 .NEF, 1 .txt)\n" in done.stderr
+    assert "vlm: pics: no pictures in this folder that vlm can read (1 .NEF, 1 .txt)\n" in done.stderr
     (record,) = map(json.loads, vlm("caption", "-m", "demo", "pics", "--json").stdout.splitlines())
-    assert record["error"]["message"] == "pics: a folder without pictures vlm reads (1 .NEF, 1 .txt)"
+    assert record["error"]["message"] == "pics: no pictures in this folder that vlm can read (1 .NEF, 1 .txt)"
 
 
 def test_show_and_chat_tell_of_it_too(pics):

@@ -262,8 +262,8 @@ OTHERS = {
     "PNG without data": (lambda at: write(at / "a.png", png(64, 48, b"", 8)), ""),
     "PNG of another checksum": (lambda at: write(at / "a.png", flipped(saved(at / "b.png", of(NOISE)), 60)), ""),
     "frame": (lambda at: Path(f"{write(at / 'a.gif', saved(at / 'b.gif', palette()))}#2"), "no number 2"),
-    "far frame": (lambda at: Path(f"{write(at / 'a.gif', flicker(6000, 6000, 999))}#900"), "not reached within"),
-    "last of millions": (lambda at: Path(f"{write(at / 'a.gif', flicker(9, 9, 1 << 20))}#999999"), "not reached"),
+    "far frame": (lambda at: Path(f"{write(at / 'a.gif', flicker(6000, 6000, 999))}#900"), "reading up to number"),
+    "last of millions": (lambda at: Path(f"{write(at / 'a.gif', flicker(9, 9, 1 << 20))}#999999"), "reading up"),
     "loop of links": (lambda at: link(at / "a.png"), ""),
     "FIFO": (lambda at: fifo(at / "a.png"), "not a regular file"),
     "link to a FIFO": (lambda at: link(at / "b.png", fifo(at / "a.png")), "not a regular file"),
@@ -274,7 +274,7 @@ OTHERS = {
     "empty folder": (lambda at: folder(at / "empty"), "without pictures"),
     "folder of other things": (lambda at: folder(at / "texts", "a.txt", "b.py"), "without pictures"),
     "folder of what is hidden": (lambda at: folder(at / "hidden", ".a.png"), "without pictures"),
-    "pattern": (lambda at: at / "*.none", "no file has such a name"),
+    "pattern": (lambda at: at / "*.none", "no file matches this pattern"),
 }  # fmt: skip
 
 

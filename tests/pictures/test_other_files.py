@@ -72,10 +72,10 @@ KINDS = {
     "a.gguf": (b"GGUF\3\0\0\0" + bytes(90), "a model (GGUF)", "-m a.gguf"),
     "notes.txt": ("größe, 寸法\n".encode(), "a text file", "--files-from notes.txt"),
     "wide.txt": ("a.png\r\n".encode("utf-16"), "a text file", "--files-from wide.txt"),
-    "error.png": (b'{"error": "not found"}', "a text file", "get the picture again"),
-    "zeros.jpg": (bytes(5000), "begins with zeros", "get the picture again"),
-    "empty.jpg": (b"", "the file is empty", "get the picture again"),
-    "._a.jpg": (b"\x00\x05\x16\x07\0\2" + bytes(90), "AppleDouble", "without ._"),
+    "error.png": (b'{"error": "not found"}', "a text file", "copy or download the picture again"),
+    "zeros.jpg": (bytes(5000), "begins with zeros", "copy or download the picture again"),
+    "empty.jpg": (b"", "the file is empty", "copy or download the picture again"),
+    "._a.jpg": (b"\x00\x05\x16\x07\0\2" + bytes(90), "AppleDouble", "does not begin with ._"),
     "any.bin": (bytes(range(7, 256)), "not a picture in a format that vlm reads", "convert it"),
 }  # fmt: skip
 
@@ -133,7 +133,7 @@ def test_a_raw_file_that_is_a_tiff_is_shown_by_a_preview_and_it_is_said_once():
     said = "a.nef: its raw picture of 800x600 cannot be read; the one of 400x300 in the same file is used"
     notices = images.load(camera_file((400, 300)), "a.nef").notices
     assert [text for text in notices if "raw" in text] == [said]
-    said = "a.cr2: a camera's raw file, of which the preview of 400x300 is shown"
+    said = "a.cr2: a camera's raw file; its preview of 400x300 is used"
     assert said in images.load(tiffs.file(plain(GREEN, (400, 300), {})), "a.cr2").notices
 
 
@@ -141,7 +141,7 @@ def test_a_raw_file_that_has_only_a_thumbnail_is_refused(tmp_path):
     (tmp_path / "a.nef").write_bytes(camera_file((160, 120)))
     done = vlm("ask", "-m", "demo", "a.nef", "what is this?", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "a.nef: a camera's raw file, of which vlm can read only a thumbnail of 160x120" in done.stderr
+    assert "a.nef: a camera's raw file; vlm can read only its thumbnail of 160x120" in done.stderr
     assert "export it as JPEG" in done.stderr
     (tmp_path / "a.nef").rename(tmp_path / "a.tif")
     assert images.load(tmp_path / "a.tif").size == (160, 120)

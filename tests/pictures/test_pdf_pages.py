@@ -239,7 +239,7 @@ def marks(*annotations, catalog=""):
     ],
 )
 def test_annotations_that_cannot_be_drawn_are_counted(annotations, notice):
-    drawn = "every pixel has the same colour, so there is nothing to be seen"
+    drawn = "every pixel has the same colour, so there is nothing to see"
     expected = (f"a.pdf#1: {notice or drawn}",)
     assert images.load(marks(*annotations), "a.pdf#1").notices[:1] == expected
 

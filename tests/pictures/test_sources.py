@@ -39,7 +39,7 @@ def test_a_folder_is_its_pictures_by_name_without_what_is_hidden(folder):
     found = ["-dash.png", "a picture.PNG", "b.png", "sub/[x].png", "sub/c.png"]
     assert names(".") == [(f"./{name}", True) for name in found]
     assert names(str(folder / "sub")) == [(str(folder / "sub" / name), True) for name in ("[x].png", "c.png")]
-    with pytest.raises(SourceError, match="a folder without pictures"):
+    with pytest.raises(SourceError, match="no pictures in this folder"):
         names(str(ROOT / "tests" / "demo"))
 
 
@@ -47,7 +47,7 @@ def test_a_glob_is_expanded_unless_a_file_has_that_name(folder):
     assert names("*.png") == [("-dash.png", True), ("b.png", True)]
     assert names("**/c.png") == [("sub/c.png", True)]
     assert names("sub/[x].png") == [("sub/[x].png", False)]
-    with pytest.raises(SourceError, match="no file has such a name"):
+    with pytest.raises(SourceError, match="no file matches this pattern"):
         names("*.jpeg")
 
 
@@ -177,7 +177,7 @@ def test_text_on_stdin_goes_before_the_question():
         (["--files-from", "nowhere.txt", "?"], b"", 1, "the list cannot be read"),
         ([SCENE, "?", "--each", "--together"], b"", 2, "cannot be used together"),
         ([*[SCENE] * 9, "?"], b"", 2, "one question about 9 pictures at once"),
-        (["*.nothing", "?"], b"", 1, "no file has such a name"),
+        (["*.nothing", "?"], b"", 1, "no file matches this pattern"),
         (["data:,", "?"], b"", 1, "is empty"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_file_address_means_its_frame_and_this_machine(tmp_path):
     ("word", "said"),
     [
         ("file://[", "file://[: not an address"),
-        ("file://elsewhere/a.png", "file://elsewhere/a.png: a file of another machine"),
+        ("file://elsewhere/a.png", "file://elsewhere/a.png: a file on another machine"),
         ("", "the name of a picture is empty"),
     ],
 )

@@ -116,7 +116,7 @@ EMPTY = {
 def test_a_picture_of_one_colour_is_said_to_be(tmp_path, name):
     EMPTY[name].save(tmp_path / "a.png")
     assert images.load(tmp_path / "a.png").notices == (
-        f"{tmp_path / 'a.png'}: every pixel has the same colour, so there is nothing to be seen",
+        f"{tmp_path / 'a.png'}: every pixel has the same colour, so there is nothing to see",
     )
 
 

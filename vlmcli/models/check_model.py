@@ -24,7 +24,8 @@ def check_model(header: Header) -> None:
     arch = header.architecture
     if arch in NOT_CAUSAL or header.metadata.get(f"{arch}.attention.causal") is False:
         raise ModelError(
-            f"{header.path}: a {arch} model, which does not write token by token", "vlm cannot use this kind of model"
+            f"{header.path}: a {arch} model, which does not generate text token by token",
+            "vlm cannot use this kind of model",
         )
     for end, least, most in (("block_count", 1, MAX_LAYERS), ("embedding_length", 1, 1 << 20)):
         value = header.metadata.get(f"{arch}.{end}")
@@ -78,7 +79,7 @@ def _check_rotation(header: Header) -> None:
     if width <= 0:
         return
     if isinstance(turned, int) and (not 0 < turned <= width or turned % 2):
-        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, where a head has {width} numbers")
+        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, but a head has {width} numbers")
     if arch in ALL_TURNED and isinstance(turned, int) and turned != width:
         raise unusable(header, f"{arch}.rope.dimension_count is {turned}, not {width}")
     sections = header.metadata.get(f"{arch}.rope.dimension_sections")
@@ -111,4 +112,4 @@ def _check_word_type(header: Header, tensor: Tensor) -> None:
     if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
         raise uncomputable(header, tensor)
     if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
-        raise unusable(header, f"tensor {name} is of ggml's type {tensor.kind}, not F32")
+        raise unusable(header, f"tensor {name} has ggml type {tensor.kind}, not F32")

@@ -47,7 +47,7 @@ def check_projector(header: Header) -> None:
     width = _within(header, "vision.embedding_length", 1, MAX_WIDTH)
     for name in ("v.patch_embd.weight", *_attention(tensors, layers)):
         if name not in tensors:
-            raise unusable(header, f"there is no tensor {name}")
+            raise unusable(header, f"tensor {name} is missing")
     if kind in FAMILIES:
         _Encoder(header, kind, tensors, layers, width).check()
     for tensor in header.tensors:
@@ -78,7 +78,7 @@ def _check_kinds(header: Header) -> None:
             raise unusable(header, f"{key} is of type {entry.kind}, not [i32]")
     for key in ("clip.projector_type", "clip.vision.projector_type"):
         if "\0" in str(header.metadata.get(key, "")):
-            raise unusable(header, f"{key} is no name")
+            raise unusable(header, f"{key} is not a name")
 
 
 def _within(header: Header, key: str, least: int, most: int) -> int:
@@ -102,7 +102,7 @@ def _check_picture(header: Header) -> None:
         raise unusable(header, f"clip.vision.attention.layer_norm_epsilon is {epsilon}")
     pinpoints = header.metadata.get("clip.vision.image_grid_pinpoints", [])
     if len(pinpoints) % 2 or not all(0 < side <= MAX_SIDE for side in pinpoints):
-        raise unusable(header, "clip.vision.image_grid_pinpoints are no sizes of pictures")
+        raise unusable(header, "clip.vision.image_grid_pinpoints are not picture sizes")
     for key in ("vision.preproc_image_size", "vision.n_wa_pattern", "vision.window_size"):
         if f"clip.{key}" in header.metadata:
             _within(header, key, 1 if key.endswith("image_size") else 0, MAX_SIDE)
@@ -146,7 +146,7 @@ class _Encoder:
         merge = self._merge()
         if self._kind == "pixtral" and (merge > 1) != ("mm.patch_merger.weight" in self._tensors):
             raise unusable(
-                header, f"mm.patch_merger.weight and a clip.vision.spatial_merge_size of {merge} do not go together"
+                header, f"mm.patch_merger.weight and a clip.vision.spatial_merge_size of {merge} do not match"
             )
         sizes["merged"] = width * merge * merge
         sizes["stacked"] = width * self._stacked()
@@ -230,7 +230,7 @@ class _Encoder:
         for layer, found in enumerate(ends):
             for end in sorted(found ^ ends[0]):
                 missing = layer if end in ends[0] else 0
-                raise unusable(self._header, f"there is no tensor v.blk.{missing}.{end}, as in other layers")
+                raise unusable(self._header, f"tensor v.blk.{missing}.{end} is missing, though other layers have it")
 
     def _check_deepstack(self) -> None:
         four = ("merged",)
@@ -250,7 +250,9 @@ class _Encoder:
         if self._header.metadata.get("clip.vision.n_wa_pattern") == 1:
             raise unusable(self._header, "clip.vision.n_wa_pattern is 1, which leaves no layer with windows")
         if _within(self._header, "vision.projection_dim", 1, MAX_WIDTH) != self._sizes["out"]:
-            raise unusable(self._header, f"clip.vision.projection_dim is not {self._sizes['out']}, its rows' numbers")
+            raise unusable(
+                self._header, f"clip.vision.projection_dim is not {self._sizes['out']}, the length of its rows"
+            )
 
     def _check_joined(self) -> None:
         """Tensors that are joined with others, which have to be F32."""
@@ -259,16 +261,16 @@ class _Encoder:
             names.append("v.position_embd.weight")
         for name in names:
             if name in self._tensors and self._tensors[name].kind != gguf.F32:
-                raise unusable(self._header, f"tensor {name} is of ggml's type {self._tensors[name].kind}, not F32")
+                raise unusable(self._header, f"tensor {name} has ggml type {self._tensors[name].kind}, not F32")
         if self._family.added and self._tensors["v.position_embd.weight"].kind not in (gguf.F32, gguf.F16):
-            raise unusable(self._header, "tensor v.position_embd.weight is of a type that cannot be added")
+            raise unusable(self._header, "tensor v.position_embd.weight has a type that cannot be added")
 
     def _match_all(self, shapes: Mapping[str, Shape]) -> None:
         for pattern, shape in shapes.items():
             name = pattern.replace("?", "")
             tensor = self._tensors.get(name)
             if tensor is None and "?" not in pattern:
-                raise unusable(self._header, f"there is no tensor {name}")
+                raise unusable(self._header, f"tensor {name} is missing")
             if tensor is not None:
                 self._match(tensor, shape)
 
@@ -304,7 +306,7 @@ def unusable(header: Header, what: str) -> ModelError:
 
 def uncomputable(header: Header, tensor: Tensor) -> ModelError:
     """The error that a tensor is of a type that llama.cpp has no operation for."""
-    return unusable(header, f"tensor {tensor.name} is of ggml's type {tensor.kind}, which cannot be computed with")
+    return unusable(header, f"tensor {tensor.name} has ggml type {tensor.kind}, which llama.cpp cannot compute with")
 
 
 def _dimensions(shape: tuple[int, ...]) -> str:

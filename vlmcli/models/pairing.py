@@ -58,13 +58,15 @@ def check_pair(model: Header, projector: Header) -> None:
         return
     others = KNOWN - family.architectures if family.architectures else TURNING
     if arch in others:
-        raise _mismatch(model, projector, f"a projector of the {kind} family does not go with a {arch} model")
+        raise _mismatch(model, projector, f"a projector of the {kind} family does not fit a {arch} model")
     rows, width = _output_width(projector, kind), _input_width(model)
     if rows and width and rows != width:
-        raise _mismatch(model, projector, f"its rows have {rows} numbers, where the model takes {width}")
+        raise _mismatch(model, projector, f"its rows have {rows} numbers, but the model takes {width}")
     missing = gguf.missing_texts(model, gguf.VOCABULARY, family.tokens)
     if missing:
-        raise _mismatch(model, projector, f"the model's vocabulary has no {missing[0]}, which {kind} puts by a picture")
+        raise _mismatch(
+            model, projector, f"the model's vocabulary lacks {missing[0]}, which {kind} puts beside a picture"
+        )
 
 
 def _mismatch(model: Header, projector: Header, why: str) -> ModelError:

@@ -24,6 +24,7 @@ SIDECARS = (".txt", ".xmp", ".json")
 
 _SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 """What file managers keep, and do not show."""
+_ONE = "1 file that vlm cannot read as a picture"
 _BROKEN, _ABOVE = "broken link", "link to a parent folder"
 _SPECIAL, _CLOSED, _SHUT = "pipe or device", "unreadable file", "unreadable folder"
 _PLURALS = {
@@ -38,7 +39,7 @@ _LONGEST = 16
 
 @dataclass
 class LeftOut:
-    """Files of folders that are no pictures, told as `skipped 2 files that are not pictures vlm reads (1 .NEF, …)`.
+    """Files of folders that are no pictures, told as `skipped 2 files that vlm cannot read as pictures (1 .NEF, …)`.
 
     Attributes:
         files: name and kind of each; the kind is empty where the suffix says what it is.
@@ -67,8 +68,8 @@ class LeftOut:
         if not self.files:
             return ""
         many = len(self.files) > 1
-        what = f"{len(self.files):,} files that are not pictures" if many else "1 file that is not a picture"
-        return f"skipped {what} vlm reads ({self.kinds()})"
+        what = f"{len(self.files):,} files that vlm cannot read as pictures" if many else _ONE
+        return f"skipped {what} ({self.kinds()})"
 
 
 def _counted(number: int, label: str) -> str:

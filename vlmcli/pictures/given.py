@@ -74,7 +74,7 @@ def _missing(path: Path, source: str) -> SourceError:
     if path.is_symlink():
         leads = os.readlink(path)  # noqa: PTH115 - as it is written, bytes and all
         return SourceError(
-            f"{source}: a link to {leads}, which does not exist", "let the link lead to a file, or remove it"
+            f"{source}: a link to {leads}, which does not exist", "make the link point to a file, or remove it"
         )
     close = names.nearest(path)
     hint = f"did you mean {typed.word(str(close))}?" if close else "check the path"

@@ -64,7 +64,7 @@ PARTS = 8
 PAGE_DPI = 200
 """At which a PDF's pages are drawn, if `BOUND` allows."""
 
-NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is no finding"}
+NOTICES = {"DICOM": "this is not a medical device: an answer about a DICOM picture is not a diagnosis"}
 """What the user must be told about a kind of file."""
 
 UNSEEN = 8
@@ -150,13 +150,13 @@ def _named(source: str) -> Iterator[None]:
 def _read_error(source: str, error: Exception) -> SourceError:
     """The error for a picture whose decoder has raised something; whether the picture is to blame, or memory."""
     if room.is_out(error, honest=bounds.MAX_MEMORY):
-        return NoMemory(f"{source}: no memory is left to read it", f"{room.HINT}; --retry-errors asks again")
+        return NoMemory(f"{source}: not enough memory to read it", f"{room.HINT}; --retry-errors tries again")
     if isinstance(error, MemoryError):
         return SourceError(f"{source}: too large for this machine's memory", "scale it down first")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    hint = "check that it opens elsewhere"
+    hint = "the file may be damaged"
     if room.is_short(bounds.MAX_MEMORY):  # some decoders do not say why they fail
-        hint += f"; or memory is short: {room.HINT}"
+        hint += f", or memory may be short: {room.HINT}"
     return SourceError(f"{source}: cannot be read ({reason})", hint)
 
 
@@ -241,9 +241,9 @@ def kind(file: Path | bytes, source: str) -> str:
     head = given.named_head(file, source, signatures.HEAD) if isinstance(file, Path) else file[: signatures.HEAD]
     size = file.stat().st_size if isinstance(file, Path) else len(file)
     if size == 0:
-        raise SourceError(f"{source}: the file is empty", "get the picture again")
+        raise SourceError(f"{source}: the file is empty", "copy or download the picture again")
     if size > given.MAX_BYTES:
-        raise SourceError(f"{source}: {amounts.size(size)} are more than a picture has", "check what it is")
+        raise SourceError(f"{source}: {amounts.size(size)} is more than a picture has", "check what the file is")
     if head[128:132] == b"DICM" or signatures.is_data_set(head):
         return "DICOM"
     if head[:4] in tiff.HEADS:
@@ -412,10 +412,11 @@ def _seek(image: Image.Image, source: str, frame: int) -> None:
             image.seek(number)
         except EOFError:
             have = "one picture" if number == 1 else f"{number} frames"
-            raise SourceError(f"{source}: the file has {have}, no number {frame}", f"name one up to {number}") from None
+            hint = f"choose a number from 1 to {number}" if number > 1 else f"leave out #{frame}"
+            raise SourceError(f"{source}: there is no number {frame}; the file has {have}", hint) from None
         if time.monotonic() > end:
             raise SourceError(
-                f"{source}: number {frame} is not reached within {SEEK_SECONDS:g} s",
+                f"{source}: reading up to number {frame} takes more than {SEEK_SECONDS:g} s",
                 "save the frame as a picture first",
             )
 
@@ -444,12 +445,12 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
     if image.format == "HEIF":
         count = getattr(image, "n_frames", 1)
         if count > 1:
-            tell(f"one of its {count} pictures is shown; {source}#1 to {source}#{count} name each")
+            tell(f"only one of its {count} pictures is used; choose another: {source}#1 to {source}#{count}")
     elif image.format == "MPO":
         entries = getattr(image, "mpinfo", {}).get(0xB002, ())  # of CIPA DC-007, 5.2.3.3
         kinds = [str(entry.get("Attribute", {}).get("MPType", "")) for entry in entries]
         if any("Multi-Frame" in kind for kind in kinds[1:]):
-            tell(f"the first of its {len(kinds)} pictures is shown; {source}#2 is the next")
+            tell(f"only the first of its {len(kinds)} pictures is used; the next is {source}#2")
     elif image.format == "GIF":
         try:
             with opened(file, "") as again:  # where looking for a second frame harms nothing
@@ -459,10 +460,10 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
                 raise
             animated = False
         if animated:
-            tell(f"the first frame of an animation is shown; {source}#2 is the next")
+            tell(f"only the first frame of the animation is used; the next is {source}#2")
     elif getattr(image, "is_animated", False):
         frames = getattr(image, "n_frames", 1)
-        tell(f"the first of the {frames} frames of an animation is shown; {source}#2 is the next")
+        tell(f"only the first of the animation's {frames} frames is used; the next is {source}#2")
 
 
 def _remark_on_emptiness(image: Image.Image, tell: Tell) -> None:
@@ -470,6 +471,6 @@ def _remark_on_emptiness(image: Image.Image, tell: Tell) -> None:
     least, most = zip(*image.getextrema(), strict=True)
     spread = max(high - low for low, high in zip(least, most, strict=True))
     if not spread:
-        tell("every pixel has the same colour, so there is nothing to be seen")
+        tell("every pixel has the same colour, so there is nothing to see")
     elif spread <= UNSEEN:
-        tell(f"the brightest and the darkest pixel differ by {spread} of 255, so there is hardly anything to be seen")
+        tell(f"the brightest and the darkest pixel differ by {spread} of 255, so there is hardly anything to see")

@@ -37,9 +37,9 @@ _CONVERT = "convert it to JPEG or PNG first"
 _EXPORT = "export it as JPEG or PNG first"
 RAW = "export it as JPEG first, with darktable or the camera maker's program"
 _FRAME = "save a frame of it as a picture: ffmpeg -i {name} -frames:v 1 frame.png"
-_UNPACK = "unpack it, and name its folder"
+_UNPACK = "unpack it, and give vlm the folder"
 _AS_PDF = "save it as PDF, which vlm reads"
-_AGAIN = "get the picture again"
+_AGAIN = "copy or download the picture again"
 _OTHER = "name a picture"
 _LIST = "if it lists pictures: --files-from {name}"
 
@@ -101,7 +101,7 @@ _BYTES: tuple[tuple[int, bytes, str, str], ...] = (
     ),
     (0, rb"{\rtf", "a document (RTF), which vlm cannot read", _AS_PDF),
     # what belongs to programs
-    (0, b"GGUF", "a model (GGUF), not a picture", "if it is to be asked: -m {name}"),
+    (0, b"GGUF", "a model (GGUF), not a picture", "to ask this model: -m {name}"),
     (0, b"\x7fELF", "a program, not a picture", _OTHER),
     (0, b"\xcf\xfa\xed\xfe", "a program, not a picture", _OTHER),
     (0, b"\xca\xfe\xba\xbe", "a program, not a picture", _OTHER),
@@ -110,7 +110,7 @@ _BYTES: tuple[tuple[int, bytes, str, str], ...] = (
         0,
         b"\x00\x05\x16\x07",
         "macOS's notes about a file (AppleDouble), not a picture",
-        "name the file without ._ before its name",
+        "use the file whose name does not begin with ._",
     ),
     (0, b"bplist00", "a property list of macOS, not a picture", _OTHER),
     (0, b"\x93NUMPY", "an array (NumPy), not a picture", _CONVERT),
@@ -183,14 +183,14 @@ def preview(size: tuple[int, int], source: str, bound: int) -> str:
     """
     shown = "{}x{}".format(*size)
     if max(size) <= min(THUMBNAIL, bound - 1):
-        raise SourceError(f"{source}: a camera's raw file, of which vlm can read only a thumbnail of {shown}", RAW)
-    return f"a camera's raw file, of which the preview of {shown} is shown"
+        raise SourceError(f"{source}: a camera's raw file; vlm can read only its thumbnail of {shown}", RAW)
+    return f"a camera's raw file; its preview of {shown} is used"
 
 
 def _by_bytes(head: bytes) -> tuple[str, str] | None:
     """What a file with a mark of its own is."""
     if not head.strip(b"\0") and len(head) > 1:
-        return "not a picture: it begins with zeros, as a copy that was not finished does", _AGAIN
+        return "not a picture: it begins with zeros, like an unfinished copy", _AGAIN
     if head[4:8] == b"ftyp":
         return next(((what, hint) for brands, what, hint in _BRANDS if head[8:12] in brands), None)
     if head.startswith(_ZIP):
@@ -209,9 +209,9 @@ def _by_text(head: bytes) -> tuple[str, str] | None:
     if text is None:
         return None
     if head.startswith(_LFS):
-        return "a Git LFS pointer, not a picture", "get the picture that it stands for: git lfs pull"
+        return "a Git LFS pointer, not a picture", "download the picture that it stands for: git lfs pull"
     if re.match(r"(\.git|\.\./)*[./\w-]*annex/objects/", text):
-        return "a git-annex pointer, not a picture", "get the picture that it stands for: git annex get {name}"
+        return "a git-annex pointer, not a picture", "download the picture that it stands for: git annex get {name}"
     if _DRAWING.search(text) and not _PAGE.search(text):
         return (
             "a vector drawing (SVG), which vlm cannot read",

@@ -144,7 +144,7 @@ def _local_path(address: str) -> Path:
     except ValueError:
         raise SourceError(f"{address}: not an address", "write file:///path") from None
     if parts.netloc.lower() not in ("", "localhost"):
-        raise SourceError(f"{address}: a file of another machine", "write file:///path, for one of this machine")
+        raise SourceError(f"{address}: a file on another machine", "for a file on this machine, write file:///path")
     path = os.fsdecode(unquote_to_bytes(parts.path))
     return Path(f"{path}#{parts.fragment}" if parts.fragment else path)
 
@@ -210,7 +210,7 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
     if not found and not folder.closed:
         has = folder.left_out.kinds()
         raise SourceError(
-            f"{word}: a folder without pictures vlm reads{f' ({has})' if has else ''}", "name one that has some"
+            f"{word}: no pictures in this folder that vlm can read{f' ({has})' if has else ''}", "choose another folder"
         )
     left_out.files += folder.left_out.files
 
@@ -224,13 +224,15 @@ def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
         found = sorted(glob.glob(pattern))  # noqa: PTH207 - Path's takes no absolute patterns
         files = [name for name in found if not _is_dir(Path(name))]
     if not files:
-        raise SourceError(f"{word}: no file has such a name", "check the pattern")
+        raise SourceError(f"{word}: no file matches this pattern", "check the pattern")
     if re.search(r"\.[^./\\*?\[\]]+\Z", word):
         chosen = [folders.File(name, Path(name)) for name in files]
     else:
         chosen = folders.sorted_out(files, own)
         if not chosen:
-            raise SourceError(f"{word}: no picture vlm reads has such a name ({own.kinds()})", "check the pattern")
+            raise SourceError(
+                f"{word}: no picture that vlm can read matches this pattern ({own.kinds()})", "check the pattern"
+            )
     left_out.files += own.files
     root = Path(re.split(r"[*?[]", pattern, maxsplit=1)[0] + "_").parent  # what is written before the pattern begins
     for file in chosen:
@@ -243,7 +245,7 @@ def _data(uri: str) -> bytes:
     head, comma, body = uri.partition(",")
     try:
         if not comma:
-            raise ValueError("no comma")
+            raise ValueError("it has no comma")
         if not head.lower().endswith(";base64"):
             return unquote_to_bytes(body)
         return base64.b64decode("".join(unquote(body).split()), validate=True)  # some tools wrap their lines
