@@ -123,7 +123,7 @@ def test_a_picture_that_takes_too_long_is_given_up_and_the_others_are_answered(t
     assert [one.get("error", {}).get("type") for one in lines(tmp_path)] == [None] * 3 + ["TimedOut"] + [None] * 2
     said = "pics/0003.png: no answer within 1 s"
     assert lines(tmp_path)[3]["error"]["message"] == said
-    assert f"vlm: {said}\n     give it more with --timeout, or " in done.stderr
+    assert f"vlm: {said}\n     allow more with --timeout, or " in done.stderr
 
 
 def test_hostile_files_and_one_that_kills_cost_a_record_each(tmp_path):

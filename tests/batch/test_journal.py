@@ -170,7 +170,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "finishing the pictures that are under way" in said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     count = len(lines(tmp_path))
     assert 5 <= count < 80
     assert vlm(tmp_path, *command).returncode == 0
@@ -280,7 +280,7 @@ def test_what_is_appended_to_has_no_memory_and_that_is_said(folder):
     for _ in range(2):
         with (folder / "all.jsonl").open("a") as file:
             done = subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
-        said.append("use --output FILE to go on where a run stopped" in done.stderr)
+        said.append("with --output FILE, the next one can continue" in done.stderr)
     assert said == [False, True]
     assert len(lines(folder, "all.jsonl")) == 12
 

@@ -135,8 +135,8 @@ def test_names_are_chosen_by_patterns(folder, words, left):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--output", ""], "--output names no file"),
-        (["--journal", " "], "names no file"),
+        (["--output", ""], "--output needs a file name"),
+        (["--journal", " "], "--journal needs a file name"),
         (["--timeout", "inf"], "--timeout"),
     ],
 )

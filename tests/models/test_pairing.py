@@ -127,7 +127,7 @@ def test_a_vocabulary_without_the_familys_tokens_is_another_models(spoilt, name,
     files = spoilt(name, "words", lambda file: without(file, token.encode()))
     with pytest.raises(ModelError) as caught:
         check(files["words"], files["eyes"])
-    assert f"has no {token}" in caught.value.message
+    assert f"lacks {token}" in caught.value.message
 
 
 def test_a_vocabulary_without_a_token_for_the_overview_gets_its_letters(spoilt):
@@ -209,7 +209,7 @@ EYES = [
     ("llava", also(V + "feature_layer", mutants.Value(8, [b"x"], True)), "feature_layer is of type"),
     ("llava", also(V + "feature_layer", mutants.Value(5, [1, 99], True)), "names more than 3 layers"),
     ("llava", also(V + "image_grid_pinpoints", mutants.Value(5, [336], True)), "image_grid_pinpoints"),
-    ("llava", key("clip.projector_type", b"mlp\0x"), "no name"),
+    ("llava", key("clip.projector_type", b"mlp\0x"), "not a name"),
     ("llava", key(V + "image_mean", [0.5, 0.5]), "image_mean is not three numbers"),
     ("llava", key(V + "image_std", [0.5, 0.0, 0.5]), "image_std is"),
     ("llava", key(V + "image_mean", [float("nan")] * 3), "image_mean is"),

@@ -217,7 +217,7 @@ def test_a_template_of_a_megabyte_is_none(own):
 def test_a_param_has_a_value(own):
     done = own("ask", "-m", "demo", "-t", "translate", SCENE, "--param=language")
     assert done.returncode == 2
-    assert "--param language: has no value" in done.stderr
+    assert "--param language: the value is missing" in done.stderr
 
 
 def test_show_prints_the_file_of_one(own):

@@ -139,14 +139,14 @@ def test_an_answer_cut_inside_the_thinking_says_why_it_is_empty(capfd, json_):
     out, err = answered(capfd, "<think>\nis it", finish_reason="length", json=json_)
     assert (json.loads(out)["answer"] if json_ else out.strip()) == ""
     assert err == (
-        "vlm: the answer is empty: the model was still thinking after 3 tokens; --max-tokens or --ctx gives it more\n"
+        "vlm: the answer is empty: the model was still thinking after 3 tokens; for more, use --max-tokens or --ctx\n"
     )
 
 
 def test_one_that_only_thought(capfd):
     assert answered(capfd, "<think> hm </think> ") == (
         "\n",
-        "vlm: the answer is empty: the model thought, and said nothing; --think shows it\n",
+        "vlm: the answer is empty: the model only thought; --think shows it\n",
     )
     assert "cut off" in answered(capfd, THOUGHT, finish_reason="length").err
 
@@ -230,7 +230,7 @@ def test_a_real_answer_that_begins_inside(tmp_path):
     words = ("ask", "-m", "demo", "--chat-template", str(template), SCENE, "what is this?")
     hidden, shown = vlm(*words), vlm(*words, "--think")
     assert hidden.stdout == "\n"
-    assert "thought, and said nothing; --think shows it" in hidden.stderr
+    assert "the model only thought; --think shows it" in hidden.stderr
     assert shown.stdout.startswith("<think>")
     assert len(shown.stdout) > len("<think>\n")
     cut = vlm(*words, "--max-tokens", "1", "--json", "--think")

@@ -131,10 +131,10 @@ def test_no_picture_is_there(programs, name, script, more):
 @pytest.mark.parametrize(
     ("more", "says", "hint"),
     [
-        (WAYLAND, "there is no wl-paste to read it with", "install wl-clipboard"),
-        (WAYLAND | X11, "there is no wl-paste to read it with", "install wl-clipboard"),
-        (X11, "there is no xclip to read it with", "install xclip"),
-        ({}, "there is none without a display (WAYLAND_DISPLAY, DISPLAY)", "save the picture, and name its file"),
+        (WAYLAND, "wl-paste is not installed", "install wl-clipboard"),
+        (WAYLAND | X11, "wl-paste is not installed", "install wl-clipboard"),
+        (X11, "xclip is not installed", "install xclip"),
+        ({}, "there is no display (WAYLAND_DISPLAY, DISPLAY)", "save the picture, and use the file"),
     ],
 )
 def test_nothing_can_read_it(programs, more, says, hint):
@@ -176,7 +176,7 @@ def test_a_program_that_does_not_start(programs):
 def test_a_program_that_hangs_is_ended(programs, script):
     programs.add("wl-paste", f'echo $$ > "$HERE/pid"; {script}')
     begun = time.monotonic()
-    with pytest.raises(SourceError, match=r"clipboard: wl-paste gave nothing within 0\.5 s"):
+    with pytest.raises(SourceError, match=r"clipboard: wl-paste returned nothing within 0\.5 s"):
         read(programs, WAYLAND, seconds=0.5)
     assert time.monotonic() - begun < 5
     group = int((programs.folder / "pid").read_text())

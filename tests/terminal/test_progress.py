@@ -267,9 +267,9 @@ def test_the_line_goes_below_what_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("more", "hint"),
     [
-        ([], "add --output FILE next time, to go on where it was stopped"),
-        (["--sidecar", "txt"], "run the same command again to go on"),
-        (["--output", "out.jsonl"], "run the same command again to go on"),
+        ([], "add --output FILE next time, to continue where it stopped"),
+        (["--sidecar", "txt"], "run the same command again to continue"),
+        (["--output", "out.jsonl"], "run the same command again to continue"),
     ],
 )
 def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(tmp_path, more, hint):

@@ -39,7 +39,7 @@ WINDOW = 16
 KEPT = 1024
 """Answers that are given again when the same is asked about the same pixels."""
 
-_SLOWER = "give it more with --timeout, or make it quicker with --detail low or a smaller --max-tokens"
+_SLOWER = "allow more with --timeout, or make it faster with --detail low or a smaller --max-tokens"
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,9 @@ class Run:
 
     def stopped(self) -> Cancelled:
         """Why the run has ended, where somebody stopped it: how far it has come, and how to go on."""
-        hint = "add --output FILE next time, to go on where it was stopped"
+        hint = "add --output FILE next time, to continue where it stopped"
         if self.course.remembers or (self.course.sidecar and self.course.existing == "skip"):
-            hint = "run the same command again to go on"
+            hint = "run the same command again to continue"
         return Cancelled(f"stopped after {self.so_far}", hint)
 
     def _feed(self, stream: bool) -> Iterator[tuple[int, Request] | Step]:

@@ -111,7 +111,7 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
 def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     if flags.as_json and left.memory is None and len(left.jobs) > 1 and length(ui.stdout):
-        ui.say("every picture is asked about again; use --output FILE to go on where a run stopped")
+        ui.say("this run starts from the beginning; with --output FILE, the next one can continue where it stopped")
     with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
         run = Run(
             left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,

@@ -62,7 +62,7 @@ def explain(
 
     names, asked = pictures_and_questions(words, question)
     if len(asked) > 1:
-        raise UsageError("several questions", "explain one at a time")
+        raise UsageError("vlm explain takes one question", "leave out the others")
     settings, (sampling, limit), side = flags.settings(), flags.sampling(), flags.side
     with Ui() as ui:
         left_out = LeftOut()
@@ -70,7 +70,9 @@ def explain(
         ui.notice(str(left_out))
         several = len(grouped(found, each=False, together=False))
         if several > 1:
-            raise UsageError(f"{several} pictures that are asked about one by one", f"explain one: {found[0].name}")
+            raise UsageError(
+                f"vlm explain takes one picture of a folder or a list, not {several}", f"choose one: {found[0].name}"
+            )
         files = find_model(ui, settings, flags.chat_template or "")
         target = target_of(html, found) if html else None
         task = Ask(asked[0], context, settings.system, sampling, limit, detail=side, parts=flags.parts)
@@ -79,7 +81,7 @@ def explain(
         daily.tell(ui, files.card)
         if target is not None:
             write(target, telling.page(told).encode("utf-8", "replace"))
-            ui.say(f"Wrote {html}")
+            ui.say(f"wrote {html}")
 
 
 def _asked(ui: Ui, files: ModelFiles, settings: Settings, task: Ask, found: Sequence[Source]) -> Told:

@@ -201,7 +201,7 @@ class Flags:
         """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""
         for option, name in (("--output", self.output), ("--journal", self.journal)):
             if name is not None and not name.strip():
-                raise UsageError(f"{option} names no file", "check the command: a variable may be empty")
+                raise UsageError(f"{option} needs a file name", "check the command: a variable may be empty")
         if self.output is not None and self.journal is not None:
             raise UsageError("--output and --journal cannot be used together", "leave one out")
         if self.sidecar and self.write_metadata:

@@ -140,7 +140,7 @@ def _legend(advices: Sequence[Advice]) -> dict[str, str]:
     if any(one.fits == "slow" for one in advices):
         legend["slow"] = "larger than the free memory, so it is read from the disk again and again"
     if any(one.fits == "no" for one in advices):
-        legend["no room"] = "needs more memory than there is"
+        legend["no room"] = "needs more memory than this machine has"
     if any(one.here for one in advices):
         legend["local"] = "downloaded already"
     return legend

@@ -29,7 +29,7 @@ def question() -> str:
     """The question on stdin, for a command that names it with "-". Raises UsageError where there is none."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
-            '"-" is stdin, and nothing is piped into it', 'pipe a question, or write it: -q "what is this?"'
+            '"-" means stdin, but nothing is piped into it', 'pipe a question, or write it: -q "what is this?"'
         )
     try:
         data = sys.stdin.buffer.read(MAX + 1)

@@ -112,7 +112,7 @@ def _param(pair: str) -> tuple[str, str]:
     """A slot's name and its value. Raises UsageError where there is no value."""
     name, equals, value = pair.partition("=")
     if not equals:
-        raise UsageError(f"--param {pair}: has no value", f"give it one: --param {pair} VALUE")
+        raise UsageError(f"--param {pair}: the value is missing", f"write --param {pair}=VALUE")
     return name, value.strip()
 
 
@@ -143,7 +143,7 @@ def pictures_and_questions(
         if _is_file(last):
             raise UsageError(
                 f"{last}: the last argument is the question, but this is a file",
-                f'put the question last, or give it with -q "…"{piped.hint()}',
+                f'put the question last, or use -q "…"{piped.hint()}',
             )
         asked = [last.strip()]
     if not all(asked):
@@ -246,9 +246,9 @@ def _listed(name: str, data: bytes, null: bool) -> list[str]:
     try:
         text = sources.utf8(data)
     except ValueError:
-        raise UsageError(f"{name}: not a whole text in UTF-16", "save the list again, as UTF-8") from None
+        raise UsageError(f"{name}: incomplete UTF-16 text", "save the list again as UTF-8") from None
     if sources.is_utf16(text):
-        raise UsageError(f"{name}: a list in UTF-16 without the mark that says so", "save it as UTF-8")
+        raise UsageError(f"{name}: a UTF-16 list without a byte order mark", "save it as UTF-8")
     if b"\0" in text and not null:
         raise UsageError(
             f"{name}: its names end with NULs, as find -print0 writes them", f"add -0: --files-from {shown} -0"
@@ -286,11 +286,11 @@ def _is_wanted(name: str, named: Named) -> bool:
 
 def _stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError('"-" is stdin, and nothing is piped into it', "pipe a picture, or name a file")
+        raise UsageError('"-" means stdin, but nothing is piped into it', "pipe a picture, or name a file")
     try:
         data = sys.stdin.buffer.read(MAX_STDIN + 1)
     except OSError as error:
-        raise SourceError(f"-: stdin cannot be read ({error.strerror})", "name a file") from None
+        raise SourceError(f"-: stdin cannot be read ({error.strerror})", "use a file instead") from None
     if len(data) > MAX_STDIN:
         raise SourceError(f"-: stdin has more than {size(MAX_STDIN)}", "name a file")
     if not data:

@@ -124,7 +124,7 @@ class ChatTemplate:
         except RecursionError:
             how, fatal = f"{failing} (it is nested too deeply, or calls itself)", False
         except MemoryError:
-            how, fatal = "needs more memory than there is", True
+            how, fatal = "needs more memory than is available", True
         except Exception as error:
             how, fatal = f"{failing} ({_shortened(error)})", False
         self._exceeded = self._exceeded or fatal

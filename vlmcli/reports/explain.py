@@ -207,7 +207,7 @@ _WHY = {
     "the orange, the longer the vector. A patch that stands out has an unusual length.",
     "projector": "A small network turns the encoder's vectors into image tokens, which are as wide as the tokens of "
     "words. Some models merge several patches into one token. The language model reads image tokens like any others.",
-    "prompt": "The chat template writes the prompt and puts the image tokens in the place of the picture. The language "
+    "prompt": "The chat template writes the prompt and puts the image tokens in place of the picture. The language "
     "model reads the whole prompt once and keeps the result, so a second question about the picture is faster.",
     "answer": "At each step the model gives every token in its vocabulary a probability, and one token is chosen. "
     "A probability near 100 % means that the model was sure, not that it is right.",

@@ -158,12 +158,10 @@ def _reader(environment: Mapping[str, str]) -> tuple[list[str], list[str]]:
         get = [program, "-selection", "clipboard", "-o", "-t"]
         return [*get, "TARGETS"], get
     if wayland:
-        raise SourceError("clipboard: there is no wl-paste to read it with", "install wl-clipboard")
+        raise SourceError("clipboard: wl-paste is not installed", "install wl-clipboard")
     if x11:
-        raise SourceError("clipboard: there is no xclip to read it with", "install xclip")
-    raise SourceError(
-        "clipboard: there is none without a display (WAYLAND_DISPLAY, DISPLAY)", "save the picture, and name its file"
-    )
+        raise SourceError("clipboard: xclip is not installed", "install xclip")
+    raise SourceError("clipboard: there is no display (WAYLAND_DISPLAY, DISPLAY)", "save the picture, and use the file")
 
 
 def _answer(command: Sequence[str], limits: _Limits) -> bytes | None:
@@ -188,7 +186,7 @@ def _files(listed: bytes) -> list[Path]:
 
 
 def _failed(what: str) -> SourceError:
-    return SourceError(f"clipboard: {what}", "save the picture, and name its file")
+    return SourceError(f"clipboard: {what}", "save the picture, and use the file")
 
 
 # --------------------------------------------------------------------------------------------- writing
@@ -257,7 +255,7 @@ def _output(command: Sequence[str], limits: _Limits) -> _Done:
             timer.cancel()
             _end(process)
         if late.is_set():
-            raise _failed(f"{name} gave nothing within {limits.seconds:g} s")
+            raise _failed(f"{name} returned nothing within {limits.seconds:g} s")
         if out is None:
             raise _failed(f"it has more than {size(limits.max_bytes)}")
         said.seek(0)

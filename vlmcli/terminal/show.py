@@ -194,16 +194,16 @@ class Show:
         """What a person should know of how the answer ended."""
         about = f"{' '.join(job.names)}: " if self._groups else ""
         if answer.finish_reason == "loop":
-            self._ui.say(f"{about}the answer only repeated itself, and was ended")
+            self._ui.say(f"{about}stopped the answer, which only repeated itself")
         only_thought = bool(answer.text.strip()) and not result.text
         if answer.finish_reason == "length":
             tokens = answer.usage.answer_tokens
             unit = "token" if tokens == 1 else "tokens"
             what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
-            self._ui.say(f"{about}{what} after {tokens} {unit}; --max-tokens or --ctx gives it more")
+            self._ui.say(f"{about}{what} after {tokens} {unit}; for more, use --max-tokens or --ctx")
         elif only_thought:
             hint = "" if self._run.thinking else "; --think shows it"
-            self._ui.say(f"{about}the answer is empty: the model thought, and said nothing{hint}")
+            self._ui.say(f"{about}the answer is empty: the model only thought{hint}")
         if self._stats:
             self._ui.stats(answer)
 
@@ -250,7 +250,7 @@ class _Table:
         ends = f"picture{separator}", f"{separator}error"
         if first.startswith(ends[0]) and first.endswith(ends[1]) and first != head:
             raise UsageError(
-                "the table that is appended to has other columns", "ask the same questions, or write to another file"
+                "the table in this file has other columns", "ask the same questions, or write to another file"
             )
         if there and not ends_with_line(ui.stdout):
             ui.line("")  # of a run that was killed

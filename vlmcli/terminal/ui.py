@@ -164,7 +164,7 @@ class Ui:
             raise PipeClosed from None
         except OSError as error:
             raise VlmError(
-                f"the answer cannot be written ({error.strerror})", "make room, or write elsewhere"
+                f"the answer cannot be written ({error.strerror})", "free some disk space, or write to another place"
             ) from error
 
     def _emit(self, stream: TextIO, text: str) -> None:
