@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.program import ANSWER, SCENE, VLM, own_environment
 from vlmcli import demo
-from vlmcli.cli import app
+from vlmcli.cli import app, flags
 
 RED = "What color is the circle?"
 ASK = ("ask", "-m", "demo", SCENE, "what is this?")
@@ -124,6 +124,7 @@ def test_each_call_is_what_a_process_of_its_own_would_have_been(folders):
         (("ask", "--nonsense"), {}),
         ((), {"env": {"COLUMNS": "70"}}),
     ]
+    assert flags.log.handlers  # what a module does when it is imported has been done
     before = handlers()
     for words, world in calls:
         assert lasting(here(words, **world)) == lasting(apart(words, **world)), (words, world)

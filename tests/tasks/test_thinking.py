@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import jsonschema
 import pytest
@@ -19,6 +20,7 @@ from tests.support.program import ANSWER, SCENE, vlm
 from tests.support.schema import SCHEMA
 from vlmcli.batch.course import Job
 from vlmcli.batch.run import Run
+from vlmcli.demo import outside
 from vlmcli.engine.chat_template import (
     ChatTemplate,
     Given,
@@ -104,8 +106,8 @@ PICTURES = (Source(SCENE, Path(SCENE)),)
 THOUGHT = "<think>\nis it red? it is\n</think>\n\nA red circle."
 
 
-def answered(capfd, *texts, files=FILES, finish_reason="stop", think=False, **options):
-    jobs = [Job(Ask(f"question {n}", think=files.card.think), PICTURES) for n in range(len(texts))]
+def answered(capfd, *texts, files=FILES, finish_reason="stop", think=False, pictures=PICTURES, **options):
+    jobs = [Job(Ask(f"question {n}", think=files.card.think), pictures) for n in range(len(texts))]
     with Ui() as ui:
         assert Show(ui, Run(jobs, files, thinking=think), **options).all(ScriptedRunner(texts, finish_reason)) is None
     return capfd.readouterr()
@@ -151,9 +153,11 @@ def test_one_that_only_thought(capfd):
     assert "cut off" in answered(capfd, THOUGHT, finish_reason="length").err
 
 
-def test_a_card_may_have_other_tags(capfd):
+def test_a_card_may_have_other_tags(capfd, tmp_path):
+    outside.picture(Random(1), "clouds").save(tmp_path / "photo.png")
+    photo = (Source("photo.png", tmp_path / "photo.png"),)
     files = ModelFiles("m", Path("m"), Path("p"), Card(think=("[THINK]", "[/THINK]"), unsure="No.", unsure_hint="hint"))
-    assert answered(capfd, "[THINK]a[/THINK]No.", files=files) == ("No.\n", "vlm: hint\n")
+    assert answered(capfd, "[THINK]a[/THINK]No.", files=files, pictures=photo) == ("No.\n", "vlm: hint\n")
     assert answered(capfd, "<think>a</think>No.", files=files).out == "<think>a</think>No.\n"
 
 
