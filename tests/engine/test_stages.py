@@ -242,6 +242,7 @@ def test_each_picture_is_in_a_frame_and_wide_enough_to_see(scene):
     rules = re.sub(r"@media\([^{]*\)\{(?:[^{}]*\{[^}]*\})*\}", "", style)
     assert re.search(r"[};]figure\{[^}]*border:1px solid", rules)
     assert re.search(r"img\.tile\{[^}]*width:100%;min-width:240px", rules)
+    assert "th,td.n{white-space:nowrap}" in rules  # a stage's name is not broken where the column beside it is long
     assert re.search(r"@media\(max-width:40rem\)\{\.pictures\{grid-template-columns:1fr\}", style)
     body = page.partition("</style>")[2]
     assert len(re.findall("<img", body)) == len(re.findall("<figure", body)) == 4

@@ -180,7 +180,7 @@ _STYLE = """
 font:16px/1.5 system-ui,sans-serif}h1{font-size:1.5rem;overflow-wrap:anywhere}h2{font-size:1.15rem;margin-top:2.5rem;
 border-bottom:1px solid var(--line)}p.why{color:var(--dim);max-width:48rem}
 table{border-collapse:collapse;width:100%}td,th{padding:.25rem .5rem;border-bottom:1px solid var(--line);
-text-align:left;vertical-align:top;overflow-wrap:anywhere}td.n{text-align:right;white-space:nowrap}
+text-align:left;vertical-align:top}td{overflow-wrap:anywhere}th,td.n{white-space:nowrap}td.n{text-align:right}
 .pictures{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
 figure{margin:0;padding:.5rem;border:1px solid var(--line);border-radius:4px;background:var(--soft)}
 figure.whole{width:fit-content;max-width:100%;margin-bottom:1rem}
