@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support import ROOT
-from vlmcli.amounts import duration, gigabytes, size
+from vlmcli.amounts import duration, exact_duration, gigabytes, size
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,17 @@ def test_a_column_of_large_sizes_has_one_unit():
 )  # fmt: skip
 def test_time_is_said_in_the_unit_that_suits_it(seconds, said):
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.24, "0.2 s"), (0.97, "1 s"), (12.4, "12 s"), (59.6, "1 min 0 s"), (184, "3 min 4 s"), (3600, "1 h 0 min"),
+        (7501, "2 h 5 min"), (400_000, "111 h 6 min"),
+    ],
+)  # fmt: skip
+def test_time_that_has_passed_is_said_in_two_units(seconds, said):
+    assert exact_duration(seconds) == said
 
 
 def test_no_other_unit_is_used_where_somebody_reads():

@@ -27,7 +27,7 @@ BEAT = 0.1
 MARGIN = 3
 """Columns that stay empty: a terminal may wrap at the last one, and shows ^C behind the line."""
 
-_HIDE, _SHOW, _ERASE, _ERASE_REST = "\x1b[?25l", "\x1b[?25h", "\r\x1b[2K", "\x1b[K"
+_HIDE, _SHOW, _ERASE = "\x1b[?25l", "\x1b[?25h", "\r\x1b[2K"
 
 _SPINNER = "\u280b\u2819\u2839\u2838\u283c\u2834\u2826\u2827\u2807\u280f"
 
@@ -71,11 +71,11 @@ class LiveLine:
         redraws: whether stderr is a terminal that can draw a line over itself.
     """
 
-    def __init__(self, stream: TextIO, say: Callable[[str], None]) -> None:
-        """`stream` is stderr; `say` writes a line of text to it."""
+    def __init__(self, stream: TextIO, write: Callable[[str], None], say: Callable[[str], None]) -> None:
+        """`stream` is stderr. `write` writes codes to it, and `say` a line of text."""
         self.lock = threading.RLock()
         self.lasts = False
-        self._stream, self._say = stream, say
+        self._stream, self._write, self._say = stream, write, say
         self.redraws = can_redraw(stream)
         self._text: Callable[[int], str] | None = None
         self._shown: str | None = None  # what is on the terminal now
@@ -108,7 +108,7 @@ class LiveLine:
         with self.lock:
             was = self._shown is not None
             with suppress(OSError):
-                self.write(self._gone())
+                self._write(self._gone())
             self._tell_asides()
             return was
 
@@ -123,12 +123,6 @@ class LiveLine:
             return "" if self.lasts else self._gone(), ""
         before, self._shown = "" if self._shown is None else _ERASE, None
         return before, "" if self._is_open else self._drawn()
-
-    def write(self, codes: str) -> None:
-        """Write what `around` has said, where that cannot be in one piece with the text. Raises OSError."""
-        if codes:
-            self._stream.write(codes)
-            self._stream.flush()
 
     # ------------------------------------------------------------------------------------------ drawing
 
@@ -145,7 +139,7 @@ class LiveLine:
         """What draws the line over itself; the cursor is hidden as long as it is there."""
         hide, self._hidden = "" if self._hidden else _HIDE, True
         self._shown = self._line()
-        return f"{hide}\r{self._shown}{_ERASE_REST}"
+        return f"{hide}{_ERASE}{self._shown}"
 
     def _gone(self) -> str:
         """What takes the line away for good."""
@@ -158,7 +152,7 @@ class LiveLine:
     def _draw(self) -> None:
         if not self._is_open and self._line() != self._shown:
             with suppress(OSError):
-                self.write(self._drawn())
+                self._write(self._drawn())
 
     # ------------------------------------------------------------------------------------------ the thread
 

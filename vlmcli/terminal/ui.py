@@ -113,7 +113,7 @@ class Ui:
         # Behind the door: what goes there is cleaned here. Python has None for a stream that was closed.
         self.stdout: TextIO = raw(stdout or sys.stdout or ClosedStream())
         self.stderr: TextIO = raw(stderr or sys.stderr or ClosedStream())
-        self._line = LiveLine(self.stderr, self.say)
+        self._line = LiveLine(self.stderr, self._to_stderr, self.say)
         self._one_terminal = are_one_terminal(self.stdout, self.stderr)
         self._quiet_since = time.monotonic()
         self._begun = False
@@ -155,7 +155,7 @@ class Ui:
     def _put(self, text: str) -> None:
         try:
             if self._file is None:
-                self._emit(self.stdout, text)
+                self._to_stdout(text)
                 return
             if not self._line.lasts:
                 self._line.end()
@@ -167,18 +167,22 @@ class Ui:
                 f"the answer cannot be written ({error.strerror})", "free some disk space, or write to another place"
             ) from error
 
-    def _emit(self, stream: TextIO, text: str) -> None:
+    def _to_stdout(self, text: str) -> None:
         """Write to a terminal, above the live line: in one piece with it, so that it is never seen without."""
         with self._line.lock:
             before, after = self._line.around(text)
-            if stream is self.stderr or self._one_terminal:
-                stream.write(before + text + after)
-                stream.flush()
-                return
-            self._line.write(before)
-            stream.write(text)
-            stream.flush()
-            self._line.write(after)
+            apart = not self._one_terminal
+            if apart:
+                self._to_stderr(before)
+            self.stdout.write(text if apart else before + text + after)
+            self.stdout.flush()
+            if apart:
+                self._to_stderr(after)
+
+    def _to_stderr(self, codes: str) -> None:
+        if codes:
+            self.stderr.write(codes)
+            self.stderr.flush()
 
     def check(self) -> None:
         """Raise VlmError where the file that stdout goes to has been removed or shortened since it was written to."""
@@ -265,8 +269,10 @@ class Ui:
         self._tell_person(visible("".join(traceback.format_exception(error))))
 
     def _tell_person(self, shown: str) -> None:
-        with suppress(OSError):  # nobody is left to be told
-            self._emit(self.stderr, written_in(shown, self.stderr.encoding))
+        text = written_in(shown, self.stderr.encoding)
+        with suppress(OSError), self._line.lock:  # nobody may be left to be told
+            before, after = self._line.around(text)
+            self._to_stderr(before + text + after)
 
     def glossary(self, rows: Mapping[str, str]) -> None:
         """Names and what they mean, for the person: below one another, wrapped between words."""
