@@ -45,7 +45,7 @@ VERBS: Mapping[str, Entry] = {
     "caption": Entry("verbs", "caption", "Describe each picture in one sentence."),
     "describe": Entry("verbs", "describe", "Describe each picture in detail."),
     "ocr": Entry("verbs", "ocr", "Read the text in each picture."),
-    "chat": Entry("chat.command", "chat", "Talk with a model about pictures."),
+    "chat": Entry("chat.command", "chat", "Chat with a model about pictures."),
     "models": Entry("models", "models", "List models to download, the best for this machine first."),
     "pull": Entry("pull", "pull", "Download a model."),
     "ls": Entry("models", "ls", "List downloaded models, including those from other programs."),
@@ -54,9 +54,9 @@ VERBS: Mapping[str, Entry] = {
     "verify": Entry("models", "verify", "Check model files against their published hashes."),
     "show": Entry("show", "show", "Show details of a model, or what a model sees in a picture."),
     "explain": Entry("explain", "explain", "Trace a question through the model, stage by stage."),
-    "templates": Entry("templates", "list_templates", "List the templates for questions, or show one."),
+    "templates": Entry("templates", "list_templates", "List question templates, or show one."),
     "doctor": Entry("doctor", "doctor", "Check the installation and suggest fixes."),
-    "help": Entry("app", "show_help", "Show the help of a command."),
+    "help": Entry("app", "show_help", "Show help for a command."),
     "version": Entry("version", "version", "Show the versions of vlm and llama.cpp."),
 }
 """Every verb, in the order of the help."""
@@ -190,10 +190,10 @@ def _complete() -> int | None:
 
 def show_help(
     verb: Annotated[
-        str | None, typer.Argument(metavar="[COMMAND]", help="The command; without one, all commands.")
+        str | None, typer.Argument(metavar="[COMMAND]", help="A command; without it, list all commands.")
     ] = None,
 ) -> None:
-    """Show the help of a command.
+    """Show help for a command.
 
     vlm help ask
     """
@@ -212,8 +212,8 @@ def root_page(width: int, *, short: bool = False) -> str:
     options = [
         ("-h, --help", "Show this help."),
         ("--version", VERBS["version"].summary),
-        ("--install-completion", "Set up completion with Tab for this shell."),
-        ("--show-completion", "Print the completion script of this shell."),
+        ("--install-completion", "Set up Tab completion for this shell."),
+        ("--show-completion", "Print the completion script for this shell."),
     ]
     verbs = {title: {name: VERBS[name].summary for name in names} for title, names in GROUPS.items()}
     example = 'vlm ask photo.jpg "what is this?"'
@@ -259,7 +259,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
     except Exception:
         if not room.is_out(error):
             raise
-        door.last_words(f"vlm: no memory is left\n     {room.HINT}")
+        door.last_words(f"vlm: not enough memory\n     {room.HINT}")
         return Exit.FAILED
     ui = Ui()
     if isinstance(error, VlmError):
@@ -280,7 +280,7 @@ def _told(error: Exception, words: Sequence[str]) -> int:
         return Exit.FAILED
     if not room.is_out(error):  # a library that cannot be loaded, a thread that cannot be started
         raise error
-    ui.error(VlmError("no memory is left", room.HINT))
+    ui.error(VlmError("not enough memory", room.HINT))
     return Exit.FAILED
 
 

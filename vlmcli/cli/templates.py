@@ -20,7 +20,7 @@ def list_templates(
         typer.Argument(metavar="[list | show NAME]", help="list (the default), or show with a template's name."),
     ] = None,
 ) -> None:
-    """List the templates for questions, or show one.
+    """List question templates, or show one.
 
     Use one with `vlm ask -t NAME`. To make your own, save the output of `show` as a file and edit it.
 

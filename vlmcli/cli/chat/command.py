@@ -21,7 +21,7 @@ def chat(
     *,
     flags: Flags,
 ) -> None:
-    """Talk with a model about pictures.
+    """Chat with a model about pictures.
 
     Type questions; drop picture files into the line to add them. /help lists the commands.
 
