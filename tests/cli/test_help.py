@@ -155,7 +155,7 @@ def test_version():
     assert done.returncode == 0
     assert done.stdout.startswith("vlm ")
     assert "llama.cpp" in done.stdout
-    assert vlm("--version").stdout == done.stdout
+    assert vlm("--version").stdout == vlm("-V").stdout == done.stdout
 
 
 def test_a_command_without_arguments_shows_its_short_help():
@@ -238,8 +238,8 @@ def test_no_librarys_words_in_what_is_said_of_a_wrong_option(name):
         (["--nonsense"], "unknown option --nonsense", "vlm --help lists the commands"),
         (["nonsense"], "unknown command nonsense", "vlm --help lists the commands"),
         (["pull", "--json"], "vlm pull needs an argument", "for example: vlm pull smolvlm2-500m"),
-        (["ls", "models"], "vlm ls does not take the argument models", "vlm ls --help lists the options"),
-        (["default", "a", "b"], "vlm default does not take the argument b", "vlm default --help lists the options"),
+        (["ls", "models"], "vlm ls does not take the argument models", "vlm ls -h shows how to use it"),
+        (["default", "a", "b"], "vlm default does not take the argument b", "vlm default -h shows how to use it"),
     ],
 )
 def test_errors_of_the_command_line(words, says, hint):

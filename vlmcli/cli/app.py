@@ -144,7 +144,7 @@ def _version(wanted: bool) -> None:
 
 def _vlm(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help=VERBS["version"].summary)
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help=VERBS["version"].summary)
     ] = False,
 ) -> None:
     """Ask questions about pictures on your own machine."""
@@ -211,9 +211,9 @@ def root_page(width: int, *, short: bool = False) -> str:
     """The help of `vlm`: so many columns wide, and short for -h."""
     options = [
         ("-h, --help", "Show this help."),
-        ("--version", VERBS["version"].summary),
-        ("--install-completion", "Set up Tab completion for this shell."),
-        ("--show-completion", "Print the completion script for this shell."),
+        ("-V, --version", VERBS["version"].summary),
+        ("    --install-completion", "Set up Tab completion for this shell."),
+        ("    --show-completion", "Print the completion script for this shell."),
     ]
     verbs = {title: {name: VERBS[name].summary for name in names} for title, names in GROUPS.items()}
     example = 'vlm ask photo.jpg "what is this?"'

@@ -116,7 +116,7 @@ def values_of(
     taken = parameters(function)
     values = {one.name: _values(one, given.get(one.name)) for one in taken}
     if extra:
-        raise UsageError(f"{path} does not take the argument {_shown(extra[0])}", _see(path))
+        raise UsageError(f"{path} does not take the argument {_shown(extra[0])}", f"{path} -h shows how to use it")
     for one in taken:
         if values[one.name] is REQUIRED:
             raise UsageError(f"{path} needs an argument", _example(path, function))
