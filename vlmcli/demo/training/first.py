@@ -18,7 +18,7 @@ from vlmcli.demo import scenes
 from vlmcli.demo.training import first_asked, questions, two_pictures, unanswerable
 from vlmcli.demo.training.english import capitalized, in_place, joined, plural, with_article
 from vlmcli.demo.training.facts import named_things, region
-from vlmcli.demo.training.phrasing import expand, filled, is_kept_first
+from vlmcli.demo.training.phrasing import expand, filled, is_kept_before, is_kept_first
 from vlmcli.demo.training.questions import DONT_KNOW, EMPTY, Item
 from vlmcli.demo.world import APART, COLORS, SHAPES, Scene, Shape
 
@@ -143,7 +143,7 @@ def ask(rng: Random, scene: Scene, kind: str, wording: str = "") -> Item | None:
     if not found:
         return None
     answer, slots = found
-    if not wording and is_kept_first(form.format(i="image", **slots)):
+    if not wording and _is_kept(form.format(i="image", **slots)):
         return None
     return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer)
 
@@ -218,6 +218,8 @@ def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, 
         slots = {"n": ("first", "second")[place], "d": str(place + 1)}
     else:
         answer, slots = _which(rng, first, second, "{c}" in form or "{a}" in form)
+        if not wording and _is_kept(form.format(i="image", **slots)):
+            return ask_both(rng, first, second, differs, kind)
     return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer)
 
 
@@ -295,7 +297,7 @@ def _any_wording(rng: Random, listed: Sequence[str], some: Sequence[str], share:
     """A wording of the list, in a share of draws, or one that a pattern gives; none that is kept for measuring."""
     while True:
         wording = rng.choice(listed) if rng.random() < share else expand(rng, rng.choice(some))
-        if not is_kept_first(wording.replace("{i}", "image")):
+        if not _is_kept(wording.replace("{i}", "image")):
             return wording
 
 
@@ -308,5 +310,9 @@ def _typed(rng: Random, wording: str, **slots: str) -> str:
         if rng.random() < 0.35:
             text = text.rstrip("?.!")
         told = filled(rng, text, False, **slots)
-        if not is_kept_first(told):
+        if not _is_kept(told):
             return told
+
+
+def _is_kept(question: str) -> bool:
+    return is_kept_first(question) or is_kept_before(question)

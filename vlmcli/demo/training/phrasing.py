@@ -127,9 +127,35 @@ def folded(question: str) -> str:
 def is_kept_first(question: str) -> bool:
     """Whether this is a wording of `first_kept`, alone or between what may come before and after a question."""
     told = folded(question)
-    return any(
-        kept in _kept_first() for whole in (told, _OPENING.sub("", told)) for kept in (whole, _CLOSING.sub("", whole))
-    )
+    opened = (told, _OPENING.sub("", told))
+    return any(asked in _kept_first() for one in opened for asked in (one, _CLOSING.sub("", one)))
+
+
+def is_kept_before(question: str) -> bool:
+    """Whether this has in it a wording that measured before there were first wordings: of any kind, of another world.
+
+    Only first wordings need it. The others are made from slots, and are compared before those are filled.
+    """
+    return bool(_kept_before().search(plain(question.lower().replace("colour", "color"))))
+
+
+@lru_cache(maxsize=1)
+def _kept_before() -> re.Pattern[str]:
+    """Matches them with their slots filled: those of three words and more also inside a longer question."""
+    color, name = f"(?:{'|'.join(COLORS)})", f"(?:{'|'.join(SHAPES)}|shape)"
+    thing = f"(?:(?:{color} )?{name})"
+    noun = "(?:image|picture|photo|pic|drawing)"
+    slots = {"i": noun, "a": f"an? {thing}", "o": thing, "u": thing, "p": f"{thing}e?s",
+             "c": color, "s": name, "n": "(?:first|second)", "g": "(?:shape|object|one|thing)"}  # fmt: skip
+    strange = slots | dict.fromkeys("aoup", "[a-z]+(?: [a-z]+)?")
+    told = [(wording, slots) for kind in LISTS for wording in wordings_of(kind, True)]
+    told += [(wording, strange) for wording in (*wordings.UNSEEN_OUTSIDE, *wordings.ABOUT_NOUN[1::2])]
+    inside, alone = [], []
+    for wording, meant in told:
+        words = plain(wording)
+        form = re.sub(r"\{(.)\}", lambda slot, meant=meant: meant[slot[1]], words)  # type: ignore[misc]
+        (inside if words.count(" ") >= 2 else alone).append(form)
+    return re.compile(rf"(?<![a-z])(?:{'|'.join(inside)})(?![a-z])|^(?:{'|'.join(alone)})$")
 
 
 _OPENING, _CLOSING = (

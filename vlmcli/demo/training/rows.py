@@ -231,7 +231,10 @@ class Writer:
         one, other, differs = first.pair(rng, first.scene(rng))
         position, before = self._begin(rng, row, 0.04, 2)
         self._fill(row, position, before, iter(lambda: (first.trained_both(rng, one, other, differs),), None))
-        return row, [drawn(one), drawn(other)]
+        pictures = [drawn(one), drawn(other)]
+        if differs != first.shown_in_both(one, other):  # it is one thing, or nothing
+            row.changes = changes(pictures[0][1], pictures[1][1])
+        return row, pictures
 
     def _outside(self, rng: Random) -> tuple[Row, list[LabelledPicture]]:
         """A picture outside the world, and questions to which the model must not know the answer."""
