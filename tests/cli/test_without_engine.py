@@ -172,6 +172,11 @@ def test_doctor_goes_on_and_has_the_command(broken):
     [
         (f"raise OSError({MISSING!r})", f"cannot be loaded ({MISSING})", COMMAND),
         (
+            "raise OSError('libcudart.so.12: cannot open shared object file')",
+            "cannot be loaded (libcudart.so.12: ",
+            "install that library, or the CPU build: ",
+        ),
+        (
             "import os, signal; os.kill(os.getpid(), signal.SIGILL)",
             "was built for another CPU (illegal instruction)",
             "llama-cpp-python==0.3.36 --no-binary llama-cpp-python",

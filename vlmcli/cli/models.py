@@ -135,7 +135,7 @@ def _legend(advices: Sequence[Advice]) -> dict[str, str]:
     best = next((one for one in advices if one.recommended), None)
     legend = {"PICTURE": "estimated time for a picture, and in the next column for 1,000"}
     if best is not None:
-        what = "and downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
+        what = "downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
         legend = {"*": f"recommended for this machine; {what}", **legend}
     if any(one.fits == "slow" for one in advices):
         legend["slow"] = "larger than the free memory, so it is read from the disk again and again"

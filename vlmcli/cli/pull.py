@@ -196,7 +196,7 @@ def _memory(found: Order) -> str:
     machine = this_machine()
     needed = recommend.memory_of(found.entry, machine) if found.entry else None
     takes = f"about {size(needed)}" if needed else f"more than {size(found.choice.size)}"
-    free = f", of which {size(machine.memory_free)} is free" if machine.memory_free else ""
+    free = f", and {size(machine.memory_free)} is free" if machine.memory_free else ""
     return f"needs {takes} of memory{free}"
 
 

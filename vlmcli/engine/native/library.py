@@ -80,15 +80,22 @@ def _load() -> tuple[Any, Any]:
     try:
         return importlib.import_module("llama_cpp.llama_cpp"), importlib.import_module("llama_cpp.mtmd_cpp")
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        hint = room.HINT if room.is_out(error) else install_hint()
+        hint = room.HINT if room.is_out(error) else install_hint(str(error))
         raise NativeError(f"llama-cpp-python, which runs the models, cannot be loaded ({error})", hint) from error
     finally:
         if stub is not None:
             del sys.modules["llama_cpp"]  # whoever wants the whole package can still have it
 
 
-def install_hint(*, replace: bool = True) -> str:
-    """What to do about bindings that are missing or, to `replace` them, damaged or of another release."""
+def install_hint(said: str = "", *, replace: bool = True) -> str:
+    """What to do about bindings that cannot be used.
+
+    Args:
+        said: by the system that would not load them; of a GPU's library that is missing, the CPU's build needs none.
+        replace: whether they are there, and damaged or of another release; else they are missing.
+    """
+    if re.search(r"lib(cuda|cudart|cublas|nccl|vulkan|amdhip|hipblas|rocblas)", said):
+        return f"install that library, or the CPU build: {installing.command('cpu', replace=replace)}"
     return f"install it: {installing.command(replace=replace)}"
 
 
