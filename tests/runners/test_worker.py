@@ -150,7 +150,7 @@ def test_a_gpu_without_room_leaves_the_projector_to_the_cpu_and_then_the_layers(
         found, told = said(engine, ask("what is this?", scene))
         assert found == [SCENE]
         assert (engine.fit.projector_on_gpu, engine.fit.n_gpu_layers) == (False, -1)
-    assert "trying again with all layers on CUDA0, the projector on the CPU" in told
+    assert "retrying with all layers on CUDA0, the projector on the CPU" in told
     with Engine(demo.FILES, ON_GPU, Fault("full load")) as engine:
         found, told = said(engine, ask("what is this?", scene))
         assert found == ["NoRoom"]

@@ -118,7 +118,7 @@ class _Child:
                 back = step_back(fit)
                 if back is not None:
                     fit = back
-                    told = Notice(f"llama.cpp crashed while loading; trying again with {fit.reason}")
+                    told = Notice(f"llama.cpp crashed while loading; retrying with {fit.reason}")
                     self._send(wire.Happened(told))
         except VlmError as error:
             self._send(wire.LoadFailed(error))
