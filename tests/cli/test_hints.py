@@ -152,9 +152,9 @@ CASES = {
     ),
     "--param without a value": Case(
         (*ASK, "-t", "translate", "a.png", "--param", "language"),
-        "no value",
-        "--param language VALUE",
-        (*ASK, "-t", "translate", "--param", "language", "German", "a.png"),
+        "the value is missing",
+        "write --param language=VALUE",
+        (*ASK, "-t", "translate", "--param", "language=German", "a.png"),
         make=A,
     ),
     "a slot": Case(
@@ -249,14 +249,14 @@ CASES = {
     ),
     "one page": Case(
         ("explain", "-m", "demo", "a.pdf", QUESTION),
-        "2 pictures",
+        "not 2",
         "a.pdf#1",
         ("explain", "-m", "demo", "a.pdf#1", QUESTION),
         make=file("a.pdf", pages()),
     ),
     "one page of stdin": Case(
         ("explain", "-m", "demo", "-", QUESTION),
-        "2 pictures",
+        "not 2",
         "-#1",
         ("explain", "-m", "demo", "-#1", QUESTION),
         input=pages(),
@@ -319,8 +319,8 @@ CASES = {
         (*ASK, "--mmproj", "x.gguf", "a.png", QUESTION), "demo", "leave out --mmproj", AGAIN, make=A, answer="circle"
     ),
     "pull demo": Case(("pull", "demo"), "demo: part of vlm", "vlm ask -m demo", (*ASK, "a.png", QUESTION), make=A),
-    "rm demo": Case(("rm", "demo"), "part of vlm", "vlm ls", answer="demo"),
-    "rm": Case(("rm", "-y"), "No model", "To list them: vlm ls", answer="demo"),
+    "rm demo": Case(("rm", "demo"), "part of vlm", "vlm ls lists them", ("ls",), answer="demo"),
+    "rm": Case(("rm", "-y"), "no model", "vlm ls lists them", ("ls",), answer="demo"),
     "default": Case(
         ("default", "--mmproj", "x.gguf"),
         "--mmproj needs a model",
@@ -501,6 +501,6 @@ def test_a_damaged_model_is_downloaded_again_as_the_hint_says(place):
 
 def test_without_a_default_the_hint_sets_one(place):
     done = place.vlm("default")
-    assert message_and_hint(done)[1].startswith("Set one: vlm default MODEL")
+    assert message_and_hint(done)[1].startswith("set one: vlm default MODEL")
     assert place.vlm("default", "demo").returncode == 0
     assert place.vlm("default").stdout.strip().startswith("demo")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.program import SCENE, vlm
+from vlmcli import installing
 from vlmcli.engine.native import library
 from vlmcli.errors import ModelError
 from vlmcli.models import families, gguf, known, pairing
@@ -43,7 +44,7 @@ def pair(tmp_path):
 
 def test_the_tables_are_of_the_bindings_that_are_pinned():
     assert f'"llama-cpp-python=={known.VERSION}"' in (ROOT / "pyproject.toml").read_text("utf-8")
-    assert known.VERSION == library.BINDINGS_VERSION == metadata.version(known.BINDINGS)
+    assert known.VERSION == installing.VERSION == metadata.version(known.BINDINGS)
 
 
 @pytest.mark.parametrize(
