@@ -402,9 +402,10 @@ def test_an_answer_that_is_not_given_leaves_the_conversation_as_it_was(home, slo
 def test_ctrl_c_twice_in_a_change_of_models_leaves_the_old_one(talk, home, slow):
     talk.line("'my scene.png'")
     talk.type(f"/model {slow}\r")
+    talk.wait(lambda _: termios.tcgetattr(talk._parent)[3] & termios.ICANON)  # the line has been taken
     for _ in range(2):
-        time.sleep(0.12)
         talk.type(CTRL_C)
+        time.sleep(0.12)
     talk.wait(r"stopped\n(?:>>>\n)*>>> a question")
     time.sleep(0.5)
     talk.type("what is this?\r")
