@@ -280,7 +280,7 @@ def test_explain_shows_each_stage_and_writes_its_page(tmp_path):
     names = [line.split()[0] for line in lines[:7]]
     assert names == ["picture", "tiles", "encoder", "projector", "prefill", "model", "answer"]
     assert lines[-1] == "A red circle and a blue square."
-    assert done.stderr.splitlines() == [f"vlm: Wrote {page}"]
+    assert done.stderr.splitlines() == [f"vlm: wrote {page}"]
     parsed(page.read_text("utf-8"))
     assert sorted(tmp_path.iterdir()) == [page]
 
@@ -358,7 +358,7 @@ def test_show_needs_no_model_to_say_what_a_picture_is():
             "does not exist or is not writable",
         ),
         (["explain", "docs/images/scene.png"], 2, "no question"),
-        (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "several questions"),
+        (["explain", "-q", "a", "-q", "b", "docs/images/scene.png"], 2, "takes one question"),
         (["explain", "README.md", "what?"], 1, "README.md: a text file, not a picture"),
         (["explain", "--ctx", "256", *["docs/images/scene.png"] * 5, "what?"], 1, "5 pictures and the question take"),
     ],
