@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.map import PACKAGE
 from tests.support import ROOT
 from tests.support.program import vlm
-from vlmcli.cli import app
+from vlmcli.cli import app, help
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -71,15 +71,21 @@ def texts() -> list[Text]:
 
 
 @cache
-def helps(columns: int = 80) -> tuple[Text, ...]:
-    """What `vlm --help`, and each verb with `--help`, print on a terminal of this width."""
-    verbs: list[list[str]] = [[], *([name] for name in app.VERBS)]
+def helps() -> tuple[Text, ...]:
+    """What `vlm --help`, and each verb with `--help`, print."""
     made = []
-    for verb in verbs:
-        done = vlm(*verb, "--help", env={"COLUMNS": str(columns)})
+    for verb in [[], *([name] for name in app.VERBS)]:
+        done = vlm(*verb, "--help")
         assert done.returncode == 0, done.stderr
         made.append(Text(" ".join(["vlm", *verb, "--help"]), HELP, done.stdout))
     return tuple(made)
+
+
+def pages(columns: int) -> dict[str, str]:
+    """The help of `vlm` and of each verb, as a terminal of this width shows it."""
+    return {"vlm": app.root_page(columns)} | {
+        name: help.page(f"vlm {name}", app.function_of(name), columns) for name in app.VERBS
+    }
 
 
 @cache

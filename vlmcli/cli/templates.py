@@ -17,7 +17,7 @@ from vlmcli.terminal.ui import Ui
 def list_templates(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[list | show NAME]", help="list (the default), or show with a template's name."),
+        typer.Argument(metavar="[list | show NAME]", help="List all templates (list, the default), or show one."),
     ] = None,
 ) -> None:
     """List question templates, or show one.

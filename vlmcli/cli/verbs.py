@@ -41,8 +41,8 @@ def ask(
 ) -> None:
     """Ask a question about one or several pictures.
 
-    Several files are shown to the model together, unless --each is given. The pictures of a folder, a pattern or a list
-    are asked about one by one.
+    Several files are shown to the model together, unless --each is given. With a folder, a pattern or a list, the
+    question is asked about each picture.
 
     vlm ask photo.jpg "what is this?"
 
