@@ -141,7 +141,7 @@ def record(seen: Seen) -> dict[str, Any]:
         "tiles": [list(tile.size) for tile in seen.tiles] if eyes else None,
         "picture_tokens": seen.tokens if eyes else None,
         "context": eyes.context if eyes else None,
-        "seconds": None if took is None else round(took, 1),
+        "seconds": None if took is None else round(took, 2),
     }
     notices = [notice for picture in seen.pictures for notice in picture.notices]
     return found | ({"notice": "; ".join(dict.fromkeys(notices))} if notices else {})
