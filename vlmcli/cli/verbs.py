@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.answer import answer
 from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.words import arguments_of, only_pictures, questions_of
 from vlmcli.errors import UsageError
@@ -17,6 +16,13 @@ PicturesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="PICTURES...", help="Files, folders, patterns, URLs, or - for stdin.", show_default=False),
 ]
+
+
+def _answer(*what: Any, **more: Any) -> None:
+    """As `answer.answer`. What that needs is imported now, so that help and errors come at once."""
+    from vlmcli.cli.answer import answer
+
+    answer(*what, **more)
 
 
 @with_flags()
@@ -57,7 +63,7 @@ def ask(
     what = arguments_of(words or (), questions, flags.files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     named = flags.named(what.names, each=each, together=together)
-    answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)
+    _answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)
 
 
 @with_flags()
@@ -68,7 +74,7 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
 
     vlm caption ~/Pictures --sidecar txt
     """
-    answer(
+    _answer(
         lambda card: [prompt("caption", card.prompts)],
         flags.named(only_pictures("caption", words or ()), each=True),
         flags,
@@ -89,7 +95,7 @@ def describe(
         raise UsageError("--length and --focus cannot be used together", "leave one out")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
     named = flags.named(only_pictures("describe", words or ()), each=True)
-    answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
+    _answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
 
 
 @with_flags()
@@ -101,7 +107,7 @@ def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.L
     vlm ocr scan.png --layout markdown > scan.md
     """
     named = flags.named(only_pictures("ocr", words or ()), each=True)
-    answer(
+    _answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)], named, flags,
         plain=layout is options.Layout.PLAIN, end_loops=True,
     )  # fmt: skip
