@@ -4,6 +4,7 @@ Each case makes its inputs in an empty folder, types a command, and says what th
 is typed: either the command it ends with, or the same command with what the hint names.
 """
 
+import ast
 import functools
 import http.server
 import os
@@ -16,13 +17,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support import pdfs
+from tests.support import ROOT, pdfs
 from tests.support.engines import small_files
 from tests.support.hints import follow, message_and_hint
 from tests.support.place import here, two_of
 from tests.support.program import SCENE, vlm
 from vlmcli import demo
 from vlmcli.bench import mutants
+from vlmcli.cli import app
+from vlmcli.cli.parameters import parameters
 
 ASK = ("ask", "-m", "demo")
 QUESTION = "what is this?"
@@ -504,3 +507,38 @@ def test_without_a_default_the_hint_sets_one(place):
     assert message_and_hint(done)[1].startswith("set one: vlm default MODEL")
     assert place.vlm("default", "demo").returncode == 0
     assert place.vlm("default").stdout.strip().startswith("demo")
+
+
+# ---------------------------------------------------------------------------------------------- all hints in the code
+
+NOT_OURS = {"-print0", "-frames", "-i", "-o", "-l", "-c", "--upgrade", "--extra-index-url", "--reinstall", "-U", "-D"}
+"""Options of other programs that hints name: find, ffmpeg, rsvg-convert, ls, pip, uv."""
+
+
+def hints():
+    """Place and text of each hint in the code: second arguments of errors, with what is filled in as "…"."""
+    for path in sorted((ROOT / "vlmcli").rglob("*.py")):
+        if {"bench", "training"} & set(path.parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and len(node.args) >= 2 and "Error" in ast.unparse(node.func):
+                parts = [one for one in ast.walk(node.args[1]) if isinstance(one, ast.Constant)]
+                text = " ".join(str(one.value) for one in parts if isinstance(one.value, str))
+                if text.strip():
+                    yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def test_every_command_and_option_that_a_hint_names_is_there():
+    declared = [one for verb in app.VERBS for one in parameters(app.function_of(verb))]
+    taken = {"--help", "--version"}.union(*((*one.names, *one.negative) for one in declared))
+    seen = 0
+    for place, text in hints():
+        for verb in re.findall(r"\bvlm ([a-z]+)", text):
+            if verb not in ("cannot", "reads", "can", "is", "knows", "takes", "should", "works", "the", "may", "does"):
+                seen += 1
+                assert verb in app.VERBS, f"{place}: {text}"
+        for option in re.findall(r"(?<![\w-])(--?[a-zA-Z0][\w-]*)", text):
+            if option not in NOT_OURS:
+                seen += 1
+                assert option in taken, f"{place}: {text}"
+    assert seen > 60
