@@ -47,8 +47,12 @@ def run(*words):
     return lambda at, path: vlm(*(path if word is ... else word for word in words), cwd=at)
 
 
-def chat(command):
-    return lambda at, path: vlm("chat", "-m", "demo", input=f"{command} {path}\n", cwd=at)
+SAVED = json.dumps({"v": 1, "system": "", "turns": [], "pending": []}).encode()
+"""A conversation in which nothing has been said yet."""
+
+
+def chat(command, *words):
+    return lambda at, path: vlm("chat", "-m", "demo", *words, input=f"{command} {path}\n", cwd=at)
 
 
 def beside(*words):
@@ -81,8 +85,8 @@ WAYS = {
     "--output": ("it.jsonl", NEW, run(*ASK, "--output", ..., SCENE, "what?")),
     "--journal": ("it.jsonl", NEW, run(*ASK, "--journal", ..., SCENE, "what?")),
     "--html": ("it.html", NEW, run("explain", "-m", "demo", "--html", ..., SCENE, "what?")),
-    "/load": ("it.json", json.dumps({"v": 1, "system": "", "turns": [], "pending": []}).encode(), chat("/load")),
-    "/save": ("it.md", b"# A conversation with another\n", chat("/save")),
+    "/load": ("it.json", SAVED, chat("/load")),
+    "/save": ("it.json", SAVED, chat("/save", SCENE)),
     "--sidecar": ("pics/a.txt", b"x\n", beside("--sidecar", "txt")),
     "--write-metadata": ("pics/a.png", Path(SCENE).read_bytes(), beside("--write-metadata")),
 }  # fmt: skip
