@@ -152,7 +152,7 @@ def test_a_run_with_parts_is_another_run_and_shows_its_parts(tmp_path):
     shown = vlm("show", "tall.png", "--detail", "parts", cwd=tmp_path).stdout
     assert "in parts" in shown
     refused = vlm("chat", "-m", "demo", "--detail", "parts", input=b"hi\n")
-    assert (refused.returncode, "--detail parts: neither" in refused.stderr) == (2, True)
+    assert (refused.returncode, "--detail parts: not low, high" in refused.stderr) == (2, True)
 
 
 def test_of_many_remarks_the_first_are_shown_and_the_rest_is_counted(tmp_path):
