@@ -150,7 +150,8 @@ def _kept_before() -> re.Pattern[str]:
     strange = slots | dict.fromkeys("aoup", "[a-z]+(?: [a-z]+)?")
     told = [(wording, slots) for kind in LISTS for wording in wordings_of(kind, True)]
     told += [(wording, strange) for wording in (*wordings.UNSEEN_OUTSIDE, *wordings.ABOUT_NOUN[1::2])]
-    inside, alone = [], []
+    inside: list[str] = []
+    alone: list[str] = []
     for wording, meant in told:
         words = plain(wording)
         form = re.sub(r"\{(.)\}", lambda slot, meant=meant: meant[slot[1]], words)  # type: ignore[misc]
