@@ -502,6 +502,20 @@ def test_a_damaged_model_is_downloaded_again_as_the_hint_says(place):
     assert place.vlm("verify", name).returncode == 0
 
 
+def test_a_model_that_was_cut_off_is_downloaded_again_as_the_hint_says(place):
+    assert place.vlm("pull", "-y", "smolvlm2-500m").returncode == 0
+    (name,) = here(place)
+    blob = max(place.cache.rglob("blobs/*"), key=lambda path: path.stat().st_size)
+    with blob.open("r+b") as file:
+        file.truncate(blob.stat().st_size // 2)
+    done = place.vlm("ask", "-m", name, SCENE, QUESTION)
+    assert done.returncode == 1
+    assert "download" in message_and_hint(done)[1] and "again" in message_and_hint(done)[1]
+    assert place.vlm("rm", name, "-y").returncode == 0
+    assert place.vlm("pull", name, "-y").returncode == 0
+    assert place.vlm("ask", "-m", name, SCENE, QUESTION).returncode == 0
+
+
 def test_without_a_default_the_hint_sets_one(place):
     done = place.vlm("default")
     assert message_and_hint(done)[1].startswith("set one: vlm default MODEL")
