@@ -544,7 +544,7 @@ def hints():
 
 def test_every_command_and_option_that_a_hint_names_is_there():
     declared = [one for verb in app.VERBS for one in parameters(app.function_of(verb))]
-    taken = {"--help", "--version"}.union(*((*one.names, *one.negative) for one in declared))
+    taken = {"-h", "--help", "--version"}.union(*((*one.names, *one.negative) for one in declared))
     seen = 0
     for place, text in hints():
         for verb in re.findall(r"\bvlm ([a-z]+)", text):
