@@ -287,9 +287,9 @@ def test_questions_are_read_by_their_mark(folder, code):
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        ("b.png\n".encode("utf-16-le"), "a list in UTF-16 without the mark that says so"),
-        ("b.png\n".encode("utf-16-be"), "a list in UTF-16 without the mark that says so"),
-        ("b.png\n".encode("utf-16")[:-1], "not a whole text in UTF-16"),
+        ("b.png\n".encode("utf-16-le"), "a UTF-16 list without a byte order mark"),
+        ("b.png\n".encode("utf-16-be"), "a UTF-16 list without a byte order mark"),
+        ("b.png\n".encode("utf-16")[:-1], "incomplete UTF-16 text"),
         (b"b.png\0", "its names end with NULs"),
     ],
 )
