@@ -43,6 +43,9 @@ ASKED = {
     "unquoted -q": ("ask|-q|what|is|this|two.jpg", "is: there is no such file", 'ask -q "what is this" two.jpg'),
     "unquoted -q last": ("ask|two.jpg|-q|what|is|this", "is: there is no such file", 'ask two.jpg -q "what is this"'),
     "of caption": ("caption|two.jpg|what is this?", 'there is no file "what is this?"', 'ask two.jpg "what is this?"'),
+    "of caption, with options": (
+        "caption|-m|demo|two.jpg|what is this?", "vlm caption takes no question", 'ask -m demo two.jpg "what is this?"',
+    ),
     "of describe": ("describe|two.jpg|what is this?", "vlm describe takes no question", 'ask two.jpg "what is this?"'),
     "of ocr": ("ocr|two.jpg|what|is|this", 'there is no file "what is this"', 'ask two.jpg "what is this"'),
     "-m": ("ask|-m|two.jpg|what is this?", "-m two.jpg: a picture, where a model is", 'ask two.jpg "what is this?"'),

@@ -26,6 +26,9 @@ EXAMPLE = "what is this?"
 _QUOTES = "\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb"
 """Those of a text editor do not hold words together in a shell."""
 
+_OWN = ("--length", "--focus", "--layout")
+"""Options of commands that take no question, and that `vlm ask` does not have."""
+
 _typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
 _ADDRESS = re.compile(r"(https?|file)://|data:", re.IGNORECASE)
 
@@ -209,7 +212,12 @@ def asked_of(verb: str, words: Sequence[str]) -> tuple[str, str] | None:
         if len(taken) < 2 or any(len(word.split()) != 1 for word in taken):
             return None
     question, pictures = " ".join(taken).strip(_QUOTES), list(words[: len(words) - len(taken)])
-    return question, f"to ask a question: {_command('vlm', 'ask', *(pictures or ['PICTURE']), question)}"
+    _, rest = _typed.get()
+    others = list(rest) if not any(word.startswith(_OWN) for word in rest) else []
+    for word in taken:
+        _drop(others, word)
+    kept = others if pictures and all(one in others for one in pictures) else pictures or ["PICTURE"]
+    return question, f"to ask a question: {_command('vlm', 'ask', *kept, question)}"
 
 
 def _asked(words: Sequence[str]) -> list[str]:
