@@ -123,6 +123,19 @@ def test_what_differs_says_so_of_any_two_pictures():
     assert set(two_pictures.differ(Random(1), ONE)[2].answer.split()) & {"first", "Nothing."}
 
 
+def test_what_each_picture_shows_says_what_differs_too():
+    blue = replace(ONE, shapes=(replace(RED_CIRCLE, color="blue", rgb=(0, 0, 255)),))
+    differs = "The circle is red in the first image and blue in the second."
+    item = first.ask_both(Random(1), ONE, blue, differs, "differ", "?")
+    assert judging.is_right(item, differs)
+    assert judging.is_right(item, "The first image shows a red circle, the second image a blue circle.")
+    assert not judging.is_right(item, "The first image shows a red circle, the second image a red circle.")
+    dark = replace(ONE, background="black", rgb=(0, 0, 0))
+    differs = "The background is white in the first image and black in the second."
+    item = first.ask_both(Random(1), ONE, dark, differs, "differ", "?")
+    assert not judging.is_right(item, first.shown_in_both(ONE, dark))
+
+
 def test_both_pictures_must_be_named_rightly_in_any_order():
     both = first.shown_in_both(TWO, ONE)
     item = first.ask_both(Random(1), TWO, ONE, both, "both", "?")

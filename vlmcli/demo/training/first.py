@@ -157,9 +157,15 @@ def shown_in_both(first: Scene, second: Scene) -> str:
     return f"The first image shows {one}, the second image {other}."
 
 
-def pair(rng: Random, first: Scene) -> tuple[Scene, Scene, str]:
-    """The scene and another, in any order, and what differs: one thing, nothing, or what the two show."""
-    chance = rng.random()
+def pair(rng: Random, first: Scene, same: float = 0.2) -> tuple[Scene, Scene, str]:
+    """The scene and another, in any order, and what differs: one thing, nothing, or what the two show.
+
+    Args:
+        rng: decides it.
+        first: one of the two.
+        same: share of pairs that are made equal.
+    """
+    chance = (rng.random() - same) / (1 - same) * 0.8 + 0.2
     if chance < 0.2:
         return first, replace(first, seed=rng.getrandbits(32)), "Nothing."
     if chance < 0.6:
@@ -205,8 +211,11 @@ def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, 
     """
     form = wording or _any_wording(rng, first_asked.ASKED[kind], first_asked.PATTERNS[kind])
     slots: dict[str, str] = {}
+    also = ""
     if kind == "differ":
         answer = differs
+        if sorted(named_things(first)) != sorted(named_things(second)):
+            also = shown_in_both(first, second)
     elif kind in ("same", "different"):
         answer = "Yes." if (differs == "Nothing.") == (kind == "same") else "No."
     elif kind == "both":
@@ -220,7 +229,7 @@ def ask_both(rng: Random, first: Scene, second: Scene, differs: str, kind: str, 
         answer, slots = _which(rng, first, second, "{c}" in form or "{a}" in form)
         if not wording and _is_kept(form.format(i="image", **slots)):
             return ask_both(rng, first, second, differs, kind)
-    return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer)
+    return Item(f"first {kind}", form.format(**slots) if wording else _typed(rng, form, **slots), answer, also)
 
 
 def _which(rng: Random, first: Scene, second: Scene, by_both: bool) -> tuple[str, dict[str, str]]:
@@ -247,7 +256,7 @@ _NOUNS = ("image", "image", "picture", "picture", "photo", "pic", "drawing")
 _WEIGHTS = {
     "what": 5, "describe": 1.5, "color": 3, "shape": 2.5, "is color": 2, "is shape": 2.5, "round": 1.5, "anything": 1.5,
     "empty": 1, "count": 1, "where": 1.2, "exist": 1.2, "background": 0.6, "has text": 0.8,
-    "differ": 4, "same": 2, "different": 2, "which": 1.5, "nth": 2, "both": 3,
+    "differ": 4, "same": 3, "different": 3, "which": 1.2, "nth": 1.5, "both": 3.5,
 }  # fmt: skip
 """How often each kind is asked in training."""
 

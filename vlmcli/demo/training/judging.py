@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from vlmcli.demo.training.questions import Item
@@ -13,7 +14,9 @@ from vlmcli.demo.world import COLORS, SHAPES
 
 
 def is_right(item: Item, answer: str) -> bool:
-    """Whether an answer is the right one; the order of things named does not count."""
+    """Whether an answer is the right one, or one as right; the order of things named does not count."""
+    if item.also and is_right(replace(item, answer=item.also, also=""), answer):
+        return True
     if ", the second image " in item.answer:
         halves = zip(answer.split(", the second image "), item.answer.split(", the second image "), strict=False)
         return answer == item.answer or (

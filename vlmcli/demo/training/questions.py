@@ -32,11 +32,12 @@ EMPTY = "Nothing, the image is empty."
 
 @dataclass(frozen=True)
 class Item:
-    """A question, its right answer, and the kind of question it is."""
+    """A question, its right answer, the kind of question it is, and another answer if one is as right."""
 
     kind: str
     question: str
     answer: str
+    also: str = ""
 
 
 def _what(rng: Random, scene: Scene, held_out: bool) -> Item:

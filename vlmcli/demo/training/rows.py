@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # the conversations need no tokenizer
     from vlmcli.demo.training.tokenizer import Vocabulary
 LENGTH = 320
 """Tokens in a row."""
-_FIRST = ("first",) * 4 + ("first pair",) * 2
+_FIRST = ("first",) * 3 + ("first pair",) * 3
 ROW_KINDS = (
     ("single",) * 4 + ("pair", "outside", *_FIRST),
     ("single",) * 3 + ("pair", "dialogue", "late", *_FIRST),
@@ -228,7 +228,7 @@ class Writer:
     def _first_pair(self, rng: Random) -> tuple[Row, list[LabelledPicture]]:
         """Two pictures, and what people type first about both."""
         row = Row()
-        one, other, differs = first.pair(rng, first.scene(rng))
+        one, other, differs = first.pair(rng, first.scene(rng), same=0.35)
         position, before = self._begin(rng, row, 0.04, 2)
         self._fill(row, position, before, iter(lambda: (first.trained_both(rng, one, other, differs),), None))
         pictures = [drawn(one), drawn(other)]
