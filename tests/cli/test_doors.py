@@ -189,7 +189,7 @@ def test_a_shells_process_substitution_and_dev_stdin_work(tmp_path):
 def test_a_device_for_records_is_an_error_that_names_another_way(tmp_path, option, name):
     done = vlm("caption", "-m", "demo", SCENE, option, name, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "--json writes records to stdout" in done.stderr
+    assert "use --json to write records to stdout" in done.stderr
 
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/urandom", "/dev/tty"])
