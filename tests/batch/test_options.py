@@ -129,7 +129,7 @@ def test_names_are_chosen_by_patterns(folder, words, left):
     assert done.returncode == 0
     assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == [f"pics/{name}.png" for name in left]
     done = vlm(folder, "caption", "-m", "demo", "pics", "--include", "*.jpg")
-    assert (done.returncode, "no picture of 6 matches --include and --exclude" in done.stderr) == (1, True)
+    assert (done.returncode, "none of 6 pictures matches --include and --exclude" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

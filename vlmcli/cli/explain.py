@@ -70,9 +70,7 @@ def explain(
         ui.notice(str(left_out))
         several = len(grouped(found, each=False, together=False))
         if several > 1:
-            raise UsageError(
-                f"vlm explain takes one picture of a folder or a list, not {several}", f"choose one: {found[0].name}"
-            )
+            raise UsageError(f"vlm explain cannot take {several} pictures one by one", f"choose one: {found[0].name}")
         files = find_model(ui, settings, flags.chat_template or "")
         target = target_of(html, found) if html else None
         task = Ask(asked[0], context, settings.system, sampling, limit, detail=side, parts=flags.parts)

@@ -194,7 +194,7 @@ def questions_of(name: str) -> list[str]:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8 or UTF-16"
         raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
     if not any(found):
-        raise UsageError(f"{name}: there are no questions in it", "write one per line")
+        raise UsageError(f"{name}: the file has no questions", "write one per line")
     return [line for line in found if line]
 
 
@@ -270,7 +270,7 @@ def _chosen(found: list[Source], named: Named) -> list[Source]:
     left = [source for source in found if not source.expanded or _is_wanted(source.name, named)]
     if not left:
         raise SourceError(
-            f"no picture of {len(found):,} matches --include and --exclude", "check the patterns, or leave them out"
+            f"none of {len(found):,} pictures matches --include and --exclude", "check the patterns, or leave them out"
         )
     return left
 
@@ -286,7 +286,7 @@ def _is_wanted(name: str, named: Named) -> bool:
 
 def _stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError('"-" means stdin, but nothing is piped into it', "pipe a picture, or name a file")
+        raise UsageError('"-" means stdin, but nothing is piped into it', "pipe a picture, or use a file instead")
     try:
         data = sys.stdin.buffer.read(MAX_STDIN + 1)
     except OSError as error:
@@ -311,5 +311,5 @@ def _list_file(name: str) -> bytes:
     try:
         return files.read(Path(expand(name)), MAX_STDIN, pipes=True)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a file name"
+        reason = getattr(error, "strerror", None) or "not a valid file name"
         raise SourceError(f"{name[:200]}: the list cannot be read ({reason})", "check the path") from error
