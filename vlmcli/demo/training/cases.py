@@ -153,7 +153,7 @@ def _first_about_one(folder: Path, seed: int) -> Iterator[Case]:
         rng = Random(f"{seed} first {number}")
         item = None
         while item is None:
-            shapes = rng.choice((2, 3)) if number >= 3 * len(asked) else 1
+            shapes = rng.choice((2, 3)) if number >= 3 * len(asked) and kind != "where" else 1
             if kind in ("anything", "empty") and rng.random() < 0.4:
                 shapes = 0
             scene = scenes.make(rng, size=(640, 480) if number % 2 else None, shapes=shapes, text=False)
