@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -169,10 +170,11 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert "finishing the pictures that are under way" in said
+    assert re.search(r"vlm: (finishing \d pictures? under way|stopping); Ctrl-C again stops at once\n", said)
     assert "run the same command again to continue" in said
     count = len(lines(tmp_path))
     assert 5 <= count < 80
+    assert f"vlm: stopped after {count} of 80\n" in said
     assert vlm(tmp_path, *command).returncode == 0
     assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(80))
 
@@ -183,7 +185,7 @@ def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
     while not (tmp_path / "run.jsonl").exists() or not (tmp_path / "run.jsonl").stat().st_size:
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
-    while "finishing the pictures that are under way" not in running.stderr.readline():
+    while "Ctrl-C again stops at once" not in running.stderr.readline():
         assert running.poll() is None
     running.send_signal(signal.SIGINT)
     shown, said = running.communicate(timeout=60)

@@ -19,7 +19,7 @@ from vlmcli.errors import Cancelled, Exit, NativeError, RequestError, SourceErro
 from vlmcli.pictures import images
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
-from vlmcli.values import Answer, Notice, Sampling
+from vlmcli.values import Answer, Done, Failed, Notice, Sampling, Started, Timings, Usage
 
 ASK = Ask("what is this?")
 BAD = Source("bad.png", b"no picture")
@@ -133,9 +133,48 @@ def test_stopped_it_finishes_what_is_under_way_and_asks_nothing_more():
             stopper = threading.Thread(target=run.stop)
             stopper.start()
             stopper.join()
-    assert len(found) == len(runner.requests) == WINDOW
-    assert runner.cancelled == []
+    assert len(found) == len(runner.requests) == WINDOW  # they were answered before they could be taken back
+    assert runner.cancelled == list(range(1, WINDOW))
     with pytest.raises(Cancelled, match=f"stopped after {WINDOW} of {3 * WINDOW}"):
+        run.exit_code()
+
+
+class Seats(ScriptedRunner):
+    """Begins what it has been given from the last to the first, two at a time, and can take back the rest."""
+
+    def submit(self, request):
+        self.requests.append(request)
+        return len(self.requests) - 1
+
+    def cancel(self, id):
+        self.cancelled.append(id)
+        self.queue.put(Failed(id, Cancelled()))
+
+    def events(self):
+        while waiting := [id for id in range(len(self.requests)) if id not in self.cancelled][-2:][::-1]:
+            yield from map(Started, waiting)
+            for id in waiting:
+                yield Done(id, Answer(self.outcomes[id], "stop", Usage(1, 2, 0, 3), Timings(), "scripted"))
+            while not self.queue.empty():
+                yield self.queue.get()
+
+
+def test_stopped_it_takes_back_what_the_runner_has_not_begun():
+    jobs = jobs_for(*map(picture, range(3 * WINDOW)))
+    run = Run(jobs, FILES)
+    runner = Seats([f"answer {number}" for number in range(3 * WINDOW)])
+    found, under_way = [], []
+    for step in run.steps(runner):
+        if isinstance(step, Outcome):
+            found.append(step.job.names[0])
+        elif isinstance(step, Started) and step.id == WINDOW - 2:
+            run.stop()
+            under_way.append(run.under_way)
+    assert under_way == [2]
+    assert found == [f"{WINDOW - 2}.png", f"{WINDOW - 1}.png"]
+    assert runner.cancelled == list(range(WINDOW - 2))
+    assert len(runner.requests) == WINDOW
+    with pytest.raises(Cancelled, match=f"stopped after 2 of {3 * WINDOW}"):
         run.exit_code()
 
 

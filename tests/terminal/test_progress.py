@@ -279,7 +279,7 @@ def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(tmp_path, more, hint):
         terminal.wait(r"(?m)^\d+ of 12")
         terminal.type(CTRL_C)
         if "--output" in more:
-            terminal.wait("vlm: finishing the pictures that are under way; press Ctrl-C again to stop at once")
+            terminal.wait(r"vlm: (finishing \d pictures? under way|stopping); Ctrl-C again stops at once")
             assert counts(terminal.wait(r"(?m)^\d+ of 12"), 12)
             terminal.type(CTRL_C)
         assert terminal.end() == 130

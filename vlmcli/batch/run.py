@@ -85,6 +85,7 @@ class Run:
         changed: how many files beside the pictures, or of them, have an answer written to them.
         unwritten: how many answers were not written there, by the reason.
         stopping: whether nothing more is asked.
+        dropping: whether what the runner has not begun yet is taken back, too.
     """
 
     def __init__(
@@ -107,9 +108,10 @@ class Run:
         self.errors: list[VlmError] = []
         self.changed = 0
         self.unwritten: Counter[str] = Counter()
-        self.stopping = False
+        self.stopping = self.dropping = False
         self._sidecars, self._skipped = sidecars, skipped
         self._asked: dict[int, int] = {}  # jobs by the id of their request
+        self._begun: set[int] = set()  # ids of requests that the runner has begun
         self._twins = _Twins()
         self._waiting: dict[int, Answer | VlmError] = {}  # jobs that have ended, and whose turn has not come
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
@@ -150,11 +152,20 @@ class Run:
         return "" if number is None else " ".join(self.jobs[number].names)
 
     def stop(self) -> None:
-        """Ask nothing more; what is under way is finished. Safe in a signal handler, and from another thread."""
-        self.stopping = True
+        """Ask nothing more; what the runner has begun is finished, and what it has only been given is taken back.
+
+        Safe in a signal handler, and from another thread.
+        """
+        self.stopping = self.dropping = True
+
+    @property
+    def under_way(self) -> int:
+        """How many pictures the runner has begun and not ended. Safe in a signal handler, too."""
+        begun = [number for id, number in list(self._asked.items()) if id in self._begun]
+        return sum(map(len, {self.jobs[number].group: self.jobs[number].pictures for number in begun}.values()))
 
     def steps(self, runner: Runner, *, stream: bool = False) -> Generator[Step, None, None]:
-        """Ask the runner, and yield what comes of it until all jobs have ended, or those under way after a `stop`.
+        """Ask the runner, and yield what comes of it until all jobs have ended, or those it has begun after a `stop`.
 
         An outcome that needs no runner (a picture that cannot be read) comes at once, and waits for no event of it.
         The runner's events are taken: one caller at a time. Left early, it cancels what it has submitted.
@@ -164,6 +175,7 @@ class Run:
             stream: whether answers come in fragments, too, before their outcomes.
         """
         asked, feed, events = self._asked, self._feed(stream), runner.events()
+        dropped: set[int] = set()
         try:
             while True:
                 while len(asked) < WINDOW and (fed := next(feed, None)) is not None:
@@ -172,12 +184,19 @@ class Run:
                         asked[runner.submit(request)] = number
                     else:
                         yield fed
+                if self.dropping:
+                    dropped |= self._drop(runner, dropped)
                 event = next(events, None) if asked else None
                 if event is None:
-                    return
+                    break
                 if event.id is not None and event.id not in asked:
                     continue
-                if isinstance(event, Done | Failed):
+                if event.id is not None:
+                    self._begun.add(event.id)
+                if isinstance(event, Failed) and event.id in dropped:
+                    del asked[event.id]
+                elif isinstance(event, Done | Failed):
+                    self._begun.discard(event.id)
                     outcome = event.answer if isinstance(event, Done) else event.error
                     for number in self._twins.ended(asked.pop(event.id), outcome):
                         self._waiting[number] = outcome
@@ -186,9 +205,23 @@ class Run:
                     yield event
                 elif isinstance(event, Delta) and stream:
                     yield Fragment(self.jobs[asked[event.id]], event.text)
+            yield from self._out_of_turn()
         finally:
             for id in asked:
                 runner.cancel(id)
+
+    def _drop(self, runner: Runner, dropped: set[int]) -> set[int]:
+        """Take back what the runner has not begun; of that it sends `Failed`, or `Done` where it was quicker."""
+        back = self._asked.keys() - self._begun - dropped
+        for id in sorted(back):
+            runner.cancel(id)
+        return back
+
+    def _out_of_turn(self) -> Iterator[Outcome]:
+        """The answers that wait for the turn of a job that was taken back."""
+        for number in sorted(self._waiting):
+            if isinstance(self._waiting[number], Answer):
+                yield self._outcome(number, self._waiting.pop(number))
 
     def remember(self, outcome: Outcome) -> None:
         """Record an outcome in the journal, if there is one. To be called when the outcome has been delivered.

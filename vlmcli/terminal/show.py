@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from vlmcli.batch.course import Job
+from vlmcli.batch.course import Job, count
 from vlmcli.batch.run import Fragment, Outcome, Run
 from vlmcli.errors import Exit, ModelError, RequestError, SourceError, UsageError, VlmError
 from vlmcli.records import lines
@@ -130,7 +130,9 @@ class Show:
             if self._run.stopping:
                 raise KeyboardInterrupt
             self._run.stop()
-            self._ui.aside("finishing the pictures that are under way; press Ctrl-C again to stop at once")
+            under_way = self._run.under_way
+            what = f"finishing {count(under_way, 'picture')} under way" if under_way else "stopping"
+            self._ui.aside(f"{what}; Ctrl-C again stops at once")
 
         old = signal.signal(signal.SIGINT, stop)
         try:
