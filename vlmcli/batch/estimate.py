@@ -37,8 +37,12 @@ def estimate(
     if not ends:
         return "time unknown, as none of the first pictures can be read"
     each = (ends[-1] - began) / len(ends)
+    whole = each * len(jobs)
+    about = f"about {duration(whole)}" if whole >= 1 else "less than 1 s"
+    if len(jobs) == 1:
+        return f"that takes {about}"
     first = f"the first {len(ends)} took {each:.2g} s each" if len(ends) > 1 else f"the first took {each:.2g} s"
-    return f"that takes about {duration(each * len(jobs))} ({first})"
+    return f"that takes {about} ({first})"
 
 
 def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:
