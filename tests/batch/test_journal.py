@@ -132,6 +132,13 @@ def test_how_large_pictures_are_shown_is_recorded_and_another_detail_is_other_wo
 def test_other_names_than_of_json_lines_are_refused(folder):
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "out.txt")
     assert (done.returncode, "use out.jsonl" in done.stderr) == (2, True)
+    for kind in ("csv", "tsv"):
+        done = vlm(folder, "caption", "-m", "demo", "nowhere", "--output", f"my out.{kind}")
+        assert done.returncode == 2
+        assert done.stderr == (
+            f"vlm: my out.{kind}: the name must end in .jsonl, for JSON lines\n"
+            f'     use "my out.jsonl", or for a table: --format {kind} --journal "my out.jsonl" >> "my out.{kind}"\n'
+        )
     done = vlm(folder, "caption", "-m", "demo", "pics", "--output", "nowhere/out.jsonl")
     assert (done.returncode, "nowhere/out.jsonl: its folder does not exist" in done.stderr) == (
         2,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from vlmcli import typed
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
@@ -108,6 +110,18 @@ def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tupl
 def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[Job]:
     """All questions about each group of pictures, group by group."""
     return [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
+
+
+def check_records_name(name: str) -> None:
+    """Raise UsageError for a file of records whose name does not end in .jsonl; for a table it says what to type."""
+    path = Path(name)
+    if path.suffix == ".jsonl":
+        return
+    records = typed.word(str(path.with_suffix(".jsonl")) if path.stem else "records.jsonl")
+    hint = f"use {records}"
+    if (kind := path.suffix.lower()[1:]) in ("csv", "tsv"):
+        hint += f", or for a table: --format {kind} --journal {records} >> {typed.word(name)}"
+    raise UsageError(f"{name}: the name must end in .jsonl, for JSON lines", hint)
 
 
 def count(number: int, what: str) -> str:

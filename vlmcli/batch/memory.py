@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import TextIO
 
 import vlmcli
 from vlmcli import atomic
-from vlmcli.batch.course import Course, Job, count
+from vlmcli.batch.course import Course, Job, check_records_name, count
 from vlmcli.errors import UsageError
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
@@ -81,9 +80,7 @@ class Memory:
         """
         name = course.remembers
         path = target_of(name, pictures, "name a .jsonl file, or use --json to write records to stdout")
-        if Path(name).suffix != ".jsonl":
-            better = Path(name).with_suffix(".jsonl") if Path(name).stem else "records.jsonl"
-            raise UsageError(f"{name}: the name must end in .jsonl, for JSON lines", f"use {better}")
+        check_records_name(name)
         if not course.dry_run:
             atomic.sweep(path.parent)
         if stdout is not None and is_written_by(stdout, path):

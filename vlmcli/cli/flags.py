@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from vlmcli.batch.course import Course
+from vlmcli.batch.course import Course, check_records_name
 from vlmcli.cli import options
 from vlmcli.cli.options import Existing, Format, SidecarName
 from vlmcli.cli.words import Named
@@ -202,6 +202,8 @@ class Flags:
         for option, name in (("--output", self.output), ("--journal", self.journal)):
             if name is not None and not name.strip():
                 raise UsageError(f"{option} needs a file name", "check the command: a variable may be empty")
+            if name is not None and Path(name).suffix.lower() in (".csv", ".tsv"):
+                check_records_name(name)  # before folders are looked through
         if self.output is not None and self.journal is not None:
             raise UsageError("--output and --journal cannot be used together", "leave one out")
         if self.sidecar and self.write_metadata:
