@@ -146,10 +146,10 @@ def _set(talk: Talk, rest: str) -> None:
     if name and value.strip():
         sampling_of([f"{name}={value.strip()}"])
         chosen[name] = value.strip()
-    elif name in chosen:
-        del chosen[name]
+    elif name in _settable():
+        chosen.pop(name, None)
     elif name:
-        raise UsageError(f"/set {name}: no value", f"type /set NAME VALUE, with one of {', '.join(_settable())}")
+        raise UsageError(f"there is no sampling option {name}", f"use {', '.join(_settable())}")
     told = ", ".join(f"{name} {value}" for name, value in chosen.items())
     talk.tell(f"sampling: {told or 'defaults'}")
 
