@@ -117,6 +117,9 @@ def test_keys(talk, home):
     talk.wait(r">>> what is\n\.\.\. this\?\Z")
     talk.type(CTRL_C)
     talk.wait(r">>> a question")
+    assert "to leave, press" not in talk.text
+    talk.type(CTRL_C)
+    talk.wait(r">>>\nto leave, press Ctrl-D or type /exit\n>>> a question")
     talk.type('"""one\r')
     talk.wait(r"\.\.\.")
     assert talk.line('two"""')
@@ -159,6 +162,7 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
         ("/regen", "there is no question to take back"),
         ("/set temperature hot", "not a number"),
         ("/set nonsense 3", "there is no sampling option nonsense"),
+        ("/set nonsense", "there is no sampling option nonsense"),
         ("/detail wide", "not low, high, or a number of pixels from 16"),
         ("/save", "/save takes one file"),
         ("/save talk.pdf", "there is nothing to save yet"),
@@ -181,7 +185,8 @@ def test_more_pictures_and_what_they_take(talk, home):
     assert talk.line("/detail low") == "new pictures are scaled down to 512 pixels"
     assert "[picture 3: b.png 300×200" in talk.line("b.png")
     assert talk.line("/set temperature 0.5") == "sampling: temperature 0.5"
-    assert talk.line("/set temperature") == "sampling: defaults"
+    for _ in range(2):
+        assert talk.line("/set temperature") == "sampling: defaults"
     assert talk.line("/system be brief") == "be brief"
     assert talk.line("//is a text?")
     assert len(talk.line("/help").splitlines()) > 15
@@ -406,7 +411,7 @@ def test_ctrl_c_twice_in_a_change_of_models_leaves_the_old_one(talk, home, slow)
     for _ in range(2):
         talk.type(CTRL_C)
         time.sleep(0.12)
-    talk.wait(r"stopped\n(?:>>>\n)*>>> a question")
+    talk.wait(r"stopped\n(?:>>>\nto leave, [^\n]*\n)*>>> a question")
     time.sleep(0.5)
     talk.type("what is this?\r")
     talk.wait(ANSWER)

@@ -34,6 +34,10 @@ Completions = Mapping[str, Callable[[], Iterable[str]] | None]
 """What may come behind each command; `PATHS` for a path."""
 
 
+class NothingTyped(KeyboardInterrupt):
+    """Ctrl-C where nothing was typed: somebody wants to leave, and may not know how."""
+
+
 class Lines(Protocol):
     """Where a conversation's lines come from."""
 
@@ -43,7 +47,8 @@ class Lines(Protocol):
         Args:
             default: what stands there to be edited.
 
-        Raises EOFError when there are no more, KeyboardInterrupt for Ctrl-C.
+        Raises EOFError when there are no more, KeyboardInterrupt for Ctrl-C; NothingTyped where it is seen that the
+        line was empty.
         """
 
 
@@ -107,10 +112,14 @@ class Prompted(Piped):
         self._out = out
 
     def read(self, default: str = "") -> str:
-        """As `Lines.read`; nothing can stand there to be edited."""
+        """As `Lines.read`; nothing can stand there to be edited, and every line that Ctrl-C ends counts as empty."""
         self._out.write(PROMPT)
         self._out.flush()
-        return super().read()
+        try:
+            return super().read()
+        except KeyboardInterrupt:
+            self._out.write("\n")
+            raise NothingTyped from None
 
 
 class Typed:
@@ -146,7 +155,12 @@ class Typed:
 
     def read(self, default: str = "") -> str:
         """As `Lines.read`, with the keys of `_keys` and the lines of earlier times behind the arrow up."""
-        return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
+        try:
+            return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
+        except KeyboardInterrupt:
+            if self._session.default_buffer.text.strip():
+                raise
+            raise NothingTyped from None
 
 
 def _leave_as_found(out: TextIO) -> None:

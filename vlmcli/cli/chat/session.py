@@ -25,12 +25,7 @@ from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.terminal import thumbnails
-from vlmcli.terminal.lineedit import (
-    Lines,
-    Piped,
-    Prompted,
-    Typed,
-)
+from vlmcli.terminal.lineedit import Lines, NothingTyped, Piped, Prompted, Typed
 from vlmcli.terminal.ui import Ui
 
 COLUMNS, ROWS = 24, 8
@@ -107,6 +102,8 @@ def _go_on(talk: Talk, lines: Lines) -> None:
             _guarded(talk, partial(_take, talk, line))
         except EOFError:
             return
+        except NothingTyped:
+            talk.tell("to leave, press Ctrl-D or type /exit")
         except KeyboardInterrupt:
             if not talk.typed:
                 raise
