@@ -338,6 +338,29 @@ def test_two_stars_stand_for_folders(here, pattern, names):
     assert found(pattern)[0] == names
 
 
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("P2/i*.jpg", ["P2/IMG_1.JPG", "P2/img_2.jpg"]),
+        ("P2/[h-j]MG_?.jpg", ["P2/IMG_1.JPG", "P2/img_2.jpg"]),
+        ("P2/[!I]*.JPG", ["P2/[x].Jpg"]),
+        ("P2/[[]X].*", ["P2/[x].Jpg"]),
+        ("p?/*.jpg", ["P2/IMG_1.JPG", "P2/[x].Jpg", "P2/img_2.jpg", "p3/A.JPG"]),
+        ("**/*.jpg", ["P2/IMG_1.JPG", "P2/[x].Jpg", "P2/img_2.jpg", "p3/A.JPG"]),
+        ("**/p2/I*", ["P2/IMG_1.JPG", "P2/img_2.jpg"]),
+    ],
+)
+def test_patterns_ignore_case_as_cameras_write_capitals(here, pattern, names):
+    put("P2/IMG_1.JPG", "P2/img_2.jpg", "P2/[x].Jpg", "p3/A.JPG", "P2/other.png")
+    assert found(pattern)[0] == names
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file systems that know no case")
+def test_a_folder_before_the_pattern_is_named_as_it_is(here):
+    put("P2/a.jpg", "p2/b.jpg")
+    assert found("p2/*.JPG")[0] == ["p2/b.jpg"]
+
+
 # --- Through the command ---
 
 SKIPPED = "skipped 2 files that vlm cannot read as pictures (1 .NEF, 1 .txt)"
@@ -384,6 +407,7 @@ def test_the_summary_of_a_run_says_it_again(pics):
     ("options", "said"),
     [
         (["--include", "*.png"], ""),
+        (["--include", "*.PNG", "--exclude", "PICS/SCAN*"], ""),
         (["--exclude", "*.NEF", "--exclude", "*.txt"], ""),
         (["--exclude", "*.NEF"], "skipped 1 file that vlm cannot read as a picture (1 .txt)"),
         (["--include", "pics/*a*"], "skipped 1 file that vlm cannot read as a picture (1 .NEF)"),

@@ -9,14 +9,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 from vlmcli import files, settings, typed
 from vlmcli.amounts import size
 from vlmcli.cli import meant, piped
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.pictures import sources
+from vlmcli.pictures import folders, sources
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source, expand
 from vlmcli.tasks import templates
@@ -279,7 +278,7 @@ def _is_wanted(name: str, named: Named) -> bool:
     """Whether --include and --exclude leave a name (the whole, or the last part) among those that are asked about."""
 
     def is_like(patterns: Sequence[str]) -> bool:
-        return any(fnmatch(one, pattern) for one in (name, name.rpartition("/")[2]) for pattern in patterns)
+        return any(folders.fits(one, pattern) for one in (name, name.rpartition("/")[2]) for pattern in patterns)
 
     return (not named.include or is_like(named.include)) and not is_like(named.exclude)
 

@@ -195,19 +195,44 @@ def matching(pattern: str, left_out: LeftOut) -> list[str]:
     parts = pattern.split(os.sep)  # noqa: PTH206 - keeps what the user has written
     first = parts.index("**")
     before, behind = "".join(part + os.sep for part in parts[:first]), [part for part in parts[first:] if part]
-    roots = glob.glob(before) if first else [""]  # noqa: PTH207 - Path's takes no absolute patterns
+    roots = glob.glob(any_case(before)) if first else [""]  # noqa: PTH207 - Path's takes no absolute patterns
     roots.sort(key=lambda root: (Path(root).is_symlink(), root))
     hidden = any(part.startswith(".") for part in behind)
     seen: set[tuple[int, int]] = set()
     found: list[str] = []
     for root in roots:
         folder = Folder(root, Path(root), hidden=hidden, seen=seen)
-        found += [name for name in folder.names() if _fits(name[len(root) :].split(os.sep), behind)]  # noqa: PTH206
+        found += [name for name in folder.names() if _parts_fit(name[len(root) :].split(os.sep), behind)]  # noqa: PTH206
         left_out.files += [*folder.left_out.files, *((name, _SHUT) for name, _ in folder.closed)]
     return sorted(found)
 
 
-def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name fits a pattern; capitals and small letters are the same, as cameras write `.JPG`."""
+    return fnmatch.fnmatchcase(name.lower(), pattern.lower())
+
+
+def any_case(pattern: str) -> str:
+    """A pattern that `glob` reads as `fits` does: each letter becomes a class of both cases, from the first `*` on.
+
+    The folders before that are named as they are.
+    """
+    parts = pattern.split(os.sep)  # noqa: PTH206 - keeps what the user has written
+    first = next((at for at, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+
+    def both(found: re.Match[str]) -> str:
+        text = found[0]
+        if len(text) > 1:  # a class: [a-z]
+            return text[:-1] + text[1:-1].strip("!]").swapcase() + "]"
+        other = text.swapcase()
+        return f"[{text}{other}]" if other != text and len(other) == 1 else text
+
+    return os.sep.join(  # noqa: PTH118 - keeps what the user has written
+        [*parts[:first], *(re.sub(r"\[!?\]?[^\]]*\]|.", both, part) for part in parts[first:])]
+    )
+
+
+def _parts_fit(names: Sequence[str], patterns: Sequence[str]) -> bool:
     """Whether the parts of a name fit those of a pattern; what is hidden fits only what begins with a dot, too."""
     reached = {0}  # how many of the names the patterns so far may have taken
     for pattern in patterns:
@@ -220,7 +245,7 @@ def _fits(names: Sequence[str], patterns: Sequence[str]) -> bool:
             at + 1
             for at in reached
             if at < len(names)
-            and fnmatch.fnmatch(names[at], pattern)
+            and fits(names[at], pattern)
             and (pattern.startswith(".") or not names[at].startswith("."))
         }
     return len(names) in reached

@@ -216,12 +216,13 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
 
 
 def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
-    """The files that a pattern matches, by name; of a pattern that says nothing of a suffix, the pictures."""
+    """The files that a pattern matches in any case, by name; if it says nothing of a suffix, the pictures."""
     own, pattern = LeftOut(), expand(word).replace(os.altsep or os.sep, os.sep)
     if "**" in pattern.split(os.sep):  # noqa: PTH206 - keeps what the user has written
         files = folders.matching(pattern, own)
     else:
-        found = sorted(glob.glob(pattern))  # noqa: PTH207 - Path's takes no absolute patterns
+        wide = folders.any_case(pattern)
+        found = sorted(glob.glob(wide))  # noqa: PTH207 - Path's takes no absolute patterns
         files = [name for name in found if not _is_dir(Path(name))]
     if not files:
         raise SourceError(f"{word}: no file matches this pattern", "check the pattern")
