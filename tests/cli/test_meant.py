@@ -19,6 +19,8 @@ def here(tmp_path):
         shutil.copy(SCENE, tmp_path / name)
     (tmp_path / "pics").mkdir()
     shutil.copy(SCENE, tmp_path / "pics" / "a.png")
+    (tmp_path / "2023 Ausflug").mkdir()
+    shutil.copy(SCENE, tmp_path / "2023 Ausflug" / "Mein Bild 1.jpg")
     return tmp_path
 
 
@@ -60,6 +62,47 @@ ASKED = {
         "ask|two.jpg|what is this?|--max_tokens=9", "unknown option --max_tokens",
         'ask two.jpg "what is this?" --max-tokens=9',
     ),
+    "run": ("run|two.jpg", "unknown command run", 'ask two.jpg "what is this?"'),
+    "run, with a question": ("run|two.jpg|what|is|this", "unknown command run", 'ask two.jpg "what is this"'),
+    "two questions": (
+        "ask|two.jpg|what is this?|and that?", "the command has 2 questions",
+        'ask two.jpg -q "what is this?" -q "and that?"',
+    ),
+    "a question and -q": (
+        "ask|two.jpg|what?|-q|why?", "the command has 2 questions", 'ask two.jpg -q "what?" -q "why?"',
+    ),
+    "question before the folder": (
+        "ask|what is this?|pics", "pics: the last argument is the question, but", 'ask pics "what is this?"',
+    ),
+    "one dash": (
+        "ask|two.jpg|what is this?|-max-tokens|9", "unknown option -max-tokens",
+        'ask two.jpg "what is this?" --max-tokens 9',
+    ),
+    "long dash": (
+        "ask|two.jpg|what is this?|\u2013m|demo", "\u2013m begins with a long dash; the option is -m",
+        'ask two.jpg "what is this?" -m demo',
+    ),
+    "long dash for two": (
+        "ask|two.jpg|what is this?|\u2014max-tokens=9", "begins with a long dash; the option is --max-tokens",
+        'ask two.jpg "what is this?" --max-tokens=9',
+    ),
+    "begun": (
+        "ask|two.jpg|what is this?|--temp|0", "unknown option --temp", 'ask two.jpg "what is this?" --temperature 0',
+    ),
+    "name with spaces": (
+        "ask|my|photo.png|what is this?", "my: there is no such file", 'ask "my photo.png" "what is this?"',
+    ),
+    "name with spaces, folder": (
+        "ask|2023 Ausflug/Mein|Bild|1.jpg|what is this?", "Mein: there is no such file",
+        'ask "2023 Ausflug/Mein Bild 1.jpg" "what is this?"',
+    ),
+    "name with spaces, all unquoted": (
+        "ask|two.jpg|2023|Ausflug/Mein|Bild|1.jpg", "2023: there is no such file",
+        'ask two.jpg "2023 Ausflug/Mein Bild 1.jpg" "what is this?"',
+    ),
+    "name with spaces of caption": (
+        "caption|-m|demo|my|photo.png", "my: there is no such file", 'caption -m demo "my photo.png"',
+    ),
     "file with a dash": ("ask|-dash.png|what is this?", "unknown option -d", 'ask ./-dash.png "what is this?"'),
 }  # fmt: skip
 
@@ -91,6 +134,7 @@ def test_the_command_that_was_meant_is_named_and_answers(here, kind):
         (["caption", "two.jpg", "--jsn"], "caption two.jpg --json"),
         (["caption", "pics", "--ouput", "o.jsonl"], "caption pics --output o.jsonl"),
         (["ls", "--jsno"], "ls --json"),
+        (["caption", "two.jpg", "--max", "9"], "caption two.jpg --max-tokens 9"),
     ],
 )
 def test_a_verb_or_an_option_that_is_nearly_one(here, words, suggested):
@@ -115,6 +159,8 @@ FRIENDS = {
     "a word that looks like chat": ["what"],
     "nothing like an option": ["caption", "two.jpg", "--zzzz"],
     "a letter": ["-x"],
+    "--quiet, which ask does not have": ["ask", "two.jpg", "what is this?", "--quiet"],
+    "the beginning of two options": ["ask", "two.jpg", "what is this?", "--temp", "alt-text"],
     "a file that is not there": ["ask", "gone", "describe"],
     "of two names one is not there": ["ask", "two.jpg", "tow.png", "what is this?"],
     "a name that is nearly a file's": ["ask", "it.png", "my-photo", "describe"],

@@ -17,7 +17,7 @@ CLOSE = 0.7
 """How alike two words are, of 1, for one to be suggested for the other."""
 OTHER_NAMES = {
     "list": "ls", "remove": "rm", "delete": "rm", "uninstall": "rm", "download": "pull", "install": "pull",
-    "info": "show", "check": "doctor", "diagnose": "doctor", "read": "ocr", "question": "ask",
+    "info": "show", "check": "doctor", "diagnose": "doctor", "read": "ocr", "question": "ask", "run": "ask",
 }  # fmt: skip
 """What other programs call our commands."""
 OPTIONS = ("--help", "--version", "--install-completion", "--show-completion")
@@ -31,6 +31,12 @@ _OWN = ("--length", "--focus", "--layout")
 
 _typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
 _ADDRESS = re.compile(r"(https?|file)://|data:", re.IGNORECASE)
+_LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+"""What text editors and web pages make of a dash."""
+_WORDS_OF_A_NAME = 12
+"""That a name with spaces is put together of at most."""
+_MOST_MISSING = 50
+"""Names without a file, among which it is looked for one with spaces."""
 
 
 def remember(path: str, words: Sequence[str]) -> None:
@@ -110,13 +116,43 @@ def verb(words: Sequence[str], verbs: Collection[str]) -> str:
         return _did("vlm", close, *words[1:]) if close else ""
     close = OTHER_NAMES.get(first.lower()) or closest(first, verbs)
     if close and not is_picture(first):
-        return _did("vlm", close, *words[1:])
+        if close == "ask" and not any(map(is_picture, words[1:])) and len(words) == 2 and not is_question(words[1]):
+            return _did("vlm", "chat", "-m", words[1])  # as other programs start a model
+        return _did(
+            *(_asked(words[1:]) if first.lower() in OTHER_NAMES and close == "ask" else ("vlm", close, *words[1:]))
+        )
     if is_question(first) or any(map(is_picture, words)):
         return _did(*_asked(words))
     return ""
 
 
-def option(name: str, words: Sequence[str], path: str, names: Iterable[str]) -> str:
+def dash(words: Sequence[str], path: str, names: Collection[str]) -> tuple[str, str] | None:
+    """An option with other dashes than its own ("-max-tokens", or a long dash): what is wrong and a hint, or None.
+
+    The parser would take the first for -m with the model "ax-tokens".
+
+    Args:
+        words: that were typed behind the command.
+        path: of the command: "vlm ask".
+        names: of its options.
+    """
+    for at, word in enumerate(words):
+        if word == "--":
+            break
+        name, equals, value = word.partition("=")
+        bare = name.lstrip("-" + _LONG_DASHES)
+        own = f"-{bare}" if len(bare) == 1 else f"--{bare}"
+        if not bare or name == own or own not in names or os.path.lexists(word):
+            continue
+        hint = _did(*path.split(), *words[:at], own + equals + value, *words[at + 1 :])
+        if name[0] in _LONG_DASHES:
+            return f"{word} begins with a long dash; the option is {own}", hint
+        if name.startswith("-"):
+            return f"unknown option {name}", hint
+    return None
+
+
+def option(name: str, words: Sequence[str], path: str, names: Iterable[str], numbers: Collection[str] = ()) -> str:
     """A hint for an option that a command does not have; empty where nothing is likely.
 
     Args:
@@ -124,6 +160,7 @@ def option(name: str, words: Sequence[str], path: str, names: Iterable[str]) -> 
         words: that were typed behind the command.
         path: of the command: "vlm ask".
         names: of its options.
+        numbers: those of them that take a number.
     """
     at = next((at for at, word in enumerate(words) if word == name or word.startswith(name)), None)
     if at is None:
@@ -133,10 +170,23 @@ def option(name: str, words: Sequence[str], path: str, names: Iterable[str]) -> 
         return _did(*path.split(), *words[:at], f"./{word}", *words[at + 1 :])
     if len(word.split()) > 1 or word.endswith("?"):
         return f"write -- before a question that begins with a dash: {_command(*path.split(), *others, '--', word)}"
-    close = closest(name, (one for one in names if one.startswith("--"))) if name.startswith("--") else ""
+    close = ""
+    if name.startswith("--"):
+        value = word.removeprefix(name).lstrip("=") or next(iter(words[at + 1 :]), "")
+        close = _begun(name, names, numbers if value.replace(".", "", 1).isdecimal() else ())
     if not close:
         return ""
     return _did(*path.split(), *words[:at], close + word.removeprefix(name), *words[at + 1 :])
+
+
+def _begun(name: str, names: Iterable[str], preferred: Collection[str]) -> str:
+    """The long option that a name begins, the preferred ones first, or is nearly; empty where none is likely."""
+    long = [one[2:] for one in names if one.startswith("--")]
+    bare = name.lstrip("-")
+    begun = [one for one in long if len(bare) > 2 and one.startswith(bare)]
+    begun = [one for one in begun if f"--{one}" in preferred] or begun
+    close = begun[0] if len(begun) == 1 else "" if begun else closest(bare, long)
+    return f"--{close}" if close else ""
 
 
 def model(value: str, path: str, words: Sequence[str]) -> str:
@@ -153,6 +203,53 @@ def model(value: str, path: str, words: Sequence[str]) -> str:
             continue
         rest.append(value if word in (f"-m{value}", f"-m={value}", f"--model={value}") else word)
     return _did(*path.split(), *rest)
+
+
+def spaced(words: Sequence[str]) -> tuple[str, str] | None:
+    """Where a name with spaces was typed without quotes: the first word of it, and a hint; None where it was not."""
+    missing = [at for at, word in enumerate(words) if not (_ADDRESS.match(word) or _is_there(word))]
+    for lost in missing if len(missing) <= _MOST_MISSING else ():
+        for begin in range(max(0, lost - _WORDS_OF_A_NAME), lost + 1):
+            for end in range(min(len(words), begin + _WORDS_OF_A_NAME), max(lost, begin + 1), -1):
+                name = " ".join(words[begin:end])
+                if _is_there(name):
+                    rest, asks = list(_typed.get()[1]), _asking()[-1] == "ask" and end == len(words)
+                    at = next(
+                        (at for at in range(len(rest)) if rest[at : at + end - begin] == [*words[begin:end]]), None
+                    )
+                    if at is None:
+                        return words[begin], f"put the name in quotes: {typed.word(name)}"
+                    rest[at : at + end - begin] = [name]
+                    more = [EXAMPLE] if asks and not {"-q", "--question", "-t", "--template"} & {*rest} else []
+                    return words[begin], f"put the name in quotes: {_command(*_asking(), *rest, *more)}"
+    return None
+
+
+def several(paths: Sequence[str], others: Sequence[str]) -> tuple[str, str] | None:
+    """Where questions are among the pictures: what is wrong, and a hint; None where there are none.
+
+    Args:
+        paths: the arguments that were taken for pictures.
+        others: the questions of the command.
+    """
+    found = [word for word in paths if len(word.split()) > 1 and word.endswith("?") and is_prose(word)]
+    if all(len(one.split()) > 1 or one.endswith("?") for one in others):  # whole ones, not the first word of one
+        found = [word for word in paths if word in found or (word.endswith("?") and is_prose(word))]
+    if not found:
+        return None
+    _, words = _typed.get()
+    if len(found) == 1 and len(others) == 1 and is_picture(others[0]):
+        rest = list(words)
+        _drop(rest, found[0])
+        return f"{others[0]}: the last argument is the question, but this is a picture", (
+            f'put the question last, or use -q "…": {_command(*_asking(), *rest, *found)}'
+        )
+    rest = []
+    for word in words:
+        rest += ["-q", word] if word in (*found, *others) and rest[-1:] not in (["-q"], ["--question"]) else [word]
+    return f"the command has {len(found) + len(others)} questions", (
+        f"to ask several questions: {_command(*_asking(), *rest)}"
+    )
 
 
 def unquoted(paths: Sequence[str], last: str) -> tuple[str, str] | None:
@@ -251,6 +348,14 @@ def _has_neighbour(word: str) -> bool:
     from vlmcli.pictures import names
 
     return names.nearest(Path(word)) is not None
+
+
+def _is_there(word: str) -> bool:
+    """Whether there is such a file or folder, or frame of a file."""
+    try:
+        return any(os.path.lexists(os.path.expanduser(one)) for one in (word, word.rpartition("#")[0]) if one)  # noqa: PTH111
+    except ValueError:  # with a NUL
+        return False
 
 
 def _drop(words: list[str], word: str) -> None:

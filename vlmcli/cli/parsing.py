@@ -48,6 +48,9 @@ class Verb(TyperCommand):
             return super().parse_args(ctx, args)
         if self.no_args_is_help and not args:
             raise Bare(self.get_help(ctx))
+        dashed = meant.dash(args, ctx.command_path, self._names())
+        if dashed is not None:
+            raise UsageError(*dashed)
         try:
             given, extra, _ = self.make_parser(ctx).parse_args(args=_hidden(args))
         except ClickException as error:
@@ -64,9 +67,13 @@ class Verb(TyperCommand):
         found = error_of(error, path)
         if "NoSuchOption" not in [one.__name__ for one in type(error).__mro__]:
             return found
-        names = [name for one in parameters(self.function) for name in (*one.names, *one.negative)]
-        hint = meant.option(getattr(error, "option_name", ""), words, path, [*names, "--help"])
+        numbers = [name for one in parameters(self.function) if one.kind in (int, float) for name in one.names]
+        hint = meant.option(getattr(error, "option_name", ""), words, path, self._names(), numbers)
         return UsageError(found.message, hint or found.hint)
+
+    def _names(self) -> list[str]:
+        """The names of all options of the command."""
+        return [*(name for one in parameters(self.function) for name in (*one.names, *one.negative)), "-h", "--help"]
 
     def invoke(self, ctx: Any) -> Any:
         """Do it. The library would make values of the values once more."""

@@ -119,9 +119,11 @@ def pictures_and_questions(
     words: Sequence[str], questions: Sequence[str] | None, files_from: str | None = None
 ) -> tuple[list[str], list[str]]:
     """Which words are pictures and which the question: the last, unless there is a -q; "-" is one on stdin."""
+    _refuse_unquoted(meant.spaced(words))
     if questions:
         asked = [question.strip() for question in questions]
         paths = list(words)
+        _refuse(meant.several(paths, questions))
         _refuse_unquoted(meant.unquoted_option(paths, asked[-1]))
     elif question := _only_question(words, files_from):
         asked, paths = [question], list(words)
@@ -129,6 +131,7 @@ def pictures_and_questions(
         if not words:
             raise UsageError("the command has no question", f"put it last, or give it with -q{piped.hint()}")
         *paths, last = words
+        _refuse(meant.several(paths, [last]))
         _refuse_unquoted(meant.unquoted(paths, last))
         if not paths and files_from is None:
             if piped.is_there(last):
@@ -150,14 +153,21 @@ def pictures_and_questions(
     return paths, _with_stdin(asked, [*paths, files_from])
 
 
+def _refuse(found: tuple[str, str] | None) -> None:
+    """Raise UsageError for what was found wrong, with its hint."""
+    if found is not None:
+        raise UsageError(*found)
+
+
 def _refuse_unquoted(found: tuple[str, str] | None) -> None:
-    """Raise UsageError where a question's words were found among the pictures."""
+    """Raise UsageError where words of a question or a name were typed without quotes."""
     if found is not None:
         raise UsageError(f"{found[0]}: there is no such file", found[1])
 
 
 def only_pictures(verb: str, words: Sequence[str]) -> Sequence[str]:
     """The words of a command that takes pictures only. Raises UsageError where one of them is a question."""
+    _refuse_unquoted(meant.spaced(words))
     found = meant.asked_of(verb, words)
     if found is not None:
         raise UsageError(f"there is no file {typed.word(found[0][:200])}, and vlm {verb} takes no question", found[1])
