@@ -3,6 +3,7 @@
 import os
 import signal
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -22,6 +23,10 @@ SLOW = (
     "engine/test_lifecycle", "engine/test_stages", "engine/test_turns",
 )  # fmt: skip
 """What runs models or processes by the dozen; all else is marked `fast`."""
+
+# A busy machine makes properties slow, and none of them is about time.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_xdist_auto_num_workers(config):
