@@ -283,15 +283,45 @@ def test_a_journal_is_not_ahead_of_stdout(tmp_path):
     assert len(found) <= len(names) + 6  # one that was being written when it was killed may come twice
 
 
-def test_what_is_appended_to_has_no_memory_and_that_is_said(folder):
-    command = [VLM, "caption", "-m", "demo", "pics", "--json"]
-    said = []
-    for _ in range(2):
-        with (folder / "all.jsonl").open("a") as file:
-            done = subprocess.run(command, cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
-        said.append("with --output FILE, the next one can continue" in done.stderr)
-    assert said == [False, True]
-    assert len(lines(folder, "all.jsonl")) == 12
+def into(folder, name, *command, mode="ab"):
+    """What a command says whose stdout goes to a file."""
+    with (folder / name).open(mode) as file:
+        done = subprocess.run([VLM, *command], cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False)
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("how", "option"),
+    [(["--json"], "--output"), ([], "--journal"), (["--format", "csv"], "--journal"), (["--sidecar", "txt"], "")],
+)
+def test_what_is_appended_to_has_no_memory_and_that_is_said(folder, how, option):
+    command = ("caption", "-m", "demo", "pics", "--exclude", "d.png", *how)
+    again = "vlm: the output file already has content, and everything is asked again; "
+    first, second = into(folder, "all", *command), into(folder, "all", *command)
+    assert again not in first
+    assert (f"{again}{option} FILE remembers what is done\n" in second) == bool(option)
+    if option:
+        heads = how == ["--format", "csv"]
+        found = (folder / "all").read_text("utf-8").splitlines()
+        assert len(found) == 10 + heads
+        assert sum(line.startswith("picture,") for line in found) == heads
+
+
+def test_one_answer_is_appended_without_a_word(folder):
+    (folder / "notes.txt").write_text("mine\n", "utf-8")
+    assert "output file" not in into(folder, "notes.txt", "caption", "-m", "demo", "pics/a.png")
+
+
+def test_an_output_that_has_lost_what_the_journal_knows_is_told_of(folder):
+    command = ("caption", "-m", "demo", "pics", "--exclude", "d.png", "--journal", "run.jsonl")
+    said = "vlm: run.jsonl has 5 answers, but the output file is empty; use >> to keep them together\n"
+    assert "output file" not in into(folder, "out.txt", *command, mode="wb")
+    assert "output file" not in into(folder, "out.txt", *command)
+    assert "output file" not in into(folder, "new.txt", *command, "--dry-run", mode="wb")
+    assert said in into(folder, "out.txt", *command, mode="wb")
+    shutil.copy(SCENE, folder / "pics" / "g.png")
+    assert said in into(folder, "out.txt", *command, mode="wb")
+    assert "output file" not in vlm(folder, *command).stderr
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])

@@ -8,7 +8,7 @@ from math import ceil
 
 import typer
 
-from vlmcli.batch.course import Course, Job, grouped, jobs_of, skipped
+from vlmcli.batch.course import Course, Job, count, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
@@ -21,7 +21,7 @@ from vlmcli.cli.words import Named, named_pictures
 from vlmcli.errors import Exit, ModelError, SourceError
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.records import lines
-from vlmcli.records.target import length
+from vlmcli.records.target import is_empty_file, length
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.templates import Template
@@ -89,6 +89,8 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     """Do what is left, or say what there is to do. Returns an exit code when some failed."""
     settings = replace(settings, patience=_patience(settings, course))
     failed = None
+    if not course.dry_run:
+        _tell_of_output(ui, course, left, as_json=flags.as_json)
     for told in left.sidecars.told if left.sidecars else ():
         ui.say(told)
     for error in () if course.dry_run else left.write_missing():
@@ -110,8 +112,6 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
 
 def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
-    if flags.as_json and left.memory is None and len(left.jobs) > 1 and length(ui.stdout):
-        ui.say("this run starts from the beginning; with --output FILE, the next one can continue where it stopped")
     with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
         run = Run(
             left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
@@ -122,6 +122,21 @@ def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Re
             left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
         )  # fmt: skip
         return show.all(runner)
+
+
+def _tell_of_output(ui: Ui, course: Course, left: Remaining, *, as_json: bool) -> None:
+    """Say where the file that stdout goes to will have some answers twice, or not those of earlier runs."""
+    if left.memory is None:
+        skips = left.sidecars is not None and course.existing == "skip"
+        if len(left.jobs) > 1 and not skips and length(ui.stdout):
+            option = "--output" if as_json else "--journal"
+            ui.say(
+                "the output file already has content, and everything is asked again; "
+                f"{option} FILE remembers what is done"
+            )
+    elif course.journal and left.before.done and is_empty_file(ui.stdout):
+        known = f"{course.journal} has {count(left.before.done, 'answer')}"
+        ui.say(f"{known}, but the output file is empty; use >> to keep them together")
 
 
 def _names(jobs: Sequence[Job]) -> list[list[str]]:

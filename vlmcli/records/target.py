@@ -54,6 +54,15 @@ def is_written_by(stream: TextIO, path: Path) -> bool:
         return False
 
 
+def is_empty_file(stream: TextIO) -> bool:
+    """Whether a stream goes to a regular file that has nothing in it."""
+    try:
+        there = os.fstat(stream.fileno())
+        return stat.S_ISREG(there.st_mode) and not there.st_size
+    except (OSError, ValueError):
+        return False
+
+
 def length(stream: TextIO) -> int:
     """Bytes of the regular file that a stream goes to; 0 where it goes to none."""
     try:

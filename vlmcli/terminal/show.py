@@ -247,16 +247,18 @@ class _Table:
         self._rows = {group: _Row(missing) for group, missing in Counter(job.group for job in run.jobs).items()}
         head = lines.table_row(("picture", *self._columns, "error"), separator)
         memory = run.memory
-        there = length(ui.stdout) if memory is not None else 0
+        there = length(ui.stdout)
         first = first_line(ui.stdout, LONGEST_HEAD) if there else ""
         ends = f"picture{separator}", f"{separator}error"
-        if first.startswith(ends[0]) and first.endswith(ends[1]) and first != head:
+        if memory is not None and first.startswith(ends[0]) and first.endswith(ends[1]) and first != head:
             raise UsageError(
                 "the table in this file has other columns", "ask the same questions, or write to another file"
             )
         if there and not ends_with_line(ui.stdout):
             ui.line("")  # of a run that was killed
-        if not there or (memory is not None and not memory.has_any and there != len(head.encode()) + 1):
+        unread = not first and there == len(head.encode()) + 1  # it cannot be read back everywhere
+        has_head = first == head or unread
+        if not there or not (has_head or (memory is not None and memory.has_any)):
             ui.line(head)
         for job, work in memory.done if memory is not None else ():
             row = self._rows.get(job.group)
