@@ -60,8 +60,8 @@ def records(path):
 class TestRecipes:
     """Each by the sign that only it has."""
 
-    def test_there_are_eight_of_them(self):
-        assert len(RECIPES) == 8
+    def test_there_are_ten_of_them(self):
+        assert len(RECIPES) == 10
 
     def test_captions_for_a_training_set(self, home):
         cook(home, "caption dataset")
@@ -83,6 +83,22 @@ class TestRecipes:
         (home / "Pictures" / "c.png").write_bytes(b"no picture")
         cook(home, "for attempt", code=3)
         assert len(records(home / "captions.jsonl")) == 5  # three attempts, three records of the error
+
+    @pytest.mark.skipif(not shutil.which("jq"), reason="jq is not installed")
+    def test_a_table_from_the_records_and_what_failed(self, home):
+        broken = home / "Pictures" / "c.png"
+        broken.write_bytes(b"no picture")
+        cook(home, "for attempt", code=3)
+        assert cook(home, "select(.error)") == f"{broken}: a text file, not a picture\n", "once for three attempts"
+        cook(home, "@csv")
+        rows = list(csv.reader((home / "captions.csv").open(newline="", encoding="utf-8")))
+        assert [Path(row[0]).name for row in rows] == ["b.png", "one two.png"]
+        assert all("red circle" in row[1] for row in rows)
+        shutil.copy(home / "Pictures" / "b.png", broken)
+        cook(home, "for attempt")
+        assert cook(home, "select(.error)") == "", "the later answer counts"
+        cook(home, "@csv")
+        assert len((home / "captions.csv").read_text("utf-8").splitlines()) == 3
 
     def test_screenshots_with_text(self, home):
         drawn = scenes.Scene(

@@ -37,7 +37,7 @@ def asked(done):
 
 def test_the_list_says_what_they_are_and_where_from(own):
     lines = own("templates").stdout.splitlines()
-    assert [line.split("\t")[:2] for line in lines] == [[name, "shipped"] for name in SHIPPED]
+    assert [line.split("\t")[:2] for line in lines] == [[name, "built in"] for name in SHIPPED]
     assert len(SHIPPED) >= 8
     found = own("templates", tags='description = "mine\\tof\\nmine"\nprompt = "p"').stdout
     assert f"tags\t{own.folder / 'tags.toml'}\tmine of mine\n" in found

@@ -107,7 +107,13 @@ class Layout(str, Enum):
     PLAIN, MARKDOWN = "plain", "markdown"
 
 
-Length = Annotated[AnswerLength | None, typer.Option("--length", help="Write a short or a long description.")]
+Length = Annotated[
+    AnswerLength | None,
+    typer.Option(
+        "--length",
+        help="Write two or three sentences (short), or all details and any text (long); default: the model decides.",
+    ),
+]
 Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="Describe this in most detail.")]
 LayoutOption = Annotated[
     Layout,

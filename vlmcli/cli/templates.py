@@ -69,7 +69,7 @@ def _list(ui: Ui) -> None:
     for path in templates.names(_own()).values():
         try:
             one = templates.read(path)
-            where = "shipped" if one.shipped else str(path)
+            where = "built in" if one.shipped else str(path)
             rows.append((*map(escape, (one.name, where, one.description)),))
         except UsageError as error:
             ui.error(error)
