@@ -157,12 +157,35 @@ LOST = [
     ("@/none/图/cat.jpg", [], "@/none/图/cat.jpg", ["@/none/图/cat.jpg"]),
     ("/\0/a\0.png ~/\ud800.jpg", [], "/\0/a\0.png ~/\ud800.jpg", ["/\0/a\0.png", "~/\ud800.jpg"]),
     ("@/nothing like cat.jpg", ["cat.jpg"], "@/nothing like", []),
+    ("none.jpg what?", [], "none.jpg what?", ["none.jpg"]),
+    ("none.jpg是什么", [], "none.jpg是什么", ["none.jpg"]),
+    ("what is in none.jpg?", [], "what is in none.jpg?", ["none.jpg"]),
+    ("what is it: 'none.jpg'", [], "what is it: 'none.jpg'", ["none.jpg"]),
+    ("./none.jpg what?", [], "./none.jpg what?", ["./none.jpg"]),
+    ("up/none.jpg", [], "up/none.jpg", ["up/none.jpg"]),
+    ("no/none.jpg what is this?", [], "no/none.jpg what is this?", ["no/none.jpg"]),
+    ("up/no such.jpg what is this?", [], "up/no such.jpg what is this?", ["up/no such.jpg"]),
+    ("what do you see in up/none.jpg, please", [], "what do you see in up/none.jpg, please", ["up/none.jpg"]),
+    ("up/no\\ such.jpg what?", [], "up/no\\ such.jpg what?", ["up/no such.jpg"]),
+    ("no\\ such.jpg", [], "no\\ such.jpg", ["no such.jpg"]),
+    ("'no such.jpg' what?", [], "'no such.jpg' what?", ["no such.jpg"]),
+    ('"no/no such.jpg"', [], '"no/no such.jpg"', ["no/no such.jpg"]),
+    ("'none.jpg' 'up/b.png' which?", ["up/b.png"], "'none.jpg' which?", ["none.jpg"]),
+    ("up/b.png none.jpg which?", ["up/b.png"], "none.jpg which?", ["none.jpg"]),
+    ("(none.jpg) what?", [], "(none.jpg) what?", ["none.jpg"]),
+    ("cat.jpg and none.jpg", ["cat.jpg"], "and none.jpg", ["none.jpg"]),
+    ("none.pdf#2", [], "none.pdf#2", ["none.pdf#2"]),
+    ("请看图/none.png", [], "请看图/none.png", ["请看图/none.png"]),
+    (
+        "cat\0.jpg ~\0 \udcff.png \ud800.png",
+        [],
+        "cat\0.jpg ~\0 \udcff.png \ud800.png",
+        ["cat\0.jpg", "\udcff.png", "\ud800.png"],
+    ),
 ]
 NONE = [
     "what's this dog's name?",
     'is "cat.png" a good name?',
-    "none.jpg what?",
-    "./none.jpg what?",
     "folder.png",
     "./folder.png ~/folder.png what?",
     "~",
@@ -176,9 +199,11 @@ NONE = [
     "see https://example.org/x and https://example.org/cat.html",
     "https://cat.png is a host, https:// is none",
     "it costs 3.50. Or \\$4?  'Yes',  she said\n\n  \"no\" ",
-    "请看图/none.png",
     "data:image/png;base64,AAAA",
-    "cat\0.jpg ~\0 \udcff.png \ud800.png",
+    "what is a .jpg?",
+    "is it photo.png or a scan?",
+    "does 'photo.png' or a/photo.png stand there",
+    "and/or is it photo.png here",
     "",
     " \n",
 ]
@@ -192,6 +217,18 @@ def test_pictures_are_told_from_text(folder, case):
 @pytest.mark.parametrize("line", NONE)
 def test_other_lines_stay_as_they_are(line):
     assert find(line) == Found((), line)
+
+
+def test_a_name_in_the_middle_is_missing_where_no_picture_is():
+    assert find("is it photo.png or a scan?", anywhere=True).missing == ("photo.png",)
+    assert find("what is a .jpg?", anywhere=True).missing == ()
+    assert find("cat.jpg is it photo.png or a scan?", anywhere=True).missing == ()
+
+
+@pytest.mark.parametrize("case", DROPS + TYPED + SPACES + LOST, ids=lambda case: case[0])
+def test_a_line_without_its_pictures_is_the_text(folder, case):
+    line = case[0].replace("@", str(folder)).replace("{name}", folder.name)
+    assert dropped.without(line, find(line).words) == find(line).text
 
 
 @pytest.mark.parametrize("case", DROPS + TYPED + SPACES + LOST, ids=lambda case: case[0])

@@ -74,8 +74,11 @@ _PIECE = {
     False: re.compile(rf"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^{_SPACE}'"\\]+)""", re.DOTALL),
     True: re.compile(rf"""'((?:[^']|'')*)'|"([^"]*)"|(?!)(.)|([^{_SPACE}'"]+)""", re.DOTALL),
 }
+_OPENING = "`([{<“‘„«「『（【"
 _PAIRS = frozenset(['""', "''", "()", "[]", "{}", "<>", "``", "“”", "‘’", "„“", "«»", "「」", "『』", "（）", "【】"])
 
+_ONLY_MARKS = re.compile(r"[^\w/]*\Z")
+"""Between the beginning or the end of what somebody typed and a word: nothing that is read."""
 _BELOW_ROOT = re.compile(r"/[^/]+/")
 
 PathKind = Literal["file", "other", "none", "unknown"]
@@ -88,7 +91,7 @@ class Found:
     Attributes:
         words: the pictures, as `sources.find` takes them.
         text: the line without them.
-        missing: paths of pictures that are not there; they are in the text, too.
+        missing: names of pictures that are not there; they are in the text, too.
     """
 
     words: tuple[str, ...]
@@ -98,7 +101,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Span:
-    """A part of the line, and what it means; not sure of an address that may be anything."""
+    """A part of the line, and what it means; not sure of an address or a name that may be anything."""
 
     start: int
     end: int
@@ -106,15 +109,56 @@ class _Span:
     sure: bool = True
 
 
-def find(line: str) -> Found:
-    """The pictures of a line, what is asked about them, and the paths that lead nowhere."""
+def find(line: str, *, anywhere: bool = False) -> Found:
+    """The pictures of a line, what is asked about them, and the paths that lead nowhere.
+
+    A path that leads nowhere is missing wherever it is. A name without a folder is missing only at the beginning or
+    the end: in the middle ("is it photo.png or a scan?"), a sentence may be about the name.
+
+    Args:
+        line: what somebody typed.
+        anywhere: in a line without pictures, a name in the middle is missing, too.
+    """
     if not any(mark in line for mark in "/\\."):
         return Found((), line)
     spans, missing = _Line(line).read()
     if any(not span.sure for span in spans) and _without(line, spans).strip():
         spans = [span for span in spans if span.sure]
-    told = [span.word for span in missing if not _overlaps(span, spans)]
-    return Found(tuple(span.word for span in spans), _without(line, spans), tuple(dict.fromkeys(told)))
+    lost = [span for span in missing if not _overlaps(span, spans)]
+    if not anywhere or spans:
+        lost = _at_ends(line, spans, lost)
+    told = dict.fromkeys(span.word for span in lost)
+    return Found(tuple(span.word for span in spans), _without(line, spans), tuple(told))
+
+
+def without(line: str, words: Iterable[str]) -> str:
+    """A line without these of its pictures, and of those that are missing, as `find` names them."""
+    gone = set(words)
+    spans, missing = _Line(line).read()
+    spans = [span for span in spans if span.word in gone]
+    lost = [span for span in missing if span.word in gone and not _overlaps(span, spans)]
+    return _without(line, sorted([*spans, *lost], key=lambda span: span.start))
+
+
+def _at_ends(line: str, spans: Sequence[_Span], missing: Sequence[_Span]) -> list[_Span]:
+    """What is missing for certain, and the names alone that only marks and other pictures part from an end."""
+    kept: set[_Span] = set()
+    inner = sorted([*spans, *missing], key=lambda span: span.start)
+    if line.lstrip().startswith("/"):  # a command that is mistyped, perhaps
+        inner = []
+    here = 0
+    for span in inner:
+        if not _ONLY_MARKS.match(line, here, span.start):
+            break
+        here = max(here, span.end)
+        kept.add(span)
+    here = len(line)
+    for span in reversed(inner):
+        if not _ONLY_MARKS.match(line, span.end, here):
+            break
+        here = min(here, span.start)
+        kept.add(span)
+    return [span for span in missing if span.sure or span in kept]
 
 
 class _Disk:
@@ -224,8 +268,10 @@ class _Line:
                 spans.append(self._widened(picture, spans))
                 at = spans[-1].end
             elif whole and (lost := self._lost(here, choices)):
-                missing.append(lost)
-                at = max(at, min(lost.end, self._word_end(here)))
+                if lost.sure or not missing or missing[-1].end <= lost.start:
+                    missing.append(lost)
+                if lost.sure:  # else a picture may begin in it: 看/home/ada/cat.jpg
+                    at = max(at, min(lost.end, self._word_end(here)))
         return spans, missing
 
     def _next(self, at: int, behind: bool) -> tuple[int, bool] | None:
@@ -267,16 +313,26 @@ class _Line:
         return None
 
     def _lost(self, at: int, choices: Sequence[tuple[int, str]]) -> _Span | None:
-        """The shortest of what could be a picture, if nothing is there."""
+        """The shortest of what could be a picture, if nothing is there. It is not sure of a name without a folder."""
+        first = self._word_end(at)
+        if self._line[at] in _OPENING:  # the name begins behind it
+            return None
         for end, word in sorted(choices, key=lambda choice: choice[0]):
-            root = _IS_ABSOLUTE[WINDOWS].match(word)
-            if not root or not _is_picture(word):
+            if not _is_picture(word):
                 continue
-            first = self._word_end(at)
-            if root[0] == "/" and end > first and not _BELOW_ROOT.match(self._line, at, first):
+            root = _IS_ABSOLUTE[WINDOWS].match(word)
+            if root and root[0] == "/" and end > first and not _BELOW_ROOT.match(self._line, at, first):
                 continue  # "/help me with a.png" names no path
-            return _Span(at, end, word) if self._disk.kind(word) == "none" else None
+            sure = root is not None or self._is_in_folder(word)
+            if not sure and end > first and self._line[at] not in "\"'" and "\\" not in self._line[at:end]:
+                continue  # "and what of a.png" is no name
+            return _Span(at, end, word, sure) if self._disk.kind(word) == "none" else None
         return None
+
+    def _is_in_folder(self, word: str) -> bool:
+        """Whether a path begins with a folder that is there."""
+        folder, name = os.path.split(word)
+        return bool(folder) and not name[:1].isspace() and self._disk.kind(folder) == "other"
 
     def _as_shell(self, at: int) -> list[tuple[int, str]]:
         """The word without its quotes and backslashes, if it has some: behind each quote, and as a whole."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from vlmcli.errors import UsageError, VlmError
+from vlmcli.pictures.signatures import SUFFIXES
 from vlmcli.settings import variables
 from vlmcli.terminal import completing
 from vlmcli.terminal.door import obeyed
@@ -206,8 +207,16 @@ def _history(path: Path) -> History:
 
 def _keys() -> KeyBindings:
     from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.keys import Keys
 
     keys = KeyBindings()
+
+    @keys.add(Keys.BracketedPaste)
+    def _paste(event: KeyPressEvent) -> None:
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        before = event.current_buffer.document.text_before_cursor
+        apart = " " if _ends_with_picture(before) and _ends_with_picture(text.rstrip()) and text[:1].strip() else ""
+        event.current_buffer.insert_text(apart + text)
 
     @keys.add("enter")
     def _enter(event: KeyPressEvent) -> None:
@@ -232,6 +241,11 @@ def _keys() -> KeyBindings:
         event.current_buffer.open_in_editor()
 
     return keys
+
+
+def _ends_with_picture(text: str) -> bool:
+    """Whether a text ends with a picture's name: two files that were dropped are two, also without a space between."""
+    return text.rstrip("'\"").lower().endswith(tuple(SUFFIXES))
 
 
 def _completer(words: Completions) -> Completer:

@@ -7,6 +7,7 @@ Knows where lines come from, and which of them are commands, pictures or questio
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ from vlmcli.terminal.ui import Ui
 
 COLUMNS, ROWS = 24, 8
 """Cells of a thumbnail."""
+_COMMAND = re.compile(r"/\w*(?:\s|\Z)")
+"""What looks like a command at the beginning of a line."""
 
 
 def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) -> None:
@@ -137,20 +140,31 @@ def _take(talk: Talk, line: str) -> None:
     if text.split()[0] in COMMANDS:
         obey(talk, text)
         return
-    found = dropped.find(line)
-    if text.startswith("/") and not found.words and not found.missing:
+    found = dropped.find(line, anywhere=not talk.conversation.pictures)
+    if not found.words and (_COMMAND.match(text) or (text.startswith("/") and not found.missing)):
         obey(talk, text)  # which knows what was meant
         return
-    if found.missing:
-        talk.default = line
-        raise UsageError(
-            f"{found.missing[0]}: there is no such file", "check the path; to begin a question with a slash, type //"
-        )
-    if found.words and not talk.attach(found.words):
-        talk.default = line  # what was to be asked is about a picture that is not there
+    words = (*found.words, *_not_spoken_of(talk, line, found.missing))
+    failed = talk.attach(words) if words else []
+    if failed:  # what was to be asked is about a picture that is not there
+        if any(letter.isalnum() for letter in dropped.without(line, words)):
+            talk.default = dropped.without(line, set(words).difference(failed))
         return
-    if found.text.strip():
-        talk.ask(found.text.strip())
+    if question := dropped.without(line, words).strip():
+        talk.ask(question)
+
+
+def _not_spoken_of(talk: Talk, line: str, missing: Sequence[str]) -> list[str]:
+    """Those of the missing names that are no names of pictures of the conversation, which a question may be about."""
+    if not dropped.without(line, missing).strip():
+        return list(missing)
+    known = [(one.name.partition("#")[0], one.place.partition("#")[0]) for one in talk.conversation.pictures]
+    bare = {word: word.partition("#")[0] for word in missing}
+    return [
+        word
+        for word in missing
+        if not any(bare[word].lower() == name.lower() or place.endswith(f"/{bare[word]}") for name, place in known)
+    ]
 
 
 def _show_thumbnail(talk: Talk, one: Attached) -> None:

@@ -124,14 +124,21 @@ class Talk:
 
     # ------------------------------------------------------------------------------------------ pictures
 
-    def attach(self, words: Sequence[str]) -> bool:
+    def attach(self, words: Sequence[str]) -> list[str]:
         """Attach the pictures that words name to the next question. Each that cannot be read is said; the rest stay.
 
-        Returns whether all could be read. Raises UsageError for too many.
+        Returns the words with a picture that could not be read. Raises UsageError for too many.
         """
-        failed = self.failed
+        failed: dict[str, None] = {}
         left_out = LeftOut()
-        found = list(sources.find(words, allow_local=self.wishes.allow_local_urls, left_out=left_out))
+        found: list[tuple[str, Source]] = []
+        for word in words:
+            try:
+                allow = self.wishes.allow_local_urls
+                found += ((word, source) for source in sources.find([word], allow_local=allow, left_out=left_out))
+            except VlmError as error:
+                self.fail(error)
+                failed[word] = None
         if len(found) > MOST:
             raise UsageError(
                 f"{len(found)} pictures at once, and a conversation takes {MOST}",
@@ -139,13 +146,14 @@ class Talk:
             )
         if left_out.files:
             self.tell(str(left_out))
-        for source in found:
+        for word, source in found:
             try:
                 self.attach_one(source)
             except VlmError as error:
                 self.fail(error)
+                failed[word] = None
         self.warm()
-        return self.failed == failed
+        return list(failed)
 
     def attach_one(self, source: Source, number: int = 0) -> Attached:
         """Attach one picture, by this number if it is free. Raises SourceError."""
