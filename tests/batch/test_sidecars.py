@@ -1,6 +1,7 @@
 """Answers beside their pictures, and inside them: texts, XMP packets, metadata."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -156,6 +157,21 @@ def test_a_sidecar_beside_a_journal_loses_no_record_and_is_written_from_it(folde
     assert ask(folder, *command).returncode == 0
     assert len(lines(folder)) == 5
     assert sidecars(folder)["c.txt"] == answer
+
+
+def test_texts_written_from_the_records_are_counted(folder):
+    (folder / "pics" / "d.png").unlink()
+    ask(folder)
+    done = ask(folder, "--sidecar", "txt", "--dry-run")
+    assert done.stderr == "vlm: would write 5 texts from out.jsonl; 5 were done before\n"
+    assert sidecars(folder) == {}
+    shutil.copy(SCENE, folder / "pics" / "g.png")
+    done = ask(folder, "--sidecar", "txt")
+    assert done.stderr.startswith("vlm: wrote 5 texts from out.jsonl\n")
+    assert re.search(r"vlm: 1 answered, in [0-9.]+ s; wrote 1 text; 5 were done before\n\Z", done.stderr)
+    (folder / "pics" / "a.txt").unlink()
+    assert ask(folder, "--sidecar", "txt").stderr == "vlm: wrote 1 text from out.jsonl; 6 were done before\n"
+    assert ask(folder, "--sidecar", "txt").stderr == "vlm: nothing left to do; 6 were done before\n"
 
 
 def test_a_sidecar_that_cannot_be_written_from_the_journal_costs_the_others_nothing(folder):

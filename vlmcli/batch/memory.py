@@ -131,9 +131,11 @@ class Memory:
         self._journal.check()
 
 
-def plan(jobs: Sequence[Job], before: Before) -> str:
-    """What is to be done, in words."""
+def plan(jobs: Sequence[Job], before: Before, texts: str = "") -> str:
+    """What is to be done, in words; `texts` are what was or would be written from what is recorded."""
     groups = {job.group: job.pictures for job in jobs}
     pictures = count(sum(map(len, groups.values())), "picture")
-    said = f"would ask {count(len(jobs), 'question')} about {pictures}" if jobs else "nothing left to do"
-    return "; ".join(filter(None, (said, str(before))))
+    said = f"would ask {count(len(jobs), 'question')} about {pictures}" if jobs else ""
+    if not jobs and not texts:
+        said = "nothing left to do"
+    return "; ".join(filter(None, (said, texts, str(before))))

@@ -62,10 +62,13 @@ class Remaining:
             left_out="; ".join(filter(None, (said, self.left_out))),
         )
 
-    def write_missing(self) -> Iterator[VlmError]:
+    def write_missing(self, *, dry_run: bool = False) -> Iterator[VlmError | None]:
         """Write the sidecars of recorded answers that are not there: they were removed, or a run was killed.
 
-        Yields an error for each that cannot be written; the others are written as the errors are taken.
+        Yields for each None, or an error where it cannot be written; they are written as these are taken.
+
+        Args:
+            dry_run: write nothing; all that would be written are yielded.
         """
         if self.memory is None or self.sidecars is None or self.sidecars.inside:
             return
@@ -74,9 +77,12 @@ class Remaining:
             if error or unsaid(text, self.card) or job in self.sidecars.wrong or self.sidecars.has(job):
                 continue
             try:
-                self.sidecars.write(job, text)
+                if not dry_run:
+                    self.sidecars.write(job, text)
             except VlmError as unwritable:
                 yield unwritable
+            else:
+                yield None
 
 
 @contextmanager

@@ -146,6 +146,12 @@ class Run:
         """What was left out because it has a text already, in words; empty for nothing."""
         return skipped(self._skipped) if self._skipped else ""
 
+    @property
+    def wrote(self) -> str:
+        """How many texts are beside their pictures by this run, in words; empty for none."""
+        beside = self._sidecars is not None and not self._sidecars.inside
+        return f"wrote {count(self.changed, 'text')}" if beside and self.changed else ""
+
     def about(self, event: Started | Progress) -> str:
         """The names of the pictures that an event of the runner's is about."""
         number = self._asked.get(event.id) if event.id is not None else None

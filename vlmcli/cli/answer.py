@@ -64,7 +64,6 @@ def answer(
         try:
             left_out = LeftOut()
             found, context = named_pictures(named, left_out)
-            ui.notice(str(left_out))
             files = find_model(ui, settings, flags.chat_template or "")
             model = files.name
             tasks = [
@@ -93,16 +92,24 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
         _tell_of_output(ui, course, left, as_json=flags.as_json)
     for told in left.sidecars.told if left.sidecars else ():
         ui.say(told)
-    for error in () if course.dry_run else left.write_missing():
+    written = 0
+    for error in left.write_missing(dry_run=course.dry_run):
+        if error is None:
+            written += 1
+            continue
         if course.fail_fast:
             raise error
         ui.error(error)
         failed = Exit.SOME_FAILED
+    did = "would write" if course.dry_run else "wrote"
+    texts = f"{did} {count(written, 'text')} from {course.remembers}" if written else ""
     if left.skipped:
         ui.say(f"{skipped(left.skipped)}; --existing replace writes new ones")
     if left.jobs and not course.dry_run:
+        if texts:
+            ui.say(texts)
         return _run(ui, files, settings, course, left, flags) or failed
-    said = plan(left.jobs, left.before)
+    said = plan(left.jobs, left.before, texts)
     if left.jobs:
         with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
             said += f"; {estimate(runner, left.jobs, course.timeout, ui.progress)}"

@@ -81,7 +81,7 @@ class Pace:
         said += [f"{failed:,} failed"] if failed else []
         said += [f"{run.left:,} left"] if run.left else []
         said += [f"in {exact_duration(run.seconds)}"]
-        more = [str(run.before), run.skipped, left_out]
+        more = [run.wrote, str(run.before), run.skipped, left_out]
         return "; ".join([", ".join(said), *filter(None, more)])
 
 

@@ -52,7 +52,7 @@ class Show:
             json: a record for each outcome.
             stats: tokens and times of each.
             table: the separator of a table's columns, of which each is a question; empty for no table.
-            left_out: what folders have that is no picture, in words, for the summary.
+            left_out: what folders have that is no picture, in words, for the summary, or before a run that has none.
             on_answer: called once, when the first answer has been shown.
 
         Raises UsageError for a table that is appended to one with other columns.
@@ -81,6 +81,8 @@ class Show:
 
         Raises Cancelled when the user stopped it, and VlmError where an outcome cannot be written or remembered.
         """
+        if not self._sums_up and self._left_out:
+            self._ui.say(self._left_out)
         try:
             with self._ui.showing(self._pace.line) if self._is_long else nullcontext():
                 self._ask(runner)
