@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from PIL import Image
 
 from tests.support.hints import command_in, follow, message_and_hint
 from tests.support.program import SCENE, vlm
@@ -181,6 +182,21 @@ def test_a_question_in_quotes_about_a_missing_file_is_no_unquoted_one(here):
     done = vlm("ask", "tow.jpg", "what is this?", cwd=here, env=DEMO)
     assert message_and_hint(done) == ("tow.jpg: there is no such file", "did you mean two.jpg?")
     assert done.returncode == 1
+
+
+def test_an_address_without_https(here):
+    done = vlm("ask", "example.com/x.jpg", "what is this?", cwd=here, env=DEMO)
+    message, hint = message_and_hint(done)
+    assert (done.returncode, message) == (1, "example.com/x.jpg: there is no such file")
+    assert hint == "check the path, or write https:// before a web address: https://example.com/x.jpg"
+    for name in ("gone/x.jpg", "../x.y/z", "x.jpg"):
+        assert "https" not in vlm("ask", name, "what is this?", cwd=here, env=DEMO).stderr
+
+
+def test_a_frame_and_a_question_are_no_name_with_spaces(here):
+    Image.new("RGB", (64, 48)).save(here / "two.gif", save_all=True, append_images=[Image.new("RGB", (64, 48), "red")])
+    done = vlm("ask", "two.gif#2", "what is this?", cwd=here, env=DEMO)
+    assert (done.returncode, "quotes" in done.stderr) == (0, False)
 
 
 def test_a_file_that_is_called_like_a_word_is_a_picture(here):

@@ -56,8 +56,8 @@ def is_picture(word: str) -> bool:
     bare = word.rpartition("#")[0] or word
     if word == "-" or word.startswith("-#") or _ADDRESS.match(word) or os.path.lexists(os.path.expanduser(bare)):  # noqa: PTH111 - takes any word
         return True
-    if any(mark in word for mark in ("/", os.sep, "*", "~")):
-        return " " not in word or has_picture_suffix(bare)
+    if " " not in word and any(mark in word for mark in ("/", os.sep, "*", "~")):
+        return True
     return has_picture_suffix(bare) or os.path.splitext(bare)[1].lower() in OTHERS  # noqa: PTH122 - a question is no path
 
 
@@ -353,7 +353,7 @@ def _has_neighbour(word: str) -> bool:
 def _is_there(word: str) -> bool:
     """Whether there is such a file or folder, or frame of a file."""
     try:
-        return any(os.path.lexists(os.path.expanduser(one)) for one in (word, word.rpartition("#")[0]) if one)  # noqa: PTH111
+        return any(os.path.lexists(os.path.expanduser(one)) for one in (word, re.sub("#[0-9]+$", "", word)) if one)  # noqa: PTH111
     except ValueError:  # with a NUL
         return False
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,8 @@ from vlmcli.pictures import names
 
 MAX_BYTES = 1 << 30
 """Of a picture's file."""
+_ADDRESS = re.compile(r"(?!\.)[A-Za-z0-9.-]+\.[A-Za-z]{2,}(:[0-9]+)?/")
+"""How the name of a server begins a web address without https://."""
 _LONGEST = 4096
 """Letters of a name that a message has whole."""
 
@@ -78,4 +81,6 @@ def _missing(path: Path, source: str) -> SourceError:
         )
     close = names.nearest(path)
     hint = f"did you mean {typed.word(str(close))}?" if close else "check the path"
+    if not close and _ADDRESS.match(source) and not path.parent.exists():
+        hint = f"check the path, or write https:// before a web address: {typed.word(f'https://{source}')}"
     return SourceError(f"{source}: there is no such file", hint)
