@@ -243,7 +243,9 @@ CASES = {
         answer="circle",
     ),
     # pages and frames
-    "a frame": Case((*ASK, "a.gif", QUESTION), "the next is a.gif#2", "", (*ASK, "a.gif#2", QUESTION), make=frames),
+    "a frame": Case(
+        (*ASK, "a.gif", QUESTION), "to ask about the second: a.gif#2", "", (*ASK, "a.gif#2", QUESTION), make=frames
+    ),
     "no such frame": Case(
         (*ASK, "a.gif#3", QUESTION), "no number 3", "from 1 to 2", (*ASK, "a.gif#2", QUESTION), make=frames
     ),

@@ -245,7 +245,9 @@ def test_bits_that_are_packed_by_runs(tmp_path):
 def test_what_is_left_out_of_a_file_of_frames_is_said(tmp_path):
     frames = np.stack([np.roll(GRAY, at, 1) for at in range(3)])
     path = save(tmp_path / "a.dcm", frames, frames=3)
-    assert images.load(path).notices[1:] == (f"{path}: only the first of its 3 frames is used; the next is {path}#2",)
+    assert images.load(path).notices[1:] == (
+        f"{path}: only the first of its 3 frames is used; to ask about the second: {path}#2",
+    )
     assert len(images.load(path, frame=1).notices) == 1
     assert len(images.load(save(tmp_path / "b.dcm", GRAY)).notices) == 1
     done = vlm("show", str(path))

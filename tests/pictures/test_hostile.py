@@ -163,6 +163,17 @@ def scanlines(image, passes=((0, 0, 1, 1),)):
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("share", [0.95, 0.5])
+def test_a_file_that_is_cut_ends_too_early(format, share):
+    kept = io.BytesIO()
+    Image.effect_noise((60, 40), 50).convert("RGB").save(kept, format)
+    data = kept.getvalue()
+    with pytest.raises(SourceError) as raised:
+        images.load(data[: int(len(data) * share)], "half")
+    assert (raised.value.message, raised.value.hint) == ("half: the file ends too early", "copy or download it again")
+
+
 @pytest.mark.parametrize("interlaced", [0, 1])
 @pytest.mark.parametrize(("color", "pixels"), [(0, GRAY), (2, NOISE), (2, NOISE * 0), (2, NOISE[:3, :2])])
 def test_a_png_has_all_its_rows_or_is_an_error(tmp_path, color, pixels, interlaced):
@@ -172,7 +183,7 @@ def test_a_png_has_all_its_rows_or_is_an_error(tmp_path, color, pixels, interlac
         data = zlib.compress(rows[: len(rows) - missing])
         path = write(tmp_path / "a.png", png(width, height, data, 8, color, interlaced))
         if missing:
-            assert "incomplete" in (said := refused(path)) or "truncated" in said
+            assert "incomplete" in (said := refused(path)) or "ends too early" in said
         else:
             found = np.frombuffer(images.load(path).pixels(), np.uint8).reshape(height, width, 3)
             assert (found == pixels.reshape(height, width, -1)).all()

@@ -11,6 +11,7 @@ import pytest
 from tests.pictures.test_tiff_pages import REDUCED, plain
 from tests.support import ROOT, tiffs
 from tests.support.files import GREEN, RED
+from tests.support.hints import message_and_hint
 from tests.support.program import SCENE, vlm
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images, other_files, signatures
@@ -72,6 +73,9 @@ KINDS = {
     "a.gguf": (b"GGUF\3\0\0\0" + bytes(90), "a model (GGUF)", "-m a.gguf"),
     "notes.txt": ("größe, 寸法\n".encode(), "a text file", "--files-from notes.txt"),
     "wide.txt": ("a.png\r\n".encode("utf-16"), "a text file", "--files-from wide.txt"),
+    "a.xmp": (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>', "an XMP sidecar", "name the picture that it belongs to"),
+    "b.xmp": (b'<?xml version="1.0"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/"/>', "an XMP sidecar", "name the picture"),
+    "c.xmp": (b'<?xpacket begin="\xef\xbb\xbf"?>\n', "an XMP sidecar", "name the picture"),
     "error.png": (b'{"error": "not found"}', "a text file", "copy or download the picture again"),
     "zeros.jpg": (bytes(5000), "begins with zeros", "copy or download the picture again"),
     "empty.jpg": (b"", "the file is empty", "copy or download the picture again"),
@@ -145,6 +149,23 @@ def test_a_raw_file_that_has_only_a_thumbnail_is_refused(tmp_path):
     assert "export it as JPEG" in done.stderr
     (tmp_path / "a.nef").rename(tmp_path / "a.tif")
     assert images.load(tmp_path / "a.tif").size == (160, 120)
+
+
+def test_a_folder_of_raw_files_only_says_how_their_previews_are_asked_about(tmp_path):
+    (tmp_path / "my raws" / "sub").mkdir(parents=True)
+    (tmp_path / "my raws" / "a.NEF").write_bytes(camera_file((400, 300)))
+    done = vlm("caption", "-m", "demo", "my raws", cwd=tmp_path)
+    message, hint = message_and_hint(done)
+    assert (done.returncode, message) == (1, "my raws: no pictures in this folder that vlm can read (1 .NEF)")
+    assert hint.endswith(': "my raws/*.NEF"')
+    done = vlm("caption", "-m", "demo", "my raws/*.NEF", cwd=tmp_path)
+    assert (done.returncode, "400x300" in done.stderr) == (0, True)
+    (tmp_path / "my raws" / "a.NEF").rename(tmp_path / "my raws" / "sub" / "a.NEF")
+    hint = message_and_hint(vlm("caption", "-m", "demo", "my raws", cwd=tmp_path))[1]
+    assert hint.endswith(': "my raws/**/*.NEF"')
+    assert vlm("caption", "-m", "demo", "my raws/**/*.NEF", cwd=tmp_path).returncode == 0
+    (tmp_path / "my raws" / "sub" / "a.NEF").rename(tmp_path / "my raws" / "a.raf")
+    assert message_and_hint(vlm("caption", "-m", "demo", "my raws", cwd=tmp_path))[1].startswith("export the raw files")
 
 
 def test_a_preview_that_is_scaled_down_is_no_thumbnail():

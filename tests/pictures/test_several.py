@@ -9,10 +9,10 @@ from vlmcli.pictures import images, sources
 
 FRAMES = [Image.new("RGB", (20, 20), color) for color in (RED, GREEN, BLUE)]
 SAID = {
-    "gif": "only the first frame of the animation is used; the next is {}#2",
-    "webp": "only the first of the animation's 3 frames is used; the next is {}#2",
-    "png": "only the first of the animation's 3 frames is used; the next is {}#2",
-    "avif": "only the first of the animation's 3 frames is used; the next is {}#2",
+    "gif": "only the first frame of the animation is used; to ask about the second: {}#2",
+    "webp": "only the first of the animation's 3 frames is used; to ask about the second: {}#2",
+    "png": "only the first of the animation's 3 frames is used; to ask about the second: {}#2",
+    "avif": "only the first of the animation's 3 frames is used; to ask about the second: {}#2",
     "heic": "only one of its 3 pictures is used; choose another: {}#1 to {}#3",
 }
 
@@ -56,5 +56,5 @@ def test_stereo_pictures_are_told_from_thumbnails_and_gain_maps(tmp_path, kind, 
     first = data.index(b"\0\0\3\0", data.index(b"\x02\xb0"))  # which is the main picture, in Pillow's order of bytes
     path.write_bytes(data[: first + 16] + kind.to_bytes(4, "little") + data[first + 20 :])
     notices = images.load(path).notices
-    assert (f"{path}: only the first of its 2 pictures is used; the next is {path}#2" in notices) == told
+    assert (f"{path}: only the first of its 2 pictures is used; to ask about the second: {path}#2" in notices) == told
     assert told or notices == ()

@@ -62,7 +62,7 @@ def test_bytes_without_a_number_are_the_first_page_and_it_is_said():
     picture = images.load(tiffs.file(*map(plain, COLORS)), "https://x.org/a.tif")
     assert color_of(picture) == RED
     assert (
-        "https://x.org/a.tif: only the first of its 3 pages is used; the next is https://x.org/a.tif#2"
+        "https://x.org/a.tif: only the first of its 3 pages is used; to ask about the next: https://x.org/a.tif#2"
         in picture.notices
     )
 

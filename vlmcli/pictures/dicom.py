@@ -68,7 +68,7 @@ def frame(file: Path | bytes, source: str, number: int, check: Check, tell: Tell
             seen = seen.copy()
         dicom_overlays.draw(seen, words if seen.ndim == 2 else None, header, opened, index, source, tell)
     if frames > 1 and not number:
-        tell(f"only the first of its {frames} frames is used; the next is {source}#2")
+        tell(f"only the first of its {frames} frames is used; to ask about the second: {source}#2")
     return seen
 
 

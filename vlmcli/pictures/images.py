@@ -123,7 +123,7 @@ def _read(
     """
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
     told: list[str] = []
-    with _named(source):
+    with _named(source, file):
         what = kind(file, source)
         file = bmp.within(file) or file
         image = _pixels(file, source, frame, what, bound, told.append, whole=whole)
@@ -133,7 +133,7 @@ def _read(
 
 
 @contextmanager
-def _named(source: str) -> Iterator[None]:
+def _named(source: str, file: Path | bytes = b"") -> Iterator[None]:
     """Whatever a damaged file makes decoders raise is a SourceError that names it."""
     try:
         yield
@@ -144,16 +144,18 @@ def _named(source: str) -> Iterator[None]:
             f"{source}: not a picture in a format that vlm reads", "convert it to JPEG or PNG first"
         ) from None
     except Exception as error:  # a damaged file makes decoders raise anything: TypeError, RuntimeError, SyntaxError …
-        raise _read_error(source, error) from error
+        raise _read_error(source, error, file) from error
 
 
-def _read_error(source: str, error: Exception) -> SourceError:
+def _read_error(source: str, error: Exception, file: Path | bytes) -> SourceError:
     """The error for a picture whose decoder has raised something; whether the picture is to blame, or memory."""
     if room.is_out(error, honest=bounds.MAX_MEMORY):
         return NoMemory(f"{source}: not enough memory to read it", f"{room.HINT}; --retry-errors tries again")
     if isinstance(error, MemoryError):
         return SourceError(f"{source}: too large for this machine's memory", "scale it down first")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if truncated.is_cut(reason, file):
+        return SourceError(f"{source}: the file ends too early", "copy or download it again")
     hint = "the file may be damaged"
     if room.is_short(bounds.MAX_MEMORY):  # some decoders do not say why they fail
         hint += f", or memory may be short: {room.HINT}"
@@ -201,7 +203,7 @@ class Facts:
 def facts(file: Path | bytes, source: str = "") -> Facts:
     """Read what a file says of itself; its pixels are not decoded. Raises SourceError, which names the source."""
     source = source or (str(file) if isinstance(file, Path) else f"{len(file)} bytes")
-    with _named(source):
+    with _named(source, file):
         what = kind(file, source)
         file_size = len(file) if isinstance(file, bytes) else file.stat().st_size
         if what == "PDF":
@@ -450,7 +452,7 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
         entries = getattr(image, "mpinfo", {}).get(0xB002, ())  # of CIPA DC-007, 5.2.3.3
         kinds = [str(entry.get("Attribute", {}).get("MPType", "")) for entry in entries]
         if any("Multi-Frame" in kind for kind in kinds[1:]):
-            tell(f"only the first of its {len(kinds)} pictures is used; the next is {source}#2")
+            tell(f"only the first of its {len(kinds)} pictures is used; to ask about the second: {source}#2")
     elif image.format == "GIF":
         try:
             with opened(file, "") as again:  # where looking for a second frame harms nothing
@@ -460,10 +462,10 @@ def _remark_on_others(image: Image.Image, file: Path | bytes, source: str, tell:
                 raise
             animated = False
         if animated:
-            tell(f"only the first frame of the animation is used; the next is {source}#2")
+            tell(f"only the first frame of the animation is used; to ask about the second: {source}#2")
     elif getattr(image, "is_animated", False):
         frames = getattr(image, "n_frames", 1)
-        tell(f"only the first of the animation's {frames} frames is used; the next is {source}#2")
+        tell(f"only the first of the animation's {frames} frames is used; to ask about the second: {source}#2")
 
 
 def _remark_on_emptiness(image: Image.Image, tell: Tell) -> None:

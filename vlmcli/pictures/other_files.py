@@ -222,6 +222,8 @@ def _by_text(head: bytes) -> tuple[str, str] | None:
             "a web page (HTML), not a picture",
             "download the picture itself; the address may lead to a page about it, or a login",
         )
+    if "<x:xmpmeta" in text or text.startswith("<?xpacket"):
+        return "an XMP sidecar, not a picture", "name the picture that it belongs to"
     if text.startswith("<?xml"):
         return "a text file (XML), not a picture", _OTHER
     return "a text file, not a picture", _LIST

@@ -27,6 +27,9 @@ RAW = frozenset(
 Source: LibRaw's list of cameras, and Wikipedia, "Raw image format".
 """
 
+TIFF_RAW = frozenset((".arw", ".cr2", ".dng", ".nef", ".nrw", ".pef", ".srw"))
+"""Of those that are TIFF files with a preview, which is read where somebody names the file."""
+
 OTHERS = RAW | frozenset(
     (
         # texts, tables, programs

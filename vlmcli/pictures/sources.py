@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
+from vlmcli import typed
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import folders, names, signatures
 from vlmcli.pictures.folders import LeftOut
@@ -210,9 +211,21 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
     if not found and not folder.closed:
         has = folder.left_out.kinds()
         raise SourceError(
-            f"{word}: no pictures in this folder that vlm can read{f' ({has})' if has else ''}", "choose another folder"
+            f"{word}: no pictures in this folder that vlm can read{f' ({has})' if has else ''}",
+            _of_raw_files(word, folder.left_out) or "choose another folder",
         )
     left_out.files += folder.left_out.files
+
+
+def _of_raw_files(word: str, left_out: LeftOut) -> str:
+    """What to do with a folder of cameras' raw files; empty where it has none."""
+    found = [Path(name) for name, _ in left_out.files if Path(name).suffix.lower() in signatures.RAW]
+    readable = [path for path in found if path.suffix.lower() in signatures.TIFF_RAW]
+    if readable:
+        below = "" if all(path.parent == Path(word) for path in readable) else "**"
+        pattern = typed.word(str(Path(glob.escape(word), below, f"*{readable[0].suffix}")))
+        return f"to ask about the previews in the raw files, name them by a pattern in quotes: {pattern}"
+    return "export the raw files as JPEG first, with darktable or the camera maker's program" if found else ""
 
 
 def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:

@@ -107,7 +107,7 @@ def _chosen(contents: Contents, number: int, source: str, tell: Tell) -> Directo
         number = contents.numbers[0]
         if len(contents.numbers) > 1:
             pages, after = len(contents.numbers), contents.numbers[1]
-            tell(f"only the first of its {pages} pages is used; the next is {source}#{after}")
+            tell(f"only the first of its {pages} pages is used; to ask about the next: {source}#{after}")
     found = next((one for one in contents.directories if one.number == number), None)
     if found is None:
         count, last = len(contents.directories), contents.directories[-1].number

@@ -14,7 +14,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,19 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _PIECE = 1 << 18
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """Of each pass of an interlaced PNG: the first column and row, and the steps."""
+
+
+_CUT = re.compile(r"truncated|incomplete|not enough image data|unexpected end|broken data stream", re.IGNORECASE)
+"""What decoders say of a file that ends too early."""
+
+
+def is_cut(reason: str, file: Path | bytes) -> bool:
+    """Whether a file that could not be decoded ends too early: its decoder says so, or a WebP's own length does."""
+    if _CUT.search(reason):
+        return True
+    with suppress(OSError), _bytes(file) as data:
+        return data[:4] == b"RIFF" and data[8:12] == b"WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data)
+    return False
 
 
 def check_scans(image: Image.Image, file: Path | bytes, source: str) -> None:
