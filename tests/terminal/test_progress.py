@@ -291,6 +291,26 @@ def test_ctrl_c_says_how_far_it_came_and_how_to_go_on(tmp_path, more, hint):
         assert not terminal.screen.cursor.hidden
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "one question about 3 pictures together"),
+        (["-q", "is there a star?"], "2 questions about 3 pictures together"),
+        (["--together"], ""),
+        (["--each"], ""),
+        (["--json"], ""),
+    ],
+)
+def test_pictures_that_are_asked_about_together_are_told_of(tmp_path, more, said):
+    names = folders.drawn(tmp_path, 3)
+    with Terminal("ask", "-m", "demo", *names, "-q", "what is this?", *more, cwd=tmp_path, columns=100) as terminal:
+        assert terminal.end(60) == 0
+        told = [line for line in terminal.text.splitlines() if "together" in line]
+    assert told == ([f"vlm: {said}; --each asks about each"] if said else [])
+    if not more:
+        assert "together" not in folders.vlm(tmp_path, "ask", "-m", "demo", *names, "what is this?").stderr
+
+
 def test_ctrl_c_at_one_question_leaves_a_clean_line():
     with Terminal("ask", "-m", "demo", "--worker", SCENE, "what is this?", fault="hang scene.png") as terminal:
         terminal.wait("loading|looking|reading")

@@ -71,6 +71,8 @@ def answer(
                 for question in questions(files.card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
+            if len(found) > 1 and jobs[-1].group == 0 and not (named.together or flags.as_json):
+                _tell_of_together(ui, len(tasks), len(found))
             with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as left:
                 left = replace(left, left_out=str(left_out))
                 left = left if flags.limit is None else left.first(flags.limit)
@@ -129,6 +131,13 @@ def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Re
             left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
         )  # fmt: skip
         return show.all(runner)
+
+
+def _tell_of_together(ui: Ui, questions: int, pictures: int) -> None:
+    """Tell whoever sits at a terminal that pictures are not asked about one by one, which they may have meant."""
+    if ui.stderr.isatty():
+        asked = "one question" if questions == 1 else f"{questions} questions"
+        ui.say(f"{asked} about {pictures} pictures together; --each asks about each")
 
 
 def _tell_of_output(ui: Ui, course: Course, left: Remaining, *, as_json: bool) -> None:
