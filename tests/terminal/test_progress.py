@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import folders
 from tests.support.fakes import ScriptedRunner
-from tests.support.program import SCENE
+from tests.support.program import SCENE, VLM
 from vlmcli.batch import run as running
 from vlmcli.batch.course import Course, jobs_of
 from vlmcli.batch.run import Outcome, Run
@@ -262,6 +262,21 @@ def test_the_line_goes_below_what_is_written(tmp_path):
     ]
     assert any(line.startswith("vlm: pics/0001.png: ") for line in lines)
     assert lines[-1].startswith("vlm: 19 answered, 1 failed, in ")
+
+
+@pytest.mark.parametrize(("reader", "whole"), [("head -c 150", False), ("cat", True)])
+def test_what_a_pipe_brings_back_to_the_terminal_is_not_behind_the_line(tmp_path, monkeypatch, reader, whole):
+    folders.drawn(tmp_path, 12)
+    script = tmp_path / "piped"
+    script.write_text(f'#!/bin/sh\n"{VLM}" "$@" | {reader}\n', "utf-8")
+    script.chmod(0o755)
+    monkeypatch.setattr("tests.support.terminal.VLM", str(script))
+    with Terminal("describe", "-m", "demo", "pics", "--json", cwd=tmp_path, columns=3000) as terminal:
+        seen = looks(terminal)
+        lines = terminal.text.splitlines()
+    assert any(counts(screen, 12) for screen in seen)
+    assert all(line.startswith(('{"v": 1', "vlm: ")) for line in lines)
+    assert [len(line) for line in lines] == [150] if not whole else len(lines) == 13
 
 
 @pytest.mark.parametrize(

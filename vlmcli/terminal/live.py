@@ -83,6 +83,8 @@ class LiveLine:
         self._is_open = False  # what was written last has not ended its line
         self._asides: deque[str] = deque()
         self._ended: threading.Event | None = None  # of the thread's work
+        self._rests_until = 0.0
+        self._is_unread: Callable[[], bool] = lambda: False
 
     def passing(self, text: str) -> None:
         """Show what is going on, until anything is written."""
@@ -124,6 +126,19 @@ class LiveLine:
         before, self._shown = "" if self._shown is None else _ERASE, None
         return before, "" if self._is_open else self._drawn()
 
+    def make_room(self, is_unread: Callable[[], bool]) -> None:
+        """Take a lasting line away for a moment: what is now written into a pipe may come out on this terminal.
+
+        Args:
+            is_unread: whether nobody reads that pipe any more. Then the run is about to end, and the line stays away.
+        """
+        with self.lock:
+            if self._shown is not None and self.lasts:
+                self._shown = None
+                with suppress(OSError):
+                    self._write(_ERASE)
+            self._rests_until, self._is_unread = time.monotonic() + BEAT, is_unread
+
     # ------------------------------------------------------------------------------------------ drawing
 
     def _spinner(self) -> str:
@@ -150,6 +165,8 @@ class LiveLine:
         return codes
 
     def _draw(self) -> None:
+        if time.monotonic() < self._rests_until or self._is_unread():
+            return
         if not self._is_open and self._line() != self._shown:
             with suppress(OSError):
                 self._write(self._drawn())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import signal
 import stat
 import sys
@@ -84,6 +85,22 @@ class OutputFile:
             return stat.S_ISREG(os.fstat(self._file).st_mode)
         except OSError:
             return False
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether another program reads it."""
+        try:
+            return stat.S_ISFIFO(os.fstat(self._file).st_mode)
+        except OSError:
+            return False
+
+    def is_unread(self) -> bool:
+        """Whether it is a pipe that nobody reads any more; false where that cannot be known without writing."""
+        if sys.platform == "win32":
+            return False
+        look = select.poll()
+        look.register(self._file, 0)
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
 
     def write(self, data: bytes) -> None:
         """Write all of it, or, into a regular file that has no room, nothing: half a line would be taken for one.

@@ -159,6 +159,8 @@ class Ui:
                 return
             if not self._line.lasts:
                 self._line.end()
+            elif self._file.is_pipe:
+                self._line.make_room(self._file.is_unread)
             self._file.write(text.encode("utf-8", "surrogateescape"))
         except BrokenPipeError:
             raise PipeClosed from None
