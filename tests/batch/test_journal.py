@@ -11,9 +11,11 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
+from tests.support.fakes import ScriptedRunner
 from tests.support.folders import QUESTION, SCENE, ask, drawn, lines, started, vlm
 from tests.support.program import VLM
 from vlmcli.demo import scenes
@@ -201,6 +203,32 @@ def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
     written = [json.loads(line)["sources"] for line in shown.splitlines()]
     assert kept == written[: len(kept)]
     assert len(written) - len(kept) in (0, 1)  # it may come between the two
+
+
+class InterruptedOnce(ScriptedRunner):
+    """Ctrl-C comes with its first event."""
+
+    def events(self):
+        for number, event in enumerate(super().events()):
+            if not number:
+                signal.raise_signal(signal.SIGINT)
+            yield event
+
+
+def test_ctrl_c_again_while_the_model_is_closed_says_how_far_it_came_too(tmp_path, monkeypatch):
+    drawn(tmp_path, 20)
+
+    @contextmanager
+    def runner_of(*_):
+        try:
+            yield InterruptedOnce(["yes"] * 20)
+        finally:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("vlmcli.cli.answer.runner_of", runner_of)
+    done = vlm(tmp_path, "describe", "-m", "demo", "pics", "--output", "out.jsonl")
+    assert done.returncode == 130
+    assert done.stderr.endswith("vlm: stopped after 16 of 20\n     run the same command again to continue\n")
 
 
 def test_one_run_at_a_time_writes_a_file(tmp_path):

@@ -121,16 +121,22 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
 
 def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
-    with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
-        run = Run(
-            left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-            thinking=flags.think,
-        )  # fmt: skip
-        show = Show(
-            ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
-            left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
-        )  # fmt: skip
-        return show.all(runner)
+    run = None
+    try:
+        with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
+            run = Run(
+                left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
+                thinking=flags.think,
+            )  # fmt: skip
+            show = Show(
+                ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
+                left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
+            )  # fmt: skip
+            return show.all(runner)
+    except KeyboardInterrupt:  # the second, when all that was under way is finished
+        if run is None or not (run.stopping and run.left):
+            raise
+        raise run.stopped() from None
 
 
 def _tell_of_together(ui: Ui, questions: int, pictures: int) -> None:
