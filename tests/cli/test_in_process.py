@@ -134,10 +134,11 @@ def test_each_call_is_what_a_process_of_its_own_would_have_been(folders):
 def test_the_log_is_of_the_call_that_asks_for_it(monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's
     _, _, loud = here((*ASK, "-vv"))
-    assert "vlmcli.llama: " in loud
+    assert "llama.cpp: " in loud
     _, _, less = here((*ASK, "-v"))
-    assert "vlmcli: " in less
-    assert "vlmcli.llama: " not in less
+    assert "vlm: " in less
+    assert "vlmcli" not in less
+    assert "llama.cpp: " not in less
     assert here(ASK) == (0, ANSWER, "")
     assert here(("ask", "-v", "-m", "demo", "none.png", "?"))[0] == 1
     assert here(ASK) == (0, ANSWER, "")

@@ -183,18 +183,23 @@ def guarded() -> Iterator[None]:
         sys.stdout, sys.stderr = found
 
 
+_CALLED = {"vlmcli.llama": "llama.cpp"}
+"""Loggers of ours by what a person calls them; all others are `vlm`'s."""
+
+
 class _OneLine(logging.Formatter):
     """A record on one line, so that no name in it can look like a record; a traceback has its own below."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
+        name = "vlm" if record.name.partition(".")[0] == "vlmcli" else record.name
+        return one_line(f"{_CALLED.get(record.name, name)}: {record.message}")
 
 
 def log_handler() -> logging.Handler:
-    """A handler that writes log records to stderr, each behind the name of who says it."""
+    """A handler that writes log records to stderr, each behind the name of who says it; our own are `vlm`'s."""
     stream = cleaned(sys.stderr) if sys.stderr is not None else io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_OneLine("%(name)s: %(message)s"))
+    handler.setFormatter(_OneLine())
     return handler
 
 
