@@ -93,6 +93,7 @@ def test_offline_is_no_trouble_and_a_hub_that_is_away_a_remark(env):
     assert (offline["ok"], "offline" in offline["what"]) == (True, True)
     away = findings(env | {"HF_ENDPOINT": "http://127.0.0.1:9"})["hub"]
     assert (away["ok"], "127.0.0.1:9 cannot be reached" in away["what"]) == (None, True)
+    assert away["what"].count("127.0.0.1:9") == 1
     assert "network" in away["mend"]
 
 

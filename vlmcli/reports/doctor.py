@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -236,7 +237,8 @@ def _hub(probes: Probes) -> Finding:
     try:
         return Finding("hub", True, f"{probes.reach()} answers")
     except VlmError as error:
-        return Finding("hub", None, f"{error.message}; downloaded models work without it", error.hint)
+        what = re.sub(r"^https?://(\S+): (?=\1 )", "", error.message)  # the same name once more
+        return Finding("hub", None, f"{what}; downloaded models work without it", error.hint)
 
 
 def _default(probes: Probes) -> Finding:
