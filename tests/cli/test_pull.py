@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import program
 from tests.support.hub import Fault
 from tests.support.place import MODEL, REPOSITORY, SIZE, objects, publish
 from tests.support.program import ANSWER, SCENE
 from tests.support.terminal import Terminal
 from vlmcli import demo
 from vlmcli.engine.place import description
+from vlmcli.machine import speed
 from vlmcli.machine.speed import Speed
 from vlmcli.models import catalogue, hub
 from vlmcli.terminal import ui
@@ -150,6 +152,17 @@ def test_without_a_model_the_best_is_brought_when_somebody_says_yes(place, termi
     assert place.vlm("ask", SCENE, "what is this?").stdout == ANSWER
 
 
+def test_without_a_network_a_person_is_told_of_the_model_that_needs_none(place):
+    keep_speed(place)
+    with Terminal(
+        "ask", SCENE, "what?", columns=200, **place.environment() | {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    ) as at:
+        assert at.end() == 1
+        text = at.text
+    assert "127.0.0.1:9 cannot be reached" in text
+    assert text.rstrip().endswith("; -m demo needs no download")
+
+
 def test_models_are_listed_for_this_machine(place):
     place.vlm("pull", "-y", "smolvlm2-500m")
     rows = objects(place.vlm("models", "--json"))
@@ -166,7 +179,11 @@ def test_models_are_listed_for_this_machine(place):
     assert [line[1] for line in lines] == [row["name"] for row in rows]
     (chosen,) = [row for row in rows if row["recommended"]]
     assert [line[1] for line in lines if line[0] == "*"] == [chosen["name"]]
+    assert lines[0][0] == "*"
     assert "recommended for this machine" in table.stderr
+    assert re.search(r"^order +the recommended model, then the best of the quick ones", table.stderr, re.MULTILINE)
+    unknown = any("?" in line for line in lines)
+    assert bool(re.search(r"^\? +not known before the download", table.stderr, re.MULTILINE)) == unknown
     assert ["", "smolvlm2-500m", "local"] in [["", *line[1:3]] for line in lines]
 
 
@@ -178,6 +195,25 @@ def test_the_recommended_model_is_the_one_that_is_named_without_a_model(place):
     assert done.stderr.splitlines()[0] == "vlm: no model chosen"
     assert re.search(r"vlm pull (\S+)", done.stderr)[1] == chosen
     assert "measuring" not in done.stderr  # it is known
+    again = place.vlm("models", "--measure", "--json")
+    assert "vlm: measuring this machine's speed, to order the list (about 3 s)\n" in again.stderr
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_busy_machine_is_told_of_after_measuring(monkeypatch, tmp_path, busy):
+    monkeypatch.setattr("os.getloadavg", lambda: (1000.0 if busy else 0.0, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(speed, "measure", lambda folder, machine, ask: Speed(1e11, 1e11, 6e9, machine))
+    done = program.vlm("models", env={"XDG_STATE_HOME": str(tmp_path), "HF_HOME": str(tmp_path)})
+    said = "vlm: the machine is busy, so times are too long; vlm models --measure measures again\n"
+    assert (done.returncode, said in done.stderr) == (0, busy)
+
+
+def test_what_a_check_has_found_is_not_cut_on_a_narrow_terminal(place):
+    with Terminal("verify", columns=60, **place.environment()) as terminal:
+        assert terminal.end() == 0
+        text = terminal.text
+    assert "…" not in text
+    assert " ".join(text.split()).count("complete; its published hash is not known") == 2
 
 
 @pytest.mark.parametrize("columns", [80, 60, 40])
@@ -228,7 +264,8 @@ def test_the_default_is_set_kept_and_forgotten(place):
     assert place.vlm("default").stdout == "nothing-here\n"
     assert "VLM_MODEL is set, too, and takes precedence" in place.vlm("default", "demo").stderr
     del place.env["VLM_MODEL"]
-    assert place.vlm("default", "--none").returncode == 0
+    done = place.vlm("default", "--none")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "vlm: no default model now\n")
     assert place.vlm("default").returncode == 1
 
 

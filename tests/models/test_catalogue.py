@@ -144,7 +144,8 @@ def test_the_first_model_is_recommended_unless_a_better_one_is_as_quick():
 
 @pytest.mark.parametrize("speed", [FAST, SLOW, None])
 def test_the_better_of_the_bearable_come_first_and_what_does_not_fit_last(speed):
-    advices = recommend.advise(machine(80, 200), speed)
+    chosen, *advices = recommend.advise(machine(80, 200), speed)
+    assert chosen.recommended
     fits = [one.fits for one in advices]
     assert [key for key, _ in itertools.groupby(fits)] == ["yes", "", "slow", "no"]
     fitting = [one for one in advices if one.fits == "yes"]

@@ -6,6 +6,7 @@ machine (`machine.recommend`).
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -137,6 +138,11 @@ def _legend(advices: Sequence[Advice]) -> dict[str, str]:
     if best is not None:
         what = "downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
         legend = {"*": f"recommended for this machine; {what}", **legend}
+    legend["order"] = "the recommended model, then the best of the quick ones, then slower and unknown ones"
+    if any(not one.memory for one in advices):
+        legend["?"] = "not known before the download"
+    elif any(one.seconds is None for one in advices):
+        legend["?"] = "not known"
     if any(one.fits == "slow" for one in advices):
         legend["slow"] = "larger than the free memory, so it is read from the disk again and again"
     if any(one.fits == "no" for one in advices):
@@ -259,12 +265,23 @@ def verify(
                     said_of.append((escape(one.name), escape(path.name), said.what))
         finally:
             if said_of:
-                ui.rows(said_of)
+                _show_verified(ui, said_of)
         if wrong:
             raise ModelError(
                 f"{wrong} of {len(files) + len(gone)} files differ from what was published",
                 "download the model again: vlm rm MODEL, then vlm pull MODEL",
             )
+
+
+def _show_verified(ui: Ui, rows: Sequence[tuple[str, str, str]]) -> None:
+    """A model, a file and what was found of it per line; below one another where the terminal is too narrow."""
+    if not ui.stdout.isatty() or sum(max(map(len, column)) + 2 for column in zip(*rows, strict=True)) - 2 <= ui.width:
+        ui.rows(rows)
+        return
+    wrap = textwrap.TextWrapper(ui.width, "", "  ", break_on_hyphens=False)
+    for name, file, what in rows:
+        for line in wrap.wrap(f"{name}  {file}: {what}"):
+            ui.line(line)
 
 
 def _verifiable(names: Sequence[str]) -> tuple[Sequence[Listed], Sequence[tuple[str, Path]]]:
@@ -304,6 +321,7 @@ def default(
             if name:
                 raise UsageError(f"--none clears the default, and {name} sets it", "leave one out")
             settings.remember_model("")
+            ui.say("no default model now")
             return
         if name is None and mmproj:
             raise UsageError("--mmproj needs a model", "name it: vlm default MODEL --mmproj FILE")

@@ -230,7 +230,10 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
             raise
         if not first:
             ui.say(missing.message)
-    fetch_model(ui, wanted, yes=chosen.yes)
+    try:
+        fetch_model(ui, wanted, yes=chosen.yes)
+    except HubError as error:
+        raise type(error)(error.message, f"{error.hint}; -m demo needs no download") from error
     return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
 
 
@@ -276,7 +279,7 @@ def speed_here(ui: Ui, why: str, *, again: bool = False) -> Speed | None:
     known = None if again else speed.kept(folder, machine)
     if known is not None:
         return known
-    ui.say(f"measuring this machine's speed, once, {why} (about 3 s)")
+    ui.say(f"measuring this machine's speed{'' if again else ', once'}, {why} (about 3 s)")
 
     def ask(files: ModelFiles, pixels: tuple[int, int], tokens: int) -> Answer | VlmError:
         picture = images.from_pixels(bytes(pixels[0] * pixels[1] * 3), pixels, "a black picture")
@@ -285,4 +288,8 @@ def speed_here(ui: Ui, why: str, *, again: bool = False) -> Speed | None:
             (outcome,) = engine.run([Request((Message("user", (picture, "what is this?")),), max_tokens=tokens)])
         return outcome
 
-    return speed.measure(folder, machine, ask)
+    busy = speed.is_busy()
+    found = speed.measure(folder, machine, ask)
+    if busy:
+        ui.say("the machine is busy, so times are too long; vlm models --measure measures again")
+    return found

@@ -51,11 +51,11 @@ class Advice:
 
 
 def advise(machine: Machine, speed: Speed | None = None, here: Container[str] = ()) -> tuple[Advice, ...]:
-    """Every row of the catalogue for a machine, the most useful first; at most one is recommended.
+    """Every row of the catalogue for a machine, the recommended one and then the most useful first.
 
-    Those that are quick enough come first, the best of them before the others; then the slower ones, then those of
-    which too little is known, then those that do not fit into memory. The catalogue's first model is recommended where
-    it fits, unless a better one is quick enough as well.
+    At most one is recommended. Of the others, those that are quick enough come first, the best of them before the
+    others; then the slower ones, then those of which too little is known, then those that do not fit into memory. The
+    catalogue's first model is recommended where it fits, unless a better one is quick enough as well.
 
     Args:
         machine: what there is.
@@ -68,6 +68,7 @@ def advise(machine: Machine, speed: Speed | None = None, here: Container[str] = 
     least = first.entry.rank if first is not None else 0
     quick = [one for one in fitting if one.seconds is not None and not one.slowness and one.entry.rank > least]
     chosen = next(iter(quick), first) or min(fitting, key=lambda one: (one.slowness, one.memory), default=None)
+    rows.sort(key=lambda one: one is not chosen)
     return tuple(replace(one, recommended=one is chosen) for one in rows)
 
 

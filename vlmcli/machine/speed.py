@@ -6,6 +6,7 @@ Does not know the engine: whoever measures says how a pair is asked, and in whic
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,6 +43,19 @@ class Speed:
     prefill: float
     read: float
     machine: str
+
+
+BUSY = 1.5
+"""Programs that wait for each core, from which on a measurement is of little use."""
+
+
+def is_busy() -> bool:
+    """Whether other programs keep this machine from being measured, as far as the operating system says."""
+    if not hasattr(os, "getloadavg"):
+        return False
+    with suppress(OSError):
+        return os.getloadavg()[0] > BUSY * (os.cpu_count() or 1)
+    return False
 
 
 def seconds(work: Work, speed: Speed) -> float:
