@@ -233,6 +233,13 @@ def test_the_nearest_model_or_template_is_named(here, words, names):
     assert names[-1].lower() in said[1].lower()
 
 
+def test_the_model_of_a_command_without_m_is_named_once_and_without_it(here):
+    message, hint = message_and_hint(vlm("default", "demoo", cwd=here))
+    assert (message, hint) == ("demoo: there is no such model, file or folder", "did you mean demo?")
+    hint = message_and_hint(vlm("default", "zzzz", cwd=here))[1]
+    assert (hint.endswith("or try vlm default demo"), "-m" in hint) == (True, False)
+
+
 def test_a_picture_in_the_settings_is_no_model(here):
     done = vlm("caption", "two.jpg", cwd=here, env={"VLM_MODEL": "it.png"})
     assert (done.returncode, message_and_hint(done)[0]) == (1, "it.png: a picture, where a model is expected")

@@ -335,7 +335,10 @@ def default(
         from vlmcli import demo
         from vlmcli.models import store
 
-        files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES, tell=ui.notice)
+        try:
+            files = store.resolve(expand(name), expand(mmproj or ""), demo=demo.FILES, tell=ui.notice)
+        except ModelError as error:
+            raise type(error)(error.message, _hint_without_m(error.hint)) from error
         path = Path(expand(name))
         by_path = files.name == expand(name) and path.exists() and files.name != demo.FILES.name
         where = settings.remember_model(
@@ -344,3 +347,10 @@ def default(
         ui.say(f"the default model is now {files.name} ({where})")
         if settings.load().model != (str(path.absolute()) if by_path else files.name):
             ui.say("VLM_MODEL is set, too, and takes precedence")
+
+
+def _hint_without_m(hint: str) -> str:
+    """A hint about -m for a command that takes the model's name as its argument."""
+    if hint.startswith("did you mean "):
+        return f"{hint.partition('?')[0].replace('-m ', '')}?"
+    return hint.replace("or try -m demo", "or try vlm default demo")
