@@ -30,7 +30,7 @@ def test_a_table_has_a_column_for_each_question(folder):
     assert found[0] == ["picture", "Describe this image in one sentence.", "error"]
     assert {len(row) for row in found} == {3}
     assert len(found) == 6
-    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "no questions in it")):
+    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "the file has no questions")):
         (folder / "empty.txt").write_text("\n \n", "utf-8")
         done = vlm(folder, "ask", "-m", "demo", "pics/a.png", "--questions", name)
         assert (done.returncode, says in done.stderr) == (2, True)

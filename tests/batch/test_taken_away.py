@@ -117,7 +117,7 @@ def test_records_that_were_moved_are_named(pics, mischief):
     code, said = disturbed(pics, lambda: places.append(mischief(pics / "out" / "o.jsonl")), "--output", "out/o.jsonl")
     kept = records(places[0])
     assert code == 1
-    assert f"o.jsonl: moved to {places[0]} while it was being written; its records ({len(kept)}) can be" in said
+    assert f"o.jsonl: moved to {places[0]} while it was being written; its records ({len(kept)}) are there" in said
     assert not list(pics.rglob("*rescued*"))
 
 
