@@ -242,7 +242,7 @@ def test_the_count_is_there_at_every_look(tmp_path, columns, more):
     assert any(line.startswith("0 of 16: ") for line in lines)
     assert any(re.match(r"\d+ of 16(, .* left)?: a.*\.\.\..*\d\.png", line) for line in lines)
     assert not counts(last, 16)
-    assert re.search(r"vlm: 16 answered, in \d+ s\Z", last)
+    assert re.search(r"vlm: 16 answered, in \d+ s(; wrote 16 texts)?\Z", last)
 
 
 def test_the_line_goes_below_what_is_written(tmp_path):
