@@ -44,7 +44,7 @@ def test_a_folder_is_its_pictures_by_name_without_what_is_hidden(folder):
 
 
 def test_a_glob_is_expanded_unless_a_file_has_that_name(folder):
-    assert names("*.png") == [("-dash.png", True), ("b.png", True)]
+    assert names("*.png") == [("-dash.png", True), ("a picture.PNG", True), ("b.png", True)]
     assert names("**/c.png") == [("sub/c.png", True)]
     assert names("sub/[x].png") == [("sub/[x].png", False)]
     with pytest.raises(SourceError, match="no file matches this pattern"):
