@@ -130,7 +130,7 @@ class LiveLine:
         """Take a lasting line away for a moment: what is now written into a pipe may come out on this terminal.
 
         Args:
-            is_unread: whether nobody reads that pipe any more. Then the run is about to end, and the line stays away.
+            is_unread: whether that has not been read yet, or nobody reads the pipe any more. The line stays away then.
         """
         with self.lock:
             if self._shown is not None and self.lasts:
@@ -165,7 +165,9 @@ class LiveLine:
         return codes
 
     def _draw(self) -> None:
-        if time.monotonic() < self._rests_until or self._is_unread():
+        if self._is_unread():
+            self._rests_until = time.monotonic() + BEAT
+        if time.monotonic() < self._rests_until:
             return
         if not self._is_open and self._line() != self._shown:
             with suppress(OSError):

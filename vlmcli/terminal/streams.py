@@ -5,6 +5,7 @@ Knows streams of text and the system's files. Does not know what is written to t
 
 from __future__ import annotations
 
+import array
 import errno
 import io
 import os
@@ -95,9 +96,20 @@ class OutputFile:
             return False
 
     def is_unread(self) -> bool:
-        """Whether it is a pipe that nobody reads any more; false where that cannot be known without writing."""
+        """Whether it is a pipe with something in it that nobody has read yet, or that nobody reads any more.
+
+        False where that cannot be known without writing.
+        """
         if sys.platform == "win32":
             return False
+        import fcntl
+        import termios
+
+        waiting = array.array("i", [0])
+        with suppress(OSError):
+            fcntl.ioctl(self._file, termios.FIONREAD, waiting)
+        if waiting[0]:
+            return True
         look = select.poll()
         look.register(self._file, 0)
         return any(event & (select.POLLERR | select.POLLHUP) for _, event in look.poll(0))
