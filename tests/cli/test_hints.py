@@ -254,14 +254,14 @@ CASES = {
     ),
     "one page": Case(
         ("explain", "-m", "demo", "a.pdf", QUESTION),
-        "not 2",
+        "cannot take 2 pictures",
         "a.pdf#1",
         ("explain", "-m", "demo", "a.pdf#1", QUESTION),
         make=file("a.pdf", pages()),
     ),
     "one page of stdin": Case(
         ("explain", "-m", "demo", "-", QUESTION),
-        "not 2",
+        "cannot take 2 pictures",
         "-#1",
         ("explain", "-m", "demo", "-#1", QUESTION),
         input=pages(),
