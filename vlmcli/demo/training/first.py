@@ -273,7 +273,7 @@ def scene(rng: Random) -> Scene:
 def trained(rng: Random, shown: Scene) -> Item:
     """A first question about one picture for training, of any kind that the scene answers, or about another world."""
     while True:
-        if rng.random() < 0.25:
+        if rng.random() < 0.33:
             return trained_outside(rng)
         item = ask(rng, shown, _kind(rng, tuple(ABOUT_ONE)))
         if item:
@@ -283,16 +283,16 @@ def trained(rng: Random, shown: Scene) -> Item:
 def trained_both(rng: Random, first: Scene, second: Scene, differs: str) -> Item:
     """A first question about two pictures for training, or one about another world."""
     chance = rng.random()
-    if chance < 0.14:
+    if chance < 0.26:
         return trained_outside(rng)
-    if chance < 0.2:
+    if chance < 0.31:
         return Item("differ", two_pictures.differ_wording(rng), differs)
     return ask_both(rng, first, second, differs, _kind(rng, ABOUT_TWO))
 
 
 def trained_outside(rng: Random) -> Item:
     """A question about another world for training, mostly one like those that people type first."""
-    if rng.random() < 0.35:
+    if rng.random() < 0.28:
         return unanswerable.ask(rng)
     wording = _any_wording(rng, first_asked.OUTSIDE, first_asked.OUTSIDE_PATTERNS, 0.2)
     return outside(_typed(rng, wording, **unanswerable.strange_things(rng)))
