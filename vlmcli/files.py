@@ -154,6 +154,8 @@ def read(path: Path, most: int, *, pipes: bool = False, links: bool = True) -> b
 
 def _descriptor(path: Path, *, change: bool, links: bool, pipes: bool) -> int:
     """A descriptor of a file that is what it may be, without waiting."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "not a valid file name", str(path))
     _check(path.stat(follow_symlinks=links).st_mode, path, pipes=pipes)  # some devices act when they are opened
     names = ("O_BINARY", "O_CLOEXEC", "O_NOCTTY", "O_NONBLOCK", *(() if links else ("O_NOFOLLOW",)))
     flags = os.O_RDWR if change else os.O_RDONLY

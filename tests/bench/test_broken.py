@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="bounds on memory")
-@pytest.mark.parametrize(("count", "more"), [(60, []), (20, ["--hostile"])])
+@pytest.mark.parametrize(("count", "more"), [(30, []), (10, ["--hostile"])])
 def test_broken_models_are_answered_or_refused(count, more):
     done = subprocess.run(
         [sys.executable, "-m", "vlmcli.bench.broken", "--mutants", str(count), "--seed", "2", *more],

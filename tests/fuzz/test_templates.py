@@ -8,7 +8,7 @@ from tests.fuzz import templates, templates_grammar
 from vlmcli.engine import chat_template
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_hostile_templates_are_refused_or_rendered(seed, monkeypatch):
     monkeypatch.setattr(chat_template, "READING_SECONDS", 0.2)  # which only those take that would take any time
     monkeypatch.setattr(chat_template, "MAX_SECONDS", 0.2)

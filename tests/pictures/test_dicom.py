@@ -230,7 +230,7 @@ HOSTILE = {
     "huge, of 32 bits": (header(20_000, 20_000, _100=32, _101=32) + PIXELS, "of memory"),
     "huge, of 16 bits in colours": (header(9000, 9000, _100=16, _101=16, _2=3) + PIXELS, "of memory"),
     "four samples": (header(_2=4) + PIXELS, "4x8 bits"),
-    "no pixels": (header(), "without a picture"),
+    "no pixels": (header(), "has no picture"),
     "float pixels of 8 bits": (header() + element(0x7FE0, 0x08, b"OF", bytes(64)), "1x8 bits"),
     "float colours": (header(_100=32, _2=3) + element(0x7FE0, 0x08, b"OF", bytes(192)), ""),
     "too few floats": (header(_100=32) + element(0x7FE0, 0x08, b"OF", bytes(63)), "incomplete"),

@@ -116,4 +116,4 @@ def test_a_data_set_that_is_cut_off_is_never_taken_for_a_picture(tmp_path):
 def test_a_data_set_without_pixels_says_so(tmp_path):
     assert "without a picture" in refused(write(tmp_path / "a.dcm", elements(*FIRST)))
     data = bare(tmp_path / "b.dcm", GRAY).read_bytes()
-    assert "without a picture" in refused(write(tmp_path / "b.dcm", data[: data.index(b"\xe0\x7f\x10\0")]))
+    assert "has no picture" in refused(write(tmp_path / "b.dcm", data[: data.index(b"\xe0\x7f\x10\0")]))

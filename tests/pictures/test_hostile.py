@@ -282,9 +282,9 @@ OTHERS = {
     "link to a device": (lambda at: link(at / "a.png", "/dev/zero"), "not a regular file"),
     "long name": (lambda at: at / ("x" * 300), ""),
     "NUL": (lambda at: Path("a\0b"), ""),
-    "empty folder": (lambda at: folder(at / "empty"), "without pictures"),
-    "folder of other things": (lambda at: folder(at / "texts", "a.txt", "b.py"), "without pictures"),
-    "folder of what is hidden": (lambda at: folder(at / "hidden", ".a.png"), "without pictures"),
+    "empty folder": (lambda at: folder(at / "empty"), "no pictures in this folder"),
+    "folder of other things": (lambda at: folder(at / "texts", "a.txt", "b.py"), "no pictures in this folder"),
+    "folder of what is hidden": (lambda at: folder(at / "hidden", ".a.png"), "no pictures in this folder"),
     "pattern": (lambda at: at / "*.none", "no file matches this pattern"),
 }  # fmt: skip
 

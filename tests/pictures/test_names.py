@@ -71,7 +71,7 @@ def test_a_name_that_is_there_is_not_looked_for(tmp_path):
         ("it's.jpg", "its.jpg", '"it\'s.jpg"'),
         ("IMG_0042.JPG", "img_0042", "IMG_0042.JPG"),
         ("two.jpg", "three.png", None),
-        ("two.jpg", "two.dir/two.jpg", None),
+        ("two.jpg", "two_dir/two.jpg", None),
     ],
 )
 def test_the_nearest_name_is_asked_about_as_it_is_typed(there, name, asked, meant):

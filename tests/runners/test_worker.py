@@ -415,14 +415,14 @@ def test_a_folders_records_are_the_same_in_process_and_by_the_worker(folder):
 
 
 @linux
-def test_twelve_kills_lose_and_double_nothing(folder):
-    """The worker is killed at 12 random moments of a run over 100 scenes: three answers each, those of a calm run.
+def test_six_kills_lose_and_double_nothing(folder):
+    """The worker is killed at six random moments of a run over 100 scenes: three answers each, those of a calm run.
 
-    Where the run is over before the twelfth, there is another.
+    Where the run is over before the sixth, there is another.
     """
     path, expected = folder
     rng, kills = random.Random(1), 0
-    while kills < 12:
+    while kills < 6:
         start = time.monotonic()
         process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker", fault="")
         lines = [process.stdout.readline()]
@@ -440,9 +440,9 @@ def test_twelve_kills_lose_and_double_nothing(folder):
 
 
 def kill(process, rng, longest):
-    """Kill a command's worker at random moments, up to twelve times; how often it was."""
+    """Kill a command's worker at random moments, up to six times; how often it was."""
     kills = 0
-    while process.poll() is None and kills < 12:
+    while process.poll() is None and kills < 6:
         time.sleep(rng.uniform(0, longest))
         for pid in children(process.pid):
             with suppress(ProcessLookupError):

@@ -111,7 +111,7 @@ Length = Annotated[
     AnswerLength | None,
     typer.Option(
         "--length",
-        help="Write two or three sentences (short), or all details and any text (long); default: the model decides.",
+        help="Write two or three sentences (short), or all details (long); default: the model decides.",
     ),
 ]
 Focus = Annotated[str, typer.Option("--focus", metavar="TEXT", help="Describe this in most detail.")]

@@ -60,7 +60,8 @@ def named_head(path: Path, source: str, count: int) -> bytes:
         if error.errno == errno.ENAMETOOLONG:
             shown = source if len(source) <= _LONGEST else f"{source[:200]}…"
             raise SourceError(f"{shown}: cannot be read ({error.strerror})", "check the path") from None
-        raise SourceError(f"{source}: cannot be read ({error.strerror})", "check its permissions") from error
+        hint = "check the path" if error.errno == errno.EINVAL else "check its permissions"
+        raise SourceError(f"{source}: cannot be read ({error.strerror})", hint) from error
 
 
 def _folder(path: Path, source: str) -> SourceError:

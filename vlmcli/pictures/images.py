@@ -154,12 +154,11 @@ def _read_error(source: str, error: Exception, file: Path | bytes) -> SourceErro
     if isinstance(error, MemoryError):
         return SourceError(f"{source}: too large for this machine's memory", "scale it down first")
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if truncated.is_cut(reason, file):
-        return SourceError(f"{source}: the file ends too early", "copy or download it again")
-    hint = "the file may be damaged"
+    is_cut = truncated.is_cut(reason, file)
+    hint = "copy or download it again" if is_cut else "the file may be damaged"
     if room.is_short(bounds.MAX_MEMORY):  # some decoders do not say why they fail
         hint += f", or memory may be short: {room.HINT}"
-    return SourceError(f"{source}: cannot be read ({reason})", hint)
+    return SourceError(f"{source}: {'the file ends too early' if is_cut else f'cannot be read ({reason})'}", hint)
 
 
 def from_pixels(pixels: bytes, size: tuple[int, int], source: str, notices: tuple[str, ...] = ()) -> Picture:
