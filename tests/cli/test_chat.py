@@ -15,9 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.support import ROOT
-from tests.support.program import vlm
+from tests.support.program import piped
 from vlmcli import demo
-from vlmcli.cli import daily
 from vlmcli.demo import scenes
 from vlmcli.demo.training import judging, questions
 
@@ -31,32 +30,6 @@ from tests.support.terminal import ALT_ENTER, CTRL_C, CTRL_D, CTRL_G, TAB, UP, V
 SCENE = ROOT / "docs" / "images" / "scene.png"
 ANSWER = "A red circle and a blue square."
 ATTACHED = "[picture 1: my scene.png 640×480 → 64 tokens]"
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder with a picture that has a space in its name, and a state of its own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    daily.remember(tmp_path / "state" / "vlm")
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(SCENE, tmp_path / "my scene.png")
-    return tmp_path
-
-
-@pytest.fixture
-def talk(home):
-    """A conversation with the demo model, at its first prompt."""
-    with Terminal("chat", "-m", "demo", cwd=home, columns=100) as terminal:
-        terminal.wait(r">>> a question")
-        yield terminal
-
-
-def piped(home, text, *words, code=0):
-    """A conversation whose lines are piped."""
-    done = vlm("chat", "-m", "demo", *words, input=text, cwd=home)
-    assert "Traceback" not in done.stderr
-    assert done.returncode == code, done.stderr
-    return done
 
 
 def test_a_session(talk, home):

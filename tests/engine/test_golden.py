@@ -6,8 +6,10 @@ are taken out before comparing.
 """
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.support.engines import ask, opened, small_files
@@ -16,25 +18,38 @@ from vlmcli.engine import native
 from vlmcli.pictures import images
 
 WIDE = "AVX512" in native.versions()["features"]
-"""Whether this CPU computes as the one on which the answers were written down."""
+"""Whether this CPU computes as the one on which the answers were written down; others round differently."""
+TIE = 0.05
+"""Two best logits that are closer may change places by rounding (0.0012 is what was seen)."""
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_answers_equal_upstreams(small, name):
     picture = images.load(Path(__file__).parent / "golden.png")
-    with opened(small_files(small, name)) as engine:
+    logits = defaultdict(list)
+    with opened(small_files(small, name), tap=lambda id, step, row: logits[id].append(row.copy())) as engine:
         questions = list(GOLDEN[name])
         answers = engine.run(ask(question, picture) for question in questions)
         specials = {
             engine.model.text(token).encode() for token in range(engine.model.n_vocab) if engine.model.is_special(token)
         }
-        for question, answer in zip(questions, answers, strict=True):
+        for id, (question, answer) in enumerate(zip(questions, answers, strict=True)):
             said = bytes.fromhex(GOLDEN[name][question]["hex"])
             for special in specials - {b""}:
                 said = said.replace(special, b"")
-            wanted, text = said.decode("utf-8", "replace").strip(), answer.text.strip()
-            if WIDE:
-                assert text == wanted, question
-            else:  # other instructions round otherwise, and a random model soon takes another turn
-                assert text[:8] == wanted[:8], question
+            wanted = said.decode("utf-8", "replace").strip()
+            if answer.text.strip() != wanted:
+                assert not WIDE, question
+                assert gap_where_they_part(engine.model, logits[id], said.strip()) < TIE, question
+
+
+def gap_where_they_part(model, logits, wanted):
+    """How far apart the two best logits are at the first step whose token is not one of the wanted answer."""
+    said = b""
+    for row in logits:
+        second, best = np.argsort(row)[-2:]
+        said += b"" if model.is_special(int(best)) else model.piece(int(best))
+        if not wanted.startswith(said.lstrip()):
+            return row[best] - row[second]
+    raise AssertionError("the tokens are those of the wanted answer")

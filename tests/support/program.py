@@ -111,3 +111,11 @@ def _loggers_as_they_were():
         logging.getLogger().handlers[:] = handlers
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+def piped(home, text, *words, code=0):
+    """A conversation whose lines are piped."""
+    done = vlm("chat", "-m", "demo", *words, input=text, cwd=home)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+    return done
