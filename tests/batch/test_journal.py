@@ -188,6 +188,25 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(80))
 
 
+def test_ctrl_c_finishes_what_is_under_way_where_only_sidecars_remember(tmp_path):
+    drawn(tmp_path, 60)
+    command = ("caption", "-m", "demo", "pics", "--sidecar", "txt")
+    running = started(tmp_path, *command)
+    while len(list(tmp_path.glob("pics/*.txt"))) < 5:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    shown, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert re.search(r"vlm: (finishing \d pictures? under way|stopping); Ctrl-C again stops at once\n", said)
+    written = len(list(tmp_path.glob("pics/*.txt")))
+    assert 5 <= written < 60
+    assert len(shown.splitlines()) == written
+    assert f"vlm: stopped after {written} of 60\n" in said
+    assert "run the same command again to continue" in said
+    assert vlm(tmp_path, *command).returncode == 0
+    assert len(list(tmp_path.glob("pics/*.txt"))) == 60
+
+
 def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
     drawn(tmp_path, 100)
     running = started(tmp_path, "describe", "-m", "demo", "pics", "--json", "--journal", "run.jsonl")

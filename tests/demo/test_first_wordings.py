@@ -185,6 +185,7 @@ def language(pattern):
 
 _MADE_UP = "(?:[bcdfghjklmnprstvwz][aeiou]){2,4}"
 _COLOR, _SHAPE, _NOUN = (f"(?:{'|'.join(names)})" for names in (COLORS, SHAPES, (*wordings.NOUNS, _MADE_UP)))
+"""What the trainings before had in a pattern's slots."""
 
 
 def test_no_kept_wording_can_come_from_a_pattern_or_a_list_of_training():

@@ -59,6 +59,11 @@ class Course:
         """The file that remembers; empty for none."""
         return self.output or self.journal or ""
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the same command, run again, does what this one has left."""
+        return bool(self.remembers or (self.sidecar and self.existing == "skip"))
+
 
 @dataclass(frozen=True)
 class Job:

@@ -265,7 +265,7 @@ class Run:
     def stopped(self) -> Cancelled:
         """Why the run has ended, where somebody stopped it: how far it has come, and how to go on."""
         hint = "add --output FILE next time, to continue where it stopped"
-        if self.course.remembers or (self.course.sidecar and self.course.existing == "skip"):
+        if self.course.goes_on:
             hint = "run the same command again to continue"
         return Cancelled(f"stopped after {self.so_far}", hint)
 

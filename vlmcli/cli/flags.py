@@ -77,6 +77,7 @@ def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sam
     """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range."""
     limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
+    values |= {"max_tokens": limit}
     bounds = (
         ("temperature", 0 <= sampling.temperature <= 100, "from 0 to 100"),
         ("top_k", 0 <= sampling.top_k < 2**31, "from 0 to 2147483647"),
@@ -88,7 +89,7 @@ def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sam
     )
     for name, good, what in bounds:
         if not good:
-            raise UsageError(f"{name}: out of range", f"give a number {what}")
+            raise UsageError(f"{name} {values[name]}: out of range", f"give a number {what}")
     return sampling, limit
 
 

@@ -123,8 +123,8 @@ class Show:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """In a run that is remembered, the first Ctrl-C ends it in order, and the second at once."""
-        if self._run.memory is None or threading.current_thread() is not threading.main_thread():
+        """In a run that can be continued, the first Ctrl-C ends it in order, and the second at once."""
+        if not self._run.course.goes_on or threading.current_thread() is not threading.main_thread():
             yield
             return
 

@@ -42,7 +42,8 @@ def joint(
     places int64 [pictures * PATCHES]: where in the flattened rows the pictures' patches go;
     fitting uint8 [rows, LENGTH]: how many shapes fit the name that ends here; place float32 [rows, LENGTH,
     BOX_NUMBERS]: the box of the only one, else nan; beside uint8 [rows, LENGTH, 2]: `left_and_above` of the only
-    one that the name before it fits, against this one; change uint8 [rows, LENGTH]: `changes`, at the second picture.
+    one that the name before it fits, against this one; change uint8 [rows, LENGTH]: `changes`, at the second picture;
+    old float32 [rows]: 1 where a row has no first questions, else 0.
     """
     rng = Random(f"{seed} joint {step}")
     rows: list[Row] = []
@@ -83,6 +84,7 @@ def joint(
         "place": place,
         "beside": beside,
         "change": change,
+        "old": np.asarray([not kind.startswith("first") for kind in kinds], np.float32),
     }
     return arrays, pictures
 

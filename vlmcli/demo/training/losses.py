@@ -215,14 +215,47 @@ def decoded(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tup
     return found
 
 
+def answer_logits(model: DemoModel, batch: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the tokens of answers: where they are in the flattened rows without their first column, int64 [tokens], and
+    what the model gives there, float [tokens, vocabulary].
+    """
+    chosen = batch["weight"][:, 1:].flatten().nonzero()[:, 0]
+    return chosen, model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
+
+
+def kept_loss(
+    model: DemoModel, before: DemoModel, batch: dict[str, Tensor], features: Tensor
+) -> tuple[Tensor, float, Tensor]:
+    """`answer_loss`, the share that is right, and how far the model has moved away from one before in rows that this
+    one was trained on: the Kullback-Leibler divergence of its tokens' chances from those of the one before, weighted
+    alike. So it learns other questions without forgetting the old ones ("Learning without Forgetting",
+    arXiv:1606.09282).
+
+    Args:
+        model: which learns.
+        before: the one before.
+        batch: as `batches.joint` makes it, tensors.
+        features: float [pictures, PATCHES, width], of the encoder that both have.
+    """
+    chosen, logits = answer_logits(model, batch, decoded(model, batch, features)[0])
+    weight, wanted = (batch[name][:, 1:].flatten()[chosen] for name in ("weight", "ids"))
+    loss = (F.cross_entropy(logits, wanted, reduction="none") * weight).sum() / weight.sum()
+    right = float((logits.argmax(-1) == wanted).float().mean())
+    with torch.no_grad():
+        known = answer_logits(before, batch, decoded(before, batch, features)[0])[1]
+    old = batch["old"][:, None].expand_as(batch["weight"])[:, 1:].flatten()[chosen] * weight
+    old = old * (known.argmax(-1) == wanted)  # what it had wrong is not kept
+    apart = F.kl_div(F.log_softmax(logits, -1), F.log_softmax(known, -1), log_target=True, reduction="none").sum(-1)
+    return loss, right, (apart * old).sum() / old.sum().clamp(min=1e-6)
+
+
 def answer_loss(model: DemoModel, batch: dict[str, Tensor], features: Tensor) -> tuple[Tensor, float, Tensor, Tensor]:
     """Cross-entropy of the answers' tokens, weighted by 1/sqrt(length of the answer); the share that is right; and what
     the decoder's middle and last but one block give.
     """
     hidden, middle, late = decoded(model, batch, features)
     weight = batch["weight"][:, 1:].flatten()
-    chosen = weight.nonzero()[:, 0]
-    logits = model.logits(hidden[:, :-1].flatten(0, 1)[chosen]).float()
+    chosen, logits = answer_logits(model, batch, hidden)
     wanted = batch["ids"][:, 1:].flatten()[chosen]
     each = F.cross_entropy(logits, wanted, reduction="none")
     right = float((logits.argmax(-1) == wanted).float().mean())

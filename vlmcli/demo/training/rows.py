@@ -33,18 +33,18 @@ ROW_KINDS = (
 
 _WEIGHTS = {
     "shapes": {
-        "what": 5, "describe": 2.5, "detail": 2, "count": 1.6, "count of": 4, "color": 2, "shape": 3,
+        "what": 5, "describe": 2.5, "detail": 3, "count": 1.6, "count of": 4, "color": 2, "shape": 3,
         "exist": 3.2, "left": 1.2, "right": 1.2, "top": 1.2, "bottom": 1.2, "middle": 1.2, "where": 3,
-        "relation": 9, "biggest": 1.2, "smallest": 1, "background": 1, "read": 2, "says": 2, "has text": 0.5,
-        "json": 1.6, "box": 3,
+        "relation": 9, "biggest": 1.5, "smallest": 1.5, "background": 1, "read": 2, "says": 2, "has text": 0.5,
+        "json": 2.4, "box": 3.5,
     },
     "text": {
         "what": 3, "describe": 2, "read": 4, "says": 4, "background": 1, "has text": 0.7, "count": 0.6, "exist": 0.5,
-        "text color": 1, "json": 0.8, "detail": 0.6, "count of": 0.3, "left": 0.3, "right": 0.3,
+        "text color": 1, "json": 1, "detail": 1, "count of": 0.3, "left": 0.3, "right": 0.3,
         "top": 0.3, "bottom": 0.3,
     },
     "both": {
-        "what": 4.5, "describe": 2, "detail": 1, "read": 3, "says": 3, "count": 1, "count of": 1, "color": 1.4,
+        "what": 4.5, "describe": 2, "detail": 2, "read": 3, "says": 3, "count": 1, "count of": 1, "color": 1.4,
         "shape": 1.2, "exist": 1.5, "has text": 0.7, "where": 1.4, "box": 1.4, "background": 0.7, "text color": 1,
         "json": 1, "left": 0.7, "right": 0.7, "top": 0.5, "bottom": 0.5, "relation": 2, "biggest": 0.7,
         "smallest": 0.5,

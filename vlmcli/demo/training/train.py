@@ -11,6 +11,7 @@ up to the order in which a machine adds numbers. `--resume` begins with no pictu
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import math
 import os
@@ -45,6 +46,8 @@ ALONE_RATE, RATE, ENCODER_RATE = 1.5e-3, 2e-3, 8e-4
 encoder, which faster steps would throw back behind what it can already see."""
 LANGUAGE_RATE, LANGUAGE_WARM_UP = 1e-3, 40
 """Of the language model where it learns alone: the highest rate, which falls along a cosine, and steps before it."""
+KEPT_SHARE = 1.0
+"""Weight of what keeps the language model near to what it was before, where it learns alone."""
 WARM_UP = 150
 """Steps at the start of each phase in which the rate grows."""
 HEADS_SHARE, WORDS_SHARE, MIDDLE_SHARE = 0.4, 0.3, 0.3
@@ -211,7 +214,7 @@ class Plan:
 
 
 LOGGED = ("phase", "step", "seconds", "loss", "right", "words", "heads", "characters", "shapes", "order", "most", "off",
-          "fitting", "placed", "beside", "changes")  # fmt: skip
+          "fitting", "placed", "beside", "changes", "apart")  # fmt: skip
 """Columns of log.csv: means of the last 100 steps."""
 
 
@@ -319,6 +322,7 @@ class Trainer:
         It costs half of a step of everything together, and one core. The labels on the way are left out.
         """
         stream = _alone(self.seed, self.vocabulary.json, self.step)
+        before = copy.deepcopy(self.model).eval().requires_grad_(requires_grad=False)
         begun = self.step
         start = saved = time.monotonic()
         while True:
@@ -332,10 +336,10 @@ class Trainer:
             with self._autocast():
                 with torch.no_grad():
                     features = self.model.encoder(batch["pixels"])
-                loss, right, _, _ = losses.answer_loss(self.model, batch, features)
-            self._update(loss, peak * share, 0.0)
+                loss, right, apart = losses.kept_loss(self.model, before, batch, features)
+            self._update(loss + KEPT_SHARE * apart, peak * share, 0.0)
             self.step += 1
-            self._report("language", self.step, {"loss": loss.item(), "right": right})
+            self._report("language", self.step, {"loss": loss.item(), "right": right, "apart": apart.item()})
         self.save("final.pt")
         sys.stderr.write(f"final.pt: {self.step} steps of the language model\n")
 

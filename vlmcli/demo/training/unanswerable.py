@@ -15,10 +15,13 @@ from vlmcli.demo.training.phrasing import LISTS, expand, filled, is_kept_first, 
 from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.world import COLORS, SHAPES
 
+THINGS = (*wordings.NOUNS, *wordings.MORE_NOUNS)
+"""What is no drawn shape, for training."""
+
 
 def about_noun(rng: Random, held_out: bool = False) -> str:
     """A question about a thing that is no drawn shape: "Is there a dog?"."""
-    nouns = wordings.UNSEEN_NOUNS if held_out else wordings.NOUNS
+    nouns = wordings.UNSEEN_NOUNS if held_out else THINGS
     thing, other = rng.choice(nouns), rng.choice(nouns)
     if not held_out and rng.random() < 0.6:  # worded like questions that have an answer: only the noun is strange
         if rng.random() < 0.3:
@@ -51,8 +54,9 @@ def ask(rng: Random, held_out: bool = False) -> Item:
 
 def strange_things(rng: Random) -> dict[str, str]:
     """Words for the slots of a pattern that is about another world."""
-    thing, other = (_made_up(rng) if rng.random() < 0.3 else rng.choice(wordings.NOUNS) for _ in range(2))
-    return {"a": with_article(thing), "o": thing, "u": other, "p": plural(thing), "v": _made_up(rng)}
+    thing, other = (_made_up(rng) if rng.random() < 0.25 else rng.choice(THINGS) for _ in range(2))
+    verb = _made_up(rng) if rng.random() < 0.5 else rng.choice(wordings.VERBS)
+    return {"a": with_article(thing), "o": thing, "u": other, "p": plural(thing), "v": verb}
 
 
 def _from_pattern(rng: Random) -> str:
