@@ -247,7 +247,7 @@ class PairMaker:
         }
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """GPT-2's letters for the 256 bytes."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = {byte: chr(byte) for byte in plain}
@@ -269,7 +269,7 @@ def _pad(tokens: list[Any], types: list[int], shape: ModelShape, encode: Callabl
 
 
 def _bpe(w: gguf.GGUFWriter, shape: ModelShape) -> int:
-    tokens = [*_byte_letters(), *(merge.replace(" ", "") for merge in BPE_MERGES), *BPE_SPECIALS]
+    tokens = [*byte_letters(), *(merge.replace(" ", "") for merge in BPE_MERGES), *BPE_SPECIALS]
     types = [1] * (256 + len(BPE_MERGES)) + [3] * len(BPE_SPECIALS)
     _pad(tokens, types, shape, str)
     w.add_tokenizer_model("gpt2")

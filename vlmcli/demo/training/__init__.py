@@ -13,6 +13,7 @@ What is asked, and what is right:
     first_kept    wordings of that which only measure: a table
     first_asked   wordings and patterns of that for training: a table
     unanswerable  questions that have no answer in the model's world
+    other_worlds  words for them: a table
 
 The model and its training:
 

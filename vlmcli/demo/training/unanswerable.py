@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import lru_cache
 from random import Random
 
-from vlmcli.demo.training import patterns, wordings
+from vlmcli.demo.training import other_worlds, patterns, wordings
 from vlmcli.demo.training.english import plural, with_article
 from vlmcli.demo.training.phrasing import LISTS, expand, filled, is_kept_first, plain, worded
 from vlmcli.demo.training.questions import DONT_KNOW, Item
 from vlmcli.demo.world import COLORS, SHAPES
 
-THINGS = (*wordings.NOUNS, *wordings.MORE_NOUNS)
+THINGS = (*wordings.NOUNS, *other_worlds.NOUNS)
 """What is no drawn shape, for training."""
 
 
@@ -55,7 +55,7 @@ def ask(rng: Random, held_out: bool = False) -> Item:
 def strange_things(rng: Random) -> dict[str, str]:
     """Words for the slots of a pattern that is about another world."""
     thing, other = (_made_up(rng) if rng.random() < 0.25 else rng.choice(THINGS) for _ in range(2))
-    verb = _made_up(rng) if rng.random() < 0.5 else rng.choice(wordings.VERBS)
+    verb = _made_up(rng) if rng.random() < 0.5 else rng.choice(other_worlds.VERBS)
     return {"a": with_article(thing), "o": thing, "u": other, "p": plural(thing), "v": verb}
 
 

@@ -1,0 +1,44 @@
+"""Every family of projectors on its small pair: it answers, and what is reused changes no answer."""
+
+import numpy as np
+import pytest
+
+from tests.support.engines import ask, noise, opened, small_files
+from vlmcli.bench import families
+from vlmcli.values import Answer
+
+QUESTIONS = ("what is this?", "Describe this image in detail, please.")
+SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
+"""A small picture, and one that is cut into tiles where a family does that."""
+
+
+@pytest.fixture(scope="module")
+def family(request, tmp_path_factory):
+    """A family's files."""
+    name = request.param
+    return small_files(families.write(tmp_path_factory.mktemp(name), [name]), name)
+
+
+@pytest.mark.parametrize("family", families.PAIRS, indirect=True)
+def test_it_answers_alike_with_and_without_what_was_kept(family):
+    for picture in SIZES:
+        with opened(family, n_ctx=8192) as engine:
+            first, second = engine.run(ask(question, picture) for question in QUESTIONS)
+            (again,) = engine.run([ask(QUESTIONS[0], picture)])
+        with opened(family, n_ctx=8192) as engine:
+            (alone,) = engine.run([ask(QUESTIONS[1], picture)])
+        for answer in (first, second, again, alone):
+            assert isinstance(answer, Answer), answer
+        assert again.text == first.text
+        assert again.usage.reused_tokens > 0
+        assert second.text == alone.text
+        assert alone.usage.reused_tokens == 0
+
+
+def test_a_pair_is_the_same_whatever_else_is_written(tmp_path):
+    name = next(iter(families.PAIRS))
+    families.write(tmp_path / "one", [name])
+    families.write(tmp_path / "more", [*list(families.PAIRS)[1:3], name])
+    for file in (f"{name}.gguf", f"mmproj-{name}.gguf"):
+        one, more = ((tmp_path / folder / file).read_bytes() for folder in ("one", "more"))
+        assert np.array_equal(np.frombuffer(one, np.uint8), np.frombuffer(more, np.uint8))

@@ -1,0 +1,84 @@
+"""What upstream's own tool answers about the families' small pairs: `python -m tests.golden TOOL [NAME …]`.
+
+TOOL is `llama-mtmd-cli`, built from the source archive of the bindings that pyproject.toml pins:
+
+    cmake -B build -DCMAKE_BUILD_TYPE=Release -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF && cmake --build build --target
+    llama-mtmd-cli
+
+in its folder vendor/llama.cpp. The answers go to tests/engine/golden_families.json; those of pairs that are not named
+stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vlmcli.bench import families
+
+FILE = Path(__file__).parent / "engine" / "golden_families.json"
+QUESTIONS = ("what is this?", "Describe this image in detail, please.")
+SIZES = {"small": (90, 70), "large": (1100, 640)}
+"""A small picture, and one that is cut into tiles where a family does that."""
+TOKENS = 24
+
+
+def picture(name: str, folder: Path) -> Path:
+    """A picture of `SIZES` as a PNG file: a gradient with noise, the same everywhere."""
+    width, height = SIZES[name]
+    chance = np.random.default_rng(list(name.encode()))
+    across = np.linspace(0, 200, width)[None, :, None] + np.zeros((height, 1, 3))
+    pixels = (across + chance.integers(0, 56, (height, width, 3))).astype(np.uint8)
+    path = folder / f"{name}.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def cases(together: bool) -> list[tuple[str, tuple[str, ...], str]]:
+    """(what it is called, pictures, question) of each answer of a pair."""
+    found = [(f"{size}: {question}", (size,), question) for size in SIZES for question in QUESTIONS]
+    return [*found, (f"both: {QUESTIONS[0]}", tuple(SIZES), QUESTIONS[0])] if together else found
+
+
+def answer(tool: str, folder: Path, name: str, pictures: tuple[str, ...], question: str) -> str:
+    """The bytes of the tool's answer in hex, without white space around them. Raises RuntimeError where it failed."""
+    images = [word for one in pictures for word in ("--image", str(picture(one, folder)))]
+    command = [
+        tool, "-m", str(folder / f"{name}.gguf"), "--mmproj", str(folder / f"mmproj-{name}.gguf"), *images,
+        "-p", question, "-n", str(TOKENS), "--temp", "0", "--top-k", "1", "--jinja", "-c", "16384", "-t", "2",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise RuntimeError(f"{name}: {tool} ended with {done.returncode}: {said[-600:]}")
+    return done.stdout.strip().hex()
+
+
+def main() -> None:
+    """Ask the tool, and write its answers down."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__.split(":")[0])
+    parser.add_argument("tool")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    kept = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in options.names or families.PAIRS:
+            folder = families.write(Path(temporary), [name])
+            asked = cases(families.PAIRS[name]().together)
+            kept[name] = {
+                called: answer(options.tool, folder, name, some, question) for called, some, question in asked
+            }
+            sys.stderr.write(f"{name}: {len(asked)} answers\n")
+    ordered = {name: kept[name] for name in families.PAIRS if name in kept}
+    FILE.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
