@@ -103,6 +103,7 @@ class Request:
             What it waits for others is not counted, what it is decoded together with others is.
         continues: another turn of the conversation will follow, so that its prompt is worth keeping.
         measure: say only how much of the context it would take (`Measured`); no pixels are read for that.
+        think: let the model think before it answers, where it can be told.
     """
 
     messages: tuple[Message, ...]
@@ -115,6 +116,7 @@ class Request:
     timeout: float | None = None
     continues: bool = False
     measure: bool = False
+    think: bool = False
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -333,6 +335,7 @@ class Card:
         stop: strings that end an answer, for models that have no end-of-turn token.
         prompts: instead of those of `tasks.PROMPTS`, by their names.
         think: the tags around what the model thinks before it answers.
+        thinks: whether it is to think before it answers, without being told so.
         licence: by its short name; empty where it is not known.
     """
 
@@ -345,6 +348,7 @@ class Card:
     stop: tuple[str, ...] = ()
     prompts: Mapping[str, str] = field(default_factory=dict)
     think: tuple[str, str] = THINK
+    thinks: bool = False
     licence: str = ""
 
 

@@ -26,8 +26,10 @@ from vlmcli.engine.chat_template import (
     Given,
     Plain,
     opened,
+    unthinking,
 )
 from vlmcli.engine.stream import TextStream
+from vlmcli.errors import Exit
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.thinking import Thinking, split
@@ -136,20 +138,40 @@ def test_in_json(capfd):
             jsonschema.validate(record, SCHEMA)
 
 
-@pytest.mark.parametrize("json_", [False, True])
-def test_an_answer_cut_inside_the_thinking_says_why_it_is_empty(capfd, json_):
-    out, err = answered(capfd, "<think>\nis it", finish_reason="length", json=json_)
-    assert (json.loads(out)["answer"] if json_ else out.strip()) == ""
+def failed(capfd, text, finish_reason="stop", **options):
+    """What one answer that is an error says on stdout and stderr."""
+    with Ui() as ui:
+        show = Show(ui, Run([Job(Ask("?"), PICTURES)], FILES), **options)
+        assert show.all(ScriptedRunner([text], finish_reason)) is Exit.FAILED
+    return capfd.readouterr()
+
+
+STILL = f"{SCENE}: the model was still thinking after 3 tokens"
+ONLY = f"{SCENE}: the model thought, and gave no answer"
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "says"),
+    [
+        ("<think>\nis it", "length", (STILL, "let it go on: --max-tokens 1024; --think shows what it thinks")),
+        ("<think> hm </think> ", "stop", (ONLY, "ask in other words; --think shows what it thought")),
+    ],
+)
+def test_hidden_thinking_without_an_answer_is_an_error(capfd, text, finish_reason, says):
+    assert failed(capfd, text, finish_reason) == ("", f"vlm: {says[0]}\n     {says[1]}\n")
+    record = json.loads(failed(capfd, text, finish_reason, json=True).out)
+    assert record["error"] == {"type": "RequestError", "message": says[0], "hint": says[1]}
+    jsonschema.validate(record, SCHEMA)
+
+
+def test_thinking_that_is_shown_without_an_answer_says_why_there_is_none(capfd):
+    out, err = answered(capfd, "<think>\nis it", finish_reason="length", think=True, json=True)
+    assert (json.loads(out)["answer"], json.loads(out)["thinking"]) == ("", "is it")
     assert err == (
         "vlm: the answer is empty: the model was still thinking after 3 tokens; for more, use --max-tokens or --ctx\n"
     )
-
-
-def test_one_that_only_thought(capfd):
-    assert answered(capfd, "<think> hm </think> ") == (
-        "\n",
-        "vlm: the answer is empty: the model only thought; --think shows it\n",
-    )
+    err = answered(capfd, "<think> hm </think> ", think=True).err
+    assert err == "vlm: the answer is empty: the model only thought\n"
     assert "cut off" in answered(capfd, THOUGHT, finish_reason="length").err
 
 
@@ -216,6 +238,50 @@ def test_a_template_that_opens_it(end, tag):
     assert opened(pieces, "<think>") == tag
 
 
+@pytest.mark.parametrize(
+    ("end", "closed"),
+    [
+        ("<think>\n", "<think>\n\n</think>\n\n"), ("<think>", "<think></think>"),
+        ("<think>\n\n</think>\n\n", "<think>\n\n</think>\n\n"), ("", ""),
+    ],
+)  # fmt: skip
+def test_what_a_template_has_opened_is_closed_where_nothing_is_to_be_thought(end, closed):
+    pieces = ChatTemplate(OPENS.replace("THINK", end)).render([Message("user", ("what? <think>",))])
+    text = "".join(piece.text for piece in unthinking(pieces, THINK))
+    assert text.endswith(f"<|im_start|>assistant\n{closed}")
+    assert opened(unthinking(pieces, THINK), "<think>") == ""
+
+
+@pytest.mark.parametrize(
+    ("switch", "off", "on"),
+    [
+        ("{% if enable_thinking is defined and enable_thinking is false %}OFF{% endif %}", "OFF", ""),
+        ("{% if enable_thinking %}ON{% endif %}", "", "ON"),
+        ("{% if not thinking %}OFF{% else %}ON{% endif %}", "OFF", "ON"),
+        ("{{ thinking_mode }}", "disabled", "enabled"),
+        ("{% if other %}ON{% endif %}", "", ""),
+    ],
+)
+def test_a_templates_switch_is_off_unless_thinking_is_wanted(switch, off, on):
+    template = ChatTemplate("{% for m in messages %}{{ m.content }}{% endfor %}|" + switch)
+    for think, wanted in ((False, off), (True, on)):
+        pieces = template.render([Message("user", ("what?",))], think=think)
+        assert "".join(piece.text for piece in pieces) == f"what?|{wanted}"
+
+
+def test_the_switch_reaches_the_model_from_every_door(tmp_path):
+    template = tmp_path / "switch.jinja"
+    template.write_text(OPENS.replace("THINK", "{% if enable_thinking %}" + "one two " * 20 + "{% endif %}"))
+    head = ("-m", "demo", "--chat-template", str(template))
+    sizes = {}
+    for words in ((), ("--think",)):
+        said = vlm("ask", *head, SCENE, "what is this?", "--json", *words)
+        sizes[words] = json.loads(said.stdout)["usage"]["prompt_tokens"]
+        chat = vlm("chat", *head, SCENE, "--stats", *words, input=b"what is this?\n")
+        assert f"{sizes[words]} prompt" in chat.stderr.replace(",", "") or str(sizes[words]) in chat.stderr
+    assert sizes["--think",] > sizes[()] + 20
+
+
 def test_only_the_template_can_open_it():
     assert opened([Plain("a"), Given("<think>")], "<think>") == ""
     assert opened([Plain("<think>")], "") == ""
@@ -232,11 +298,10 @@ def test_a_real_answer_that_begins_inside(tmp_path):
     template = tmp_path / "opens.jinja"
     template.write_text(OPENS.replace("THINK", "<think>\n"))
     words = ("ask", "-m", "demo", "--chat-template", str(template), SCENE, "what is this?")
-    hidden, shown = vlm(*words), vlm(*words, "--think")
-    assert hidden.stdout == "\n"
-    assert "the model only thought; --think shows it" in hidden.stderr
+    shown = vlm(*words, "--think")
     assert shown.stdout.startswith("<think>")
     assert len(shown.stdout) > len("<think>\n")
+    assert not vlm(*words).stdout.startswith("<think>")
     cut = vlm(*words, "--max-tokens", "1", "--json", "--think")
     assert json.loads(cut.stdout)["answer"] == ""
     assert json.loads(cut.stdout)["thinking"]

@@ -332,6 +332,8 @@ class Run:
         if isinstance(ended, TimedOut):
             ended = TimedOut(f"{' '.join(job.names)}: no answer within {self.course.timeout or 0:g} s", _SLOWER)
         result = job.task.result(job.names, ended, self.files.name)
+        if not self.thinking and (error := job.task.only_thought(result)) is not None:
+            result = job.task.result(job.names, error, self.files.name)
         result = replace(result, notices=self._notices.pop(number, ()))
         if self._sidecars is not None and result.answer is not None:
             try:

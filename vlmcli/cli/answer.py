@@ -67,7 +67,17 @@ def answer(
             files = find_model(ui, settings, flags.chat_template or "")
             model = files.name
             tasks = [
-                Ask(question, context, system, *sampling, end_loops, files.card.think, side, parts)
+                Ask(
+                    question,
+                    context,
+                    system,
+                    *sampling,
+                    end_loops,
+                    files.card.think,
+                    side,
+                    parts,
+                    thinks=flags.think or files.card.thinks,
+                )
                 for question in questions(files.card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)

@@ -258,7 +258,7 @@ Limit = Annotated[
     int | None,
     typer.Option("--limit", metavar="N", min=1, help="Ask about only the first N pictures that are left to do."),
 ]
-Think = Annotated[bool, typer.Option("--think", help="Show the thinking of a reasoning model.")]
+Think = Annotated[bool, typer.Option("--think", help="Let a reasoning model think first, and show what it thinks.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Show answers as the model wrote them; do not render Markdown.")]
 NoThumbnails = Annotated[bool, typer.Option("--no-thumbnails", help="Do not show thumbnails in the terminal.")]
 Stats = Annotated[bool, typer.Option("--stats", help="Show token counts and times on stderr.")]

@@ -25,6 +25,8 @@ READING_SECONDS = 1.5  # to compile a template and to try it out
 MAX_SECONDS = 1.0  # to write one prompt
 MAX_REPEATED = 250_000  # characters of users' texts that are written more than once
 MAX_REASON = 200  # characters of what a template itself says about an error
+SWITCHES = {"enable_thinking": (False, True), "thinking": (False, True), "thinking_mode": ("disabled", "enabled")}
+"""The variables by which published templates turn thinking off and on."""
 
 T = TypeVar("T")
 
@@ -148,26 +150,32 @@ class ChatTemplate:
                     raise
         return False  # it needs more than one message, or fails; then rendering will say so
 
-    def _run(self, messages: list[dict[str, object]]) -> str:
-        return self._guarded(lambda: self._sandbox.run(messages=messages, add_generation_prompt=True))
+    def _run(self, messages: list[dict[str, object]], *, think: bool = False) -> str:
+        switches = {name: both[think] for name, both in SWITCHES.items()}
+        return self._guarded(lambda: self._sandbox.run(messages=messages, add_generation_prompt=True, **switches))
 
-    def render(self, messages: Sequence[Message]) -> list[Piece]:
+    def render(self, messages: Sequence[Message], *, think: bool = False) -> list[Piece]:
         """The prompt for the next assistant turn, with texts and pictures in place.
 
-        A system message that the template refuses or drops is put before the first user turn's text. Raises
-        TemplateError when any other text is lost, a picture is not there exactly once, or a bound is exceeded.
+        A system message that the template refuses or drops is put before the first user turn's text.
+
+        Args:
+            messages: the turns so far.
+            think: what the template is told where it asks whether the model is to think before it answers.
+
+        Raises TemplateError when any other text is lost, a picture is not there exactly once, or a bound is exceeded.
         """
         self._exceeded = False
         with self._sandbox.meter.limited(MAX_SECONDS):
             try:
-                return self._render(messages)
+                return self._render(messages, think)
             except TemplateError:
                 folded = _fold_system(messages)
                 if folded is None or self._exceeded:
                     raise
-                return self._render(folded)
+                return self._render(folded, think)
 
-    def _render(self, messages: Sequence[Message]) -> list[Piece]:
+    def _render(self, messages: Sequence[Message], think: bool) -> list[Piece]:
         nonce = f"{secrets.randbelow(10**24):024d}"  # digits survive upper-casing, escaping and trimming
         given: list[Given | PicturePart] = []
         rows: list[dict[str, object]] = []
@@ -179,7 +187,7 @@ class ChatTemplate:
                 given.append(PicturePart(pictures) if isinstance(part, Picture) else Given(part))
             content: object = [{"type": "text", "text": marks}] if self._typed else marks
             rows.append({"role": message.role, "content": content})
-        text = self._run(rows)
+        text = self._run(rows, think=think)
         split = re.split(rf"{nonce}(\d{{6}})", text)
         seen = Counter(int(index) for index in split[1::2])
         for index, one in enumerate(given):
@@ -273,6 +281,14 @@ def _cut(text: str, vocabulary: Vocabulary) -> list[str]:
 def begins_with(pieces: Sequence[Piece], text: str) -> bool:
     """Whether the prompt's first piece is the template's and begins with this text."""
     return bool(text and pieces and isinstance(pieces[0], Plain) and pieces[0].text.startswith(text))
+
+
+def unthinking(pieces: Sequence[Piece], tags: tuple[str, str]) -> list[Piece]:
+    """The pieces, with thinking ended at once where the template itself has begun it at the prompt's end."""
+    if not opened(pieces, tags[0]):
+        return list(pieces)
+    lined = isinstance(pieces[-1], Plain) and pieces[-1].text.endswith("\n")
+    return [*pieces, Plain(f"\n{tags[1]}\n\n" if lined else tags[1])]
 
 
 def opened(pieces: Sequence[Piece], tag: str) -> str:

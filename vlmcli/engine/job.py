@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from vlmcli.engine.answering import Answering
-from vlmcli.engine.chat_template import begins_with, opened, parts
+from vlmcli.engine.chat_template import begins_with, opened, parts, unthinking
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Float32
 from vlmcli.engine.plan import PictureSegment, Plan
@@ -52,10 +52,13 @@ def plan_request(loaded: Loaded, request: Request) -> Planned:
     if request.max_tokens < 1:
         raise RequestError("an answer needs at least one token", "set --max-tokens to 1 or more")
     template = loaded.template
-    pieces = template.render(request.messages)
+    think = loaded.files.card.think
+    pieces = template.render(request.messages, think=request.think)
+    if not request.think:
+        pieces = unthinking(pieces, think)
     add_bos = not begins_with(pieces, template.bos)
     prompt = Prompt(tuple(parts(pieces, loaded.model)), request.pictures, add_bos)
-    begun = opened(pieces, loaded.files.card.think[0])
+    begun = opened(pieces, think[0])
     return Planned(request, prompt, plan_of(loaded.projector, prompt), begun)
 
 

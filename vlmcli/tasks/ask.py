@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vlmcli.errors import VlmError
+from vlmcli.errors import RequestError, VlmError
 from vlmcli.tasks.thinking import split
 from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
 
@@ -47,6 +47,8 @@ class Ask:
     """Pixels that a picture's longer side is scaled down to before it is shown to the model; 0 for as it is."""
     parts: bool = False
     """Whether a long picture is cut into parts, which are shown to the model one after the other."""
+    thinks: bool = False
+    """Whether the model is to think before it answers, where it can be told."""
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""
@@ -56,7 +58,7 @@ class Ask:
         turns = [Message("user", (*pictures, text))]
         if self.system:
             turns.insert(0, Message("system", (self.system,)))
-        return Request(tuple(turns), self.sampling, self.max_tokens, end_loops=self.end_loops)
+        return Request(tuple(turns), self.sampling, self.max_tokens, end_loops=self.end_loops, think=self.thinks)
 
     def result(self, sources: Sequence[str], outcome: Answer | VlmError, model: str) -> Result:
         """What came of it, for people and records."""
@@ -64,3 +66,17 @@ class Ask:
             return Result(tuple(sources), self.question, model, error=outcome)
         thinking, text = split(outcome.text, self.think)
         return Result(tuple(sources), self.question, model, text=text, answer=outcome, thinking=thinking)
+
+    def only_thought(self, result: Result) -> RequestError | None:
+        """Why there is no answer, where the model only thought; None where it is not so."""
+        if result.answer is None or result.text or not result.thinking:
+            return None
+        names, tokens = " ".join(result.sources), result.answer.usage.answer_tokens
+        if result.answer.finish_reason == "length":
+            return RequestError(
+                f"{names}: the model was still thinking after {tokens:,} token{'s' * (tokens != 1)}",
+                f"let it go on: --max-tokens {max(1024, 4 * tokens)}; --think shows what it thinks",
+            )
+        return RequestError(
+            f"{names}: the model thought, and gave no answer", "ask in other words; --think shows what it thought"
+        )

@@ -206,8 +206,7 @@ class Show:
             what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
             self._ui.say(f"{about}{what} after {tokens} {unit}; for more, use --max-tokens or --ctx")
         elif only_thought:
-            hint = "" if self._run.thinking else "; --think shows it"
-            self._ui.say(f"{about}the answer is empty: the model only thought{hint}")
+            self._ui.say(f"{about}the answer is empty: the model only thought")
         if self._stats:
             self._ui.stats(answer)
 

@@ -66,7 +66,7 @@ class Wishes:
     Attributes:
         sampling: options as `-o` takes them, by name.
         stats: say tokens and times after each answer.
-        think: show what the model thinks.
+        think: let the model think before it answers, and show it.
         side: pixels to which a picture's longer side is scaled down; 0 for none.
         thumbnails: show pictures where the terminal can.
         allow_local_urls: fetch from addresses of this machine and network, too.
@@ -179,7 +179,7 @@ class Talk:
         """
         if self.typed and self.conversation.pending:
             self._runner.cancel(self._warming)
-            self._warming = self._runner.submit(replace(self.conversation.request("?", Sampling(), 1), stream=False))
+            self._warming = self._runner.submit(replace(self._request("?", Sampling(), 1), stream=False))
 
     def fail(self, error: VlmError) -> None:
         """Show an error; the conversation goes on."""
@@ -250,14 +250,18 @@ class Talk:
         """How much of the context the conversation takes with one more question; None while it has no picture."""
         if not self.conversation.pictures:
             return None
-        return self._measure(self.conversation.request(question, *self.wishes.chosen()))
+        return self._measure(self._request(question, *self.wishes.chosen()))
+
+    def _request(self, question: str, sampling: Sampling, limit: int) -> Request:
+        request = self.conversation.request(question, sampling, limit)
+        return replace(request, think=self.wishes.think or self.files.card.thinks)
 
     def _fitting(self, question: str, sampling: Sampling, limit: int) -> Request:
         """The request, once the oldest turns have gone that it has no room for."""
         talk = self.conversation
         gone = []
         while True:
-            request = talk.request(question, sampling, limit)
+            request = self._request(question, sampling, limit)
             found = self._measure(request)
             room = found.n_ctx - found.rows
             if room >= min(limit, found.n_ctx // 4):
