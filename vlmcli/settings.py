@@ -24,15 +24,15 @@ LONGEST = 1 << 20  # bytes of the user's file
 # The smallest and the largest value of each number; the command line's options have the same.
 BOUNDS = {
     "ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400),
-    "max_tokens": (1, 2**31 - 1),
+    "max_tokens": (1, 2**31 - 1), "picture_tokens": (16, 65_536),
 }  # fmt: skip
 DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 """What the setting `detail` may be, as a pattern: the names that --detail takes, or pixels."""
 
 # What the user's file of settings may have, beside what comes on the command line only.
 _FILE_KINDS: Mapping[str, type] = {
-    "model": str, "mmproj": str, "system": str, "detail": str, "max_tokens": int, "ctx": int, "threads": int,
-    "gpu_layers": int, "patience": int,
+    "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
+    "threads": int, "gpu_layers": int, "patience": int,
 }  # fmt: skip
 
 
@@ -45,6 +45,8 @@ class Settings:
         mmproj: the projector's file, when it is not beside the model's.
         system: what the model is told before each question, as with `-s`. VLM_SYSTEM.
         detail: how large pictures go to the model, as with `--detail`; empty for as they are. VLM_DETAIL.
+        picture_tokens: image tokens that a picture takes at most, as with `--picture-tokens`; 0 for the model's own.
+            VLM_PICTURE_TOKENS.
         max_tokens: of an answer at most, as with `--max-tokens`; 0 for the default. VLM_MAX_TOKENS.
         ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
@@ -58,6 +60,7 @@ class Settings:
     mmproj: str = ""
     system: str = ""
     detail: str = ""
+    picture_tokens: int = 0
     max_tokens: int = 0
     ctx: int = 0
     threads: int = 0
@@ -79,7 +82,7 @@ def load(
     for name, value in _from_file(file or settings_file()).items():
         values[name] = value
         sources[name] = str(file or settings_file())
-    for name in ("model", "system", "detail", "max_tokens", "ctx", "threads", "gpu_layers", "patience", "debug"):
+    for name in (*(one for one in _FILE_KINDS if one != "mmproj"), "debug"):
         variable = PREFIX + name.upper()
         if text := environment.get(variable, ""):
             values[name] = _parse(name, variable, text, type(getattr(defaults, name)))

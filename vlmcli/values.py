@@ -336,6 +336,8 @@ class Card:
         prompts: instead of those of `tasks.PROMPTS`, by their names.
         think: the tags around what the model thinks before it answers.
         thinks: whether it is to think before it answers, without being told so.
+        budget: the fewest and the most image tokens of a picture; zeros leave it to the projector.
+        reading_budget: those where text is to be read; zeros for `budget`.
         licence: by its short name; empty where it is not known.
     """
 
@@ -349,6 +351,8 @@ class Card:
     prompts: Mapping[str, str] = field(default_factory=dict)
     think: tuple[str, str] = THINK
     thinks: bool = False
+    budget: tuple[int, int] = (0, 0)
+    reading_budget: tuple[int, int] = (0, 0)
     licence: str = ""
 
 

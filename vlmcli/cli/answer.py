@@ -38,7 +38,7 @@ def answer(
     system: str = "",
     template: Template | None = None,
     plain: bool = False,
-    end_loops: bool = False,
+    reading: bool = False,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
@@ -51,7 +51,8 @@ def answer(
         system: what the model is told before, where the flags say nothing; without it, what the settings say.
         template: of the question, which may say how tokens are chosen.
         plain: show the answer as it was written.
-        end_loops: end an answer that only repeats itself.
+        reading: the answer is the text in the picture: end one that only repeats itself, and let a picture have as
+            many tokens as the model's card says for that.
 
     Raises typer.Exit with the code of some or all failing.
     """
@@ -65,6 +66,8 @@ def answer(
             left_out = LeftOut()
             found, context = named_pictures(named, left_out)
             files = find_model(ui, settings, flags.chat_template or "")
+            if reading and any(files.card.reading_budget):
+                files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
             model = files.name
             tasks = [
                 Ask(
@@ -72,10 +75,10 @@ def answer(
                     context,
                     system,
                     *sampling,
-                    end_loops,
-                    files.card.think,
-                    side,
-                    parts,
+                    end_loops=reading,
+                    think=files.card.think,
+                    detail=side,
+                    parts=parts,
                     thinks=flags.think or files.card.thinks,
                 )
                 for question in questions(files.card)

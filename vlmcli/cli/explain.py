@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vlmcli.reports.explain import ModelFacts, Told
 
 
-@with_flags("detail", *MODEL, "system", "allow_local_urls", "max_tokens", *PLACE)
+@with_flags("detail", "picture_tokens", *MODEL, "system", "allow_local_urls", "max_tokens", *PLACE)
 def explain(
     words: Annotated[
         list[str],

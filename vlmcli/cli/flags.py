@@ -127,6 +127,7 @@ class Flags:
     exclude: options.Exclude = None
     allow_local_urls: options.AllowLocalUrls = False
     detail: options.Detail = None
+    picture_tokens: options.PictureTokens = None
     model: options.Model = None
     mmproj: options.Mmproj = None
     chat_template: options.ChatTemplate = None
@@ -175,6 +176,7 @@ class Flags:
             {
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
                 "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
+                "picture_tokens": self.picture_tokens,
             }
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ from vlmcli.cli.parameters import Parameter, parameters
 
 GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout system each together",
-    "Pictures": "files-from null include exclude detail allow-local-urls",
+    "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
     "Output": "json format html stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata keywords touch in-place",

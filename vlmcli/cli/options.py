@@ -169,6 +169,16 @@ Detail = Annotated[
         " to that many; parts cuts long pictures into parts.",
     ),
 ]
+PictureTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--picture-tokens",
+        metavar="N",
+        min=16,
+        max=65_536,
+        help="Image tokens that a picture may take: more show more detail, and take longer.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Download a missing model without asking.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object per line.")]

@@ -6,6 +6,7 @@ Knows what a person is shown and asked. Does not know how files are found on the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -223,7 +224,8 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     if first:
         name = _first(ui, chosen)
     try:
-        return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
+        found = store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
+        return _budgeted(found, chosen)
     except NotHere as missing:
         wanted = store.published(name)
         if not offer or wanted is None or not (chosen.yes or ui.can_ask):
@@ -234,7 +236,26 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         fetch_model(ui, wanted, yes=chosen.yes)
     except HubError as error:
         raise type(error)(error.message, f"{error.hint}; -m demo needs no download") from error
-    return store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
+    return _budgeted(store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice), chosen)
+
+
+def _budgeted(files: ModelFiles, chosen: Settings) -> ModelFiles:
+    """The files, with as many image tokens for a picture as the user has said. Raises UsageError where none can be."""
+    most = chosen.picture_tokens
+    if not most:
+        return files
+    from vlmcli.machine import cost
+    from vlmcli.models import gguf
+
+    if gguf.read(files.projector).projector_type not in cost.BUDGETED:
+        if chosen.sources.get("picture_tokens") != "--picture-tokens":
+            return files
+        raise UsageError(
+            f"--picture-tokens does nothing with {files.name}, which decides by itself how many a picture takes",
+            "leave it out; --detail changes the size of pictures",
+        )
+    budget = (min(files.card.budget[0], most), most)
+    return replace(files, card=replace(files.card, budget=budget, reading_budget=budget))
 
 
 def _first(ui: Ui, chosen: Settings) -> str:

@@ -109,5 +109,5 @@ def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.L
     named = flags.named(only_pictures("ocr", words or ()), each=True)
     _answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)], named, flags,
-        plain=layout is options.Layout.PLAIN, end_loops=True,
+        plain=layout is options.Layout.PLAIN, reading=True,
     )  # fmt: skip

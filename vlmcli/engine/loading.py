@@ -97,7 +97,7 @@ class Loader:
         template = ChatTemplate(files.card.chat_template or model.chat_template, model.bos, model.eos, str(files.model))
         grammars = Grammars(lambda: _pieces(model))
         projector = stack.enter_context(
-            Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag)
+            Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, files.card.budget)
         )
         n_batch = max(fit.n_batch, _bidirectional_rows(projector))
         # A recurrent state can only be kept by a copy of its sequence, so such models get more of them.

@@ -7,6 +7,7 @@ mtmd-image.cpp (sizes and tiles) and clip_n_output_tokens (rows). Does not know 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -20,6 +21,16 @@ _LIMITS = {
     "qwen2vl_merger": (8, 4096), "qwen2.5vl_merger": (8, 4096), "qwen3vl_merger": (8, 4096), "pixtral": (8, 1024),
     "lfm2": (64, 256),
 }  # fmt: skip
+BUDGETED = frozenset(
+    {
+        *(_LIMITS.keys() - {"lfm2"}), "lightonocr", "kimivl", "kimik25", "deepseek4v", "gemma4v", "gemma4uv", "ling3vl",
+        "minimax_m3", "muse-glimmer", "youtuvl", "glm4v", "glm5v", "hunyuanvl",
+    }
+)  # fmt: skip
+"""Families that take pictures of any size, and that can be told how many rows a picture may become (clip.cpp).
+
+LFM2's can be told so of small pictures only: larger ones are cut into tiles.
+"""
 _LFM2_TILE, _LFM2_TILES, _LFM2_TOLERANCE = 512, (2, 10), 2.0  # mtmd-image.h, mtmd_image_preprocessor_lfm2
 _INTERNVL_TILES = (1, 12)
 _GEMMA4_ROWS = 1120
@@ -44,21 +55,28 @@ class Work:
     tokens: int
 
 
-def picture_tokens(projector: Header, width: int, height: int) -> int | None:
+def picture_tokens(projector: Header, width: int, height: int, budget: Size = (0, 0)) -> int | None:
     """Rows a picture becomes, without the tokens around and between its tiles; None for a family not known here."""
-    found = tiles(projector, width, height)
+    found = tiles(projector, width, height, budget)
     return None if found is None else sum(_rows(projector, tile) for tile in found)
 
 
-def tiles(projector: Header, width: int, height: int) -> Sequence[Size] | None:
-    """Sizes, in pixels, that the encoder sees of a picture; None for a family that is not known here."""
+def tiles(projector: Header, width: int, height: int, budget: Size = (0, 0)) -> Sequence[Size] | None:
+    """Sizes, in pixels, that the encoder sees of a picture; None for a family that is not known here.
+
+    Args:
+        projector: its header.
+        width: of the picture, in pixels.
+        height: of it.
+        budget: the fewest and the most rows, where the family can be told; zeros for its own limits.
+    """
     kind, side = projector.projector_type, projector.number("vision.image_size")
     if kind == "mlp" and (places := projector.numbers("vision.image_grid_pinpoints")):
         return _on_grid((width, height), side, list(zip(places[::2], places[1::2], strict=False)))
     if kind in ("mlp", "gemma3"):
         return [(side, side)]
     if kind in ("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "pixtral"):
-        return [_scaled((width, height), projector)]
+        return [_scaled((width, height), projector, budget)]
     if kind == "idefics3":
         return _idefics(width, height, side, projector.number("vision.preproc_image_size"))
     if kind == "internvl":
@@ -71,7 +89,7 @@ def tiles(projector: Header, width: int, height: int) -> Sequence[Size] | None:
         ]
         return _on_grid((width, height), side, grid)
     if kind == "lfm2":
-        return _lfm2(width, height, projector)
+        return _lfm2(width, height, projector, budget)
     return None
 
 
@@ -86,7 +104,9 @@ def bidirectional_rows(projector: Header) -> int:
     return _GEMMA4_ROWS if kind in ("gemma4v", "gemma4uv") else 0
 
 
-def work(model: Header, projector: Header, picture: Size, answer: int = 64, question: int = 32) -> Work | None:
+def work(
+    model: Header, projector: Header, picture: Size, answer: int = 64, question: int = 32, budget: Size = (0, 0)
+) -> Work | None:
     """What a question costs; None for a family that is not known here.
 
     A matrix costs 2 operations a number and row; attention 4 a pair of rows and number of their width, half of it where
@@ -99,8 +119,9 @@ def work(model: Header, projector: Header, picture: Size, answer: int = 64, ques
         picture: width and height in pixels.
         answer: tokens of the answer.
         question: tokens of the prompt beside the picture.
+        budget: as `tiles` takes it.
     """
-    found = tiles(projector, *picture)
+    found = tiles(projector, *picture, budget)
     if found is None:
         return None
     patch, wide = max(1, projector.number("vision.patch_size")), projector.number("vision.embedding_length")
@@ -156,19 +177,30 @@ def _rows(projector: Header, tile: Size) -> int:
     return across * down
 
 
-def _scaled(size: Size, projector: Header) -> Size:
-    """A size with its sides in whole rows, between the limits; calc_size_preserved_ratio."""
+def _limits(projector: Header, budget: Size) -> Size:
+    """The fewest and the most rows of a picture."""
+    usual = _LIMITS[projector.projector_type]
+    return budget[0] or usual[0], budget[1] or usual[1]
+
+
+def _scaled(size: Size, projector: Header, budget: Size) -> Size:
+    """A size with its sides in whole rows, between the limits; calc_size_preserved_ratio, which has 32-bit floats."""
     step = projector.number("vision.patch_size") * _merge(projector)
-    low, high = (limit * step * step for limit in _LIMITS[projector.projector_type])
+    low, high = (limit * step * step for limit in _limits(projector, budget))
     width, height = size
     across, down = (max(step, int(side / step + 0.5) * step) for side in size)
     if across * down > high:
-        beta = math.sqrt(height * width / high)
-        return max(step, int(width / beta / step) * step), max(step, int(height / beta / step) * step)
+        beta = _float(math.sqrt(_float(_float(height * width) / high)))
+        return max(step, int(_float(width / beta) / step) * step), max(step, int(_float(height / beta) / step) * step)
     if across * down < low:
-        beta = math.sqrt(low / (height * width))
-        return math.ceil(width * beta / step) * step, math.ceil(height * beta / step) * step
+        beta = _float(math.sqrt(_float(low / _float(height * width))))
+        return tuple(math.ceil(_float(_float(side * beta) / step)) * step for side in size)  # type: ignore[return-value]
     return across, down
+
+
+def _float(number: float) -> float:
+    """The nearest 32-bit float."""
+    return float(struct.unpack("f", struct.pack("f", number))[0])
 
 
 def _on_grid(size: Size, side: int, grid: Sequence[Size]) -> Sequence[Size]:
@@ -198,13 +230,13 @@ def _idefics(width: int, height: int, side: int, longest: int) -> Sequence[Size]
     return [(side, side)] * (1 + across * down)
 
 
-def _lfm2(width: int, height: int, projector: Header) -> Sequence[Size]:
+def _lfm2(width: int, height: int, projector: Header, budget: Size) -> Sequence[Size]:
     """One picture, or tiles and a small one of the whole; mtmd_image_preprocessor_lfm2."""
     patch = projector.number("vision.patch_size")
     step = patch * _merge(projector)
     across, down = (max(patch, round(side / step) * step) for side in (width, height))
-    whole = _scaled((width, height), projector)
-    if across * down <= _LIMITS["lfm2"][1] * step * step * _LFM2_TOLERANCE:
+    whole = _scaled((width, height), projector, budget)
+    if across * down <= _limits(projector, budget)[1] * step * step * _LFM2_TOLERANCE:
         return [whole]
     fewest, most = _LFM2_TILES
     ratios = sorted(

@@ -99,7 +99,8 @@ def model_id(files: ModelFiles) -> str:
     for path in (files.model, files.projector):
         with suppress(OSError):
             parts.append(f"{path.resolve().name} {path.stat().st_size}")
-    return json.dumps([*parts, files.card.chat_template])
+    budget = [list(files.card.budget)] if any(files.card.budget) else []
+    return json.dumps([*parts, files.card.chat_template, *budget])
 
 
 @dataclass

@@ -78,7 +78,11 @@ class Seen:
         if self.eyes is None or self.eyes.speed is None:
             return None
         model, projector = (gguf.read(path) for path in (self.eyes.files.model, self.eyes.files.projector))
-        work = [cost.work(model, projector, picture.size, 0 if at else 64) for at, picture in enumerate(self.pictures)]
+        budget = self.eyes.files.card.budget
+        work = [
+            cost.work(model, projector, picture.size, 0 if at else 64, budget=budget)
+            for at, picture in enumerate(self.pictures)
+        ]
         return sum(speeds.seconds(one, self.eyes.speed) for one in work if one) if all(work) else None
 
 

@@ -11,7 +11,17 @@ from vlmcli.cli.flags import MODEL, PLACE, SAMPLING, Flags, with_flags
 
 
 @with_flags(
-    *MODEL, "system", *SAMPLING, "think", "plain", "stats", "no_thumbnails", "detail", "allow_local_urls", *PLACE
+    *MODEL,
+    "system",
+    *SAMPLING,
+    "think",
+    "plain",
+    "stats",
+    "no_thumbnails",
+    "detail",
+    "picture_tokens",
+    "allow_local_urls",
+    *PLACE,
 )
 def chat(
     pictures: Annotated[

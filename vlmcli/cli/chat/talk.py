@@ -170,7 +170,7 @@ class Talk:
         return attached
 
     def _tokens(self, picture: Picture) -> int | None:
-        return cost.picture_tokens(gguf.read(self.files.projector), *picture.size)
+        return cost.picture_tokens(gguf.read(self.files.projector), *picture.size, self.files.card.budget)
 
     def warm(self) -> None:
         """Let the model look at what is attached while somebody types; the question's prompt goes on from there.

@@ -135,7 +135,14 @@ class Projector(Handle):
     """
 
     def __init__(
-        self, path: Path, model: Model, use_gpu: bool, threads: int, on_progress: OnProgress, flag: AbortFlag
+        self,
+        path: Path,
+        model: Model,
+        use_gpu: bool,
+        threads: int,
+        on_progress: OnProgress,
+        flag: AbortFlag,
+        budget: tuple[int, int] = (0, 0),
     ) -> None:
         """Load a file.
 
@@ -146,6 +153,8 @@ class Projector(Handle):
             threads: how many the encoder uses on the CPU.
             on_progress: called as the file loads.
             flag: ends the loading, and later each `encode`, when set.
+            budget: the fewest and the most rows of a picture, where the family takes pictures of any size; zeros for
+                its own.
 
         Raises:
             Cancelled: the flag was set.
@@ -160,6 +169,7 @@ class Projector(Handle):
         params.use_gpu = use_gpu
         params.n_threads = threads
         params.print_timings = False
+        params.image_min_tokens, params.image_max_tokens = (rows or -1 for rows in budget)
         params.warmup = False  # reserves memory for the largest picture; the real one does that for itself
         self._keep = (
             progress_callback(mtmd.mtmd_progress_callback, on_progress, flag),
