@@ -68,20 +68,11 @@ def answer(
             files = find_model(ui, settings, flags.chat_template or "")
             if reading and any(files.card.reading_budget):
                 files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
-            model = files.name
+            model, card = files.name, files.card
+            thinks = flags.think or card.thinks
             tasks = [
-                Ask(
-                    question,
-                    context,
-                    system,
-                    *sampling,
-                    end_loops=reading,
-                    think=files.card.think,
-                    detail=side,
-                    parts=parts,
-                    thinks=flags.think or files.card.thinks,
-                )
-                for question in questions(files.card)
+                Ask(question, context, system, *sampling, reading, card.think, side, parts, thinks)
+                for question in questions(card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
             if len(found) > 1 and jobs[-1].group == 0 and not (named.together or flags.as_json):

@@ -125,6 +125,17 @@ class Chunks(Handle):
         return Chunk((), bitmap_id, rows, positions, grid, bidirectional)
 
 
+def _params(use_gpu: bool, threads: int, budget: tuple[int, int]) -> Any:
+    """How a projector is loaded, as `Projector` takes it."""
+    params = mtmd.mtmd_context_params_default()
+    params.use_gpu = use_gpu
+    params.n_threads = threads
+    params.print_timings = False
+    params.image_min_tokens, params.image_max_tokens = (rows or -1 for rows in budget)
+    params.warmup = False  # reserves memory for the largest picture; the real one does that for itself
+    return params
+
+
 class Projector(Handle):
     """The vision encoder and the projector that puts its output into the language model's space.
 
@@ -165,16 +176,11 @@ class Projector(Handle):
         self._on_layer: Callable[[int], None] = lambda layer: None
         self._watch: Watch | None = None
         self._flag = flag
-        params = mtmd.mtmd_context_params_default()
-        params.use_gpu = use_gpu
-        params.n_threads = threads
-        params.print_timings = False
-        params.image_min_tokens, params.image_max_tokens = (rows or -1 for rows in budget)
-        params.warmup = False  # reserves memory for the largest picture; the real one does that for itself
         self._keep = (
             progress_callback(mtmd.mtmd_progress_callback, on_progress, flag),
             llama.ggml_backend_sched_eval_callback(self._on_node),
         )
+        params = _params(use_gpu, threads, budget)
         params.progress_callback, params.cb_eval = self._keep
         clear_complaints()
         pointer = mtmd.mtmd_init_from_file(os.fsencode(path), model.pointer, params)
