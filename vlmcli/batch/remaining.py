@@ -45,13 +45,13 @@ class Remaining:
         """What earlier runs have done, by the memory."""
         return self.memory.before if self.memory is not None else Before()
 
-    def first(self, most: int) -> Remaining:
-        """Only the jobs of the first groups of pictures that are left, so many groups at most.
+    def first(self, most: int | None) -> Remaining:
+        """Only the jobs of the first groups of pictures that are left, so many groups at most; None for all.
 
         What is not asked about is said in `left_out`; where something remembers what has been done, a next run does it.
         """
         groups = list(dict.fromkeys(job.group for job in self.jobs))
-        if len(groups) <= most:
+        if most is None or len(groups) <= most:
             return self
         chosen, more = set(groups[:most]), count(len(groups) - most, "more picture")
         again = " for the next run" if self.memory is not None or self.sidecars is not None else ""

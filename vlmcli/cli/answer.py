@@ -62,8 +62,8 @@ def answer(
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model
         jobs: Sequence[Job] = [Job(Ask(question), ()) for question in questions(Card())]
+        left_out = LeftOut()
         try:
-            left_out = LeftOut()
             found, context = named_pictures(named, left_out)
             files = find_model(ui, settings, flags.chat_template or "")
             if reading and any(files.card.reading_budget):
@@ -77,9 +77,8 @@ def answer(
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
             if len(found) > 1 and jobs[-1].group == 0 and not (named.together or flags.as_json):
                 _tell_of_together(ui, len(tasks), len(found))
-            with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as left:
-                left = replace(left, left_out=str(left_out))
-                left = left if flags.limit is None else left.first(flags.limit)
+            with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as all_left:
+                left = replace(all_left, left_out=str(left_out)).first(flags.limit)
                 jobs = left.jobs
                 failed = _do(ui, files, settings, course, left, flags)
         except (ModelError, SourceError) as error:

@@ -197,15 +197,19 @@ class Projector(Handle):
         self._overview = letters if len(known) == 1 else [llama.LLAMA_TOKEN_NULL]  # another family lacks another token
         self.n_embd: int = model.n_embd_inp
         self.mrope = bool(mtmd.mtmd_decode_use_mrope(pointer))
+        self._refuse(model)
+
+    def _refuse(self, model: Model) -> None:
+        """Raise ModelError, and close, where it is loaded and is no projector for this model."""
         wrong = None
-        if not mtmd.mtmd_support_vision(pointer):
+        if not mtmd.mtmd_support_vision(self.pointer):
             wrong = "it has no vision encoder"
         elif self.mrope != (model.n_pos == 4):
             wrong = "it numbers positions differently"
         if wrong:
             self.close()
             raise ModelError(
-                f"{path}: not a projector for {model.path.name}: {wrong}",
+                f"{self.path}: not a projector for {model.path.name}: {wrong}",
                 "use the mmproj file that was published with this model",
             )
 
