@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
+        return f"{_two_figures(seconds / 60)} min"
     return f"{_two_figures(seconds / 3600)} h" if seconds < 48 * 3600 else f"{_two_figures(seconds / 86400)} d"
 
 

@@ -170,7 +170,7 @@ CASES = {
     "no place for a question": Case(
         (*ASK, "-t", "tags", "-q", QUESTION, "a.png"),
         "takes no question",
-        "leave out -q",
+        'leave out "what is this?"',
         (*ASK, "-t", "tags", "a.png"),
         make=A,
     ),

@@ -73,3 +73,11 @@ def test_a_dry_run_is_of_those_only(pics):
 @pytest.mark.parametrize("number", ["0", "-1", "x"])
 def test_a_limit_is_a_count(pics, number):
     assert "--limit" in caption(pics, "--limit", number, code=2).stderr
+
+
+def test_pictures_that_are_asked_about_together_have_no_limit(pics):
+    names = [f"pics/{number}.png" for number in range(3)]
+    for words in (names, ["pics", "--together"]):
+        done = vlm("ask", "-m", "demo", *words, "-q", "what is this?", "--limit", "2", cwd=pics)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == "vlm: --limit does nothing where all pictures are asked about together\n     add --each\n"

@@ -39,6 +39,12 @@ ASKED = {
     "verb mistyped": ("aks|two.jpg|what is this?", "unknown command aks", 'ask two.jpg "what is this?"'),
     "verb in capitals": ("ASK|two.jpg|what is this?", "unknown command ASK", 'ask two.jpg "what is this?"'),
     "unquoted": ("ask|two.jpg|what|is|this", "what: there is no such file", 'ask two.jpg "what is this"'),
+    "unquoted, before the picture": (
+        "ask|what|is|this|two.jpg", "two.jpg: the last argument is the question, but", 'ask two.jpg "what is this"',
+    ),
+    "before the picture": (
+        "ask|what is this|two.jpg", "two.jpg: the last argument is the question, but", 'ask two.jpg "what is this"',
+    ),
     "unquoted, options": (
         "ask|-m|demo|two.jpg|what|is|this?", "what: there is no such file", 'ask -m demo two.jpg "what is this?"',
     ),
@@ -244,3 +250,11 @@ def test_the_model_of_a_command_without_m_is_named_once_and_without_it(here):
 def test_a_picture_in_the_settings_is_no_model(here):
     done = vlm("caption", "two.jpg", cwd=here, env={"VLM_MODEL": "it.png"})
     assert (done.returncode, message_and_hint(done)[0]) == (1, "it.png: a picture, where a model is expected")
+
+
+def test_several_names_with_spaces_are_put_in_quotes_together(here):
+    shutil.copy(SCENE, here / "my other photo.png")
+    done = vlm("caption", "my", "photo.png", "my", "other", "photo.png", cwd=here, env=DEMO)
+    assert done.returncode == 2
+    assert message_and_hint(done)[1] == 'put the names in quotes: vlm caption "my photo.png" "my other photo.png"'
+    assert follow(done, cwd=here, env=DEMO).stdout.count("red circle") == 2

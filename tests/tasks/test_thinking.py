@@ -167,9 +167,7 @@ def test_hidden_thinking_without_an_answer_is_an_error(capfd, text, finish_reaso
 def test_thinking_that_is_shown_without_an_answer_says_why_there_is_none(capfd):
     out, err = answered(capfd, "<think>\nis it", finish_reason="length", think=True, json=True)
     assert (json.loads(out)["answer"], json.loads(out)["thinking"]) == ("", "is it")
-    assert err == (
-        "vlm: the answer is empty: the model was still thinking after 3 tokens; for more, use --max-tokens or --ctx\n"
-    )
+    assert err == ("vlm: the answer is empty: the model was still thinking after 3 tokens; for more, use --ctx\n")
     err = answered(capfd, "<think> hm </think> ", think=True).err
     assert err == "vlm: the answer is empty: the model only thought\n"
     assert "cut off" in answered(capfd, THOUGHT, finish_reason="length").err

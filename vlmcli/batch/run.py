@@ -83,6 +83,7 @@ class Run:
         ended: how many jobs have had their outcome.
         errors: of the jobs that failed, in the order of the outcomes.
         changed: how many files beside the pictures, or of them, have an answer written to them.
+        stayed: how many have a text that was there before, and stays.
         unwritten: how many answers were not written there, by the reason.
         stopping: whether nothing more is asked.
         dropping: whether what the runner has not begun yet is taken back, too.
@@ -106,7 +107,7 @@ class Run:
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
         self.errors: list[VlmError] = []
-        self.changed = 0
+        self.changed = self.stayed = 0
         self.unwritten: Counter[str] = Counter()
         self.stopping = self.dropping = False
         self._sidecars, self._skipped = sidecars, skipped
@@ -148,9 +149,16 @@ class Run:
 
     @property
     def wrote(self) -> str:
-        """How many texts are beside their pictures by this run, in words; empty for none."""
-        beside = self._sidecars is not None and not self._sidecars.inside
-        return f"wrote {count(self.changed, 'text')}" if beside and self.changed else ""
+        """What this run has written beside its pictures or into them, in words; empty for nothing."""
+        if self._sidecars is None:
+            return ""
+        said = []
+        if self.changed:
+            what = count(self.changed, "file") if self._sidecars.inside else count(self.changed, "text")
+            said.append(f"{'changed' if self._sidecars.inside else 'wrote'} {what}")
+        if self.stayed:
+            said.append(f"kept {count(self.stayed, 'text')} that {'was' if self.stayed == 1 else 'were'} there")
+        return ", ".join(said)
 
     def about(self, event: Started | Progress) -> str:
         """The names of the pictures that an event of the runner's is about."""
@@ -240,12 +248,10 @@ class Run:
 
     def remarks(self) -> list[str]:
         """What has become of the answers that go into files, in lines."""
-        said = [
+        return [
             f"{count(number, 'answer')} {'was' if number == 1 else 'were'} not written: {reason}"
             for reason, number in self.unwritten.items()
         ]
-        inside = self._sidecars is not None and self._sidecars.inside
-        return [*said, f"changed {count(self.changed, 'file')}"] if inside else said
 
     def exit_code(self) -> Exit | None:
         """What the run came to, when its steps have ended: None where nothing failed, in earlier runs either.
@@ -355,6 +361,8 @@ class Run:
         """Write an answer where else it goes, if it says something. Raises VlmError where that cannot be."""
         if reason := unsaid(text, self.files.card):
             self.unwritten[reason] += 1
+        elif sidecars.keeps(job):
+            self.stayed += 1
         else:
             self.changed += sidecars.write(job, text, before)
 

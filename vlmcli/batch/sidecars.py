@@ -111,7 +111,7 @@ class Sidecars:
             if self._existing != "skip" or not self.has(job):
                 self.wrong.setdefault(job, error)
             return self.wrong.get(job)
-        if not self.inside or (self._existing == "skip" and self.has(job)):
+        if not self.inside or self.keeps(job):
             return self.wrong.get(job)
         return originals.refusal(path, job.names[0], in_place=self._in_place)
 
@@ -162,6 +162,10 @@ class Sidecars:
             return captions.Written()
         return (captions.keywords if self._keywords else captions.description)(source.file)
 
+    def keeps(self, job: Job) -> bool:
+        """Whether there is a text for its picture, which is to stay."""
+        return self._existing == "skip" and self.has(job)
+
     def write(self, job: Job, text: str, before: Fingerprint | None = None) -> bool:
         """Write an answer, unless there is a text that is to stay. Returns whether a file has changed.
 
@@ -172,7 +176,7 @@ class Sidecars:
             text: the answer.
             before: the picture's file as it was asked about, if that is where the answer goes.
         """
-        if self._existing == "skip" and self.has(job):
+        if self.keeps(job):
             return False
         path = self._target(job)
         try:

@@ -18,7 +18,7 @@ from vlmcli.cli.flags import Flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
 from vlmcli.cli.words import Named, named_pictures
-from vlmcli.errors import Exit, ModelError, SourceError
+from vlmcli.errors import Exit, ModelError, SourceError, UsageError
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.records import lines
 from vlmcli.records.target import is_empty_file, length
@@ -75,6 +75,8 @@ def answer(
                 for question in questions(card)
             ]
             jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
+            if flags.limit is not None and len(found) > 1 and jobs[-1].group == 0:
+                raise UsageError("--limit does nothing where all pictures are asked about together", "add --each")
             if len(found) > 1 and jobs[-1].group == 0 and not (named.together or flags.as_json):
                 _tell_of_together(ui, len(tasks), len(found))
             with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as all_left:
@@ -153,7 +155,7 @@ def _tell_of_output(ui: Ui, course: Course, left: Remaining, *, as_json: bool) -
     """Say where the file that stdout goes to will have some answers twice, or not those of earlier runs."""
     if left.memory is None:
         skips = left.sidecars is not None and course.existing == "skip"
-        if len(left.jobs) > 1 and not skips and length(ui.stdout):
+        if len({job.group for job in left.jobs}) > 1 and not skips and length(ui.stdout):
             option = "--output" if as_json else "--journal"
             ui.say(
                 "the output file already has content, and everything is asked again; "

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from vlmcli import typed
 from vlmcli.batch.course import Course, check_records_name
 from vlmcli.cli import options
 from vlmcli.cli.options import Existing, Format, SidecarName
@@ -58,7 +59,8 @@ def sampling_of(
     for pair in pairs or ():
         name, equals, text = pair.partition("=")
         if name not in names:
-            raise UsageError(f"there is no sampling option {name}", f"use {', '.join(names)}")
+            saved = f"to save answers: --output {typed.word(pair)}; " if "." in pair or "/" in pair else ""
+            raise UsageError(f"there is no sampling option {name}", f"{saved}-o takes {', '.join(names)}")
         example = f"for example {name}={_EXAMPLES[name]}"
         if not equals:
             raise UsageError(f"{name} needs a value", example)

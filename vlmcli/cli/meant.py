@@ -206,22 +206,39 @@ def model(value: str, path: str, words: Sequence[str]) -> str:
 
 
 def spaced(words: Sequence[str]) -> tuple[str, str] | None:
-    """Where a name with spaces was typed without quotes: the first word of it, and a hint; None where it was not."""
-    missing = [at for at, word in enumerate(words) if not (_ADDRESS.match(word) or _is_there(word))]
+    """Where names with spaces were typed without quotes: the first word of the first, and a hint; None for nowhere."""
+    where = first = _first_spaced(words)
+    if first is None:
+        return None
+    whole, rest = list(words), list(_typed.get()[1])
+    as_typed, names = True, 0
+    while where is not None:
+        begin, end = where
+        run = whole[begin:end]
+        whole[begin:end] = [" ".join(run)]
+        names += 1
+        at = next((at for at in range(len(rest)) if rest[at : at + len(run)] == run), None)
+        if at is None:
+            as_typed = False
+        else:
+            rest[at : at + len(run)] = [" ".join(run)]
+        where = _first_spaced(whole)
+    lost, what = words[first[0]], "the name in quotes" if names == 1 else "the names in quotes"
+    if not as_typed:
+        return lost, f"put {what}: {typed.word(' '.join(words[slice(*first)]))}"
+    asks = _asking()[-1] == "ask" and is_there(whole[-1])
+    more = [EXAMPLE] if asks and not {"-q", "--question", "-t", "--template"} & {*rest} else []
+    return lost, f"put {what}: {_command(*_asking(), *rest, *more)}"
+
+
+def _first_spaced(words: Sequence[str]) -> tuple[int, int] | None:
+    """Where the words of the first name with spaces begin and end that was typed without quotes; None for none."""
+    missing = [at for at, word in enumerate(words) if not is_there(word)]
     for lost in missing if len(missing) <= _MOST_MISSING else ():
         for begin in range(max(0, lost - _WORDS_OF_A_NAME), lost + 1):
             for end in range(min(len(words), begin + _WORDS_OF_A_NAME), max(lost, begin + 1), -1):
-                name = " ".join(words[begin:end])
-                if _is_there(name):
-                    rest, asks = list(_typed.get()[1]), _asking()[-1] == "ask" and end == len(words)
-                    at = next(
-                        (at for at in range(len(rest)) if rest[at : at + end - begin] == [*words[begin:end]]), None
-                    )
-                    if at is None:
-                        return words[begin], f"put the name in quotes: {typed.word(name)}"
-                    rest[at : at + end - begin] = [name]
-                    more = [EXAMPLE] if asks and not {"-q", "--question", "-t", "--template"} & {*rest} else []
-                    return words[begin], f"put the name in quotes: {_command(*_asking(), *rest, *more)}"
+                if _exists(" ".join(words[begin:end])):
+                    return begin, end
     return None
 
 
@@ -250,6 +267,20 @@ def several(paths: Sequence[str], others: Sequence[str]) -> tuple[str, str] | No
     return f"the command has {len(found) + len(others)} questions", (
         f"to ask several questions: {_command(*_asking(), *rest)}"
     )
+
+
+def turned(paths: Sequence[str], last: str) -> str:
+    """A hint for a question before the pictures, without quotes or with them; empty where there is none.
+
+    Args:
+        paths: the arguments before the last.
+        last: a picture, where the question is expected.
+    """
+    question = [word for word in paths if is_prose(word)]
+    pictures = [word for word in (*paths, last) if word not in question]
+    if not question or [*paths, last] != [*question, *pictures]:
+        return ""
+    return f"put the question last: {_again([*question], ' '.join(question).strip(_QUOTES))}"
 
 
 def unquoted(paths: Sequence[str], last: str) -> tuple[str, str] | None:
@@ -350,8 +381,12 @@ def _has_neighbour(word: str) -> bool:
     return names.nearest(Path(word)) is not None
 
 
-def _is_there(word: str) -> bool:
-    """Whether there is such a file or folder, or frame of a file."""
+def is_there(word: str) -> bool:
+    """Whether there is such a file or folder, or frame of a file; of an address that is not known here."""
+    return bool(_ADDRESS.match(word)) or _exists(word)
+
+
+def _exists(word: str) -> bool:
     try:
         return any(os.path.lexists(os.path.expanduser(one)) for one in (word, re.sub("#[0-9]+$", "", word)) if one)  # noqa: PTH111
     except ValueError:  # with a NUL

@@ -43,7 +43,8 @@ Question = Annotated[
     ),
 ]
 Questions = Annotated[
-    str | None, typer.Option("--questions", metavar="FILE", help="Read questions from a file, one per line.")
+    str | None,
+    typer.Option("--questions", metavar="FILE", help="Read questions from a file, one per line; - is stdin."),
 ]
 Template = Annotated[
     str | None,

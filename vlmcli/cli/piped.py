@@ -63,7 +63,7 @@ def only_question() -> str:
     if len(text.splitlines()) > 1:
         raise UsageError(
             "the command has no question, and there are several lines on stdin",
-            "to ask all of them as one question: -q -",
+            "to ask each of them: --questions -; to ask them as one question: -q -",
         )
     if is_there(text):
         raise UsageError(

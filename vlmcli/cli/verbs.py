@@ -18,6 +18,15 @@ PicturesArgument = Annotated[
 ]
 
 
+def _prose(verb: str, flags: Flags) -> None:
+    """Raise UsageError where the answers of a command that writes sentences or text are wanted as keywords."""
+    if flags.keywords:
+        raise UsageError(
+            f"vlm {verb} does not answer in keywords",
+            "use a template that does: vlm ask -t tags PICTURES --sidecar xmp --keywords",
+        )
+
+
 def _answer(*what: Any, **more: Any) -> None:
     """As `answer.answer`. What that needs is imported now, so that help and errors come at once."""
     from vlmcli.cli.answer import answer
@@ -59,7 +68,8 @@ def ask(
     vlm ask -t alt-text photo.jpg
     """
     if questions_file is not None:
-        questions = [*(questions or ()), *questions_of(questions_file)]
+        others = [*(words or ()), *(questions or ()), flags.files_from or ""]
+        questions = [*(questions or ()), *questions_of(questions_file, others)]
     what = arguments_of(words or (), questions, flags.files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     named = flags.named(what.names, each=each, together=together)
@@ -74,6 +84,7 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
 
     vlm caption ~/Pictures --sidecar txt
     """
+    _prose("caption", flags)
     _answer(
         lambda card: [prompt("caption", card.prompts)],
         flags.named(only_pictures("caption", words or ()), each=True),
@@ -91,6 +102,7 @@ def describe(
 
     vlm describe photo.jpg --focus "the people's clothes"
     """
+    _prose("describe", flags)
     if length and focus.strip():
         raise UsageError("--length and --focus cannot be used together", "leave one out")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
@@ -106,6 +118,7 @@ def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.L
 
     vlm ocr scan.png --layout markdown > scan.md
     """
+    _prose("ocr", flags)
     named = flags.named(only_pictures("ocr", words or ()), each=True)
     _answer(
         lambda card: [prompt(f"ocr {layout.value}", card.prompts)], named, flags,

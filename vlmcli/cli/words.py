@@ -96,8 +96,9 @@ def arguments_of(
     chosen = templates.find(template, settings.config_folder() / "templates")
     values = dict(_param(pair) for pair in params or ())
     if QUESTION not in chosen.slots or QUESTION in values:
-        if questions:
-            raise UsageError(f"the template {template} takes no question", "leave out -q")
+        asked = [*(questions or ()), *filter(meant.is_question, words)]
+        if asked:
+            raise UsageError(f"the template {template} takes no question", f"leave out {typed.word(asked[0][:200])}")
         prompt, system = chosen.fill(values)
         return Arguments(words, [prompt], system, chosen)
     names, given = pictures_and_questions(words, questions, files_from)
@@ -138,14 +139,16 @@ def pictures_and_questions(
                 raise UsageError(
                     f"the command has no question about {last}", f"add one: {meant.with_question()}{piped.hint()}"
                 )
+            piped_in = "; - stands for one that is piped in" if piped.hint() else ""
             raise UsageError(
                 "the command has no picture",
-                f"name one before the question: {typed.command(('vlm', 'ask', 'PICTURE', last))}",
+                f"name one before the question: {typed.command(('vlm', 'ask', 'PICTURE', last))}{piped_in}",
             )
         if _is_file(last):
+            turned = meant.turned(paths, last)
             raise UsageError(
-                f"{last}: the last argument is the question, but this is a file",
-                f'put the question last, or use -q "…"{piped.hint()}',
+                f"{last}: the last argument is the question, but this is a picture",
+                turned or f'put the question last, or use -q "…"{piped.hint()}',
             )
         asked = [last.strip()]
     if not all(asked):
@@ -194,10 +197,16 @@ def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
     return [piped.question() if one == "-" else one for one in asked]
 
 
-def questions_of(name: str) -> list[str]:
-    """The questions of a file, one a line; empty lines are none."""
+def questions_of(name: str, others: Sequence[str] = ()) -> list[str]:
+    """The questions of a file, one a line; empty lines are none. "-" is stdin, unless another word is, too."""
     try:
-        text = sources.utf8(files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True)).decode()
+        if name != "-":
+            data = files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True)
+        elif any(_STDIN.fullmatch(one) for one in others):
+            raise UsageError("stdin can be read only once", "use a file for one of the two")
+        else:
+            data = _stdin()
+        text = sources.utf8(data).decode()
         found = [line.strip() for line in text.splitlines()]
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8 or UTF-16"
@@ -241,10 +250,19 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
         listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from), named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: the list is empty", "check how it was made")
+        if len(listed) > 1 and not any(map(meant.is_there, listed)):
+            raise SourceError(
+                f"{files_from}: none of its {len(listed):,} names is a file here",
+                "names in a list are looked up from the current folder: change to that of the pictures, or list paths",
+            )
         found.extend(sources.find((), listed, named.allow_local_urls))
     if not found:
-        what = ", and what is on stdin is text" if context else ""
-        raise UsageError(f"the command has no picture{what}", "name one")
+        if context:
+            raise UsageError(
+                "the command has no picture, and what is on stdin is text",
+                "name a picture; for a list of names on stdin, use --files-from - instead of -",
+            )
+        raise UsageError("the command has no picture", "name a file, a folder or an address")
     left_out.keep(lambda name: _is_wanted(name, named))
     return _chosen(found, named), context
 

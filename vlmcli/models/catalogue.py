@@ -104,7 +104,9 @@ def of_repository(name: str) -> Entry | None:
 def closest(name: str, count: int = 3) -> tuple[str, ...]:
     """Names that are written like this one, the most alike first."""
     bare = name.lower().rpartition("/")[2].partition(":")[0].removesuffix("-gguf")
-    return tuple(difflib.get_close_matches(bare, [entry.name for entry in entries()], count, 0.6))
+    known = [entry.name for entry in entries()]
+    begun = [one for one in known if len(bare) > 2 and one.startswith(bare)]
+    return tuple(dict.fromkeys((*begun, *difflib.get_close_matches(bare, known, count, 0.6))))[:count]
 
 
 def card(entry: Entry) -> Card:

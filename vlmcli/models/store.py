@@ -322,7 +322,8 @@ def _not_here(name: str, among: Sequence[Listed], rows: Sequence[Listed]) -> Mod
     names = {row.name.lower(): row.name for row in rows}
     close = difflib.get_close_matches(name.lower(), names, 1, 0.75)
     meant = f"did you mean {names[close[0]]}? " if close and not among else ""
-    return ModelError(f"{name[:200]}: not in the cache", meant + _there(among or rows))
+    there = _there(among or rows) if rows else "no model has been downloaded yet"
+    return ModelError(f"{name[:200]}: not in the cache", meant + there)
 
 
 def _called(rows: Sequence[Listed], name: str) -> list[Listed]:

@@ -68,9 +68,15 @@ class Pace:
         return ", ".join(parts)
 
     def _per_second(self) -> float | None:
-        """Outcomes a second; None before the first answer, and when nothing is left."""
+        """Outcomes a second; None before the first answer, and when nothing is left or no more is asked."""
         run = self._run
-        if self._began is None or not run.left or run.ended == len(run.errors) or self._counted <= self._began:
+        if (
+            self._began is None
+            or not run.left
+            or run.stopping
+            or run.ended == len(run.errors)
+            or self._counted <= self._began
+        ):
             return None
         return run.ended / (self._counted - self._began)
 
@@ -79,7 +85,7 @@ class Pace:
         run, failed = self._run, len(self._run.errors)
         said = [f"{run.ended - failed:,} answered"]
         said += [f"{failed:,} failed"] if failed else []
-        said += [f"{run.left:,} left"] if run.left else []
+        said += [f"{run.left:,} left"] if run.left and not run.stopping else []
         said += [f"in {exact_duration(run.seconds)}"]
         more = [run.wrote, str(run.before), run.skipped, left_out]
         return "; ".join([", ".join(said), *filter(None, more)])

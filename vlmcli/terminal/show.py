@@ -99,6 +99,8 @@ class Show:
             self._ui.say(remark)
         if self._sums_up:
             self._ui.say(self._pace.summary(self._left_out))
+        elif self._run.wrote:
+            self._ui.say(self._run.wrote)
         return self._run.exit_code()
 
     def _ask(self, runner: Runner) -> None:
@@ -196,7 +198,7 @@ class Show:
 
     def _show_remarks(self, job: Job, result: Result, answer: Answer) -> None:
         """What a person should know of how the answer ended."""
-        about = f"{' '.join(job.names)}: " if self._groups else ""
+        about = f"{_called(job.names)}: " if self._groups else ""
         if answer.finish_reason == "loop":
             self._ui.say(f"{about}stopped the answer, which only repeated itself")
         only_thought = bool(answer.text.strip()) and not result.text
@@ -204,7 +206,8 @@ class Show:
             tokens = answer.usage.answer_tokens
             unit = "token" if tokens == 1 else "tokens"
             what = "the answer is empty: the model was still thinking" if only_thought else "the answer is cut off"
-            self._ui.say(f"{about}{what} after {tokens} {unit}; for more, use --max-tokens or --ctx")
+            more = "--max-tokens" if tokens >= job.task.max_tokens else "--ctx"
+            self._ui.say(f"{about}{what} after {tokens} {unit}; for more, use {more}")
         elif only_thought:
             self._ui.say(f"{about}the answer is empty: the model only thought")
         if self._stats:
@@ -216,6 +219,11 @@ class Show:
         elif self._thinking.inside:
             self._ui.thinking()
         self._ui.stream(text)
+
+
+def _called(names: Sequence[str]) -> str:
+    """The pictures of a question, for a message: the first and how many more, where they are many."""
+    return " ".join(names) if len(names) <= 3 else f"{names[0]} and {count(len(names) - 1, 'more picture')}"
 
 
 @dataclass
