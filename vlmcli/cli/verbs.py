@@ -21,6 +21,7 @@ PicturesArgument = Annotated[
 def _prose(verb: str, flags: Flags) -> None:
     """Raise UsageError where the answers of a command that writes sentences or text are wanted as keywords."""
     if flags.keywords:
+        flags.course()  # what else is wrong with them comes first
         raise UsageError(
             f"vlm {verb} does not answer in keywords",
             "use a template that does: vlm ask -t tags PICTURES --sidecar xmp --keywords",

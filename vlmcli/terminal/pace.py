@@ -85,7 +85,7 @@ class Pace:
         run, failed = self._run, len(self._run.errors)
         said = [f"{run.ended - failed:,} answered"]
         said += [f"{failed:,} failed"] if failed else []
-        said += [f"{run.left:,} left"] if run.left and not run.stopping else []
+        said += [f"{run.left:,} left"] if run.left and not run.dropping else []
         said += [f"in {exact_duration(run.seconds)}"]
         more = [run.wrote, str(run.before), run.skipped, left_out]
         return "; ".join([", ".join(said), *filter(None, more)])
