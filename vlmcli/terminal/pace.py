@@ -73,7 +73,7 @@ class Pace:
         if (
             self._began is None
             or not run.left
-            or run.stopping
+            or run.dropping
             or run.ended == len(run.errors)
             or self._counted <= self._began
         ):
