@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 import hypothesis
 import pytest
@@ -34,10 +35,33 @@ def pytest_xdist_auto_num_workers(config):
     return (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all", action="store_true", help="run every case of the tests that try many combinations, not some of each"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--all"):
+        _sample(config, items)
     for item in items:
         if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):
             item.add_marker("fast")
+
+
+def _sample(config, items):
+    """Leave out all but every n-th case of a test that is marked `sample(n)`, always the same ones."""
+    numbers, left_out = Counter(), []
+    for item in items:
+        mark = item.get_closest_marker("sample")
+        if mark is not None:
+            test = item.nodeid.partition("[")[0]
+            if numbers[test] % mark.args[0]:
+                left_out.append(item)
+            numbers[test] += 1
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(autouse=True, scope="session")
