@@ -18,7 +18,7 @@ from vlmcli.amounts import duration, gigabytes, size
 from vlmcli.cli import options
 from vlmcli.cli.pull import speed_here
 from vlmcli.cli.signals import interruptible
-from vlmcli.errors import ModelError, UsageError
+from vlmcli.errors import Exit, ModelError, UsageError
 from vlmcli.pictures.sources import expand
 from vlmcli.records.lines import escape, object_line
 from vlmcli.terminal.ui import Ui
@@ -67,11 +67,17 @@ def _record(one: Listed) -> dict[str, Any]:
 def models(
     json: options.Json = False,
     measure: Annotated[bool, typer.Option("--measure", help="Measure the speed of this machine again.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare this list with what is published now.")] = False,
 ) -> None:
     """List models to download, the best for this machine first.
 
     vlm models
     """
+    if check:
+        if measure:
+            raise UsageError("--check measures nothing", "leave out --measure")
+        _check(json=json)
+        return
     from vlmcli.engine.place import this_machine
     from vlmcli.machine import recommend
     from vlmcli.models import store
@@ -86,6 +92,27 @@ def models(
             return
         ui.rows(_advice_table(advices, ui.width if ui.stdout.isatty() else 0))
         ui.glossary(_legend(advices))
+
+
+def _check(*, json: bool) -> None:
+    """Compare each row of the catalogue with the Hub. Raises typer.Exit where one is not right."""
+    from vlmcli.models import catalogue, check_catalogue
+
+    with Ui() as ui:
+        interruptible()
+        rows, right = catalogue.entries(), 0
+        for one in check_catalogue.check(rows, ui.say):
+            right += not one.wrong
+            ui.status(f"{one.entry.name}: asked")
+            if json:
+                size_now = one.choice.size if one.choice else None
+                ui.line(object_line({"name": one.entry.name, "wrong": list(one.wrong), "size": size_now}))
+            else:
+                for wrong in one.wrong:
+                    ui.line(escape(f"{one.entry.name}: {wrong}"))
+        ui.say(f"{right} of {len(rows)} models are as the list says")
+    if right < len(rows):
+        raise typer.Exit(int(Exit.FAILED))
 
 
 _TO_DROP = ("MEMORY", "GOOD AT", "SIZE", "LICENCE", "1,000")

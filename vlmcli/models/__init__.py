@@ -8,6 +8,7 @@
     pairing          both, and whether the two belong together
     shapes           dimensions of published models, and the headers their files would have
     catalogue        models that are known by name (catalogue.toml)
+    check_catalogue  whether that is true of the Hub today
     chat_templates   templates for files that carry none
     repository       a listing, and the pair that is chosen from it
     hub              asks the Hub: listings, files

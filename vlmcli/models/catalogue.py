@@ -46,6 +46,7 @@ class Entry:
         boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for shares of the whole, or "none".
         tokens: the fewest and the most rows of a picture; zeros where it is not known.
         accept: what has to be agreed to before a download; empty for most.
+        gated: whether the Hub wants an account that its owner has agreed to.
         notice: one line for stderr whenever it is used; empty for most.
         prompts: its own, by the names in `tasks.PROMPTS`.
         chat_template: a name in CHAT_TEMPLATES, for files without one.
@@ -65,6 +66,7 @@ class Entry:
     boxes: str = "none"
     tokens: tuple[int, int] = (0, 0)
     accept: str = ""
+    gated: bool = False
     notice: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
     chat_template: str = ""
