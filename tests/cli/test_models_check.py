@@ -50,7 +50,7 @@ def test_what_is_wrong_is_said_of_each(hub, rows):
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert lines[:3] == [
-        "one: the licence is mit, not apache-2.0", "one: it is gated now", "one: Q8_0 is not there, but Q4_K_M",
+        "one: the licence is mit, not apache-2.0", "one: it is gated now", "one: Q8_0 is missing; Q4_K_M is published",
     ]  # fmt: skip
     assert lines[3].startswith("two: o/two")
     assert lines[4].startswith("three: ")

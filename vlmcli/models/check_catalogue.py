@@ -64,7 +64,7 @@ def _checked(entry: Entry, say: Callable[[str], None]) -> Checked:
     except HubError as error:
         return Checked(entry, (*wrong, error.message))
     if choice.quant.upper() != entry.quant.upper():
-        wrong.append(f"{entry.quant} is not there, but {choice.quant or 'a file without a quantisation in its name'}")
+        wrong.append(f"{entry.quant} is missing; {choice.quant or 'a file that names no quantisation'} is published")
     headers = catalogue.headers(entry)
     parts = {"model": choice.model, "projector": (choice.projector,)}
     for expected, (what, files) in zip(headers or (), parts.items(), strict=False):
