@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.hub import Fault, Hub
+from tests.support.hub import Hub
 from tests.support.program import vlm
 from vlmcli.models import catalogue
 
