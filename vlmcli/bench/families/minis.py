@@ -1,4 +1,4 @@
-"""Pairs of MiniCPM-V: a resampler or mergers behind SigLIP, and a picture in slices around an overview."""
+"""Pairs of the MiniCPM-Vs, whose pictures come in slices around an overview, and of others made to be small."""
 
 from __future__ import annotations
 
@@ -92,9 +92,180 @@ def _minicpmv45() -> Pair:
     return _resampler(_wide("qwen3", vocabulary, _THINKING, norms=True), 6, "MiniCPM-V 4.5")
 
 
+def _minicpmv46() -> Pair:
+    """MiniCPM-V 4.6: two by two patches become one in the middle of the encoder, and again behind it; Qwen3.5."""
+    merger = {
+        **eyes.norm("v.vit_merger.ln1", 32),
+        **{
+            name: shape
+            for part in ("q", "k", "v", "out")
+            for name, shape in eyes.linear(f"v.vit_merger.attn_{part}", 32, 32).items()
+        },
+        **eyes.norm("v.vit_merger.ds_ln", 128),
+        **eyes.linear("v.vit_merger.ds_ffn_up", 128, 128),
+        **eyes.linear("v.vit_merger.ds_ffn_down", 32, 128),
+    }
+    tensors = {
+        **eyes.patches(32, places=70 * 70),
+        **eyes.norm("v.post_ln", 32),
+        **layered(3, eyes.layer(32, 64), "v.blk."),
+        **merger,
+        **eyes.norm("mm.input_norm", 128),
+        **eyes.linear("mm.up", 128, 128),
+        **eyes.linear("mm.down", 64, 128),
+    }
+    keys = eyes.usual_keys(image=224, width=32, ff=64) | {"projector.scale_factor": 4, "wa_layer_indexes": [0]}
+    return Pair(_qwen35(), Eyes("minicpmv4_6", keys, tensors, {"clip.use_gelu": True}), "MiniCPM-V 4.6")
+
+
+def _qwen35() -> Words:
+    """Qwen3.5: three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
+    keys = words.usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
+        "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
+        "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
+    }  # fmt: skip
+    norms = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
+    forward = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
+    delta = {
+        **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
+        "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
+        "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_beta.weight": (4, 64), "ssm_alpha.weight": (4, 64),
+        "ssm_norm.weight": (16,), "ssm_out.weight": (64, 64), **forward,
+    }  # fmt: skip
+    full = {
+        **words.attention(heads=2, kv_heads=1, head=32, norms=True), "attn_q.weight": (128, 64), **norms, **forward,
+    }  # fmt: skip
+    tensors = {**layered(3, delta), **layered([3], full), **words.ends()}
+    vocabulary = Vocabulary(_QWEN, bpe="qwen35", added=("<think>", "</think>"))
+    return Words("qwen35", keys, tensors, vocabulary, _THINKING, output=0.3)
+
+
+def _youtuvl() -> Pair:
+    """Youtu-VL: SigLIP 2 with windows, beside DeepSeek's attention, whose keys and values come from a few numbers."""
+    keys = words.usual_keys(kv_heads=1) | {
+        "attention.q_lora_rank": 32, "attention.kv_lora_rank": 32, "attention.key_length": 40,
+        "attention.value_length": 32, "attention.key_length_mla": 24, "attention.value_length_mla": 16,
+        "rope.dimension_count": 8, "leading_dense_block_count": 3, "expert_feed_forward_length": 128,
+        "expert_shared_count": 0,
+    }  # fmt: skip
+    latent = {
+        "attn_norm.weight": (64,), "attn_q_a.weight": (32, 64), "attn_q_a_norm.weight": (32,),
+        "attn_q_b.weight": (4 * 24, 32), "attn_kv_a_mqa.weight": (40, 64), "attn_kv_a_norm.weight": (32,),
+        "attn_k_b.weight": (4, 32, 16), "attn_v_b.weight": (4, 16, 32), "attn_output.weight": (64, 64),
+    }  # fmt: skip
+    language = Words(
+        "deepseek2",
+        keys,
+        {**layered(3, {**latent, **words.feed_forward()}), **words.ends()},
+        Vocabulary(
+            ["<|begin_of_text|>", "<|end_of_text|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>"],
+            bpe="youtu", end="<|end_of_text|>", begin="<|begin_of_text|>",
+        ),
+        "{% if messages[0].role != 'system' %}<|begin_of_text|>system\nYou are a helpful assistant.<|end_of_text|>\n"
+        "{% endif %}{% for m in messages %}<|begin_of_text|>{{ m.role }}\n{{ m.content }}<|end_of_text|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|begin_of_text|>assistant\n{% endif %}",
+        output=0.3,
+    )  # fmt: skip
+    tensors = {
+        "v.patch_embd.weight": (32, 3 * 32 * 32),
+        "v.patch_embd.bias": (32,),
+        **eyes.norm("v.post_ln", 32),
+        **layered(3, eyes.layer(32, 64), "v.blk."),
+        "mm.input_norm.weight": (32,),
+        **eyes.linear("mm.0", 128, 128),
+        **eyes.linear("mm.2", 64, 128),
+    }
+    sight = eyes.usual_keys(image=256, patch=32, width=32, heads=2, ff=64) | {
+        "spatial_merge_size": 2, "window_size": 128, "wa_layer_indexes": [1],
+    }  # fmt: skip
+    return Pair(language, Eyes("youtuvl", sight, tensors, {"clip.use_gelu": True}), "Youtu-VL")
+
+
+def _yasa2() -> Pair:
+    """Reka Edge: ConvNeXt, whose four stages see more and more at half the sides, pooled to 64 rows."""
+    widths = (8, 16, 32, 64)
+    tensors = {
+        **eyes.patches(8, 4),
+        **eyes.norm("v.patch_ln", 8),
+        "v.vision_pos_embed": Tensor((256, 64), kind="F32"),
+        **eyes.linear("mm.0", 64, 64),
+        **eyes.linear("mm.2", 64, 64),
+    }
+    for stage, width in enumerate(widths):
+        at = f"v.stage.{stage}."
+        if stage:
+            tensors |= eyes.norm(f"{at}down.ln", widths[stage - 1])
+            tensors |= {f"{at}down.conv.weight": (width, widths[stage - 1], 2, 2), f"{at}down.conv.bias": (width,)}
+        tensors |= {
+            f"{at}blk.0.dw.weight": (width, 1, 7, 7), f"{at}blk.0.dw.bias": (width,),
+            **eyes.norm(f"{at}blk.0.ln", width), **eyes.linear(f"{at}blk.0.pw1", 4 * width, width),
+            **eyes.norm(f"{at}blk.0.grn", 4 * width), **eyes.linear(f"{at}blk.0.pw2", width, 4 * width),
+        }  # fmt: skip
+    language = Words(
+        "llama",
+        words.usual_keys(),
+        {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
+        Vocabulary(
+            ["<|endoftext|>", "<sep>", "<image>", "</image>", "<REKA_IMG_TOKEN>", "<video>", "</video>"],
+            bpe="dbrx", end="<sep>", begin="<|endoftext|>", added=("<think>", "</think>"),
+        ),
+        "{% for m in messages %}{% if m.role == 'user' %}human: {{ m.content }}<sep>{% elif m.role == 'assistant' %}"
+        "assistant: {{ m.content }}\n\n<sep>{% else %}system: {{ m.content }}\n\n<sep>{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% if enable_thinking is defined and enable_thinking %} <think>\n"
+        "{% endif %}{% endif %}",
+        output=0.3,
+    )  # fmt: skip
+    keys = eyes.usual_keys(image=512, patch=4, layers=0)
+    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge")
+
+
+def _muse_glimmer() -> Pair:
+    """Muse Glimmer: windows in three layers of four, in the encoder and in the language model, and gated attention."""
+    keys = words.usual_keys(layers=4) | {
+        "attention.sliding_window": 32, "attention.sliding_window_pattern": [True, True, True, False],
+        "final_logit_softcapping": 30.0, "logit_scale": 0.5,
+    }  # fmt: skip
+    layer = {
+        **words.attention(norms=True), "attn_gate.weight": (64, 64), "post_attention_norm.weight": (64,),
+        **words.feed_forward(), "post_ffw_norm.weight": (64,),
+    }  # fmt: skip
+    language = Words(
+        "muse-glimmer",
+        keys,
+        {**layered(4, layer), **words.ends()},
+        Vocabulary(
+            ["<|begin_of_text|>", "<|end_of_text|>", "<|start|>", "<|message|>", "<|eot|>", "<|eom|>",
+             "<|image_start|>", "<|image_end|>", "<|patch|>", "<|video|>"],
+            bpe="llama4", end="<|end_of_text|>", turn="<|eot|>", begin="<|begin_of_text|>", adds_begin=True,
+        ),
+        "{{ bos_token }}{% if messages[0].role != 'system' %}<|start|>system<|message|>You are a helpful AI assistant."
+        "\n\nReasoning strength: {{ reasoning_strength | default('high') }}.\n\n# Valid recipients: \"self\", \"user\"."
+        "<|eot|>{% endif %}{% for m in messages %}<|start|>{{ m.role }}"
+        "{% if m.role == 'assistant' %} to=user{% endif %}<|message|>{{ m.content }}<|eot|>{% endfor %}"
+        "{% if add_generation_prompt %}<|start|>assistant{% endif %}",
+        output=0.6,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(32, 32),
+        "v.position_embd.weight": Tensor((16, 32), kind="F32"),
+        **eyes.norm("v.pre_ln", 32),
+        **eyes.norm("v.post_ln", 32),
+        **layered(5, eyes.layer(32, 64), "v.blk."),
+        "mm.0.weight": (64, 128),
+        "mm.1.weight": (64, 64),
+        "mm.2.weight": (64, 64),
+    }
+    sight = eyes.usual_keys(image=256, patch=32, width=32, heads=2, ff=64, layers=5) | {"spatial_merge_size": 2}
+    return Pair(language, Eyes("muse-glimmer", sight, tensors), "Muse Glimmer")
+
+
 PAIRS = {
     "resampler": _minicpmv26,
     "resampler-llama": _minicpmv25,
     "resampler-minicpm": _minicpmv40,
     "resampler-qwen3": _minicpmv45,
+    "minicpmv4_6": _minicpmv46,
+    "youtuvl": _youtuvl,
+    "yasa2": _yasa2,
+    "muse-glimmer": _muse_glimmer,
 }

@@ -255,8 +255,44 @@ def _llama4() -> Pair:
     return Pair(llama, Eyes("llama4", keys, tensors, {"clip.use_gelu": True}), "Llama 4 Scout")
 
 
+def _granite() -> Pair:
+    """Granite Vision: LLaVA 1.6's tiles, and the outputs of three of SigLIP's layers side by side; Granite's scales."""
+    keys = words.usual_keys() | {
+        "embedding_scale": 4.0, "residual_scale": 0.5, "attention.scale": 0.25, "logit_scale": 2.0,
+    }  # fmt: skip
+    granite = Words(
+        "granite",
+        keys,
+        _LLAMA.tensors,
+        Vocabulary(
+            ["<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<image>"], bpe="refact",
+            end="<|end_of_text|>", begin="<|end_of_text|>",
+        ),
+        "{% if messages[0].role != 'system' %}<|system|>\nA chat between a curious user and an artificial intelligence "
+        "assistant.\n{% endif %}{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}"
+        "{{ '<|end_of_text|>' if m.role == 'assistant' else '' }}\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+        output=0.6,
+        embedding=0.1,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(places=16),
+        **eyes.norm("v.post_ln"),
+        **layered(3, eyes.layer(), "v.blk."),
+        **eyes.linear("mm.0", 64, 3 * 64),
+        **eyes.linear("mm.2", 64, 64),
+        "v.image_newline": (64,),
+    }
+    sight = eyes.usual_keys() | {
+        "feature_layer": [1, 2, 3], "mm_patch_merge_type": "spatial_unpad",
+        "image_grid_pinpoints": [56, 112, 112, 56, 112, 112, 56, 168, 168, 56, 168, 112],
+    }  # fmt: skip
+    return Pair(granite, Eyes("mlp", sight, tensors, {"clip.use_gelu": True}), "Granite Vision 3.2")
+
+
 PAIRS = {
     "mlp_norm": _mlp_norm,
+    "mlp-granite": _granite,
     "ldp": _ldp,
     "ldpv2": _ldpv2,
     "adapter": _glm_edge,
