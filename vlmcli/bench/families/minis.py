@@ -73,7 +73,7 @@ def _minicpmv25() -> Pair:
 def _minicpmv26() -> Pair:
     """MiniCPM-V 2.6: each slice between two tokens."""
     language = _wide("qwen2", Vocabulary(_QWEN, begin="<|im_start|>"), _HELPFUL + CHATML, biases=True)
-    return _resampler(language, 3, "MiniCPM-V 2.6")
+    return replace(_resampler(language, 3, "MiniCPM-V 2.6"), draw=3)
 
 
 def _minicpmv40() -> Pair:
@@ -83,7 +83,7 @@ def _minicpmv40() -> Pair:
     )
     language = _wide("minicpm", vocabulary, CHATML)
     scales = {"embedding_scale": 12.0, "residual_scale": 1.4 / 2**0.5, "logit_scale": 2.0}
-    return _resampler(replace(language, keys={**language.keys, **scales}), 5, "MiniCPM-V 4.0")
+    return replace(_resampler(replace(language, keys={**language.keys, **scales}), 5, "MiniCPM-V 4.0"), draw=5)
 
 
 def _minicpmv45() -> Pair:
@@ -207,16 +207,15 @@ def _yasa2() -> Pair:
         {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
         Vocabulary(
             ["<|endoftext|>", "<sep>", "<image>", "</image>", "<REKA_IMG_TOKEN>", "<video>", "</video>"],
-            bpe="dbrx", end="<sep>", begin="<|endoftext|>", added=("<think>", "</think>"),
+            bpe="dbrx", end="<sep>", begin="<|endoftext|>",
         ),
         "{% for m in messages %}{% if m.role == 'user' %}human: {{ m.content }}<sep>{% elif m.role == 'assistant' %}"
         "assistant: {{ m.content }}\n\n<sep>{% else %}system: {{ m.content }}\n\n<sep>{% endif %}{% endfor %}"
-        "{% if add_generation_prompt %}assistant:{% if enable_thinking is defined and enable_thinking %} <think>\n"
-        "{% endif %}{% endif %}",
+        "{% if add_generation_prompt %}assistant:{% endif %}",
         output=0.3,
     )  # fmt: skip
     keys = eyes.usual_keys(image=512, patch=4, layers=0)
-    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge")
+    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge", draw=7)
 
 
 def _muse_glimmer() -> Pair:

@@ -38,7 +38,7 @@ def _mlp_norm() -> Pair:
         "mm.3.bias": (64,),
         **eyes.norm("mm.4"),
     }
-    return Pair(replace(_LLAMA, template=_YI), Eyes("mlp", eyes.usual_keys(), tensors), "Yi-VL")
+    return Pair(replace(_LLAMA, template=_YI), Eyes("mlp", eyes.usual_keys(), tensors), "Yi-VL", draw=2)
 
 
 def _mobile(projector: str, own: Tensors, models: str) -> Pair:
@@ -66,7 +66,7 @@ def _ldp() -> Pair:
             f"{block}2.0.weight": (64, 64),
             **eyes.norm(f"{block}2.1"),
         }
-    return _mobile("ldp", tensors, "MobileVLM")
+    return replace(_mobile("ldp", tensors, "MobileVLM"), draw=7)
 
 
 def _ldpv2() -> Pair:
@@ -77,7 +77,7 @@ def _ldpv2() -> Pair:
         "mm.model.peg.0.weight": (64, 1, 3, 3),
         "mm.model.peg.0.bias": (64,),
     }
-    return _mobile("ldpv2", tensors, "MobileVLM V2")
+    return replace(_mobile("ldpv2", tensors, "MobileVLM V2"), draw=8)
 
 
 def _glm_edge() -> Pair:
@@ -121,7 +121,9 @@ def _glm_edge() -> Pair:
         "adapter.boi": Tensor((64,), 0.5),
         "adapter.eoi": Tensor((64,), 0.5),
     }
-    return Pair(glm, Eyes("adapter", eyes.usual_keys(image=112), tensors, {"clip.use_gelu": True}), "GLM-Edge-V")
+    return Pair(
+        glm, Eyes("adapter", eyes.usual_keys(image=112), tensors, {"clip.use_gelu": True}), "GLM-Edge-V", draw=1
+    )
 
 
 def _janus_pro() -> Pair:
@@ -149,7 +151,7 @@ def _janus_pro() -> Pair:
         **eyes.linear("mm.1", 64, 64),
     }
     keys = eyes.usual_keys(image=64, patch=16)
-    return Pair(janus, Eyes("janus_pro", keys, tensors, {"clip.use_gelu": True}), "Janus-Pro")
+    return Pair(janus, Eyes("janus_pro", keys, tensors, {"clip.use_gelu": True}), "Janus-Pro", draw=2)
 
 
 def _phi4() -> Pair:
@@ -174,7 +176,7 @@ def _phi4() -> Pair:
         **eyes.linear("mm.2", 64, 64),
     }
     keys = eyes.usual_keys(image=64, patch=16, image_min_pixels=8 * 16 * 16, image_max_pixels=80 * 16 * 16)
-    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision")
+    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision", draw=1)
 
 
 def _cogvlm() -> Pair:
@@ -252,7 +254,7 @@ def _llama4() -> Pair:
         "mm.model.fc.weight": (64, 128),
     }
     keys = eyes.usual_keys() | {"projector.scale_factor": 2}
-    return Pair(llama, Eyes("llama4", keys, tensors, {"clip.use_gelu": True}), "Llama 4 Scout")
+    return Pair(llama, Eyes("llama4", keys, tensors, {"clip.use_gelu": True}), "Llama 4 Scout", draw=2)
 
 
 def _granite() -> Pair:
