@@ -215,7 +215,7 @@ def _yasa2() -> Pair:
         output=0.3,
     )  # fmt: skip
     keys = eyes.usual_keys(image=512, patch=4, layers=0)
-    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge", draw=7)
+    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge", draw=1)
 
 
 def _muse_glimmer() -> Pair:

@@ -176,7 +176,7 @@ def _phi4() -> Pair:
         **eyes.linear("mm.2", 64, 64),
     }
     keys = eyes.usual_keys(image=64, patch=16, image_min_pixels=8 * 16 * 16, image_max_pixels=80 * 16 * 16)
-    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision", draw=1)
+    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision")
 
 
 def _cogvlm() -> Pair:
@@ -254,7 +254,7 @@ def _llama4() -> Pair:
         "mm.model.fc.weight": (64, 128),
     }
     keys = eyes.usual_keys() | {"projector.scale_factor": 2}
-    return Pair(llama, Eyes("llama4", keys, tensors, {"clip.use_gelu": True}), "Llama 4 Scout", draw=2)
+    return Pair(llama, Eyes("llama4", keys, tensors, {"clip.use_gelu": True}), "Llama 4 Scout", draw=4)
 
 
 def _granite() -> Pair:
