@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from vlmcli.bench.families import eyes, words
 from vlmcli.bench.families.maker import Eyes, Int32, Pair, Tensor, Vocabulary, Words, layered
@@ -92,29 +94,32 @@ def _minicpmv45() -> Pair:
     return _resampler(_wide("qwen3", vocabulary, _THINKING, norms=True), 6, "MiniCPM-V 4.5")
 
 
-def _minicpmv46() -> Pair:
-    """MiniCPM-V 4.6: two by two patches become one in the middle of the encoder, and again behind it; Qwen3.5."""
-    merger = {
-        **eyes.norm("v.vit_merger.ln1", 32),
-        **{
-            name: shape
-            for part in ("q", "k", "v", "out")
-            for name, shape in eyes.linear(f"v.vit_merger.attn_{part}", 32, 32).items()
-        },
-        **eyes.norm("v.vit_merger.ds_ln", 128),
-        **eyes.linear("v.vit_merger.ds_ffn_up", 128, 128),
-        **eyes.linear("v.vit_merger.ds_ffn_down", 32, 128),
-    }
+def _minicpmv46(*, once: bool = False) -> Pair:
+    """MiniCPM-V 4.6: two by two patches become one in the middle of the encoder, and again behind it; Qwen3.5.
+
+    Args:
+        once: leave the first merging out, as in the files for finer pictures.
+    """
     tensors = {
         **eyes.patches(32, places=70 * 70),
         **eyes.norm("v.post_ln", 32),
         **layered(3, eyes.layer(32, 64), "v.blk."),
-        **merger,
         **eyes.norm("mm.input_norm", 128),
         **eyes.linear("mm.up", 128, 128),
         **eyes.linear("mm.down", 64, 128),
     }
-    keys = eyes.usual_keys(image=224, width=32, ff=64) | {"projector.scale_factor": 4, "wa_layer_indexes": [0]}
+    if not once:
+        for part in ("q", "k", "v", "out"):
+            tensors |= eyes.linear(f"v.vit_merger.attn_{part}", 32, 32)
+        tensors |= {
+            **eyes.norm("v.vit_merger.ln1", 32),
+            **eyes.norm("v.vit_merger.ds_ln", 128),
+            **eyes.linear("v.vit_merger.ds_ffn_up", 128, 128),
+            **eyes.linear("v.vit_merger.ds_ffn_down", 32, 128),
+        }
+    keys = eyes.usual_keys(image=112 if once else 224, width=32, ff=64) | {
+        "projector.scale_factor": 2 if once else 4, "wa_layer_indexes": [0],
+    }  # fmt: skip
     return Pair(_qwen35(), Eyes("minicpmv4_6", keys, tensors, {"clip.use_gelu": True}), "MiniCPM-V 4.6")
 
 
@@ -258,12 +263,13 @@ def _muse_glimmer() -> Pair:
     return Pair(language, Eyes("muse-glimmer", sight, tensors), "Muse Glimmer")
 
 
-PAIRS = {
+PAIRS: dict[str, Callable[[], Pair]] = {
     "resampler": _minicpmv26,
     "resampler-llama": _minicpmv25,
     "resampler-minicpm": _minicpmv40,
     "resampler-qwen3": _minicpmv45,
     "minicpmv4_6": _minicpmv46,
+    "minicpmv4_6-4x": partial(_minicpmv46, once=True),
     "youtuvl": _youtuvl,
     "yasa2": _yasa2,
     "muse-glimmer": _muse_glimmer,
