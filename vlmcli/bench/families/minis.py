@@ -69,7 +69,7 @@ def _minicpmv25() -> Pair:
     vocabulary = Vocabulary(
         [*specials, *_SLICES], bpe="llama-bpe", end="<|eot_id|>", begin="<|begin_of_text|>", adds_begin=True
     )
-    return _resampler(_wide("llama", vocabulary, _LLAMA3), 2, "MiniCPM-Llama3-V 2.5")
+    return replace(_resampler(_wide("llama", vocabulary, _LLAMA3), 2, "MiniCPM-Llama3-V 2.5"), draw=3)
 
 
 def _minicpmv26() -> Pair:
@@ -85,13 +85,13 @@ def _minicpmv40() -> Pair:
     )
     language = _wide("minicpm", vocabulary, CHATML)
     scales = {"embedding_scale": 12.0, "residual_scale": 1.4 / 2**0.5, "logit_scale": 2.0}
-    return replace(_resampler(replace(language, keys={**language.keys, **scales}), 5, "MiniCPM-V 4.0"), draw=5)
+    return replace(_resampler(replace(language, keys={**language.keys, **scales}), 5, "MiniCPM-V 4.0"), draw=13)
 
 
 def _minicpmv45() -> Pair:
     """MiniCPM-V 4.5: Qwen3, which thinks where it is asked to."""
     vocabulary = Vocabulary(_QWEN, added=("<think>", "</think>"))
-    return _resampler(_wide("qwen3", vocabulary, _THINKING, norms=True), 6, "MiniCPM-V 4.5")
+    return replace(_resampler(_wide("qwen3", vocabulary, _THINKING, norms=True), 6, "MiniCPM-V 4.5"), draw=9)
 
 
 def _minicpmv46(*, once: bool = False) -> Pair:
@@ -120,7 +120,7 @@ def _minicpmv46(*, once: bool = False) -> Pair:
     keys = eyes.usual_keys(image=112 if once else 224, width=32, ff=64) | {
         "projector.scale_factor": 2 if once else 4, "wa_layer_indexes": [0],
     }  # fmt: skip
-    return Pair(_qwen35(), Eyes("minicpmv4_6", keys, tensors, {"clip.use_gelu": True}), "MiniCPM-V 4.6")
+    return Pair(_qwen35(), Eyes("minicpmv4_6", keys, tensors, {"clip.use_gelu": True}), "MiniCPM-V 4.6", draw=2)
 
 
 def _qwen35() -> Words:
@@ -220,7 +220,7 @@ def _yasa2() -> Pair:
         output=0.3,
     )  # fmt: skip
     keys = eyes.usual_keys(image=512, patch=4, layers=0)
-    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge", draw=1)
+    return Pair(language, Eyes("yasa2", keys, tensors), "Reka Edge", draw=9)
 
 
 def _muse_glimmer() -> Pair:
@@ -260,7 +260,7 @@ def _muse_glimmer() -> Pair:
         "mm.2.weight": (64, 64),
     }
     sight = eyes.usual_keys(image=256, patch=32, width=32, heads=2, ff=64, layers=5) | {"spatial_merge_size": 2}
-    return Pair(language, Eyes("muse-glimmer", sight, tensors), "Muse Glimmer")
+    return Pair(language, Eyes("muse-glimmer", sight, tensors), "Muse Glimmer", draw=2)
 
 
 PAIRS: dict[str, Callable[[], Pair]] = {

@@ -38,7 +38,7 @@ def _mlp_norm() -> Pair:
         "mm.3.bias": (64,),
         **eyes.norm("mm.4"),
     }
-    return Pair(replace(_LLAMA, template=_YI), Eyes("mlp", eyes.usual_keys(), tensors), "Yi-VL", draw=2)
+    return Pair(replace(_LLAMA, template=_YI), Eyes("mlp", eyes.usual_keys(), tensors), "Yi-VL", draw=16)
 
 
 def _mobile(projector: str, own: Tensors, models: str) -> Pair:
@@ -122,7 +122,7 @@ def _glm_edge() -> Pair:
         "adapter.eoi": Tensor((64,), 0.5),
     }
     return Pair(
-        glm, Eyes("adapter", eyes.usual_keys(image=112), tensors, {"clip.use_gelu": True}), "GLM-Edge-V", draw=1
+        glm, Eyes("adapter", eyes.usual_keys(image=112), tensors, {"clip.use_gelu": True}), "GLM-Edge-V", draw=4
     )
 
 
@@ -151,7 +151,7 @@ def _janus_pro() -> Pair:
         **eyes.linear("mm.1", 64, 64),
     }
     keys = eyes.usual_keys(image=64, patch=16)
-    return Pair(janus, Eyes("janus_pro", keys, tensors, {"clip.use_gelu": True}), "Janus-Pro", draw=2)
+    return Pair(janus, Eyes("janus_pro", keys, tensors, {"clip.use_gelu": True}), "Janus-Pro", draw=18)
 
 
 def _phi4() -> Pair:
@@ -176,7 +176,7 @@ def _phi4() -> Pair:
         **eyes.linear("mm.2", 64, 64),
     }
     keys = eyes.usual_keys(image=64, patch=16, image_min_pixels=8 * 16 * 16, image_max_pixels=80 * 16 * 16)
-    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision")
+    return Pair(phi, Eyes("phi4", keys, tensors, {"clip.use_gelu": True}), "Phi-4-reasoning-vision", draw=2)
 
 
 def _cogvlm() -> Pair:
@@ -218,7 +218,7 @@ def _cogvlm() -> Pair:
         "v.boi": Tensor((64,), 0.5),
         "v.eoi": Tensor((64,), 0.5),
     }
-    return Pair(cog, Eyes("cogvlm", eyes.usual_keys(), tensors, {"clip.use_gelu": True}), "CogVLM 2")
+    return Pair(cog, Eyes("cogvlm", eyes.usual_keys(), tensors, {"clip.use_gelu": True}), "CogVLM 2", draw=8)
 
 
 def _llama4() -> Pair:
