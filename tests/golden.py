@@ -28,6 +28,10 @@ QUESTIONS = ("what is this?", "Describe this image in detail, please.")
 SIZES = {"small": (90, 70), "large": (1100, 640)}
 """A small picture, and one that is cut into tiles where a family does that."""
 TOKENS = 24
+MORE = {"cogvlm": ("-ub", "1")}
+"""More arguments, without which the tool answers wrongly: of CogVLM's graph it takes the logits of the first row."""
+TRIES = 20
+"""The tool may end before the thread that writes its answer has: then the two newlines after it are missing."""
 
 
 def picture(name: str, folder: Path) -> Path:
@@ -53,12 +57,16 @@ def answer(tool: str, folder: Path, name: str, pictures: tuple[str, ...], questi
     command = [
         tool, "-m", str(folder / f"{name}.gguf"), "--mmproj", str(folder / f"mmproj-{name}.gguf"), *images,
         "-p", question, "-n", str(TOKENS), "--temp", "0", "--top-k", "1", "--jinja", "-c", "16384", "-t", "2",
+        *MORE.get(name, ()),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise RuntimeError(f"{name}: {tool} ended with {done.returncode}: {said[-600:]}")
-    return done.stdout.strip().hex()
+    for _ in range(TRIES):
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            raise RuntimeError(f"{name}: {tool} ended with {done.returncode}: {said[-600:]}")
+        if done.stdout.endswith(b"\n\n"):
+            return done.stdout.strip().hex()
+    raise RuntimeError(f"{name}: {tool} never wrote its whole answer")
 
 
 def main() -> None:

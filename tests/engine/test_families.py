@@ -1,5 +1,8 @@
 """Every family of projectors on its small pair: it answers, and what is reused changes no answer."""
 
+from collections import defaultdict
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,9 @@ from vlmcli.values import Answer
 QUESTIONS = ("what is this?", "Describe this image in detail, please.")
 SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
 """A small picture, and one that is cut into tiles where a family does that."""
+TIE = 0.1
+"""How close two best logits are that may change places by rounding, as a part of the logits' deviation. 0.06 is what
+was seen of rounding, with 400 rows in the cache and two threads."""
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +28,41 @@ def family(request, tmp_path_factory):
 @pytest.mark.parametrize("family", families.PAIRS, indirect=True)
 def test_it_answers_alike_with_and_without_what_was_kept(family):
     for picture in SIZES:
-        with opened(family, n_ctx=8192) as engine:
-            first, second = engine.run(ask(question, picture) for question in QUESTIONS)
-            (again,) = engine.run([ask(QUESTIONS[0], picture)])
-        with opened(family, n_ctx=8192) as engine:
-            (alone,) = engine.run([ask(QUESTIONS[1], picture)])
-        for answer in (first, second, again, alone):
-            assert isinstance(answer, Answer), answer
-        assert again.text == first.text
+        with tapped(family) as (engine, logits):
+            first, second = asked(engine, picture, *QUESTIONS)
+            (again,) = asked(engine, picture, QUESTIONS[0])
+            firsts, seconds, agains = (logits[id] for id in sorted(logits))
+        with tapped(family) as (engine, logits):
+            (alone,) = asked(engine, picture, QUESTIONS[1])
+            (alones,) = logits.values()
         assert again.usage.reused_tokens > 0
-        assert second.text == alone.text
         assert alone.usage.reused_tokens == 0
+        assert again.text == first.text or parts_at_a_tie(firsts, agains)
+        assert second.text == alone.text or parts_at_a_tie(seconds, alones)
+
+
+@contextmanager
+def tapped(files):
+    """An engine, and each request's logits."""
+    logits = defaultdict(list)
+    with opened(files, tap=lambda id, step, row: logits[id].append(row.copy()), n_ctx=8192) as engine:
+        yield engine, logits
+
+
+def asked(engine, picture, *questions):
+    found = engine.run(ask(question, picture) for question in questions)
+    for answer in found:
+        assert isinstance(answer, Answer), answer
+    return found
+
+
+def parts_at_a_tie(one, two):
+    """Whether two answers part where rounding may decide: in other batches llama.cpp sums in another order."""
+    for a, b in zip(one, two, strict=False):
+        second, best = np.sort(a)[-2:]
+        if np.argmax(a) != np.argmax(b):
+            return best - second < TIE * a.std() and np.abs(a - b).max() < TIE * a.std()
+    return False
 
 
 def test_a_pair_is_the_same_whatever_else_is_written(tmp_path):

@@ -20,8 +20,8 @@ def plan(*parts):
 class World:
     """A scheduler and a cache, driven as the engine drives them."""
 
-    def __init__(self, n_ctx=300, n_batch=32, n_seq=6, n_parallel=4, can_roll_back=True):
-        self.scheduler = Scheduler(n_ctx, n_batch, n_seq, n_parallel, can_roll_back)
+    def __init__(self, n_ctx=300, n_batch=32, n_seq=6, n_parallel=4, can_roll_back=True, first_rows_only=False):
+        self.scheduler = Scheduler(n_ctx, n_batch, n_seq, n_parallel, can_roll_back, first_rows_only)
         self.cache = FakeCache(n_ctx, n_seq, can_roll_back)
         self.expected = {}
         self.left = {}
@@ -90,6 +90,19 @@ def test_the_next_question_reuses_the_last_ones_picture(can_roll_back):
         world.ask(id, plan((1, 2), picture("a"), (10 + id, 5)))
         world.run()
     assert [world.reused[id] for id in range(12)] == [0] + [22] * 11
+
+
+def test_where_only_first_rows_have_logits_a_token_is_picked_after_no_others():
+    world = World(first_rows_only=True)
+    for id, rows in enumerate((1, 2, 9, 40)):
+        world.ask(id, plan(tuple(range(rows)), *([picture("a"), (7, id)] if id % 2 else ())))
+    steps = []
+    token_step = world.scheduler.token_step
+    world.scheduler.token_step = lambda: steps.append(token_step()) or steps[-1]
+    world.run()
+    assert sorted(world.done) == [0, 1, 2, 3]
+    for step in filter(None, steps):
+        assert not step.logits[int(step.logits.sum()) :].any()
 
 
 def test_a_conversation_goes_on_where_it_was():

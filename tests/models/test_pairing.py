@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.program import SCENE, vlm
 from vlmcli import demo
-from vlmcli.bench import mutants, pairs
+from vlmcli.bench import families, mutants, pairs
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf, pairing, store
@@ -186,11 +186,11 @@ def shape(name, *lengths):
 
 
 def retyped(name, kind):
-    """BF16, 30, or I32, 26; bytes to match."""
+    """BF16, 30, I32, 26, or F16, 1; bytes to match."""
 
     def change(file):
         found = file.weight(name)
-        size = {30: 2, 26: 4}[kind]
+        size = {30: 2, 26: 4, 1: 2}[kind]
         for length in found.shape:
             size *= length
         found.kind, found.data = kind, bytes(size)
@@ -268,7 +268,7 @@ EYES = [
     ("internvl", retyped("v.blk.1.ls1.weight", 30), "has ggml type 30"),
     ("llava", retyped("v.class_embd", 30), "v.class_embd has ggml type 30"),
     ("qwen3vl", retyped("v.position_embd.weight", 30), "v.position_embd.weight has ggml type 30, not F32"),
-    ("gemma3", retyped("v.position_embd.weight", 30), "cannot be added"),
+    ("gemma3", retyped("v.position_embd.weight", 1), "v.position_embd.weight has ggml type 1, not F32"),
 ]
 WORDS = [
     ("llava", key("general.architecture", b"llada"), "does not generate text token by token"),
@@ -306,6 +306,22 @@ def test_a_broken_projector_is_named(spoilt, name, change, says):
     assert says in caught.value.message
     assert f"mmproj-{name}.gguf" in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [("janus_pro", "v.position_embd.weight"), ("llama4", "v.class_embd"), ("cogvlm", "v.eoi"),
+     ("adapter", "adapter.boi"), ("resampler", "resampler.query")],
+)  # fmt: skip
+def test_what_is_joined_with_f32_is_f32(tmp_path, name, tensor):
+    families.write(tmp_path, [name])
+    words, eyes = paths(tmp_path, name, name)
+    check(words, eyes)
+    file = mutants.read(eyes.read_bytes())
+    retyped(tensor, 1)(file)
+    eyes.write_bytes(mutants.write(file))
+    with pytest.raises(ModelError, match=f"{tensor} has ggml type 1, not F32"):
+        check(words, eyes)
 
 
 @pytest.mark.parametrize(("name", "change", "says"), WORDS)

@@ -45,7 +45,12 @@ class Loop:
         self.observer = observer
         self._desk = desk
         self._scheduler = Scheduler(
-            context.n_ctx, context.n_batch, context.n_seq, loaded.fit.n_parallel, model.can_roll_back
+            context.n_ctx,
+            context.n_batch,
+            context.n_seq,
+            loaded.fit.n_parallel,
+            model.can_roll_back,
+            model.first_rows_only,
         )
         self._cache = KVCache(model, context, self._scheduler)
         self._jobs: dict[int, Job] = {}

@@ -68,6 +68,11 @@ class Ticket:
         return self.plan.segments[index] if index < len(self.plan.segments) else None
 
     @property
+    def last(self) -> bool:
+        """Whether its next row is one to pick a token after."""
+        return self.row >= self.plan.rows - 1
+
+    @property
     def full(self) -> bool:
         """Whether there is no cell for another token."""
         return self.row >= self.reserve
@@ -107,13 +112,19 @@ class RowStep:
 
 
 class Scheduler:
-    """Seats, the queue before them, and the next step."""
+    """Seats, the queue before them, and the next step.
 
-    def __init__(self, n_ctx: int, n_batch: int, n_seq: int, n_parallel: int, can_roll_back: bool) -> None:
+    `first_rows_only`: logits can only be had for the first rows of a batch.
+    """
+
+    def __init__(
+        self, n_ctx: int, n_batch: int, n_seq: int, n_parallel: int, can_roll_back: bool, first_rows_only: bool = False
+    ) -> None:
         self.n_ctx = n_ctx
         self.n_batch = n_batch
         self.n_parallel = min(n_parallel, n_seq)
         self.can_roll_back = can_roll_back
+        self.first_rows_only = first_rows_only
         self.seats = [Seat(seq) for seq in range(n_seq)]
         self.waiting: list[Ticket] = []
         self._clock = 0
@@ -296,7 +307,7 @@ class Scheduler:
         seqs: list[int] = []
         takes: list[tuple[Ticket, int, int | None]] = []
         outputs: list[int] = []
-        for ticket in sorted(self.active, key=lambda ticket: ticket.pending is None):
+        for ticket in sorted(self.active, key=lambda ticket: not ticket.last):
             assert ticket.seat is not None
             room = self.n_batch - len(tokens)
             if room <= 0:
@@ -311,6 +322,8 @@ class Scheduler:
                     continue
                 if ticket.row < ticket.keep:
                     room = min(room, ticket.keep - ticket.row)
+                if self.first_rows_only and not ticket.last:
+                    room = min(room, ticket.plan.rows - 1 - ticket.row)
                 new = list(segment.tokens[offset : offset + room])
                 start = ticket.plan.position_starts[index] + offset
             tokens += new

@@ -7,12 +7,12 @@ two against each other. What llama.cpp refuses by itself is left to it, and so a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf
-from vlmcli.models.families import FAMILIES, PATCH, SWAPPED, USUAL, Shape, mlp
+from vlmcli.models.families import FAMILIES, JOINED, PATCH, PICKED, SWAPPED, USUAL, Shape, mlp
 from vlmcli.models.gguf import Header, Tensor
 
 MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
@@ -50,6 +50,8 @@ def check_projector(header: Header) -> None:
             raise unusable(header, f"tensor {name} is missing")
     if kind in FAMILIES:
         _Encoder(header, kind, tensors, layers, width).check()
+    else:
+        _check_f32(header, tensors, (*JOINED, *(() if kind in PICKED else ("v.position_embd.weight",))))
     for tensor in header.tensors:
         _check_type(header, tensor)
 
@@ -113,6 +115,13 @@ def _check_picture(header: Header) -> None:
         most = 0
     if not 1 <= least <= most <= MAX_TILES:
         raise unusable(header, f"a picture would be cut into {least} to {most} tiles")
+
+
+def _check_f32(header: Header, tensors: Mapping[str, Tensor], names: Sequence[str]) -> None:
+    """Refuse another type than F32 where llama.cpp's operations take no other beside it."""
+    for name in names:
+        if name in tensors and tensors[name].kind != gguf.F32:
+            raise unusable(header, f"tensor {name} has ggml type {tensors[name].kind}, not F32")
 
 
 def _check_type(header: Header, tensor: Tensor) -> None:
@@ -255,15 +264,11 @@ class _Encoder:
             )
 
     def _check_joined(self) -> None:
-        """Tensors that are joined with others, which have to be F32."""
+        """Tensors that are joined with others or added to them, which have to be F32."""
         names = ["v.class_embd", "v.token_embd.img_break"]
-        if self._family.places == "all" and not self._family.added:
+        if self._family.places == "all":
             names.append("v.position_embd.weight")
-        for name in names:
-            if name in self._tensors and self._tensors[name].kind != gguf.F32:
-                raise unusable(self._header, f"tensor {name} has ggml type {self._tensors[name].kind}, not F32")
-        if self._family.added and self._tensors["v.position_embd.weight"].kind not in (gguf.F32, gguf.F16):
-            raise unusable(self._header, "tensor v.position_embd.weight has a type that cannot be added")
+        _check_f32(self._header, self._tensors, names)
 
     def _match_all(self, shapes: Mapping[str, Shape]) -> None:
         for pattern, shape in shapes.items():

@@ -25,7 +25,6 @@ class Family:
         merge: the key of how many patches a side become one row, and the number without the key.
         projector: its tensors. "width" is a patch's, "merged" that of the patches that become one row, "out" a row's.
         places: how many position embeddings: "none", "all" (one for each patch and the class token) or "enough".
-        added: position embeddings are only added, and can be F16.
         more: tensors every file of the type has beside those of every encoder.
         turns: positions are rotations, which take a head in quarters.
     """
@@ -35,7 +34,6 @@ class Family:
     projector: Mapping[str, Shape]
     merge: tuple[str, int] = ("", 1)
     places: str = "all"
-    added: bool = False
     more: Mapping[str, Shape] = field(default_factory=dict)
     turns: bool = False
 
@@ -72,11 +70,11 @@ FAMILIES: Mapping[str, Family] = {
     "gemma3": Family(
         frozenset({"gemma3"}), ("<start_of_image>", "<end_of_image>"),
         {"mm.input_projection.weight": ("out", "width"), "mm.soft_emb_norm.weight": ("width",)},
-        ("projector.scale_factor", 4), added=True,
+        ("projector.scale_factor", 4),
     ),
     "idefics3": Family(
         _LLAMAS, ("<fake_token_around_image>",), {"mm.model.fc.weight": ("merged", "out")},
-        ("projector.scale_factor", 1), added=True,
+        ("projector.scale_factor", 1),
     ),
     "pixtral": Family(
         frozenset({"llama", "mistral3"}), ("[IMG_END]",),
@@ -92,7 +90,7 @@ FAMILIES: Mapping[str, Family] = {
             "mm.model.mlp.0.weight": ("merged",), "mm.model.mlp.0.bias": ("merged",),
             **mlp("mm.model.mlp.1", "mm.model.mlp.3", "merged"),
         },
-        ("projector.scale_factor", 1), added=True,
+        ("projector.scale_factor", 1),
     ),
     "lfm2": Family(
         frozenset({"lfm2", "lfm2moe"}), ("<|image_start|>", "<|image_end|>"),
@@ -107,6 +105,11 @@ USUAL = frozenset(
         "cogvlm", "janus_pro", "dots_ocr", "glm4v", "youtuvl", "hunyuanvl", "nemotron_v2_vl",
     }
 )  # fmt: skip
+
+# Those of them whose position embeddings are picked one by one; those of the others are added to numbers of F32.
+PICKED = frozenset({"ldp", "ldpv2", "resampler", "adapter"})
+# What they join with numbers of F32, or take the norm of.
+JOINED = ("v.class_embd", "v.boi", "v.eoi", "adapter.boi", "adapter.eoi", "resampler.query")
 
 # Files older than this naming have up for down: clip.cpp exchanges them where `down` takes rows of the encoder's width.
 SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "idefics3"})

@@ -28,12 +28,14 @@ class Tensor:
         scale: deviation of the numbers; 0 for what its name and dimensions suggest.
         about: their mean; None for what the name suggests: 1 for a norm's weight, else 0.
         kind: "F32", "F16"; empty for F16 where it is a matrix, else F32.
+        rows: what each row is multiplied by; empty for nothing.
     """
 
     shape: tuple[int, ...]
     scale: float = 0.0
     about: float | None = None
     kind: str = ""
+    rows: Sequence[float] = ()
 
 
 Tensors = Mapping[str, "tuple[int, ...] | Tensor"]
@@ -55,17 +57,21 @@ class Vocabulary:
         specials: control tokens.
         bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary.
         end: of a turn: one of the specials.
+        turn: what ends an answer as well: one of the specials.
         begin: of a text: one of the specials.
         adds_begin: whether it is put before every text.
         least: tokens to fill it up to, with more control tokens.
+        added: tokens that are found in any text and written as they are, such as <think>.
     """
 
     specials: Sequence[str]
     bpe: str = "qwen2"
     end: str = "<|im_end|>"
+    turn: str = ""
     begin: str = ""
     adds_begin: bool = False
     least: int = 0
+    added: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,9 @@ class Words:
         template: for chats.
         width: of the embedding.
         more: metadata by its whole name.
+        embedding: deviation of the embedding's numbers.
+        output: deviation of the numbers of an output matrix; 0 where the output is tied to the embedding. Its rows
+            for other tokens than ASCII's are weak, so that answers are text in which each token can be told.
     """
 
     arch: str
@@ -89,6 +98,8 @@ class Words:
     template: str = CHATML
     width: int = 64
     more: Mapping[str, Any] = field(default_factory=dict)
+    embedding: float = 0.3
+    output: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,18 +128,20 @@ class Pair:
         eyes: the encoder and its projector.
         models: whose shape this is, in small.
         together: whether two pictures can be asked about together.
+        draw: which random numbers: of some, an answer hangs on two tokens that are as good as equally likely.
     """
 
     words: Words
     eyes: Eyes
     models: str
     together: bool = True
+    draw: int = 0
 
 
 def write(name: str, pair: Pair, folder: Path, seed: int = 0) -> None:
     """Write NAME.gguf and mmproj-NAME.gguf into a folder that is there."""
-    _write_words(name, pair.words, folder / f"{name}.gguf", seed)
-    _write_eyes(name, pair.eyes, folder / f"mmproj-{name}.gguf", seed)
+    _write_words(name, pair.words, folder / f"{name}.gguf", seed + 1000 * pair.draw)
+    _write_eyes(name, pair.eyes, folder / f"mmproj-{name}.gguf", seed + 1000 * pair.draw)
 
 
 def layered(layers: int | Sequence[int], tensors: Tensors, at: str = "blk.") -> dict[str, tuple[int, ...] | Tensor]:
@@ -139,14 +152,17 @@ def layered(layers: int | Sequence[int], tensors: Tensors, at: str = "blk.") -> 
 
 def _write_words(name: str, words: Words, path: Path, seed: int) -> None:
     w = gguf.GGUFWriter(path, words.arch)
-    size = _vocabulary(w, words.vocabulary)
+    plain = _vocabulary(w, words.vocabulary)
+    size = len(plain)
     w.add_chat_template(words.template)
     w.add_file_type(1)
     keys = {f"{words.arch}.{key}": value for key, value in words.keys.items()}
     sizes = {f"{words.arch}.embedding_length": words.width, f"{words.arch}.vocab_size": size}
     _add_keys(w, {**sizes, **keys, **words.more})
-    embedding = {"token_embd.weight": Tensor((size, words.width), 0.3)}
-    _add_tensors(w, name, {**embedding, **words.tensors}, seed)
+    ends = {"token_embd.weight": Tensor((size, words.width), words.embedding)}
+    if words.output:
+        ends["output.weight"] = Tensor((size, words.width), words.output, rows=[1.0 if one else 0.3 for one in plain])
+    _add_tensors(w, name, {**ends, **words.tensors}, seed)
     _close(w)
 
 
@@ -195,21 +211,30 @@ def _drawn(chance: np.random.Generator, name: str, spec: Tensor) -> Array:
     about = (1.0 if gain else 0.0) if spec.about is None else spec.about
     scale = spec.scale or (0.02 if gain else 0.05 if vector else 0.2)
     kind = np.float32 if (spec.kind or ("F32" if vector else "F16")) == "F32" else np.float16
-    return (chance.standard_normal(spec.shape) * scale + about).astype(kind)
+    drawn = chance.standard_normal(spec.shape) * scale + about
+    return (drawn * np.array(spec.rows)[:, None] if spec.rows else drawn).astype(kind)
 
 
-def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> int:
-    """Write it. Returns the number of tokens, a multiple of 32."""
+def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> list[bool]:
+    """Write it. Returns whether each token is text in ASCII; their number is a multiple of 32."""
     tokens, types = (_bpe if vocabulary.bpe else _spm)(w, vocabulary)
     w.add_token_list(tokens)
     w.add_token_types(types)
     texts = [token.decode() if isinstance(token, bytes) else token for token in tokens]
     w.add_eos_token_id(texts.index(vocabulary.end))
     w.add_pad_token_id(texts.index(vocabulary.end))
+    if vocabulary.turn:
+        w.add_eot_token_id(texts.index(vocabulary.turn))
     if vocabulary.begin:
         w.add_bos_token_id(texts.index(vocabulary.begin))
     w.add_add_bos_token(vocabulary.adds_begin)
-    return len(tokens)
+    return [kind in (1, 6) and _is_ascii(text) for text, kind in zip(texts, types, strict=True)]
+
+
+def _is_ascii(text: str) -> bool:
+    if text.startswith("<0x"):
+        return 32 <= int(text[3:5], 16) < 127
+    return text.replace("Ġ", " ").replace("▁", " ").isascii()
 
 
 def _padding(count: int, least: int) -> Iterator[str]:
@@ -222,22 +247,24 @@ def _padding(count: int, least: int) -> Iterator[str]:
 def _bpe(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
     plain = [*byte_letters(), *(merge.replace(" ", "") for merge in BPE_MERGES)]
     special = list(vocabulary.specials)
-    special += _padding(len(plain) + len(special), vocabulary.least)
+    added = list(vocabulary.added)
+    special += _padding(len(plain) + len(added) + len(special), vocabulary.least)
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre(vocabulary.bpe)
     w.add_token_merges(BPE_MERGES)
-    return [*plain, *special], [1] * len(plain) + [3] * len(special)
+    return [*plain, *added, *special], [1] * len(plain) + [4] * len(added) + [3] * len(special)
 
 
 def _spm(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *SPM_PIECES]
     special = [one for one in vocabulary.specials if one not in tokens]
-    special += _padding(len(tokens) + len(special), vocabulary.least)
+    added = list(vocabulary.added)
+    special += _padding(len(tokens) + len(added) + len(special), vocabulary.least)
     w.add_tokenizer_model("llama")
     w.add_tokenizer_pre("default")
     w.add_unk_token_id(0)
     w.add_add_space_prefix(False)
-    scores = [0.0] * 259 + [-float(n + 1) for n in range(len(SPM_PIECES))] + [0.0] * len(special)
-    w.add_token_scores(scores)
-    types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [3] * len(special)
-    return [token.encode() for token in (*tokens, *special)], types
+    scores = [0.0] * 259 + [-float(n + 1) for n in range(len(SPM_PIECES))]
+    w.add_token_scores(scores + [0.0] * (len(added) + len(special)))
+    types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [4] * len(added) + [3] * len(special)
+    return [token.encode() for token in (*tokens, *added, *special)], types

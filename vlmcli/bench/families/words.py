@@ -57,3 +57,32 @@ def feed_forward(width: int = 64, ff: int = 128) -> Shapes:
 def ends(width: int = 64) -> Tensors:
     """The last norm; the output is tied to the embedding."""
     return {"output_norm.weight": (width,)}
+
+
+def joined_feed_forward(width: int = 64, ff: int = 128) -> Shapes:
+    """SwiGLU with its gate and what it opens in one matrix: in a layer."""
+    return {"ffn_norm.weight": (width,), "ffn_up.weight": (2 * ff, width), "ffn_down.weight": (width, ff)}
+
+
+def joined_attention(width: int = 64, heads: int = 4, kv_heads: int = 2, head: int = 16) -> Shapes:
+    """Attention with queries, keys and values from one matrix: in a layer."""
+    return {
+        "attn_norm.weight": (width,), "attn_qkv.weight": ((heads + 2 * kv_heads) * head, width),
+        "attn_output.weight": (width, heads * head),
+    }  # fmt: skip
+
+
+def experts(count: int, width: int = 64, ff: int = 64) -> Shapes:
+    """A mixture of experts, and the norm before it: in a layer."""
+    return {
+        "ffn_norm.weight": (width,), "ffn_gate_inp.weight": Tensor((count, width), kind="F32"),
+        "ffn_gate_exps.weight": (count, ff, width), "ffn_up_exps.weight": (count, ff, width),
+        "ffn_down_exps.weight": (count, width, ff),
+    }  # fmt: skip
+
+
+def shared_expert(width: int = 64, ff: int = 64) -> Shapes:
+    """The expert that sees every token: in a layer, besides the others."""
+    return {
+        "ffn_gate_shexp.weight": (ff, width), "ffn_up_shexp.weight": (ff, width), "ffn_down_shexp.weight": (width, ff),
+    }  # fmt: skip

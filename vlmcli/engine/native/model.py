@@ -75,9 +75,18 @@ class Model(Handle):
         # as they stand and extended, but not cut.
         recurrent = llama.llama_model_is_recurrent(pointer) or llama.llama_model_is_hybrid(pointer)
         self.can_roll_back = not recurrent and llama.llama_model_n_swa(pointer) == 0
+        # CogVLM's graph computes logits for all rows, of which llama_decode takes the first for those that were asked
+        # for (src/models/cogvlm.cpp, which lacks build_inp_out_ids).
+        self.first_rows_only = self._meta("general.architecture") == "cogvlm"
         if llama.llama_model_has_encoder(pointer) or not llama.llama_model_has_decoder(pointer):
             self.close()
             raise ModelError(f"{path}: not a decoder-only language model", "vlm cannot use this kind of model")
+
+    def _meta(self, key: str) -> str:
+        """A text of the file's metadata; empty without it."""
+        value = ctypes.create_string_buffer(256)
+        llama.llama_model_meta_val_str(self.pointer, key.encode(), value, len(value))
+        return value.value.decode("utf-8", "replace")
 
     @cached_property
     def chat_template(self) -> str | None:
