@@ -28,12 +28,14 @@ class Tensor:
         scale: deviation of the numbers; 0 for what its name and dimensions suggest.
         about: their mean; None for what the name suggests: 1 for a norm's weight, else 0.
         kind: "F32", "F16"; empty for F16 where it is a matrix, else F32.
+        rows: what each row is multiplied by; empty for nothing.
     """
 
     shape: tuple[int, ...]
     scale: float = 0.0
     about: float | None = None
     kind: str = ""
+    rows: Sequence[float] = ()
 
 
 Tensors = Mapping[str, "tuple[int, ...] | Tensor"]
@@ -80,6 +82,9 @@ class Words:
         template: for chats.
         width: of the embedding.
         more: metadata by its whole name.
+        embedding: deviation of the embedding's numbers.
+        output: deviation of the numbers of an output matrix; 0 where the output is tied to the embedding. Its rows
+            for other tokens than ASCII's are weak, so that answers are text in which each token can be told.
     """
 
     arch: str
@@ -89,6 +94,8 @@ class Words:
     template: str = CHATML
     width: int = 64
     more: Mapping[str, Any] = field(default_factory=dict)
+    embedding: float = 0.3
+    output: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -139,14 +146,17 @@ def layered(layers: int | Sequence[int], tensors: Tensors, at: str = "blk.") -> 
 
 def _write_words(name: str, words: Words, path: Path, seed: int) -> None:
     w = gguf.GGUFWriter(path, words.arch)
-    size = _vocabulary(w, words.vocabulary)
+    plain = _vocabulary(w, words.vocabulary)
+    size = len(plain)
     w.add_chat_template(words.template)
     w.add_file_type(1)
     keys = {f"{words.arch}.{key}": value for key, value in words.keys.items()}
     sizes = {f"{words.arch}.embedding_length": words.width, f"{words.arch}.vocab_size": size}
     _add_keys(w, {**sizes, **keys, **words.more})
-    embedding = {"token_embd.weight": Tensor((size, words.width), 0.3)}
-    _add_tensors(w, name, {**embedding, **words.tensors}, seed)
+    ends = {"token_embd.weight": Tensor((size, words.width), words.embedding)}
+    if words.output:
+        ends["output.weight"] = Tensor((size, words.width), words.output, rows=[1.0 if one else 0.3 for one in plain])
+    _add_tensors(w, name, {**ends, **words.tensors}, seed)
     _close(w)
 
 
@@ -195,11 +205,12 @@ def _drawn(chance: np.random.Generator, name: str, spec: Tensor) -> Array:
     about = (1.0 if gain else 0.0) if spec.about is None else spec.about
     scale = spec.scale or (0.02 if gain else 0.05 if vector else 0.2)
     kind = np.float32 if (spec.kind or ("F32" if vector else "F16")) == "F32" else np.float16
-    return (chance.standard_normal(spec.shape) * scale + about).astype(kind)
+    drawn = chance.standard_normal(spec.shape) * scale + about
+    return (drawn * np.array(spec.rows)[:, None] if spec.rows else drawn).astype(kind)
 
 
-def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> int:
-    """Write it. Returns the number of tokens, a multiple of 32."""
+def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> list[bool]:
+    """Write it. Returns whether each token is text in ASCII; their number is a multiple of 32."""
     tokens, types = (_bpe if vocabulary.bpe else _spm)(w, vocabulary)
     w.add_token_list(tokens)
     w.add_token_types(types)
@@ -209,7 +220,13 @@ def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> int:
     if vocabulary.begin:
         w.add_bos_token_id(texts.index(vocabulary.begin))
     w.add_add_bos_token(vocabulary.adds_begin)
-    return len(tokens)
+    return [kind in (1, 6) and _is_ascii(text) for text, kind in zip(texts, types, strict=True)]
+
+
+def _is_ascii(text: str) -> bool:
+    if text.startswith("<0x"):
+        return 32 <= int(text[3:5], 16) < 127
+    return text.replace("Ġ", " ").replace("▁", " ").isascii()
 
 
 def _padding(count: int, least: int) -> Iterator[str]:
