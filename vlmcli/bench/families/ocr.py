@@ -33,4 +33,34 @@ def _lightonocr() -> Pair:
     return Pair(language, Eyes("lightonocr", keys, tensors, more), "LightOnOCR-1B")
 
 
-PAIRS = {"lightonocr": _lightonocr}
+_PADDLE_CHAT = (
+    "<|begin_of_sentence|>{% for m in messages %}"
+    "{% if m.role == 'user' %}User: {{ m.content }}\n"
+    "{% elif m.role == 'assistant' %}Assistant: {{ m.content }}</s>"
+    "{% else %}{{ m.content }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant: {% endif %}"
+)
+
+
+def _paddleocr() -> Pair:
+    """PaddleOCR-VL: a SigLIP with turned positions beside its learned ones, and ERNIE 4.5 with M-RoPE."""
+    keys = words.usual_keys(**{"rope.freq_base": 500000.0, "rope.dimension_sections": [2, 3, 3, 0]})
+    marks = ["<|begin_of_sentence|>", "<|end_of_sentence|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_START|>", "<|IMAGE_END|>"]
+    language = Words(
+        "paddleocr", keys, {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
+        Vocabulary(marks, bpe="", end="</s>", begin="<s>"), _PADDLE_CHAT, output=0.3,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(),
+        "v.position_embd.weight": Tensor((49, 64), kind="F32"),
+        **layered(3, eyes.layer(), "v.blk."),
+        **eyes.norm("v.post_ln"),
+        **eyes.norm("mm.input_norm"),
+        **eyes.linear("mm.1", 128, 256),
+        **eyes.linear("mm.2", 64, 128),
+    }
+    sizes = eyes.usual_keys(448, image_min_pixels=12544, image_max_pixels=200704)
+    return Pair(language, Eyes("paddleocr", sizes, tensors, {"clip.use_gelu": True}), "PaddleOCR-VL")
+
+
+PAIRS = {"lightonocr": _lightonocr, "paddleocr": _paddleocr}
