@@ -45,7 +45,13 @@ _PADDLE_CHAT = (
 def _paddleocr() -> Pair:
     """PaddleOCR-VL: a SigLIP with turned positions beside its learned ones, and ERNIE 4.5 with M-RoPE."""
     keys = words.usual_keys(**{"rope.freq_base": 500000.0, "rope.dimension_sections": [2, 3, 3, 0]})
-    marks = ["<|begin_of_sentence|>", "<|end_of_sentence|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_START|>", "<|IMAGE_END|>"]
+    marks = [
+        "<|begin_of_sentence|>",
+        "<|end_of_sentence|>",
+        "<|IMAGE_PLACEHOLDER|>",
+        "<|IMAGE_START|>",
+        "<|IMAGE_END|>",
+    ]
     language = Words(
         "paddleocr", keys, {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
         Vocabulary(marks, bpe="", end="</s>", begin="<s>"), _PADDLE_CHAT, output=0.3,
@@ -63,4 +69,74 @@ def _paddleocr() -> Pair:
     return Pair(language, Eyes("paddleocr", sizes, tensors, {"clip.use_gelu": True}), "PaddleOCR-VL")
 
 
-PAIRS = {"lightonocr": _lightonocr, "paddleocr": _paddleocr}
+_DOTS_CHAT = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|endof{{ m.role }}|>"
+    "{% if m.role == 'system' %}\n{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_DOTS_MARKS = [
+    *("<|endoftext|>", "<|system|>", "<|endofsystem|>", "<|user|>", "<|endofuser|>", "<|assistant|>"),
+    *("<|endofassistant|>", "<|img|>", "<|imgpad|>", "<|endofimg|>"),
+]
+
+
+def _dots_ocr() -> Pair:
+    """dots.ocr: an encoder with turned positions only, and Qwen2."""
+    language = Words(
+        "qwen2", words.usual_keys(), {**layered(3, {**words.attention(biases=True), **words.feed_forward()}),
+        **words.ends()}, Vocabulary(_DOTS_MARKS, end="<|endofassistant|>"), _DOTS_CHAT, output=0.3,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(),
+        **eyes.norm("v.pre_ln", bias=False),
+        **layered(3, eyes.layer(bias=False, rms=True, gate=True, fused=True), "v.blk."),
+        **eyes.norm("mm.post_norm", bias=False),
+        **eyes.norm("mm.input_norm"),
+        **eyes.linear("mm.0", 256, 256),
+        **eyes.linear("mm.2", 64, 256),
+    }
+    sizes = eyes.usual_keys(0, image_min_pixels=3136, image_max_pixels=200704, **{"projector.scale_factor": 2})
+    return Pair(language, Eyes("dots_ocr", sizes, tensors, {"clip.use_silu": True}), "dots.ocr")
+
+
+_HUNYUAN_CHAT = (
+    "<｜hy_begin▁of▁sentence｜>{% for m in messages %}{{ m.content }}"
+    "{% if m.role == 'system' %}<｜hy_place▁holder▁no▁3｜>{% elif m.role == 'user' %}<｜hy_User｜>"
+    "{% else %}<｜hy_Assistant｜>{% endif %}{% endfor %}"
+)
+_HUNYUAN_MARKS = [
+    *("<｜hy_begin▁of▁sentence｜>", "<｜hy_end▁of▁sentence｜>", "<｜hy_User｜>", "<｜hy_Assistant｜>"),
+    *(f"<｜hy_place▁holder▁no▁{number}｜>" for number in (2, 3, 100, 101, 102)),
+]
+
+
+def _hunyuanvl() -> Pair:
+    """HunyuanOCR: rows of a picture end with a row of their own, and positions have four dimensions."""
+    keys = words.usual_keys(
+        **{"rope.dimension_sections": [2, 2, 2, 2], "rope.scaling.alpha": 1000.0, "rope.scaling.type": "none"}
+    )
+    language = Words(
+        "hunyuan_vl", keys, {**layered(3, {**words.attention(norms=True), **words.feed_forward()}), **words.ends()},
+        Vocabulary(_HUNYUAN_MARKS, "hunyuan-dense", "<｜hy_Assistant｜>", "<｜hy_begin▁of▁sentence｜>"), _HUNYUAN_CHAT,
+        output=0.3,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(patch=16),
+        "v.position_embd.weight": Tensor((64, 64), kind="F32"),
+        **layered(3, eyes.layer(), "v.blk."),
+        "mm.pre_norm.weight": (64,),
+        "mm.0.weight": Tensor((128, 64, 2, 2), 0.1),
+        "mm.0.bias": (128,),
+        "mm.2.weight": Tensor((256, 128, 1, 1), 0.1),
+        "mm.2.bias": (256,),
+        **eyes.linear("mm.model.fc", 64, 256),
+        "mm.post_norm.weight": (64,),
+        "mm.image_begin": Tensor((64,), 1.0),
+        "mm.image_end": Tensor((64,), 1.0),
+        "v.image_newline": Tensor((256,), 1.0),
+        "v.view_seperator": Tensor((256,), 1.0),
+    }
+    sizes = eyes.usual_keys(128, 16, spatial_merge_size=2, image_min_pixels=16384, image_max_pixels=262144)
+    return Pair(language, Eyes("hunyuanvl", sizes, tensors, {"clip.use_gelu": True}), "HunyuanOCR")
+
+
+PAIRS = {"lightonocr": _lightonocr, "paddleocr": _paddleocr, "dots_ocr": _dots_ocr, "hunyuanvl": _hunyuanvl}
