@@ -117,6 +117,7 @@ def _hunyuanvl() -> Pair:
     language = Words(
         "hunyuan_vl", keys, {**layered(3, {**words.attention(norms=True), **words.feed_forward()}), **words.ends()},
         Vocabulary(_HUNYUAN_MARKS, "hunyuan-dense", "<｜hy_Assistant｜>", "<｜hy_begin▁of▁sentence｜>"), _HUNYUAN_CHAT,
+        embedding=1.0,
         output=0.3,
     )  # fmt: skip
     tensors = {
