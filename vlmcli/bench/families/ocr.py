@@ -140,4 +140,86 @@ def _hunyuanvl() -> Pair:
     return Pair(language, Eyes("hunyuanvl", sizes, tensors, {"clip.use_gelu": True}), "HunyuanOCR")
 
 
-PAIRS = {"lightonocr": _lightonocr, "paddleocr": _paddleocr, "dots_ocr": _dots_ocr, "hunyuanvl": _hunyuanvl}
+_SHARP = {f"attn_{name}.weight": Tensor((64, 64), 0.3) for name in "qk"}
+"""Attention that looks at few places, so that rounding does not add up over a long picture."""
+_DEEPSEEK = Words(
+    "deepseek2-ocr",
+    words.usual_keys(
+        kv_heads=4, expert_count=8, expert_used_count=2, expert_shared_count=2, expert_feed_forward_length=32,
+        leading_dense_block_count=1, expert_weights_scale=1.0,
+    ),
+    {
+        **layered(3, {**words.attention(kv_heads=4), **_SHARP}),
+        **layered([0], words.feed_forward()),
+        **layered([1, 2], words.experts(shared=64)),
+        **words.ends(),
+    },
+    Vocabulary(
+        [
+            *("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<image>", "<|ref|>", "<|/ref|>"),
+            *("<|det|>", "<|/det|>", "<|grounding|>", "<|User|>", "<|Assistant|>"),
+        ],
+        "deepseek-v3", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>", True,
+    ),
+    "{% for m in messages %}{{ m.content }}{% endfor %}",
+    output=0.3,
+)  # fmt: skip
+"""DeepSeek-OCR's: a mixture of experts, and no roles."""
+
+
+def _sam(width: int, out: int, heads: int = 2, ff: int = 64) -> words.Shapes:
+    """Segment Anything's encoder of three layers, the third of which looks at the whole picture, and its neck."""
+    layer = {
+        **eyes.norm("pre_ln", width),
+        **eyes.norm("post_ln", width),
+        **eyes.linear("attn.qkv", 3 * width, width),
+        **eyes.linear("attn.out", width, width),
+        **eyes.linear("mlp.lin1", ff, width),
+        **eyes.linear("mlp.lin2", width, ff),
+    }
+    found: words.Shapes = {
+        "v.sam.pos_embd.weight": Tensor((1, 64, 64, width), kind="F32"),
+        **eyes.linear("v.sam.patch_embd", width, 3 * 16 * 16),
+        "v.sam.patch_embd.weight": Tensor((width, 3, 16, 16), kind="F32"),
+        **layered(3, layer, "v.sam.blk."),
+        "v.sam.neck.0.weight": Tensor((32, width, 1, 1), kind="F32"),
+        **eyes.norm("v.sam.neck.1", 32),
+        "v.sam.neck.2.weight": Tensor((32, 32, 3, 3), 0.06, kind="F32"),
+        **eyes.norm("v.sam.neck.3", 32),
+        "v.sam.net_2.weight": Tensor((48, 32, 3, 3), 0.06, kind="F32"),
+        "v.sam.net_3.weight": Tensor((out, 48, 3, 3), 0.06, kind="F32"),
+    }
+    for number, distances in enumerate((27, 27, 127)):
+        for axis in "hw":
+            name = f"v.sam.blk.{number}.attn.pos_{axis}.weight"
+            found[name] = Tensor((distances, width // heads), 0.1, kind="F32")
+    return found
+
+
+_SAM_KEYS = {"sam.block_count": 3, "sam.embedding_length": 32, "sam.head_count": 2, "window_size": 14}
+
+
+def _deepseekocr() -> Pair:
+    """DeepSeek-OCR: a CLIP behind Segment Anything's encoder, on rows of tiles and on the whole."""
+    tensors = {
+        **_sam(32, 64),
+        "v.class_embd": (64,),
+        **eyes.patches(bias=False),
+        "v.position_embd.weight": Tensor((257, 64), kind="F32"),
+        **eyes.norm("v.pre_ln"),
+        **layered(2, eyes.layer(fused=True), "v.blk."),
+        **eyes.linear("mm.model.fc", 64, 128),
+        "v.image_newline": (64,),
+        "v.view_seperator": Tensor((1, 64), kind="F32"),
+    }
+    sizes = eyes.usual_keys(224, layers=2, preproc_min_tiles=2, preproc_max_tiles=9, **_SAM_KEYS)
+    return Pair(_DEEPSEEK, Eyes("deepseekocr", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR")
+
+
+PAIRS = {
+    "lightonocr": _lightonocr,
+    "paddleocr": _paddleocr,
+    "dots_ocr": _dots_ocr,
+    "hunyuanvl": _hunyuanvl,
+    "deepseekocr": _deepseekocr,
+}

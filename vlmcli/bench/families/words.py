@@ -57,3 +57,29 @@ def feed_forward(width: int = 64, ff: int = 128) -> Shapes:
 def ends(width: int = 64) -> Tensors:
     """The last norm; the output is tied to the embedding."""
     return {"output_norm.weight": (width,)}
+
+
+def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, chosen_by: bool = False) -> Shapes:
+    """A mixture of experts and the norm before it: in a layer.
+
+    Args:
+        width: of the embedding.
+        ff: of one expert.
+        count: of experts.
+        shared: width of the shared experts' feed-forward layer; 0 without them.
+        chosen_by: whether a bias is added to their scores when they are chosen.
+    """
+    found: Shapes = {
+        "ffn_norm.weight": (width,),
+        "ffn_gate_inp.weight": Tensor((count, width), 0.4, kind="F32"),
+        "ffn_gate_exps.weight": (count, ff, width),
+        "ffn_up_exps.weight": (count, ff, width),
+        "ffn_down_exps.weight": (count, width, ff),
+    }
+    if chosen_by:
+        found["exp_probs_b.bias"] = (count,)
+    if shared:
+        found["ffn_gate_shexp.weight"] = (shared, width)
+        found["ffn_up_shexp.weight"] = (shared, width)
+        found["ffn_down_shexp.weight"] = (width, shared)
+    return found
