@@ -162,6 +162,7 @@ _DEEPSEEK = Words(
         "deepseek-v3", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>", True,
     ),
     "{% for m in messages %}{{ m.content }}{% endfor %}",
+    embedding=1.0,
     output=0.3,
 )  # fmt: skip
 """DeepSeek-OCR's: a mixture of experts, and no roles."""
@@ -216,10 +217,34 @@ def _deepseekocr() -> Pair:
     return Pair(_DEEPSEEK, Eyes("deepseekocr", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR")
 
 
+def _deepseekocr2() -> Pair:
+    """DeepSeek-OCR 2: Qwen2 as an encoder, whose queries follow a tile's patches and look at those before them."""
+    layer: words.Shapes = {}
+    for name, rows in (("q", 64), ("k", 32), ("v", 32)):
+        layer |= eyes.linear(f"attn_{name}", rows, 64)
+    layer |= eyes.linear("attn_out", 64, 64, bias=False)
+    layer |= eyes.norm("ln1", bias=False) | eyes.norm("ln2", bias=False)
+    for name, rows, columns in (("up", 128, 64), ("gate", 128, 64), ("down", 64, 128)):
+        layer |= eyes.linear(f"ffn_{name}", rows, columns, bias=False)
+    tensors = {
+        **_sam(32, 64),
+        "v.resample_query_768.weight": Tensor((144, 64), 0.5),
+        "v.resample_query_1024.weight": Tensor((256, 64), 0.5),
+        **layered(2, layer, "v.blk."),
+        **eyes.norm("v.post_ln", bias=False),
+        **eyes.linear("mm.model.fc", 64, 64),
+        "v.view_seperator": Tensor((1, 64), kind="F32"),
+    }
+    keys = {"attention.head_count_kv": 2, **_SAM_KEYS}
+    sizes = eyes.usual_keys(1024, 16, layers=2, preproc_min_tiles=2, preproc_max_tiles=6, **keys)
+    return Pair(_DEEPSEEK, Eyes("deepseekocr2", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR-2")
+
+
 PAIRS = {
     "lightonocr": _lightonocr,
     "paddleocr": _paddleocr,
     "dots_ocr": _dots_ocr,
     "hunyuanvl": _hunyuanvl,
     "deepseekocr": _deepseekocr,
+    "deepseekocr2": _deepseekocr2,
 }
