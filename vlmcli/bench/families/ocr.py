@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from vlmcli.bench.families import eyes, words
 from vlmcli.bench.families.maker import Eyes, Pair, Tensor, Vocabulary, Words, layered
 
@@ -28,7 +30,7 @@ def _lightonocr() -> Pair:
         **eyes.linear("mm.1", 64, 64, bias=False),
         **eyes.linear("mm.2", 64, 64, bias=False),
     }
-    keys = eyes.usual_keys(448, spatial_merge_size=2, preproc_image_size=448)
+    keys = eyes.usual_keys(336, spatial_merge_size=2, preproc_image_size=336)
     more = {"clip.use_silu": True}
     return Pair(language, Eyes("lightonocr", keys, tensors, more), "LightOnOCR-1B")
 
@@ -65,7 +67,7 @@ def _paddleocr() -> Pair:
         **eyes.linear("mm.1", 128, 256),
         **eyes.linear("mm.2", 64, 128),
     }
-    sizes = eyes.usual_keys(448, image_min_pixels=12544, image_max_pixels=200704)
+    sizes = eyes.usual_keys(280, image_min_pixels=12544, image_max_pixels=78400)
     return Pair(language, Eyes("paddleocr", sizes, tensors, {"clip.use_gelu": True}), "PaddleOCR-VL")
 
 
@@ -94,7 +96,7 @@ def _dots_ocr() -> Pair:
         **eyes.linear("mm.0", 256, 256),
         **eyes.linear("mm.2", 64, 256),
     }
-    sizes = eyes.usual_keys(0, image_min_pixels=3136, image_max_pixels=200704, **{"projector.scale_factor": 2})
+    sizes = eyes.usual_keys(0, image_min_pixels=3136, image_max_pixels=78400, **{"projector.scale_factor": 2})
     return Pair(language, Eyes("dots_ocr", sizes, tensors, {"clip.use_silu": True}), "dots.ocr")
 
 
@@ -136,7 +138,7 @@ def _hunyuanvl() -> Pair:
         "v.image_newline": Tensor((256,), 1.0),
         "v.view_seperator": Tensor((256,), 1.0),
     }
-    sizes = eyes.usual_keys(128, 16, spatial_merge_size=2, image_min_pixels=16384, image_max_pixels=262144)
+    sizes = eyes.usual_keys(128, 16, spatial_merge_size=2, image_min_pixels=16384, image_max_pixels=102400)
     return Pair(language, Eyes("hunyuanvl", sizes, tensors, {"clip.use_gelu": True}), "HunyuanOCR")
 
 
@@ -240,6 +242,74 @@ def _deepseekocr2() -> Pair:
     return Pair(_DEEPSEEK, Eyes("deepseekocr2", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR-2")
 
 
+def _compressed(width: int, heads: int, rank: int, nope: int, rope: int, value: int, query: int = 32) -> words.Shapes:
+    """Attention whose keys and values are one short row for all heads, with a gate for each head: in a layer."""
+    return {
+        "attn_norm.weight": (width,),
+        "attn_q_a.weight": (query, width),
+        "attn_q_a_norm.weight": (query,),
+        "attn_q_b.weight": (heads * (nope + rope), query),
+        "attn_kv_a_mqa.weight": (rank + rope, width),
+        "attn_kv_a_norm.weight": (rank,),
+        "attn_k_norm.weight": (rope,),
+        "attn_k_b.weight": (heads, rank, nope),
+        "attn_v_b.weight": (heads, value, rank),
+        "attn_gate.weight": (heads, width),
+        "attn_output.weight": (width, heads * value),
+    }
+
+
+def _dots3note_v() -> Pair:
+    """dots3-note: experts in the encoder, and windows and an index of what is worth looking at in the words."""
+    near = [False, True, True, False]
+    keys: dict[str, Any] = {
+        "attention.head_count": [2 if one else 4 for one in near], "attention.q_lora_rank": 32,
+        "attention.kv_lora_rank": 32, "attention.key_length": 48, "attention.value_length": 32,
+        "attention.key_length_mla": 32, "attention.value_length_mla": 16, "attention.kv_lora_rank_swa": 16,
+        "attention.key_length_swa": 32, "attention.value_length_swa": 16, "attention.key_length_mla_swa": 24,
+        "attention.value_length_mla_swa": 8, "attention.sliding_window": 32,
+        "attention.sliding_window_pattern": near, "attention.indexer.head_count": 16,
+        "attention.indexer.key_length": 64, "attention.indexer.top_k": 64,
+        "attention.indexer.types": [not one for one in near], "rope.freq_base": 8000000.0,
+        "rope.freq_base_swa": 10000.0, "expert_gating_func": 2, "expert_weights_norm": True,
+    }  # fmt: skip
+    usual = words.usual_keys(
+        kv_heads=1, layers=4, expert_count=8, expert_used_count=2, expert_shared_count=1,
+        expert_feed_forward_length=32, leading_dense_block_count=1, expert_weights_scale=2.5,
+    )  # fmt: skip
+    indexer: words.Shapes = {
+        **eyes.norm("indexer.k_norm"), "indexer.proj.weight": (16, 64), "indexer.attn_k.weight": (64, 64),
+        "indexer.attn_q_b.weight": (1024, 32),
+    }  # fmt: skip
+    language = Words(
+        "dots3note", {**usual, **keys},
+        {
+            **layered([0, 3], {**_compressed(64, 4, 32, 16, 16, 16), **indexer}),
+            **layered([1, 2], _compressed(64, 2, 16, 8, 16, 8)), **layered([0], words.feed_forward()),
+            **layered([1, 2, 3], words.experts(shared=32, chosen_by=True)), **words.ends(),
+        },
+        Vocabulary(_DOTS_MARKS, end="<|endofassistant|>"), _DOTS_CHAT, embedding=1.0, output=0.3,
+    )  # fmt: skip
+    whole = {**eyes.layer(bias=False, rms=True, gate=True, fused=True), "attn_q_norm.weight": (16,)}
+    whole |= {"attn_k_norm.weight": (16,)}
+    tensors = {
+        **eyes.patches(bias=False), **eyes.norm("v.pre_ln", bias=False), **layered([0], whole, "v.blk."),
+        **eyes.norm("mm.post_norm", bias=False), **eyes.norm("mm.input_norm"), **eyes.linear("mm.0", 256, 256),
+        **eyes.linear("mm.2", 64, 256),
+    }  # fmt: skip
+    attention = {name: shape for name, shape in whole.items() if not name.startswith("ffn")}
+    for number, count in ((1, 4), (2, 8)):
+        routed = words.experts(count=count)
+        routed.pop("ffn_norm.weight")
+        routed["exp_probs_b.weight"] = Tensor((count,), about=0.0)
+        tensors |= layered([number], {**attention, **routed}, "v.blk.")
+    sizes = eyes.usual_keys(
+        0, spatial_merge_size=2, image_min_pixels=3136, image_max_pixels=78400,
+        expert_count_per_layer=[0, 4, 8], expert_used_count=2,
+    )  # fmt: skip
+    return Pair(language, Eyes("dots3note_v", sizes, tensors, {"clip.use_silu": True}), "dots3-note")
+
+
 PAIRS = {
     "lightonocr": _lightonocr,
     "paddleocr": _paddleocr,
@@ -247,4 +317,5 @@ PAIRS = {
     "hunyuanvl": _hunyuanvl,
     "deepseekocr": _deepseekocr,
     "deepseekocr2": _deepseekocr2,
+    "dots3note_v": _dots3note_v,
 }
