@@ -46,7 +46,7 @@ _PADDLE_CHAT = (
 
 def _paddleocr() -> Pair:
     """PaddleOCR-VL: a SigLIP with turned positions beside its learned ones, and ERNIE 4.5 with M-RoPE."""
-    keys = words.usual_keys(**{"rope.freq_base": 500000.0, "rope.dimension_sections": [2, 3, 3, 0]})
+    keys = {**words.usual_keys(), "rope.freq_base": 500000.0, "rope.dimension_sections": [2, 3, 3, 0]}
     marks = [
         "<|begin_of_sentence|>",
         "<|end_of_sentence|>",
@@ -113,9 +113,10 @@ _HUNYUAN_MARKS = [
 
 def _hunyuanvl() -> Pair:
     """HunyuanOCR: rows of a picture end with a row of their own, and positions have four dimensions."""
-    keys = words.usual_keys(
-        **{"rope.dimension_sections": [2, 2, 2, 2], "rope.scaling.alpha": 1000.0, "rope.scaling.type": "none"}
-    )
+    keys = {
+        **words.usual_keys(), "rope.dimension_sections": [2, 2, 2, 2], "rope.scaling.alpha": 1000.0,
+        "rope.scaling.type": "none",
+    }  # fmt: skip
     language = Words(
         "hunyuan_vl", keys, {**layered(3, {**words.attention(norms=True), **words.feed_forward()}), **words.ends()},
         Vocabulary(_HUNYUAN_MARKS, "hunyuan-dense", "<｜hy_Assistant｜>", "<｜hy_begin▁of▁sentence｜>"), _HUNYUAN_CHAT,
@@ -310,6 +311,82 @@ def _dots3note_v() -> Pair:
     return Pair(language, Eyes("dots3note_v", sizes, tensors, {"clip.use_silu": True}), "dots3-note")
 
 
+_DEEPSEEK4_CHAT = (
+    "{{ bos_token }}{% for m in messages if m.role == 'system' %}"
+    "{% if not loop.first %}{{ '\n\n' }}{% endif %}{{ m.content }}{% endfor %}"
+    "{% for m in messages if m.role != 'system' %}"
+    "{% if m.role == 'user' %}<｜User｜>{{ m.content }}"
+    "{% else %}<｜Assistant｜></think>{{ m.content }}<｜end▁of▁sentence｜>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<｜Assistant｜>"
+    "{% if enable_thinking is defined and enable_thinking %}<think>{% else %}</think>{% endif %}{% endif %}"
+)
+
+
+def _deepseek4v() -> Pair:
+    """DeepSeek-V4 with pictures: four streams, attention on what was compressed, experts chosen by the token."""
+    keys: dict[str, Any] = {
+        "attention.q_lora_rank": 32, "attention.sliding_window": 32, "attention.indexer.head_count": 16,
+        "attention.indexer.key_length": 64, "attention.indexer.top_k": 32, "attention.output_group_count": 2,
+        "attention.output_lora_rank": 16, "attention.compress_ratios": [0, 4, 128, 4],
+        "attention.compress_rope_freq_base": 160000.0, "hyper_connection.count": 4,
+        "hyper_connection.sinkhorn_iterations": 4, "hyper_connection.epsilon": 1e-6, "hash_layer_count": 1,
+        "swiglu_clamp_exp": [10.0] * 4, "swiglu_clamp_shexp": [10.0] * 4, "expert_gating_func": 4,
+        "expert_weights_norm": True, "embedding_length_out": 256, "rope.dimension_count": 32,
+    }  # fmt: skip
+    usual = words.usual_keys(
+        kv_heads=1, head=64, layers=4, expert_count=8, expert_used_count=2, expert_shared_count=1,
+        expert_feed_forward_length=32, expert_weights_scale=1.5,
+    )  # fmt: skip
+    layer: words.Shapes = {
+        "attn_norm.weight": (64,), "attn_sinks.weight": Tensor((4,), 1.0, 0.0), "attn_q_a.weight": (32, 64),
+        "attn_q_a_norm.weight": (32,), "attn_q_b.weight": (256, 32), "attn_kv.weight": (64, 64),
+        "attn_kv_a_norm.weight": (64,), "attn_output_a.weight": (32, 128), "attn_output_b.weight": (64, 32),
+        "exp_probs_b_vl.bias": (8,), **words.experts(shared=32),
+    }  # fmt: skip
+    for name in ("hc_attn", "hc_ffn"):
+        layer[f"{name}_fn.weight"] = Tensor((24, 256), 0.05, kind="F32")
+        layer[f"{name}_base.weight"] = Tensor((24,), 0.5, 0.0)
+        layer[f"{name}_scale.weight"] = (3,)
+    language = Words(
+        "deepseek4", {**usual, **keys},
+        {
+            **layered(4, layer), "blk.0.ffn_gate_tid2eid.weight": Tensor((-1, 2), 8, kind="I32"),
+            **layered([1, 2, 3], {"exp_probs_b.bias": (8,)}), **layered([1, 3], _compressor("attn", 4)),
+            **layered([2], _compressor("attn", 128)), **layered([1, 3], _compressor("indexer", 4)),
+            **layered([1, 3], {"indexer.proj.weight": (16, 64), "indexer.attn_q_b.weight": (1024, 32)}),
+            "output_hc_fn.weight": Tensor((4, 256), 0.05, kind="F32"),
+            "output_hc_base.weight": Tensor((4,), 0.5, 0.0), "output_hc_scale.weight": (1,), **words.ends(),
+        },
+        Vocabulary(
+            [
+                *("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<｜User｜>", "<｜Assistant｜>"),
+                *("<think>", "</think>"),
+            ],
+            "deepseek-v3", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>",
+        ),
+        _DEEPSEEK4_CHAT, embedding=1.0, output=0.3,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(bias=False), **layered(3, eyes.layer(bias=False, rms=True, gate=True, fused=True), "v.blk."),
+        **eyes.norm("v.post_ln", bias=False), **eyes.linear("mm.1", 128, 576), **eyes.linear("mm.2", 64, 128),
+        "v.image_newline": Tensor((64,), 1.0),
+        **{f"v.token_embd.img_{name}": Tensor((64,), 1.0) for name in ("start", "end", "pad")},
+    }  # fmt: skip
+    sizes = {**eyes.usual_keys(672, image_min_pixels=7056), "projector.scale_factor": 3}
+    return Pair(language, Eyes("deepseek4v", sizes, tensors, {"clip.use_silu": True}), "DeepSeek-V4-Flash-Vision")
+
+
+def _compressor(name: str, ratio: int, head: int = 64, width: int = 64) -> words.Shapes:
+    """What makes one key of `ratio` keys: in a layer. Few are compressed with an overlap, which takes twice the rows."""
+    rows = 2 * head if ratio == 4 else head
+    return {
+        f"{name}_compressor_kv.weight": (rows, width),
+        f"{name}_compressor_gate.weight": (rows, width),
+        f"{name}_compressor_ape.weight": Tensor((ratio, rows), kind="F32"),
+        f"{name}_compressor_norm.weight": (head,),
+    }
+
+
 PAIRS = {
     "lightonocr": _lightonocr,
     "paddleocr": _paddleocr,
@@ -318,4 +395,5 @@ PAIRS = {
     "deepseekocr": _deepseekocr,
     "deepseekocr2": _deepseekocr2,
     "dots3note_v": _dots3note_v,
+    "deepseek4v": _deepseek4v,
 }
