@@ -62,6 +62,8 @@ def ends(width: int = 64) -> Tensors:
 def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, chosen_by: bool = False) -> Shapes:
     """A mixture of experts and the norm before it: in a layer.
 
+    They say little, so that not much changes where rounding decides which of two is asked.
+
     Args:
         width: of the embedding.
         ff: of one expert.
@@ -74,7 +76,7 @@ def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, c
         "ffn_gate_inp.weight": Tensor((count, width), 0.4, kind="F32"),
         "ffn_gate_exps.weight": (count, ff, width),
         "ffn_up_exps.weight": (count, ff, width),
-        "ffn_down_exps.weight": (count, width, ff),
+        "ffn_down_exps.weight": Tensor((count, width, ff), 0.05),
     }
     if chosen_by:
         found["exp_probs_b.bias"] = (count,)
