@@ -377,7 +377,7 @@ def _deepseek4v() -> Pair:
 
 
 def _compressor(name: str, ratio: int, head: int = 64, width: int = 64) -> words.Shapes:
-    """What makes one key of `ratio` keys: in a layer. Few are compressed with an overlap, which takes twice the rows."""
+    """What makes one key of `ratio` keys: in a layer. Of four and those before them, in the finer kind."""
     rows = 2 * head if ratio == 4 else head
     return {
         f"{name}_compressor_kv.weight": (rows, width),
