@@ -387,6 +387,32 @@ def _compressor(name: str, ratio: int, head: int = 64, width: int = 64) -> words
     }
 
 
+_GRANITE_CHAT = (
+    "{% for m in messages %}<|start_of_role|>{{ m.role }}<|end_of_role|>{{ m.content }}<|end_of_text|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>{% endif %}"
+)
+
+
+def _docling() -> Pair:
+    """Granite-Docling: Idefics 3's tiles, between Granite's words."""
+    rows = [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+    marks = ["<|end_of_text|>", "<|start_of_role|>", "<|end_of_role|>", "<image>", "<fake_token_around_image>"]
+    keys = {**words.usual_keys(), "rope.freq_base": 100000.0}
+    language = Words(
+        "llama", keys, {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
+        Vocabulary([*marks, "<global-img>", *rows], "granite-docling", "<|end_of_text|>"), _GRANITE_CHAT, output=0.3,
+    )  # fmt: skip
+    tensors = {
+        **eyes.patches(patch=16),
+        "v.position_embd.weight": Tensor((16, 64), kind="F32"),
+        **layered(3, eyes.layer(), "v.blk."),
+        **eyes.norm("v.post_ln"),
+        **eyes.linear("mm.model.fc", 64, 256, bias=False),
+    }
+    sizes = {**eyes.usual_keys(64, 16, preproc_image_size=192), "projector.scale_factor": 2}
+    return Pair(language, Eyes("idefics3", sizes, tensors, {"clip.use_gelu": True}), "Granite-Docling")
+
+
 PAIRS = {
     "lightonocr": _lightonocr,
     "paddleocr": _paddleocr,
@@ -396,4 +422,5 @@ PAIRS = {
     "deepseekocr2": _deepseekocr2,
     "dots3note_v": _dots3note_v,
     "deepseek4v": _deepseek4v,
+    "idefics3-docling": _docling,
 }
