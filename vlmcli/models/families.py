@@ -25,7 +25,7 @@ class Family:
         merge: the key of how many patches a side become one row, and the number without the key.
         projector: its tensors. "width" is a patch's, "merged" that of the patches that become one row, "out" a row's.
         places: how many position embeddings: "none", "all" (one for each patch and the class token) or "enough".
-        added: position embeddings are only added, and can be F16.
+        added: position embeddings are added as they lie in the file.
         more: tensors every file of the type has beside those of every encoder.
         turns: positions are rotations, which take a head in quarters.
     """
