@@ -1,5 +1,7 @@
 """Rows, positions and identities."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, common_prefix, picture_key
@@ -51,6 +53,11 @@ def test_positions_of_picture_rows():
     assert flat.tolist() == [[10, 11, 12]]
     time, y, x, spare = picture(rows=4, positions=2).position_rows(10, 4).tolist()
     assert (time, y, x, spare) == ([10] * 4, [10, 10, 11, 11], [10, 11, 10, 11], [0] * 4)
+
+
+def test_places_that_do_not_move_with_the_picture():
+    segment = replace(picture(rows=4, positions=2), moved=np.array([[1] * 4, [0] * 4, [0] * 4, [0, 0, 0, 1]], np.int32))
+    assert segment.position_rows(10, 4).tolist() == [[10] * 4, [0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 10]]
 
 
 def test_a_plan_can_be_extended_by_its_answer():

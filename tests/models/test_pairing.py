@@ -186,11 +186,11 @@ def shape(name, *lengths):
 
 
 def retyped(name, kind):
-    """BF16, 30, I32, 26, or F16, 1; bytes to match."""
+    """F16, 1, BF16, 30, or I32, 26; bytes to match."""
 
     def change(file):
         found = file.weight(name)
-        size = {30: 2, 26: 4, 1: 2}[kind]
+        size = {1: 2, 30: 2, 26: 4}[kind]
         for length in found.shape:
             size *= length
         found.kind, found.data = kind, bytes(size)
@@ -268,7 +268,10 @@ EYES = [
     ("internvl", retyped("v.blk.1.ls1.weight", 30), "has ggml type 30"),
     ("llava", retyped("v.class_embd", 30), "v.class_embd has ggml type 30"),
     ("qwen3vl", retyped("v.position_embd.weight", 30), "v.position_embd.weight has ggml type 30, not F32"),
+    ("gemma3", retyped("v.position_embd.weight", 30), "v.position_embd.weight has ggml type 30, not F32"),
     ("gemma3", retyped("v.position_embd.weight", 1), "v.position_embd.weight has ggml type 1, not F32"),
+    ("llava", retyped("v.blk.1.attn_q.bias", 1), "has ggml type 1"),
+    ("llava", retyped("v.blk.1.ln1.weight", 1), "has ggml type 1"),
 ]
 WORDS = [
     ("llava", key("general.architecture", b"llada"), "does not generate text token by token"),

@@ -51,8 +51,10 @@ class PictureSegment:
         key: names the embedding: equal keys have equal rows.
         rows: KV cache cells.
         positions: how far the position moves.
-        grid: int32 [4, rows] (time, y, x, spare), relative to the first position, under M-RoPE; else None.
+        grid: int32 [4, rows] (time, y, x, spare) where the first position is 0, under M-RoPE; else None.
         bidirectional: the rows must be decoded in one batch.
+        moved: int32 [4, rows], how far each place in `grid` moves with the first position; None for all but the spare.
+            (HunyuanVL counts a picture's lines and columns from 0 wherever the picture is.)
     """
 
     picture: int
@@ -62,6 +64,7 @@ class PictureSegment:
     positions: int
     grid: Int32 | None = field(compare=False)  # the key has it
     bidirectional: bool
+    moved: Int32 | None = field(default=None, compare=False)
 
     @cached_property
     def identities(self) -> Identities:
@@ -72,8 +75,8 @@ class PictureSegment:
     def position_rows(self, start: int, n_pos: int) -> Int32:
         """int32 [n_pos, rows]: the rows' positions when the segment begins at position `start`."""
         if self.grid is not None:
-            absolute: Int32 = self.grid.copy()
-            absolute[:3] += start
+            moved = np.array([[1], [1], [1], [0]], np.int32) if self.moved is None else self.moved
+            absolute: Int32 = self.grid + np.int32(start) * moved
             return absolute
         steps: Int32 = np.arange(start, start + self.rows, dtype=np.int32)
         return np.tile(steps, (n_pos, 1))

@@ -68,7 +68,9 @@ def plan_of(projector: Projector, prompt: Prompt) -> Plan:
             tiles[picture] += 1
             key = picture_key(identity, tile, chunk.rows, chunk.grid)
             segments.append(
-                PictureSegment(picture, tile, key, chunk.rows, chunk.positions, chunk.grid, chunk.bidirectional)
+                PictureSegment(
+                    picture, tile, key, chunk.rows, chunk.positions, chunk.grid, chunk.bidirectional, chunk.moved
+                )
             )
     return Plan(segments)
 

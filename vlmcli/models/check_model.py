@@ -105,11 +105,11 @@ _MATRIX = re.compile(
 
 
 def _check_word_type(header: Header, tensor: Tensor) -> None:
-    """As in a projector: what is multiplied or added number by number is F32 or F16, and no matrix is of integers."""
+    """As in a projector: what is multiplied or added number by number is F32, and no matrix is of integers."""
     name = tensor.name
     vector = name.endswith(("norm.weight", ".bias"))
     matrix = _MATRIX.fullmatch(name) is not None
-    if (vector and tensor.kind not in (gguf.F32, gguf.F16)) or (matrix and tensor.kind in gguf.INTEGERS):
+    if (vector and tensor.kind != gguf.F32) or (matrix and tensor.kind in gguf.INTEGERS):
         raise uncomputable(header, tensor)
     if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
         raise unusable(header, f"tensor {name} has ggml type {tensor.kind}, not F32")

@@ -127,7 +127,7 @@ def _check_f32(header: Header, tensors: Mapping[str, Tensor], names: Sequence[st
 def _check_type(header: Header, tensor: Tensor) -> None:
     """Refuse types that llama.cpp's operations lack, which is an assertion in the middle of a picture."""
     vector = tensor.name.endswith((".bias", "norm.weight", "ln.weight", "ln1.weight", "ln2.weight", "embd"))
-    if tensor.kind in gguf.INTEGERS or (vector and tensor.kind not in (gguf.F32, gguf.F16)):
+    if tensor.kind in gguf.INTEGERS or (vector and tensor.kind != gguf.F32):
         raise uncomputable(header, tensor)
 
 
@@ -293,7 +293,7 @@ class _Encoder:
         if tuple(found) != expected or 0 in found:
             wanted_shape = "x".join(str(size or "any") for size in expected)
             raise unusable(self._header, f"tensor {tensor.name} is {_dimensions(tensor.shape)}, not {wanted_shape}")
-        if len(shape) == 1 and tensor.kind not in (gguf.F32, gguf.F16):
+        if len(shape) == 1 and tensor.kind != gguf.F32:
             raise uncomputable(self._header, tensor)
 
 

@@ -115,9 +115,13 @@ JOINED = ("v.class_embd", "v.boi", "v.eoi", "adapter.boi", "adapter.eoi", "resam
 SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "idefics3"})
 
 # Architectures that count positions in more than one dimension: llama-model.cpp, llama_model_rope_type.
-TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr"})
+TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr", "hunyuan_vl"})
 # That rotate whole heads, and assert it: src/models/qwen2.cpp and so on.
-ALL_TURNED = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen2", "qwen3", "qwen3moe", "internlm2"})
+ALL_TURNED = frozenset(
+    {
+        "qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen2", "qwen3", "qwen3moe", "internlm2", "paddleocr", "hunyuan_vl",
+    }
+)  # fmt: skip
 KNOWN = TURNING.union(*(family.architectures for family in FAMILIES.values()), {"gemma2", "phi2", "gemma"})
 
 # Language models that do not write one token after the other: encoders, and those that write by diffusion.

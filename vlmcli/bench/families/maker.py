@@ -8,7 +8,7 @@ and `bench`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -24,10 +24,11 @@ class Tensor:
     """A tensor's shape and how its numbers are drawn.
 
     Attributes:
-        shape: its last dimension is ggml's first: (rows, columns) for a matrix.
+        shape: its last dimension is ggml's first: (rows, columns) for a matrix. -1 stands for the vocabulary's size.
         scale: deviation of the numbers; 0 for what its name and dimensions suggest.
         about: their mean; None for what the name suggests: 1 for a norm's weight, else 0.
-        kind: "F32", "F16"; empty for F16 where it is a matrix, else F32.
+        kind: "F32", "F16"; empty for F16 where it is a matrix, else F32; "I32" for rows of different integers, which
+            are below `scale`.
         rows: what each row is multiplied by; empty for nothing.
     """
 
@@ -162,7 +163,9 @@ def _write_words(name: str, words: Words, path: Path, seed: int) -> None:
     ends = {"token_embd.weight": Tensor((size, words.width), words.embedding)}
     if words.output:
         ends["output.weight"] = Tensor((size, words.width), words.output, rows=[1.0 if one else 0.3 for one in plain])
-    _add_tensors(w, name, {**ends, **words.tensors}, seed)
+    tensors = {key: spec if isinstance(spec, Tensor) else Tensor(spec) for key, spec in words.tensors.items()}
+    sized = {key: replace(one, shape=tuple(size if n < 0 else n for n in one.shape)) for key, one in tensors.items()}
+    _add_tensors(w, name, {**ends, **sized}, seed)
     _close(w)
 
 
@@ -206,6 +209,9 @@ def _add_tensors(w: gguf.GGUFWriter, name: str, tensors: Tensors, seed: int) -> 
 
 
 def _drawn(chance: np.random.Generator, name: str, spec: Tensor) -> Array:
+    if spec.kind == "I32":
+        chosen = chance.random((*spec.shape[:-1], int(spec.scale))).argsort(-1)
+        return chosen[..., : spec.shape[-1]].astype(np.int32)
     vector = len(spec.shape) == 1
     gain = vector and name.endswith(".weight")
     about = (1.0 if gain else 0.0) if spec.about is None else spec.about

@@ -72,7 +72,7 @@ def joined_attention(width: int = 64, heads: int = 4, kv_heads: int = 2, head: i
     }  # fmt: skip
 
 
-def experts(count: int, width: int = 64, ff: int = 64) -> Shapes:
+def plain_experts(count: int, width: int = 64, ff: int = 64) -> Shapes:
     """A mixture of experts, and the norm before it: in a layer."""
     return {
         "ffn_norm.weight": (width,), "ffn_gate_inp.weight": Tensor((count, width), kind="F32"),
@@ -86,3 +86,31 @@ def shared_expert(width: int = 64, ff: int = 64) -> Shapes:
     return {
         "ffn_gate_shexp.weight": (ff, width), "ffn_up_shexp.weight": (ff, width), "ffn_down_shexp.weight": (width, ff),
     }  # fmt: skip
+
+
+def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, chosen_by: bool = False) -> Shapes:
+    """A mixture of experts and the norm before it: in a layer.
+
+    They say little, so that not much changes where rounding decides which of two is asked.
+
+    Args:
+        width: of the embedding.
+        ff: of one expert.
+        count: of experts.
+        shared: width of the shared experts' feed-forward layer; 0 without them.
+        chosen_by: whether a bias is added to their scores when they are chosen.
+    """
+    found: Shapes = {
+        "ffn_norm.weight": (width,),
+        "ffn_gate_inp.weight": Tensor((count, width), 0.4, kind="F32"),
+        "ffn_gate_exps.weight": (count, ff, width),
+        "ffn_up_exps.weight": (count, ff, width),
+        "ffn_down_exps.weight": Tensor((count, width, ff), 0.05),
+    }
+    if chosen_by:
+        found["exp_probs_b.bias"] = (count,)
+    if shared:
+        found["ffn_gate_shexp.weight"] = (shared, width)
+        found["ffn_up_shexp.weight"] = (shared, width)
+        found["ffn_down_shexp.weight"] = (width, shared)
+    return found

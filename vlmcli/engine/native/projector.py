@@ -70,7 +70,8 @@ class Chunk:
         id: the bitmap's id; empty for text.
         rows: KV cache cells it takes.
         positions: how far it moves the next token's position; less than `rows` under M-RoPE.
-        grid: for M-RoPE int32 [4, rows]: time, y, x and a spare, relative to the chunk's first position; else None.
+        grid: for M-RoPE int32 [4, rows]: time, y, x and a spare, if the chunk's first position is 0; else None.
+        moved: for M-RoPE int32 [4, rows]: how far each of these moves with the first position: 1 or 0; else None.
         bidirectional: whether its rows see each other in both directions, so that they must be decoded in one batch.
     """
 
@@ -79,6 +80,7 @@ class Chunk:
     rows: int
     positions: int
     grid: Int32 | None
+    moved: Int32 | None
     bidirectional: bool
 
 
@@ -113,16 +115,21 @@ class Chunks(Handle):
         if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_TEXT:
             count = ctypes.c_size_t()
             tokens = mtmd.mtmd_input_chunk_get_tokens_text(chunk, ctypes.byref(count))
-            return Chunk(self._projector.spell_overview(tokens[: count.value]), "", rows, positions, None, False)
-        grid = None
+            return Chunk(self._projector.spell_overview(tokens[: count.value]), "", rows, positions, None, None, False)
+        grid = moved = None
         if self._projector.mrope:
-            places = (mtmd.mtmd_decoder_pos * rows)()
-            mtmd.mtmd_helper_image_get_decoder_pos(mtmd.mtmd_input_chunk_get_tokens_image(chunk), 0, places)
-            t, x, y, z = np.frombuffer(places, np.uint32).reshape(rows, 4).T
-            grid = np.ascontiguousarray(np.stack([t, y, x, z]), np.int32)
+            grid = self._places(chunk, rows, 0)
+            moved = self._places(chunk, rows, 1) - grid
         bidirectional = bool(mtmd.mtmd_decode_use_non_causal(self._projector.pointer, chunk))
         bitmap_id = (mtmd.mtmd_input_chunk_get_id(chunk) or b"").decode()
-        return Chunk((), bitmap_id, rows, positions, grid, bidirectional)
+        return Chunk((), bitmap_id, rows, positions, grid, moved, bidirectional)
+
+    @staticmethod
+    def _places(chunk: Any, rows: int, start: int) -> Int32:
+        places = (mtmd.mtmd_decoder_pos * rows)()
+        mtmd.mtmd_helper_image_get_decoder_pos(mtmd.mtmd_input_chunk_get_tokens_image(chunk), start, places)
+        t, x, y, z = np.frombuffer(places, np.uint32).reshape(rows, 4).T
+        return np.ascontiguousarray(np.stack([t, y, x, z]), np.int32)
 
 
 def _params(use_gpu: bool, threads: int, budget: tuple[int, int]) -> Any:
