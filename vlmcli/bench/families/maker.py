@@ -58,6 +58,7 @@ class Vocabulary:
         begin: of a text: one of the specials.
         adds_begin: whether it is put before every text.
         least: tokens to fill it up to, with more control tokens.
+        added: tokens that are found in any text and written as they are, such as <think>.
     """
 
     specials: Sequence[str]
@@ -66,6 +67,7 @@ class Vocabulary:
     begin: str = ""
     adds_begin: bool = False
     least: int = 0
+    added: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -117,18 +119,20 @@ class Pair:
         eyes: the encoder and its projector.
         models: whose shape this is, in small.
         together: whether two pictures can be asked about together.
+        draw: which random numbers: of some, an answer hangs on two tokens that are as good as equally likely.
     """
 
     words: Words
     eyes: Eyes
     models: str
     together: bool = True
+    draw: int = 0
 
 
 def write(name: str, pair: Pair, folder: Path, seed: int = 0) -> None:
     """Write NAME.gguf and mmproj-NAME.gguf into a folder that is there."""
-    _write_words(name, pair.words, folder / f"{name}.gguf", seed)
-    _write_eyes(name, pair.eyes, folder / f"mmproj-{name}.gguf", seed)
+    _write_words(name, pair.words, folder / f"{name}.gguf", seed + 1000 * pair.draw)
+    _write_eyes(name, pair.eyes, folder / f"mmproj-{name}.gguf", seed + 1000 * pair.draw)
 
 
 def layered(layers: int | Sequence[int], tensors: Tensors, at: str = "blk.") -> dict[str, tuple[int, ...] | Tensor]:
@@ -222,22 +226,24 @@ def _padding(count: int, least: int) -> Iterator[str]:
 def _bpe(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
     plain = [*byte_letters(), *(merge.replace(" ", "") for merge in BPE_MERGES)]
     special = list(vocabulary.specials)
-    special += _padding(len(plain) + len(special), vocabulary.least)
+    added = list(vocabulary.added)
+    special += _padding(len(plain) + len(added) + len(special), vocabulary.least)
     w.add_tokenizer_model("gpt2")
     w.add_tokenizer_pre(vocabulary.bpe)
     w.add_token_merges(BPE_MERGES)
-    return [*plain, *special], [1] * len(plain) + [3] * len(special)
+    return [*plain, *added, *special], [1] * len(plain) + [4] * len(added) + [3] * len(special)
 
 
 def _spm(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *SPM_PIECES]
     special = [one for one in vocabulary.specials if one not in tokens]
-    special += _padding(len(tokens) + len(special), vocabulary.least)
+    added = list(vocabulary.added)
+    special += _padding(len(tokens) + len(added) + len(special), vocabulary.least)
     w.add_tokenizer_model("llama")
     w.add_tokenizer_pre("default")
     w.add_unk_token_id(0)
     w.add_add_space_prefix(False)
-    scores = [0.0] * 259 + [-float(n + 1) for n in range(len(SPM_PIECES))] + [0.0] * len(special)
-    w.add_token_scores(scores)
-    types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [3] * len(special)
-    return [token.encode() for token in (*tokens, *special)], types
+    scores = [0.0] * 259 + [-float(n + 1) for n in range(len(SPM_PIECES))]
+    w.add_token_scores(scores + [0.0] * (len(added) + len(special)))
+    types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [4] * len(added) + [3] * len(special)
+    return [token.encode() for token in (*tokens, *added, *special)], types

@@ -1,9 +1,149 @@
-"""Pairs of families that see as Qwen-VL does, in any size, and of GLM and Kimi."""
+"""Pairs of families that see as Qwen-VL does: in any size, and with positions in two dimensions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from vlmcli.bench.families.maker import Pair
+from vlmcli.bench.families import eyes, words
+from vlmcli.bench.families.maker import Eyes, Pair, Tensor, Vocabulary, Words, layered
+from vlmcli.bench.pair_maker import CHATML
 
-PAIRS: dict[str, Callable[[], Pair]] = {}
+QWEN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
+"""Control tokens of every Qwen."""
+
+GELU = {"clip.use_gelu": True}
+SILU = {"clip.use_silu": True}
+
+_THINKING = (
+    "{%- for m in messages %}{%- set said = m.content | trim %}"
+    "{%- if m.role == 'assistant' and '</think>' in said %}{%- set said = said.split('</think>')[-1].lstrip('\n') %}"
+    "{%- endif %}{{- '<|im_start|>' + m.role + '\n' + said + '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '\n</think>\n\n' }}{%- endif %}{%- endif %}"
+)
+"""Qwen3.5's: it thinks unless told otherwise."""
+
+_SYSTEM = "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+"""Before ChatML: who it is, unless somebody says."""
+
+
+def experts(
+    width: int = 64, ff: int = 32, count: int = 4, *, shared: int = 0, bias: bool = False, norm: bool = True
+) -> words.Shapes:
+    """A mixture of experts and the norm before it: in a layer.
+
+    Args:
+        width: of the embedding.
+        ff: of an expert.
+        count: of experts.
+        shared: width of the one that all tokens take; 0 without it.
+        bias: whether the choice of experts has one.
+        norm: whether the norm is here.
+    """
+    found: words.Shapes = {"ffn_norm.weight": (width,)} if norm else {}
+    found |= {
+        "ffn_gate_inp.weight": Tensor((count, width), 0.5, kind="F32"), "ffn_gate_exps.weight": (count, ff, width),
+        "ffn_up_exps.weight": (count, ff, width), "ffn_down_exps.weight": Tensor((count, width, ff), 0.4),
+    }  # fmt: skip
+    if bias:
+        found["exp_probs_b.bias"] = Tensor((count,), 0.1)
+    if shared:
+        found |= {
+            "ffn_gate_shexp.weight": (shared, width), "ffn_up_shexp.weight": (shared, width),
+            "ffn_down_shexp.weight": (width, shared),
+        }  # fmt: skip
+    return found
+
+
+def sharp(head: int = 16) -> words.Shapes:
+    """A norm of queries that are long, so that each looks at a few tokens and not at the mean of all."""
+    return {"attn_q_norm.weight": Tensor((head,), about=3.0)}
+
+
+def places(*shape: int) -> words.Shapes:
+    """Position embeddings that are stretched to a picture's size, which takes F32."""
+    return {"v.position_embd.weight": Tensor(shape, 0.05, kind="F32")}
+
+
+def merger(hidden: int = 128, out: int = 64, *, width: int = 64, bias: bool = True) -> words.Shapes:
+    """Two layers that make one row of four patches."""
+    found: words.Shapes = {}
+    for name, rows, columns in (("mm.0", hidden, 4 * width), ("mm.2", out, hidden)):
+        found[f"{name}.weight"] = Tensor((rows, columns), 0.1)
+        if bias:
+            found[f"{name}.bias"] = (rows,)
+    return found
+
+
+def _qwen3_eyes(deepstack: bool) -> Eyes:
+    """The encoder of Qwen3-VL, and of Qwen3.5, which has no rows for single layers."""
+    tensors = {
+        **eyes.patches(32, 32, second=True),
+        **places(256, 32),
+        **eyes.norm("v.post_ln", 32),
+        **layered(3, eyes.layer(32, 64, fused=True), "v.blk."),
+        **merger(width=32),
+    }
+    if deepstack:
+        tensors |= eyes.norm("v.deepstack.1.norm", 128)
+        tensors |= eyes.linear("v.deepstack.1.fc1", 64, 128) | eyes.linear("v.deepstack.1.fc2", 64, 64)
+    keys = eyes.usual_keys(512, 32, 32, 2, 64) | {
+        "spatial_merge_size": 2, "is_deepstack_layers": [False, deepstack, False],
+    }  # fmt: skip
+    return Eyes("qwen3vl_merger", keys, tensors, GELU)
+
+
+def _qwen35() -> Pair:
+    """Qwen3.5: three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
+    keys: dict[str, Any] = words.usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
+        "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
+        "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
+    }  # fmt: skip
+    norms = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
+    forward = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
+    delta = {
+        **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
+        "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
+        "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_beta.weight": (4, 64), "ssm_alpha.weight": (4, 64),
+        "ssm_norm.weight": (16,), "ssm_out.weight": (64, 64), **forward,
+    }  # fmt: skip
+    full = {**words.attention(heads=2, kv_heads=1, head=32, norms=True), **norms, **forward, **sharp(32)}
+    full["attn_q.weight"] = (128, 64)
+    tensors = {**layered(3, delta), **layered([3], full), **words.ends()}
+    vocabulary = Vocabulary(QWEN, bpe="qwen35", added=("<think>", "</think>"))
+    return Pair(Words("qwen35", keys, tensors, vocabulary, _THINKING), _qwen3_eyes(False), "Qwen3.5")
+
+
+def _qwen3vlmoe() -> Pair:
+    """Qwen3-VL-30B-A3B: a mixture of experts, and rows of the encoder's second layer for the first."""
+    keys: dict[str, Any] = words.usual_keys(layers=2) | {
+        "rope.dimension_sections": [3, 3, 2, 0], "n_deepstack_layers": 1, "expert_count": 4, "expert_used_count": 2,
+        "expert_feed_forward_length": 32,
+    }  # fmt: skip
+    tensors = {**layered(2, {**words.attention(norms=True), **sharp(), **experts()}), **words.ends()}
+    return Pair(Words("qwen3vlmoe", keys, tensors, Vocabulary(QWEN)), _qwen3_eyes(True), "Qwen3-VL-30B-A3B")
+
+
+def _qwen25o() -> Pair:
+    """Qwen2.5-Omni without ears: Qwen2.5-VL's encoder, under a name that both have."""
+    keys: dict[str, Any] = words.usual_keys(layers=2) | {"rope.dimension_sections": [2, 3, 3, 0]}
+    tensors = {**layered(2, {**words.attention(biases=True), **words.feed_forward()}), **words.ends()}
+    sight = {
+        **eyes.patches(32, 28, bias=False, second=True),
+        **eyes.norm("v.post_ln", 32, bias=False),
+        **layered(3, eyes.layer(32, 64, rms=True, gate=True), "v.blk."),
+        **merger(width=32),
+    }
+    keys_of_eyes = eyes.usual_keys(560, 28, 32, 2, 64, n_wa_pattern=2)
+    return Pair(
+        Words("qwen2vl", keys, tensors, Vocabulary(QWEN), _SYSTEM + CHATML),
+        Eyes("qwen2.5o", keys_of_eyes, sight, SILU),
+        "Qwen2.5-Omni",
+    )
+
+
+PAIRS = {
+    "qwen3vl_merger-qwen35": _qwen35,
+    "qwen3vl_merger-qwen3vlmoe": _qwen3vlmoe,
+    "qwen2.5o": _qwen25o,
+}
