@@ -1,4 +1,4 @@
-"""Pairs of GLM and Kimi, whose language models are mixtures of experts and compress what attention keeps."""
+"""Pairs of GLM, Kimi and Ling, whose language models are mixtures of experts and compress what attention keeps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from vlmcli.bench.families import eyes, words
 from vlmcli.bench.families.maker import Eyes, Pair, Tensor, Vocabulary, Words, layered
-from vlmcli.bench.families.qwens import GELU, SILU, experts, places
+from vlmcli.bench.families.qwens import GELU, SILU, experts, merger, places
 
 _GLM = Vocabulary(
     (
@@ -32,7 +32,9 @@ _TURNS = (
 _NO_THOUGHTS = "enable_thinking is defined and not enable_thinking"
 _GLM41 = _TURNS.replace("SILENCE", "false").replace("END", "")
 """GLM-4.1V's: it thinks whatever one wants."""
-_GLM45 = _TURNS.replace("SILENCE", _NO_THOUGHTS).replace("END", "{%- if " + _NO_THOUGHTS + " %}<think></think>\n{% endif %}")
+_GLM45 = _TURNS.replace("SILENCE", _NO_THOUGHTS).replace(
+    "END", "{%- if " + _NO_THOUGHTS + " %}{{- '<think></think>\n' }}{%- endif %}"
+)
 """GLM-4.5V's."""
 _GLM5 = (
     "[gMASK]<sop>{%- for m in messages %}{{- '<|' + m.role + '|>' }}"
@@ -52,6 +54,17 @@ _KIMI_VL = _KIMI_TURNS.replace("WHO", "'You are a helpful assistant'").replace("
 _KIMI_K25 = _KIMI_TURNS.replace("WHO", "''").replace(
     "END", "{{- '<think></think>' if thinking is defined and thinking is false else '<think>' }}"
 )
+
+_LING = (
+    "{%- set thought = 'off' if enable_thinking is defined and not enable_thinking else 'on' %}"
+    "{{- '<role>SYSTEM</role>' }}{%- if messages[0].role == 'system' %}{{- messages[0].content + '\n' }}{%- endif %}"
+    "{{- 'detailed thinking ' + thought + '<|role_end|>' }}{%- for m in messages %}"
+    "{%- if m.role == 'user' %}{{- '<role>HUMAN</role>' + m.content + '<|role_end|>' }}"
+    "{%- elif m.role == 'assistant' %}{{- '<role>ASSISTANT</role>\n<think></think>' + m.content + '<|role_end|>' }}"
+    "{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<role>ASSISTANT</role>\n' }}"
+    "{{- '<think>' if thought == 'on' else '<think></think>' }}{%- endif %}"
+)
+"""Ling's: a line for the system says whether it thinks."""
 
 
 def _downsampler(width: int = 32, out: int = 64, ff: int = 96) -> words.Shapes:
@@ -173,7 +186,7 @@ def _kimik25() -> Pair:
         "rope.scaling.yarn_log_multiplier": 0.1,
     }  # fmt: skip
     keys = eyes.usual_keys(224, 28, 32, 2, 64) | {
-        "projector.scale_factor": 2, "attention.layer_norm_epsilon": 1e-5, "image_min_pixels": 8 * 28 * 28,
+        "projector.scale_factor": 2, "attention.layer_norm_epsilon": 1e-5, "image_min_pixels": 32 * 28 * 28,
         "image_max_pixels": 1024 * 28 * 28,
     }  # fmt: skip
     sight = Eyes("kimik25", keys, {**_moon(28, True), **places(8, 8, 32)}, GELU)
@@ -200,8 +213,9 @@ def _glm5v() -> Pair:
         delta[f"attn_{letter}.weight"] = (64, 64)
         delta[f"ssm_conv1d_{letter}.weight"] = Tensor((1, 64, 1, 4), 0.5, kind="F32")
     delta |= {
-        "ssm_f_a.weight": (16, 64), "ssm_f_b.weight": (64, 16), "ssm_g_a.weight": (16, 64), "ssm_g_b.weight": (64, 16),
-        "ssm_beta.weight": (4, 64), "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_dt.bias": (64,),
+        "ssm_f_a.weight": (16, 64), "ssm_f_b.weight": (64, 16), "ssm_g_a.weight": (16, 64),
+        "ssm_g_b.weight": (64, 16), "ssm_beta.weight": (4, 64), "ssm_a": Tensor((4,), 0.1, about=-1.0),
+        "ssm_dt.bias": Tensor((64,), 0.5, about=-7.0),
         "ssm_norm.weight": (16,),
     }  # fmt: skip
     full: words.Shapes = latent(24, 0) | streams | {
@@ -220,11 +234,49 @@ def _glm5v() -> Pair:
         **layered(3, {**layer, "attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)}, "v.blk."), **_downsampler(),
     }  # fmt: skip
     sight_keys = eyes.usual_keys(224, 28, 32, 2, 64) | {
-        "swiglu_clamp": 10.0, "image_min_pixels": 16 * 28 * 28, "image_max_pixels": 1024 * 28 * 28,
+        "swiglu_clamp": 10.0, "image_min_pixels": 64 * 28 * 28, "image_max_pixels": 1024 * 28 * 28,
     }  # fmt: skip
-    return Pair(
-        Words("glm5-next", keys, tensors, _GLM, _GLM5), Eyes("glm5v", sight_keys, sight, SILU), "GLM-5.3-Flash"
+    return Pair(Words("glm5-next", keys, tensors, _GLM, _GLM5), Eyes("glm5v", sight_keys, sight, SILU), "GLM-5.3-Flash")
+
+
+def _ling3vl() -> Pair:
+    """Ling-3.0-flash-VL: Kimi's delta attention, and one layer of compressed attention with a gate for each head."""
+    keys: dict[str, Any] = words.usual_keys(layers=4) | _latent_keys(24) | _expert_keys(2.5) | {
+        "attention.head_count_kv": [0, 0, 0, 1], "rope.dimension_sections": [2, 1, 1, 0], "ssm.conv_kernel": 4,
+        "kda.head_dim": 16, "kda.safe_gate": True, "kda.gate_lower_bound": -5.0,
+        "expert_shared_feed_forward_length": 32, "swiglu_clamp_exp": [0.0, 7.0, 7.0, 7.0],
+        "swiglu_clamp_shexp": [0.0, 7.0, 7.0, 7.0],
+    }  # fmt: skip
+    delta: words.Shapes = {"attn_norm.weight": (64,), "attn_output.weight": (64, 64)}
+    for letter in "qkv":
+        delta[f"attn_{letter}.weight"] = (64, 64)
+        delta[f"ssm_conv1d_{letter}.weight"] = Tensor((1, 64, 1, 4), 0.5, kind="F32")
+    delta |= {
+        "ssm_f_a.weight": (64, 64), "ssm_g_a.weight": (64, 64), "ssm_beta.weight": (4, 64),
+        "ssm_a": Tensor((4, 1), 0.1, about=1.0, kind="F32"), "ssm_dt.bias": Tensor((64,), 0.5, about=-7.0),
+        "ssm_norm.weight": (16,),
+    }  # fmt: skip
+    mixture = experts(shared=32, bias=True)
+    tensors = {
+        **layered(1, {**delta, **words.feed_forward()}), **layered([1, 2], {**delta, **mixture}),
+        **layered([3], {**latent(24), "attn_gate.weight": (4, 64), **mixture}), **words.ends(),
+    }  # fmt: skip
+    specials = (
+        "<|startoftext|>", "<|endoftext|>", "<role>", "</role>", "<|role_end|>", "<|vision_start|>", "<|vision_end|>",
+        "<|image_pad|>",
+    )  # fmt: skip
+    vocabulary = Vocabulary(
+        specials, bpe="bailingmoe2", end="<|role_end|>", begin="<|startoftext|>", added=("<think>", "</think>")
     )
+    sight = {
+        **eyes.patches(32, 32, bias=False, second=True), **places(256, 32),
+        **layered(3, eyes.layer(32, 64, fused=True), "v.blk."), **eyes.norm("mm.input_norm", 32), **merger(width=32),
+    }  # fmt: skip
+    sight_keys = eyes.usual_keys(512, 32, 32, 2, 64, spatial_merge_size=2)
+    return Pair(
+        Words("bailingmoe3", keys, tensors, vocabulary, _LING), Eyes("ling3vl", sight_keys, sight, GELU),
+        "Ling-3.0-flash-VL",
+    )  # fmt: skip
 
 
 PAIRS = {
@@ -233,4 +285,5 @@ PAIRS = {
     "glm5v": _glm5v,
     "kimivl": _kimivl,
     "kimik25": _kimik25,
+    "ling3vl": _ling3vl,
 }

@@ -27,6 +27,21 @@ _SYSTEM = "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a he
 """Before ChatML: who it is, unless somebody says."""
 
 
+_MIMO = (
+    "{%- for m in messages %}{{- '<|im_start|>' + m.role + '\n' + m.content.split('</think>')[-1] + '<|im_end|>\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n<think>\n' }}{%- endif %}"
+)
+"""Step3-VL's and MiMo-V2.5's: they think whatever one wants."""
+
+_EXAONE = (
+    "{%- for m in messages %}{{- '[|' + m.role + '|]\n' }}"
+    "{%- if m.role == 'assistant' %}{{- m.content.split('</think>')[-1].strip() }}{%- else %}{{- m.content }}"
+    "{%- endif %}{{- '[|endofturn|]\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '[|assistant|]\n<think>\n' }}"
+    "{%- if enable_thinking is not defined or not enable_thinking %}{{- '\n</think>\n\n' }}{%- endif %}{%- endif %}"
+)
+"""EXAONE-4's: it thinks where one wants it."""
+
+
 def experts(
     width: int = 64, ff: int = 32, count: int = 4, *, shared: int = 0, bias: bool = False, norm: bool = True
 ) -> words.Shapes:
@@ -121,7 +136,7 @@ def _qwen3vlmoe() -> Pair:
         "expert_feed_forward_length": 32,
     }  # fmt: skip
     tensors = {**layered(2, {**words.attention(norms=True), **sharp(), **experts()}), **words.ends()}
-    return Pair(Words("qwen3vlmoe", keys, tensors, Vocabulary(QWEN)), _qwen3_eyes(True), "Qwen3-VL-30B-A3B")
+    return Pair(Words("qwen3vlmoe", keys, tensors, Vocabulary(QWEN)), _qwen3_eyes(True), "Qwen3-VL-30B-A3B", draw=3)
 
 
 def _qwen25o() -> Pair:
@@ -139,11 +154,130 @@ def _qwen25o() -> Pair:
         Words("qwen2vl", keys, tensors, Vocabulary(QWEN), _SYSTEM + CHATML),
         Eyes("qwen2.5o", keys_of_eyes, sight, SILU),
         "Qwen2.5-Omni",
+        draw=9,
     )
+
+
+def _exaone() -> Pair:
+    """EXAONE-4.5-33B, as deep as it is (the window slides at 64 layers only), and a window in the encoder."""
+    depth = 64
+    keys: dict[str, Any] = words.usual_keys(heads=2, kv_heads=1, ff=32, layers=depth) | {
+        "attention.sliding_window": 128,
+        "attention.sliding_window_pattern": [layer % 4 != 3 for layer in range(depth)],
+    }  # fmt: skip
+    layer = {
+        **words.attention(32, 2, 1, norms=True), **sharp(), **words.feed_forward(32, 32),
+        "post_attention_norm.weight": Tensor((32,), 0.05, about=0.2),
+        "post_ffw_norm.weight": Tensor((32,), 0.05, about=0.1),
+    }  # fmt: skip
+    before = ("attn_norm.weight", "ffn_norm.weight")  # it has norms after them
+    tensors = {
+        **layered(depth, {name: shape for name, shape in layer.items() if name not in before}), **words.ends(32),
+        "rope_freqs.weight": Tensor((8,), 0.5, about=2.0),
+        "token_embd.weight": Tensor((288, 32), 1.0),
+        "output.weight": Tensor((288, 32), 0.4),
+    }  # fmt: skip
+    specials = ("[BOS]", "[PAD]", "[|endofturn|]", "[|system|]", "[|user|]", "[|assistant|]", "<vision>", "</vision>")
+    vocabulary = Vocabulary(specials, bpe="exaone4", end="[|endofturn|]", begin="[BOS]", added=("<think>", "</think>"))
+    sight_keys = eyes.usual_keys(560, 28, 32, 4, 64, out=32) | {
+        "attention.head_count_kv": 2, "n_wa_pattern": 2, "window_size": 112, "image_min_pixels": 8 * 56 * 56,
+        "image_max_pixels": 256 * 56 * 56,
+    }  # fmt: skip
+    sight = {
+        **eyes.patches(32, 28, bias=False, second=True), **eyes.norm("v.post_ln", 32, bias=False),
+        **layered(4, eyes.layer(32, 64, rms=True, gate=True, fused=True) | eyes.linear("attn_qkv", 64, 32), "v.blk."),
+        **merger(out=32, width=32),
+    }  # fmt: skip
+    return Pair(
+        Words("exaone4", keys, tensors, vocabulary, _EXAONE, 32),
+        Eyes("exaone4_5", sight_keys | {"block_count": 4}, sight, SILU),
+        "EXAONE-4.5-33B",
+    )
+
+
+def _mimovl() -> Pair:
+    """MiMo-V2.5 without ears: windows with sinks, in both models, and in the encoder along rows and along columns."""
+    keys: dict[str, Any] = words.usual_keys() | {
+        "attention.head_count_kv": [1, 2, 2], "attention.value_length": 8, "attention.value_scale": 0.7,
+        "attention.sliding_window": 64, "attention.sliding_window_pattern": [0, 1, 1], "rope.dimension_count": 8,
+        "rope.freq_base_swa": 5000.0, "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
+    }  # fmt: skip
+    common: words.Shapes = {"attn_norm.weight": (64,), "attn_output.weight": (64, 32)}
+    windowed = {**common, "attn_qkv.weight": (112, 64), "attn_sinks.weight": (4,), **experts(bias=True)}
+    tensors = {
+        **layered(1, {**common, "attn_qkv.weight": (88, 64), **words.feed_forward()}), **layered([1, 2], windowed),
+        **words.ends(), "output.weight": Tensor((288, 64), 0.3),
+    }  # fmt: skip
+    layer = {
+        **eyes.layer(32, 64, rms=True, gate=True, fused=True), **eyes.linear("attn_qkv", 128, 32),
+        **eyes.linear("attn_out", 32, 64), "attn_sinks": Tensor((4,), 0.5),
+    }  # fmt: skip
+    sight = {
+        **eyes.patches(32, 28, bias=False, second=True), **eyes.norm("v.post_ln", 32), **layered(4, layer, "v.blk."),
+        **merger(width=32, bias=False),
+    }  # fmt: skip
+    sight_keys = eyes.usual_keys(560, 28, 32, 4, 64, 4) | {
+        "attention.head_count_kv": 2, "spatial_merge_size": 2, "window_size": 16, "wa_pattern_mode": [-1, 0, 1, -1],
+        "image_min_pixels": 8 * 56 * 56, "image_max_pixels": 256 * 56 * 56,
+    }  # fmt: skip
+    return Pair(
+        Words("mimo2", keys, tensors, Vocabulary(QWEN, added=("<think>", "</think>")), _MIMO),
+        Eyes("mimovl", sight_keys, sight, SILU),
+        "MiMo-V2.5",
+    )
+
+
+def _step_eyes() -> Eyes:
+    """Step3-VL's encoder: one look at all, and tiles; positions are added and rotate, and two convolutions merge."""
+    layer = {**eyes.layer(32, 64, fused=True), "ls1.weight": (32,), "ls2.weight": (32,)}
+    tensors = {
+        **eyes.patches(32, 42, bias=False), **places(256, 32), **eyes.norm("v.pre_ln", 32),
+        **layered(3, layer, "v.blk."), **eyes.linear("mm.0", 48, 32), "mm.0.weight": Tensor((48, 32, 3, 3), 0.1),
+        **eyes.linear("mm.1", 64, 48), "mm.1.weight": Tensor((64, 48, 3, 3), 0.1), "mm.model.fc.weight": (64, 64),
+    }  # fmt: skip
+    keys = eyes.usual_keys(672, 42, 32, 2, 64) | {
+        "projector.scale_factor": 4, "preproc_image_size": 3024, "attention.layer_norm_epsilon": 1e-5,
+    }  # fmt: skip
+    return Eyes("step3vl", keys, tensors)
+
+
+_STEP = Vocabulary(
+    (*QWEN[:3], "<im_start>", "<im_end>", "<im_patch>", "<patch_start>", "<patch_end>", "<patch_newline>"),
+    added=("<think>", "</think>"),
+)
+
+
+def _step3vl() -> Pair:
+    """Step3-VL-10B, on Qwen3."""
+    tensors = {**layered(3, {**words.attention(norms=True), **sharp(), **words.feed_forward()}), **words.ends()}
+    return Pair(Words("qwen3", words.usual_keys(), tensors, _STEP, _MIMO), _step_eyes(), "Step3-VL-10B")
+
+
+def _step35() -> Pair:
+    """Step-3.7-Flash: more heads where the window slides, a gate for each head, and clamped experts."""
+    keys: dict[str, Any] = words.usual_keys() | {
+        "attention.head_count": [2, 4, 4], "attention.head_count_kv": [1, 2, 2], "attention.sliding_window": 64,
+        "attention.sliding_window_pattern": [False, True, True], "rope.freq_base_swa": 5000.0, "expert_count": 4,
+        "expert_used_count": 2, "expert_feed_forward_length": 32, "expert_shared_feed_forward_length": 32,
+        "expert_weights_scale": 1.5, "expert_weights_norm": True, "leading_dense_block_count": 1,
+        "swiglu_clamp_exp": [0.0, 7.0, 7.0], "swiglu_clamp_shexp": [0.0, 0.0, 16.0],
+    }  # fmt: skip
+    full = {**words.attention(heads=2, kv_heads=1, norms=True), **sharp(), "attn_gate.weight": (2, 64)}
+    windowed = {**words.attention(norms=True), **sharp(), "attn_gate.weight": (4, 64)}
+    tensors = {
+        **layered(1, {**full, **words.feed_forward()}),
+        **layered([1, 2], {**windowed, **experts(shared=32, bias=True)}), **words.ends(),
+        "output.weight": Tensor((288, 64), 0.3),
+    }  # fmt: skip
+    return Pair(Words("step35", keys, tensors, _STEP, _MIMO), _step_eyes(), "Step-3.7-Flash")
 
 
 PAIRS = {
     "qwen3vl_merger-qwen35": _qwen35,
     "qwen3vl_merger-qwen3vlmoe": _qwen3vlmoe,
     "qwen2.5o": _qwen25o,
+    "exaone4_5": _exaone,
+    "mimovl": _mimovl,
+    "step3vl": _step3vl,
+    "step3vl-step35": _step35,
 }
