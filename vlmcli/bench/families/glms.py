@@ -67,6 +67,11 @@ _LING = (
 """Ling's: a line for the system says whether it thinks."""
 
 
+def _ends() -> words.Shapes:
+    """The last norm, and an output that is not the embedding."""
+    return {**words.ends(), "output.weight": Tensor((288, 64), 0.3)}
+
+
 def _downsampler(width: int = 32, out: int = 64, ff: int = 96) -> words.Shapes:
     """What makes one row of four patches: a convolution, a matrix and a norm, and a feed-forward layer."""
     return {
@@ -100,7 +105,7 @@ def _glm4v() -> Pair:
         "post_ffw_norm.weight": (64,),
     }  # fmt: skip
     return Pair(
-        Words("glm4", keys, {**layered(3, layer), **words.ends()}, _GLM, _GLM41), _glm4_eyes(), "GLM-4.1V-9B-Thinking"
+        Words("glm4", keys, {**layered(3, layer), **_ends()}, _GLM, _GLM41), _glm4_eyes(), "GLM-4.1V-9B-Thinking"
     )
 
 
@@ -114,7 +119,7 @@ def _glm4moe() -> Pair:
     tensors = {
         **layered(1, {**attention, **dense}),
         **layered([1, 2], {**attention, **experts(shared=32, bias=True, norm=False)}),
-        **words.ends(),
+        **_ends(),
     }
     return Pair(Words("glm4moe", keys, tensors, _GLM, _GLM45), _glm4_eyes(), "GLM-4.5V")
 
@@ -158,7 +163,7 @@ def _kimi_words(query: int, template: str, **more: Any) -> Words:
     tensors = {
         **layered(1, {**latent(query), **words.feed_forward()}),
         **layered([1, 2], {**latent(query), **experts(shared=32, bias=True)}),
-        **words.ends(),
+        **_ends(),
     }
     return Words("deepseek2", keys, tensors, _KIMI, template)
 
@@ -179,18 +184,40 @@ def _kimivl() -> Pair:
     return Pair(_kimi_words(0, _KIMI_VL), sight, "Kimi-VL-A3B")
 
 
+def _moon_3d() -> Eyes:
+    """MoonViT-3d, whose positions are a table of rows and columns."""
+    keys = eyes.usual_keys(224, 28, 32, 2, 64) | {
+        "projector.scale_factor": 2, "attention.layer_norm_epsilon": 1e-5, "image_min_pixels": 32 * 28 * 28,
+        "image_max_pixels": 1024 * 28 * 28,
+    }  # fmt: skip
+    return Eyes("kimik25", keys, {**_moon(28, True), **places(8, 8, 32)}, GELU)
+
+
 def _kimik25() -> Pair:
     """Kimi-K2.5, whose positions are stretched for a longer context than it was trained on (YaRN)."""
     scaling = {
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 1024,
         "rope.scaling.yarn_log_multiplier": 0.1,
     }  # fmt: skip
-    keys = eyes.usual_keys(224, 28, 32, 2, 64) | {
-        "projector.scale_factor": 2, "attention.layer_norm_epsilon": 1e-5, "image_min_pixels": 32 * 28 * 28,
-        "image_max_pixels": 1024 * 28 * 28,
+    return Pair(_kimi_words(24, _KIMI_K25, **scaling), _moon_3d(), "Kimi-K2.5")
+
+
+def _glm52v() -> Pair:
+    """GLM-5.2-V: Kimi-K2.5's encoder beside attention that looks up the tokens it looks at, in each other layer."""
+    keys: dict[str, Any] = words.usual_keys() | _latent_keys(24) | _expert_keys(2.5) | {
+        "attention.indexer.head_count": 2, "attention.indexer.key_length": 64, "attention.indexer.top_k": 64,
+        "attention.indexer.types": [True, False, True],
     }  # fmt: skip
-    sight = Eyes("kimik25", keys, {**_moon(28, True), **places(8, 8, 32)}, GELU)
-    return Pair(_kimi_words(24, _KIMI_K25, **scaling), sight, "Kimi-K2.5")
+    indexer = {
+        **eyes.norm("indexer.k_norm", 64), "indexer.proj.weight": (2, 64), "indexer.attn_k.weight": (64, 64),
+        "indexer.attn_q_b.weight": (128, 24),
+    }  # fmt: skip
+    mixture = experts(shared=32, bias=True)
+    tensors = {
+        **layered(1, {**latent(24), **indexer, **words.feed_forward()}), **layered([1], {**latent(24), **mixture}),
+        **layered([2], {**latent(24), **indexer, **mixture}), **_ends(),
+    }  # fmt: skip
+    return Pair(Words("glm-dsa", keys, tensors, _GLM, _GLM5), _moon_3d(), "GLM-5.2-V")
 
 
 def _glm5v() -> Pair:
@@ -285,5 +312,6 @@ PAIRS = {
     "glm5v": _glm5v,
     "kimivl": _kimivl,
     "kimik25": _kimik25,
+    "kimik25-glm-dsa": _glm52v,
     "ling3vl": _ling3vl,
 }

@@ -42,6 +42,16 @@ _EXAONE = (
 """EXAONE-4's: it thinks where one wants it."""
 
 
+_HARMONY = (
+    "{{- '<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\n\n' }}"
+    "{{- 'Reasoning: medium\n\n# Valid channels: analysis, commentary, final.<|end|>' }}{%- for m in messages %}"
+    "{%- if m.role == 'assistant' %}{{- '<|start|>assistant<|channel|>final<|message|>' + m.content + '<|end|>' }}"
+    "{%- else %}{{- '<|start|>' + ('developer' if m.role == 'system' else m.role) + '<|message|>' + m.content }}"
+    "{{- '<|end|>' }}{%- endif %}{%- endfor %}{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"
+)
+"""GPT-OSS's: what it thinks and what it says go through channels."""
+
+
 def experts(
     width: int = 64, ff: int = 32, count: int = 4, *, shared: int = 0, bias: bool = False, norm: bool = True
 ) -> words.Shapes:
@@ -108,14 +118,20 @@ def _qwen3_eyes(deepstack: bool) -> Eyes:
     return Eyes("qwen3vl_merger", keys, tensors, GELU)
 
 
-def _qwen35() -> Pair:
-    """Qwen3.5: three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
+def _qwen35_words(mixture: bool) -> Words:
+    """Three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
     keys: dict[str, Any] = words.usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
         "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
         "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
     }  # fmt: skip
     norms = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
     forward = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
+    if mixture:
+        keys |= {
+            "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
+            "expert_shared_feed_forward_length": 32,
+        }  # fmt: skip
+        forward = {**experts(shared=32, norm=False), "ffn_gate_inp_shexp.weight": Tensor((64,), 0.2, about=0.0)}
     delta = {
         **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
         "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
@@ -126,7 +142,17 @@ def _qwen35() -> Pair:
     full["attn_q.weight"] = (128, 64)
     tensors = {**layered(3, delta), **layered([3], full), **words.ends()}
     vocabulary = Vocabulary(QWEN, bpe="qwen35", added=("<think>", "</think>"))
-    return Pair(Words("qwen35", keys, tensors, vocabulary, _THINKING), _qwen3_eyes(False), "Qwen3.5")
+    return Words("qwen35moe" if mixture else "qwen35", keys, tensors, vocabulary, _THINKING)
+
+
+def _qwen35() -> Pair:
+    """Qwen3.5-4B."""
+    return Pair(_qwen35_words(False), _qwen3_eyes(False), "Qwen3.5-4B")
+
+
+def _qwen35moe() -> Pair:
+    """Qwen3.5-35B-A3B: a mixture of experts, and one that all tokens take as far as they want."""
+    return Pair(_qwen35_words(True), _qwen3_eyes(False), "Qwen3.5-35B-A3B")
 
 
 def _qwen3vlmoe() -> Pair:
@@ -272,10 +298,55 @@ def _step35() -> Pair:
     return Pair(Words("step35", keys, tensors, _STEP, _MIMO), _step_eyes(), "Step-3.7-Flash")
 
 
+def _intern_eyes() -> Eyes:
+    """InternViT, of whose patches four become one row; tiles, and a look at all."""
+    layer = {**eyes.layer(), "ls1.weight": (64,), "ls2.weight": (64,)}
+    tensors = {
+        **eyes.patches(), **places(17, 64), "v.class_embd": (64,), **layered(3, layer, "v.blk."),
+        **eyes.norm("mm.model.mlp.0", 256), **eyes.linear("mm.model.mlp.1", 64, 256),
+        "mm.model.mlp.1.weight": Tensor((64, 256), 0.1), **eyes.linear("mm.model.mlp.3", 64, 64),
+    }  # fmt: skip
+    keys = eyes.usual_keys() | {"projector.scale_factor": 2, "preproc_min_tiles": 1, "preproc_max_tiles": 12}
+    return Eyes("internvl", keys, tensors, GELU)
+
+
+_IMG = ("<img>", "</img>", "<IMG_CONTEXT>")
+
+
+def _intern_qwen3() -> Pair:
+    """InternVL3.5-8B, on Qwen3."""
+    tensors = {**layered(3, {**words.attention(norms=True), **sharp(), **words.feed_forward()}), **words.ends()}
+    model = Words("qwen3", words.usual_keys(), tensors, Vocabulary((*QWEN, *_IMG)))
+    return Pair(model, _intern_eyes(), "InternVL3.5-8B")
+
+
+def _intern_gpt() -> Pair:
+    """InternVL3.5-GPT-OSS-20B: sinks, every other layer with a window, and experts whose matrices have biases."""
+    keys: dict[str, Any] = words.usual_keys(layers=4) | {
+        "attention.sliding_window": 64, "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
+    }  # fmt: skip
+    layer = {
+        **words.attention(biases=True), "attn_output.bias": (64,), "attn_sinks.weight": (4,),
+        "post_attention_norm.weight": (64,), **experts(norm=False), "ffn_gate_inp.bias": (4,),
+    }  # fmt: skip
+    for name, width in (("gate", 32), ("up", 32), ("down", 64)):
+        layer[f"ffn_{name}_exps.bias"] = Tensor((4, width), 0.05, kind="F32")
+    tensors = {**layered(4, layer), **words.ends(), "output.weight": Tensor((288, 64), 0.3)}
+    specials = (
+        "<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>", "<|start|>", "<|end|>",
+        "<|message|>", "<|call|>", *_IMG,
+    )  # fmt: skip
+    vocabulary = Vocabulary(specials, bpe="gpt-4o", end="<|return|>", begin="<|startoftext|>")
+    return Pair(Words("gpt-oss", keys, tensors, vocabulary, _HARMONY), _intern_eyes(), "InternVL3.5-GPT-OSS-20B")
+
+
 PAIRS = {
     "qwen3vl_merger-qwen35": _qwen35,
+    "qwen3vl_merger-qwen35moe": _qwen35moe,
     "qwen3vl_merger-qwen3vlmoe": _qwen3vlmoe,
     "qwen2.5o": _qwen25o,
+    "internvl-qwen3": _intern_qwen3,
+    "internvl-gpt-oss": _intern_gpt,
     "exaone4_5": _exaone,
     "mimovl": _mimovl,
     "step3vl": _step3vl,
