@@ -149,7 +149,8 @@ class ChatTemplate:
         return False  # it needs more than one message, or fails; then rendering will say so
 
     def _run(self, messages: list[dict[str, object]]) -> str:
-        return self._guarded(lambda: self._sandbox.run(messages=messages, add_generation_prompt=True))
+        told = {"messages": messages, "add_generation_prompt": True, "enable_thinking": True}  # as upstream's tools do
+        return self._guarded(lambda: self._sandbox.run(**told))
 
     def render(self, messages: Sequence[Message]) -> list[Piece]:
         """The prompt for the next assistant turn, with texts and pictures in place.
