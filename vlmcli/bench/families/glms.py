@@ -105,7 +105,10 @@ def _glm4v() -> Pair:
         "post_ffw_norm.weight": (64,),
     }  # fmt: skip
     return Pair(
-        Words("glm4", keys, {**layered(3, layer), **_ends()}, _GLM, _GLM41), _glm4_eyes(), "GLM-4.1V-9B-Thinking"
+        Words("glm4", keys, {**layered(3, layer), **_ends()}, _GLM, _GLM41),
+        _glm4_eyes(),
+        "GLM-4.1V-9B-Thinking",
+        draw=10,
     )
 
 
@@ -121,7 +124,7 @@ def _glm4moe() -> Pair:
         **layered([1, 2], {**attention, **experts(shared=32, bias=True, norm=False)}),
         **_ends(),
     }
-    return Pair(Words("glm4moe", keys, tensors, _GLM, _GLM45), _glm4_eyes(), "GLM-4.5V")
+    return Pair(Words("glm4moe", keys, tensors, _GLM, _GLM45), _glm4_eyes(), "GLM-4.5V", draw=5)
 
 
 def _expert_keys(scale: float = 1.5) -> dict[str, Any]:
@@ -181,7 +184,7 @@ def _kimivl() -> Pair:
     """Kimi-VL-A3B."""
     keys = eyes.usual_keys(224, 28, 32, 2, 64) | {"projector.scale_factor": 2, "attention.layer_norm_epsilon": 1e-5}
     sight = Eyes("kimivl", keys, {**_moon(28, False), **places(64, 32)}, GELU)
-    return Pair(_kimi_words(0, _KIMI_VL), sight, "Kimi-VL-A3B")
+    return Pair(_kimi_words(0, _KIMI_VL), sight, "Kimi-VL-A3B", draw=6)
 
 
 def _moon_3d() -> Eyes:
@@ -199,18 +202,18 @@ def _kimik25() -> Pair:
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 1024,
         "rope.scaling.yarn_log_multiplier": 0.1,
     }  # fmt: skip
-    return Pair(_kimi_words(24, _KIMI_K25, **scaling), _moon_3d(), "Kimi-K2.5")
+    return Pair(_kimi_words(24, _KIMI_K25, **scaling), _moon_3d(), "Kimi-K2.5", draw=10)
 
 
 def _glm52v() -> Pair:
     """GLM-5.2-V: Kimi-K2.5's encoder beside attention that looks up the tokens it looks at, in each other layer."""
     keys: dict[str, Any] = words.usual_keys() | _latent_keys(24) | _expert_keys(2.5) | {
-        "attention.indexer.head_count": 2, "attention.indexer.key_length": 64, "attention.indexer.top_k": 64,
+        "attention.indexer.head_count": 8, "attention.indexer.key_length": 64, "attention.indexer.top_k": 64,
         "attention.indexer.types": [True, False, True],
     }  # fmt: skip
     indexer = {
-        **eyes.norm("indexer.k_norm", 64), "indexer.proj.weight": (2, 64), "indexer.attn_k.weight": (64, 64),
-        "indexer.attn_q_b.weight": (128, 24),
+        **eyes.norm("indexer.k_norm", 64), "indexer.proj.weight": (8, 64), "indexer.attn_k.weight": (64, 64),
+        "indexer.attn_q_b.weight": (512, 24),
     }  # fmt: skip
     mixture = experts(shared=32, bias=True)
     tensors = {
@@ -224,7 +227,7 @@ def _glm5v() -> Pair:
     """GLM-5.3-Flash: four streams that mix, layers of Kimi's delta attention, and one that looks up what to look at."""
     keys: dict[str, Any] = words.usual_keys(layers=4) | _latent_keys(24, 0) | _expert_keys(2.5) | {
         "attention.head_count_kv": [0, 0, 0, 1], "attention.layer_norm_epsilon": 1e-6, "ssm.conv_kernel": 4,
-        "kda.head_dim": 16, "kda.gate_lower_bound": -5.0, "attention.indexer.head_count": 4,
+        "kda.head_dim": 16, "kda.gate_lower_bound": -5.0, "attention.indexer.head_count": 8,
         "attention.indexer.key_length": 16, "attention.indexer.top_k": 64, "attention.indexer.kpool": 4,
         "attention.indexer.kpool_select_tail": True, "hyper_connection.count": 4,
         "hyper_connection.sinkhorn_iterations": 4, "hyper_connection.epsilon": 1e-6,
@@ -246,8 +249,8 @@ def _glm5v() -> Pair:
         "ssm_norm.weight": (16,),
     }  # fmt: skip
     full: words.Shapes = latent(24, 0) | streams | {
-        **eyes.norm("indexer.k_norm", 16), "indexer.proj.weight": (4, 64), "indexer.attn_k.weight": (16, 64),
-        "indexer.attn_q_b.weight": (64, 24), "indexer_compressor_gate.weight": (16, 64),
+        **eyes.norm("indexer.k_norm", 16), "indexer.proj.weight": (8, 64), "indexer.attn_k.weight": (16, 64),
+        "indexer.attn_q_b.weight": (128, 24), "indexer_compressor_gate.weight": (16, 64),
         "indexer_compressor_ape.weight": Tensor((4, 16), 0.2, kind="F32"),
     }  # fmt: skip
     mixture = experts(shared=32, bias=True)
@@ -302,7 +305,7 @@ def _ling3vl() -> Pair:
     sight_keys = eyes.usual_keys(512, 32, 32, 2, 64, spatial_merge_size=2)
     return Pair(
         Words("bailingmoe3", keys, tensors, vocabulary, _LING), Eyes("ling3vl", sight_keys, sight, GELU),
-        "Ling-3.0-flash-VL",
+        "Ling-3.0-flash-VL", draw=3,
     )  # fmt: skip
 
 

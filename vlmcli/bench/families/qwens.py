@@ -250,6 +250,7 @@ def _mimovl() -> Pair:
         Words("mimo2", keys, tensors, Vocabulary(QWEN, added=("<think>", "</think>")), _MIMO),
         Eyes("mimovl", sight_keys, sight, SILU),
         "MiMo-V2.5",
+        draw=2,
     )
 
 
@@ -276,7 +277,7 @@ _STEP = Vocabulary(
 def _step3vl() -> Pair:
     """Step3-VL-10B, on Qwen3."""
     tensors = {**layered(3, {**words.attention(norms=True), **sharp(), **words.feed_forward()}), **words.ends()}
-    return Pair(Words("qwen3", words.usual_keys(), tensors, _STEP, _MIMO), _step_eyes(), "Step3-VL-10B")
+    return Pair(Words("qwen3", words.usual_keys(), tensors, _STEP, _MIMO), _step_eyes(), "Step3-VL-10B", draw=1)
 
 
 def _step35() -> Pair:
