@@ -208,7 +208,7 @@ def _kimik25() -> Pair:
 def _glm52v() -> Pair:
     """GLM-5.2-V: Kimi-K2.5's encoder beside attention that looks up the tokens it looks at, in each other layer."""
     keys: dict[str, Any] = words.usual_keys() | _latent_keys(24) | _expert_keys(2.5) | {
-        "attention.indexer.head_count": 8, "attention.indexer.key_length": 64, "attention.indexer.top_k": 64,
+        "attention.indexer.head_count": 8, "attention.indexer.key_length": 64, "attention.indexer.top_k": 128,
         "attention.indexer.types": [True, False, True],
     }  # fmt: skip
     indexer = {
@@ -220,7 +220,7 @@ def _glm52v() -> Pair:
         **layered(1, {**latent(24), **indexer, **words.feed_forward()}), **layered([1], {**latent(24), **mixture}),
         **layered([2], {**latent(24), **indexer, **mixture}), **_ends(),
     }  # fmt: skip
-    return Pair(Words("glm-dsa", keys, tensors, _GLM, _GLM5), _moon_3d(), "GLM-5.2-V")
+    return Pair(Words("glm-dsa", keys, tensors, _GLM, _GLM5), _moon_3d(), "GLM-5.2-V", draw=7)
 
 
 def _glm5v() -> Pair:

@@ -152,7 +152,7 @@ def _qwen35() -> Pair:
 
 def _qwen35moe() -> Pair:
     """Qwen3.5-35B-A3B: a mixture of experts, and one that all tokens take as far as they want."""
-    return Pair(_qwen35_words(True), _qwen3_eyes(False), "Qwen3.5-35B-A3B")
+    return Pair(_qwen35_words(True), _qwen3_eyes(False), "Qwen3.5-35B-A3B", draw=1)
 
 
 def _qwen3vlmoe() -> Pair:
@@ -193,8 +193,8 @@ def _exaone() -> Pair:
     }  # fmt: skip
     layer = {
         **words.attention(32, 2, 1, norms=True), **sharp(), **words.feed_forward(32, 32),
-        "post_attention_norm.weight": Tensor((32,), 0.05, about=0.2),
-        "post_ffw_norm.weight": Tensor((32,), 0.05, about=0.1),
+        "post_attention_norm.weight": Tensor((32,), 0.03, about=0.1),
+        "post_ffw_norm.weight": Tensor((32,), 0.02, about=0.05),
     }  # fmt: skip
     before = ("attn_norm.weight", "ffn_norm.weight")  # it has norms after them
     tensors = {
@@ -218,6 +218,7 @@ def _exaone() -> Pair:
         Words("exaone4", keys, tensors, vocabulary, _EXAONE, 32),
         Eyes("exaone4_5", sight_keys | {"block_count": 4}, sight, SILU),
         "EXAONE-4.5-33B",
+        draw=9,
     )
 
 
@@ -318,12 +319,12 @@ def _intern_qwen3() -> Pair:
     """InternVL3.5-8B, on Qwen3."""
     tensors = {**layered(3, {**words.attention(norms=True), **sharp(), **words.feed_forward()}), **words.ends()}
     model = Words("qwen3", words.usual_keys(), tensors, Vocabulary((*QWEN, *_IMG)))
-    return Pair(model, _intern_eyes(), "InternVL3.5-8B")
+    return Pair(model, _intern_eyes(), "InternVL3.5-8B", draw=9)
 
 
 def _intern_gpt() -> Pair:
     """InternVL3.5-GPT-OSS-20B: sinks, every other layer with a window, and experts whose matrices have biases."""
-    keys: dict[str, Any] = words.usual_keys(layers=4) | {
+    keys: dict[str, Any] = words.usual_keys(layers=2) | {
         "attention.sliding_window": 64, "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
     }  # fmt: skip
     layer = {
@@ -332,13 +333,15 @@ def _intern_gpt() -> Pair:
     }  # fmt: skip
     for name, width in (("gate", 32), ("up", 32), ("down", 64)):
         layer[f"ffn_{name}_exps.bias"] = Tensor((4, width), 0.05, kind="F32")
-    tensors = {**layered(4, layer), **words.ends(), "output.weight": Tensor((288, 64), 0.3)}
+    tensors = {**layered(2, layer), **words.ends(), "output.weight": Tensor((288, 64), 0.3)}
     specials = (
         "<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>", "<|start|>", "<|end|>",
         "<|message|>", "<|call|>", *_IMG,
     )  # fmt: skip
     vocabulary = Vocabulary(specials, bpe="gpt-4o", end="<|return|>", begin="<|startoftext|>")
-    return Pair(Words("gpt-oss", keys, tensors, vocabulary, _HARMONY), _intern_eyes(), "InternVL3.5-GPT-OSS-20B")
+    return Pair(
+        Words("gpt-oss", keys, tensors, vocabulary, _HARMONY), _intern_eyes(), "InternVL3.5-GPT-OSS-20B", draw=3
+    )
 
 
 PAIRS = {
