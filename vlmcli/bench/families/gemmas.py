@@ -4,6 +4,173 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vlmcli.bench.families.maker import Pair
+from vlmcli.bench.families import eyes, words
+from vlmcli.bench.families.maker import Eyes, Pair, Tensor, Vocabulary, Words, layered
 
-PAIRS: dict[str, Callable[[], Pair]] = {}
+_GEMMA4_TURNS = (
+    "{%- macro said(content) -%}{%- if content is string -%}{{- content | trim -}}{%- else -%}"
+    "{%- for part in content -%}{%- if part.type == 'text' -%}{{- part.text | trim -}}"
+    "{%- elif part.type == 'image' -%}{{- '<|image|>' -}}{%- endif -%}{%- endfor -%}{%- endif -%}{%- endmacro -%}"
+    "{{- bos_token -}}{%- set think = enable_thinking is defined and enable_thinking -%}{%- set rest = messages -%}"
+    "{%- if think or messages[0].role == 'system' -%}{{- '<|turn>system\\n' -}}"
+    "{%- if think -%}{{- '<|think|>\\n' -}}{%- endif -%}{%- if messages[0].role == 'system' -%}"
+    "{{- said(messages[0].content) -}}{%- set rest = messages[1:] -%}{%- endif -%}{{- '<turn|>\\n' -}}{%- endif -%}"
+    "{%- for m in rest -%}{{- '<|turn>' + ('model' if m.role == 'assistant' else m.role) + '\\n' -}}"
+    "{{- said(m.content) -}}{{- '<turn|>\\n' -}}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|turn>model\\n' -}}"
+)
+_GEMMA4_SMALL = _GEMMA4_TURNS + "{%- endif -%}"
+_GEMMA4_LARGE = _GEMMA4_TURNS + "{%- if not think -%}{{- '<|channel>thought\\n<channel|>' -}}{%- endif -%}{%- endif -%}"
+
+_GEMMA4_VOCABULARY = Vocabulary(
+    [
+        "<|think|>", "<|image>", "<|image|>", "<image|>", "<|audio>", "<audio|>", "<|turn>", "<turn|>",
+        "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>',
+    ],
+    bpe="gemma4", end="<turn|>", begin="<bos>", adds_begin=True,
+    shown=("<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", '<|"|>'),
+)  # fmt: skip
+
+_ALL_PLACES = 3360
+"""Patches in a row of the longest picture: 1120 rows of three."""
+
+
+def _gemma4_keys(full: tuple[bool, ...], head: int = 16, **more: object) -> dict[str, object]:
+    """Keys of Gemma 4's language models: every few layers see everything, with larger heads; the others a window."""
+    keys = words.usual_keys(heads=4, head=2 * head, layers=len(full))
+    return keys | {
+        "rope.freq_base": 1000000.0, "rope.freq_base_swa": 10000.0, "rope.dimension_count_swa": head,
+        "attention.key_length_swa": head, "attention.value_length_swa": head, "attention.sliding_window": 64,
+        "attention.sliding_window_pattern": [not one for one in full], "final_logit_softcapping": 30.0,
+        "attention.shared_kv_layers": 0, "embedding_length_per_layer_input": 0, **more,
+    }  # fmt: skip
+
+
+def _gemma4_layer(
+    width: int, heads: int, kv_heads: int, head: int, ff: int, *, values: bool = True, shared: bool = False
+) -> words.Shapes:
+    """One layer: norms before and after both halves, and a scale of the whole. `shared`: keys are an earlier layer's."""
+    found = words.attention(width, heads, kv_heads, head, norms=True) | words.feed_forward(width, ff)
+    found |= {"post_attention_norm.weight": (width,), "post_ffw_norm.weight": (width,)}
+    found |= {"layer_output_scale.weight": Tensor((1,), 0.02, about=0.9)}
+    for name in ("attn_k.weight", "attn_k_norm.weight", "attn_v.weight") if shared else ():
+        del found[name]
+    if not values and not shared:
+        del found["attn_v.weight"]
+    return found
+
+
+def _gemma4_ends(width: int, head: int) -> words.Shapes:
+    """The last norm, and by how much each pair of a whole-sight head's numbers is turned: a quarter of them at all."""
+    turned = [1.0] * (head // 8) + [1e30] * (head // 2 - head // 8)
+    return {
+        "output_norm.weight": Tensor((width,), 0.1, about=4.0), "rope_freqs.weight": Tensor((head // 2,), given=turned),
+    }  # fmt: skip
+
+
+def _gemma4_moe() -> Words:
+    """26B-A4B: beside each layer's feed-forward, experts; where it sees everything, keys are values."""
+    full = (False, False, False, True)
+    moe: words.Shapes = {
+        "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "ffn_gate_inp.scale": Tensor((64,), 0.05, about=8.0),
+        "pre_ffw_norm_2.weight": (64,), "post_ffw_norm_1.weight": (64,), "post_ffw_norm_2.weight": (64,),
+        "ffn_gate_up_exps.weight": (4, 64, 64), "ffn_down_exps.weight": (4, 64, 32),
+        "ffn_down_exps.scale": Tensor((4,), 0.1, about=1.0),
+    }  # fmt: skip
+    near = _gemma4_layer(64, 4, 2, 16, 96) | moe
+    far = _gemma4_layer(64, 4, 1, 32, 96, values=False) | moe
+    keys = _gemma4_keys(
+        full, expert_count=4, expert_used_count=2, expert_feed_forward_length=32, feed_forward_length=96,
+    )  # fmt: skip
+    keys["attention.head_count_kv"] = [1 if one else 2 for one in full]
+    tensors = {**layered([0, 1, 2], near), **layered([3], far), **_gemma4_ends(64, 32)}
+    return Words("gemma4", keys, tensors, _GEMMA4_VOCABULARY, _GEMMA4_LARGE, embedding=0.05)
+
+
+def _gemma4_e2b() -> Words:
+    """E2B, of its own width, by which libmtmd knows it: embeddings for each layer; the last layers have no keys."""
+    width, layers = 1536, 5
+    full = (False, False, True, False, True)
+    keys = _gemma4_keys(full, embedding_length_per_layer_input=16)
+    keys |= {"attention.head_count": 2, "attention.head_count_kv": 1, "attention.shared_kv_layers": 2}
+    keys["feed_forward_length"] = [32, 32, 32, 64, 64]
+    tensors: words.Shapes = {}
+    for layer, sees in enumerate(full):
+        one = _gemma4_layer(width, 2, 1, 32 if sees else 16, 32 if layer < 3 else 64, shared=layer >= 3)
+        one |= {"inp_gate.weight": (16, width), "proj.weight": (width, 16), "post_norm.weight": (width,)}
+        tensors |= layered([layer], one)
+    tensors |= {
+        "per_layer_model_proj.weight": (16 * layers, width), "per_layer_proj_norm.weight": (16,),
+        "per_layer_token_embd.weight": Tensor((320, 16 * layers), 0.3),
+    }  # fmt: skip
+    tensors |= _gemma4_ends(width, 32)
+    vocabulary = _GEMMA4_VOCABULARY
+    return Words("gemma4", keys, tensors, vocabulary, _GEMMA4_SMALL, width=width, embedding=0.005)
+
+
+def _gemma4v_eyes(out: int, *, clamps: bool = False, standard: bool = False) -> Eyes:
+    """Gemma 4's encoder: heads turned by x and y, patches pooled by three.
+
+    Args:
+        out: the language model's width.
+        clamps: whether matrices say between what their inputs and outputs lie (E2B, E4B).
+        standard: whether the pooled patches are brought to a standard range (the larger ones).
+    """
+    layer = eyes.layer(32, 64, bias=False, rms=True, gate=True)
+    layer |= {"attn_q_norm.weight": (16,), "attn_k_norm.weight": (16,)}
+    layer |= {"attn_post_norm.weight": (32,), "ffn_post_norm.weight": (32,)}
+    for matrix in ("attn_q", "attn_k", "attn_v", "attn_out", "ffn_gate", "ffn_up", "ffn_down") if clamps else ():
+        for end, value in (("input_min", -2.0), ("input_max", 2.0), ("output_min", -1.5), ("output_max", 1.5)):
+            layer[f"{matrix}.{end}"] = Tensor((1,), given=(value,))
+    tensors: words.Shapes = {
+        "v.patch_embd.weight": Tensor((32, 3, 16, 16), 0.1),
+        "v.position_embd.weight": Tensor((2, _ALL_PLACES, 32), 0.3),
+        **layered(3, layer, "v.blk."),
+        "mm.input_projection.weight": (out, 32),
+    }
+    if standard:
+        tensors |= {"v.std_bias": Tensor((32,), 0.5), "v.std_scale": Tensor((32,), 0.1, about=1.0)}
+    keys = eyes.usual_keys(224, 16, 32, 2, 64, 3, out, image_mean=[0.0] * 3, image_std=[1.0] * 3)
+    return Eyes("gemma4v", keys, tensors)
+
+
+def _gemma4v() -> Pair:
+    return Pair(_gemma4_moe(), _gemma4v_eyes(64, standard=True), "Gemma 4 26B-A4B")
+
+
+def _gemma4v_e2b() -> Pair:
+    return Pair(_gemma4_e2b(), _gemma4v_eyes(1536, clamps=True), "Gemma 4 E2B")
+
+
+def _gemma4_dense() -> Words:
+    """12B, and 31B: no experts; tokens that no answer may have."""
+    full = (False, False, True, False, False, True)
+    keys = _gemma4_keys(full, feed_forward_length=96)
+    keys["attention.head_count_kv"] = [1 if one else 2 for one in full]
+    tensors: words.Shapes = {}
+    for layer, sees in enumerate(full):
+        one = _gemma4_layer(64, 4, 1 if sees else 2, 32 if sees else 16, 96, values=not sees)
+        tensors |= layered([layer], one)
+    more = {"tokenizer.ggml.suppress_tokens": [279, 280, 281]}
+    return Words(
+        "gemma4", keys, {**tensors, **_gemma4_ends(64, 32)}, _GEMMA4_VOCABULARY, _GEMMA4_LARGE, more=more, embedding=0.05
+    )
+
+
+def _gemma4uv() -> Pair:
+    """No encoder at all: each square of pixels is normalised, multiplied, and given its place."""
+    side = 48
+    tensors: words.Shapes = {
+        "v.patch_embd.weight": Tensor((64, 3 * side * side), 0.02), "v.patch_embd.bias": (64,),
+        **eyes.norm("v.patch_norm.1", 3 * side * side), **eyes.norm("v.patch_norm.2"), **eyes.norm("v.patch_norm.3"),
+        "v.position_embd.weight": Tensor((2, 1120, 64), 0.3), "mm.input_projection.weight": (64, 64),
+    }  # fmt: skip
+    keys = eyes.usual_keys(224, 16, 64, 0, 0, 0, 64, image_mean=[0.0] * 3, image_std=[1.0] * 3)
+    return Pair(_gemma4_dense(), Eyes("gemma4uv", keys, tensors), "Gemma 4 Unified")
+
+
+PAIRS: dict[str, Callable[[], Pair]] = {
+    "gemma4v": _gemma4v,
+    "gemma4v-e2b": _gemma4v_e2b,
+    "gemma4uv": _gemma4uv,
+}

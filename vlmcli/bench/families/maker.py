@@ -28,12 +28,14 @@ class Tensor:
         scale: deviation of the numbers; 0 for what its name and dimensions suggest.
         about: their mean; None for what the name suggests: 1 for a norm's weight, else 0.
         kind: "F32", "F16"; empty for F16 where it is a matrix, else F32.
+        given: the numbers themselves, where they are not drawn.
     """
 
     shape: tuple[int, ...]
     scale: float = 0.0
     about: float | None = None
     kind: str = ""
+    given: Sequence[float] = ()
 
 
 Tensors = Mapping[str, "tuple[int, ...] | Tensor"]
@@ -53,11 +55,12 @@ class Vocabulary:
 
     Attributes:
         specials: control tokens.
-        bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary.
+        bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary; "gemma4" for its own.
         end: of a turn: one of the specials.
         begin: of a text: one of the specials.
         adds_begin: whether it is put before every text.
         least: tokens to fill it up to, with more control tokens.
+        shown: special tokens that are written into answers (user-defined ones).
     """
 
     specials: Sequence[str]
@@ -66,6 +69,7 @@ class Vocabulary:
     begin: str = ""
     adds_begin: bool = False
     least: int = 0
+    shown: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Words:
         template: for chats.
         width: of the embedding.
         more: metadata by its whole name.
+        embedding: deviation of the embedding's numbers.
     """
 
     arch: str
@@ -89,6 +94,7 @@ class Words:
     template: str = CHATML
     width: int = 64
     more: Mapping[str, Any] = field(default_factory=dict)
+    embedding: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,7 @@ def _write_words(name: str, words: Words, path: Path, seed: int) -> None:
     keys = {f"{words.arch}.{key}": value for key, value in words.keys.items()}
     sizes = {f"{words.arch}.embedding_length": words.width, f"{words.arch}.vocab_size": size}
     _add_keys(w, {**sizes, **keys, **words.more})
-    embedding = {"token_embd.weight": Tensor((size, words.width), 0.3)}
+    embedding = {"token_embd.weight": Tensor((size, words.width), words.embedding)}
     _add_tensors(w, name, {**embedding, **words.tensors}, seed)
     _close(w)
 
@@ -195,12 +201,18 @@ def _drawn(chance: np.random.Generator, name: str, spec: Tensor) -> Array:
     about = (1.0 if gain else 0.0) if spec.about is None else spec.about
     scale = spec.scale or (0.02 if gain else 0.05 if vector else 0.2)
     kind = np.float32 if (spec.kind or ("F32" if vector else "F16")) == "F32" else np.float16
+    if spec.given:
+        return np.array(spec.given).reshape(spec.shape).astype(kind)
     return (chance.standard_normal(spec.shape) * scale + about).astype(kind)
 
 
 def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> int:
     """Write it. Returns the number of tokens, a multiple of 32."""
-    tokens, types = (_bpe if vocabulary.bpe else _spm)(w, vocabulary)
+    write = _spm if not vocabulary.bpe else _gemma4 if vocabulary.bpe == "gemma4" else _bpe
+    tokens, types = write(w, vocabulary)
+    for number, token in enumerate(tokens):
+        if token in vocabulary.shown:
+            types[number] = 4
     w.add_token_list(tokens)
     w.add_token_types(types)
     texts = [token.decode() if isinstance(token, bytes) else token for token in tokens]
@@ -241,3 +253,18 @@ def _spm(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[in
     w.add_token_scores(scores)
     types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [3] * len(special)
     return [token.encode() for token in (*tokens, *special)], types
+
+
+def _gemma4(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
+    """SentencePiece's letters and bytes, joined by merges."""
+    merges = ["▁ t", "h e", "▁t he", "i n"]
+    pieces = [*SPM_PIECES, *(merge.replace(" ", "") for merge in merges)]
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    special = [one for one in vocabulary.specials if one not in tokens]
+    special += _padding(len(tokens) + len(special), vocabulary.least)
+    w.add_tokenizer_model("gemma4")
+    w.add_token_merges(merges)
+    w.add_unk_token_id(3)
+    w.add_add_space_prefix(False)
+    w.add_token_scores([0.0] * (len(tokens) + len(special)))
+    return [*tokens, *special], [3] * 4 + [6] * 256 + [1] * len(pieces) + [3] * len(special)
