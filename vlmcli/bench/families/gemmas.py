@@ -49,7 +49,7 @@ def _gemma4_keys(full: tuple[bool, ...], head: int = 16, **more: object) -> dict
 def _gemma4_layer(
     width: int, heads: int, kv_heads: int, head: int, ff: int, *, values: bool = True, shared: bool = False
 ) -> words.Shapes:
-    """One layer: norms before and after both halves, and a scale of the whole. `shared`: keys are an earlier layer's."""
+    """One layer: norms before and after both halves, and a scale. `shared`: keys are an earlier layer's."""
     found = words.attention(width, heads, kv_heads, head, norms=True) | words.feed_forward(width, ff)
     found |= {"post_attention_norm.weight": (width,), "post_ffw_norm.weight": (width,)}
     found |= {"layer_output_scale.weight": Tensor((1,), 0.02, about=0.9)}
@@ -153,7 +153,13 @@ def _gemma4_dense() -> Words:
         tensors |= layered([layer], one)
     more = {"tokenizer.ggml.suppress_tokens": [279, 280, 281]}
     return Words(
-        "gemma4", keys, {**tensors, **_gemma4_ends(64, 32)}, _GEMMA4_VOCABULARY, _GEMMA4_LARGE, more=more, embedding=0.05
+        "gemma4",
+        keys,
+        {**tensors, **_gemma4_ends(64, 32)},
+        _GEMMA4_VOCABULARY,
+        _GEMMA4_LARGE,
+        more=more,
+        embedding=0.05,
     )
 
 
