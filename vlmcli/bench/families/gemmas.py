@@ -175,8 +175,110 @@ def _gemma4uv() -> Pair:
     return Pair(_gemma4_dense(), Eyes("gemma4uv", keys, tensors), "Gemma 4 Unified")
 
 
+_GEMMA3N_TURNS = (
+    "{{ bos_token }}{%- set before = messages[0].content + '\n\n' if messages[0].role == 'system' else '' -%}"
+    "{%- for m in (messages[1:] if before else messages) -%}"
+    "{{ '<start_of_turn>' + ('model' if m.role == 'assistant' else m.role) + '\n' + (before if loop.first else '') }}"
+    "{{- m.content | trim }}{{ '<end_of_turn>\n' }}{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<start_of_turn>model\n' }}{%- endif -%}"
+)
+_GEMMA3N_VOCABULARY = Vocabulary(
+    ["<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>"],
+    bpe="", end="<end_of_turn>", begin="<bos>", adds_begin=True,
+)  # fmt: skip
+
+
+def _gemma3n_words() -> Words:
+    """Gemma 3n: four streams (AltUp), LAuReL, embeddings for each layer; from the 20th layer on, keys of earlier ones.
+
+    llama.cpp has the 20, the four, and LAuReL's and the embeddings' widths built in.
+    """
+    width, layers, deep = 32, 22, 256
+    layer: words.Shapes = {
+        **words.attention(width, 2, 1, 16, norms=True), **words.feed_forward(width, 64),
+        "post_attention_norm.weight": (width,), "post_ffw_norm.weight": (width,),
+        "inp_gate.weight": (deep, width), "proj.weight": (width, deep), "post_norm.weight": (width,),
+        "altup_correct_coef.weight": Tensor((4, 4), 0.3), "altup_correct_scale.weight": (width,),
+        "altup_predict_coef.weight": Tensor((16, 4), 0.3), "altup_router.weight": Tensor((4, width), 2.0),
+        "altup_router_norm.weight": (width,), "laurel_l.weight": (64, width), "laurel_r.weight": (width, 64),
+        "laurel_post_norm.weight": (width,),
+    }  # fmt: skip
+    tensors: words.Shapes = {
+        **layered(layers, layer), "altup_proj.weight": (3, width, width), "altup_unembd_proj.weight": (3, width, width),
+        "per_layer_token_embd.weight": Tensor((288, deep * layers), 0.06),
+        "per_layer_model_proj.weight": (deep * layers, width), "per_layer_proj_norm.weight": (deep,),
+        "output_norm.weight": Tensor((width,), 0.1, about=4.0),
+    }  # fmt: skip
+    keys = words.usual_keys(heads=2, kv_heads=1, ff=64, layers=layers) | {
+        "attention.sliding_window": 64, "rope.freq_base_swa": 10000.0, "rope.freq_base": 1000000.0,
+        "attention.sliding_window_pattern": [layer not in (4, 9, 14, 19, 21) for layer in range(layers)],
+        "attention.shared_kv_layers": 2, "altup.active_idx": 0, "altup.num_inputs": 4,
+        "embedding_length_per_layer_input": deep,
+    }  # fmt: skip
+    return Words("gemma3n", keys, tensors, _GEMMA3N_VOCABULARY, _GEMMA3N_TURNS, width, embedding=0.1)
+
+
+def _conv(name: str, out: int, inner: int, side: int = 1) -> words.Shapes:
+    """A convolution and the norm behind it; `inner` is 1 where each channel is taken by itself."""
+    scale = 1.4 / (inner * side * side) ** 0.5
+    return {f"{name}.conv.weight": Tensor((out, inner, side, side), scale), f"{name}.bn.weight": (out,)}
+
+
+def _inverted(inner: int, out: int, *, start: int = 0, middle: int = 0) -> words.Shapes:
+    """A universal inverted residual, widened by two; `start` and `middle` are sides of its convolutions by channel."""
+    found: words.Shapes = {"layer_scale.gamma": Tensor((1, out, 1, 1), 0.05, about=0.7, kind="F32")}
+    if start:
+        found |= _conv("dw_start", inner, 1, start)
+    if middle:
+        found |= _conv("dw_mid", 2 * inner, 1, middle)
+    return found | _conv("pw_exp", 2 * inner, inner) | _conv("pw_proj", out, 2 * inner)
+
+
+def _mobile_attention(width: int, *, halved: bool) -> words.Shapes:
+    """Two heads of queries, one of keys and values, which may be of half as many places a side."""
+    found: words.Shapes = {
+        "norm.weight": (width,),
+        "layer_scale.gamma": Tensor((1, width, 1, 1), 0.05, about=0.7, kind="F32"),
+    }
+    for part in ("key", "value"):
+        found[f"attn.{part}.proj.weight"] = (8, width, 1, 1)
+        if halved:
+            found |= {f"attn.{part}.down_conv.weight": (width, 1, 3, 3), f"attn.{part}.norm.weight": (width,)}
+    return found | {"attn.query.proj.weight": (16, width, 1, 1), "attn.output.proj.weight": (width, 16, 1, 1)}
+
+
+def _gemma3nv() -> Pair:
+    """Gemma 3n's encoder, MobileNetV5: convolutions in four stages, whose last two are brought together.
+
+    llama.cpp takes its width for the language model's.
+    """
+    stages: list[list[words.Shapes]] = [
+        [
+            {
+                "conv_exp.weight": Tensor((16, 8, 3, 3), 0.16), "bn1.weight": (16,),
+                "conv_pwl.weight": Tensor((8, 16, 1, 1), 0.35), "bn2.weight": (8,),
+            }
+        ] * 2,
+        [_inverted(8, 16, start=3, middle=5), _inverted(16, 16, start=5)],
+        [_inverted(16, 24, start=5, middle=5), _mobile_attention(24, halved=True), _inverted(24, 24)],
+        [_inverted(24, 32, start=5, middle=5), _mobile_attention(32, halved=False), _inverted(32, 32)],
+    ]  # fmt: skip
+    tensors: words.Shapes = {
+        "v.conv_stem.conv.weight": Tensor((8, 3, 3, 3), 0.4, kind="F32"),
+        "v.conv_stem.conv.bias": Tensor((1, 8, 1, 1), 0.1, kind="F32"), "v.conv_stem.bn.weight": (8,),
+        **{f"v.msfa.ffn.{name}": shape for name, shape in (_conv("pw_exp", 64, 56) | _conv("pw_proj", 32, 64)).items()},
+        "v.msfa.norm.weight": (32,), "mm.input_projection.weight": (32, 32), "mm.soft_emb_norm.weight": (32,),
+    }  # fmt: skip
+    for stage, blocks in enumerate(stages):
+        for number, block in enumerate(blocks):
+            tensors |= layered([number], block, f"v.blk.{stage}.")
+    keys = eyes.usual_keys(512, 2, 32, 8, 128, 4, 32, image_mean=[0.0] * 3, image_std=[1.0] * 3)
+    return Pair(_gemma3n_words(), Eyes("gemma3nv", keys, tensors), "Gemma 3n E2B")
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "gemma4v": _gemma4v,
     "gemma4v-e2b": _gemma4v_e2b,
     "gemma4uv": _gemma4uv,
+    "gemma3nv": _gemma3nv,
 }
