@@ -194,14 +194,15 @@ def _gemma3n_words() -> Words:
     llama.cpp has the 20, the four, and LAuReL's and the embeddings' widths built in.
     """
     width, layers, deep = 32, 22, 256
+    faint = Tensor((width,), 0.02, about=0.3)  # or what differs by rounding grows from layer to layer
     layer: words.Shapes = {
-        **words.attention(width, 2, 1, 16, norms=True), **words.feed_forward(width, 64),
-        "post_attention_norm.weight": (width,), "post_ffw_norm.weight": (width,),
-        "inp_gate.weight": (deep, width), "proj.weight": (width, deep), "post_norm.weight": (width,),
-        "altup_correct_coef.weight": Tensor((4, 4), 0.3), "altup_correct_scale.weight": (width,),
-        "altup_predict_coef.weight": Tensor((16, 4), 0.3), "altup_router.weight": Tensor((4, width), 2.0),
+        **words.attention(width, 2, 1, 16, norms=True), **words.feed_forward(width, 256),
+        "post_attention_norm.weight": faint, "post_ffw_norm.weight": faint,
+        "inp_gate.weight": (deep, width), "proj.weight": (width, deep), "post_norm.weight": faint,
+        "altup_correct_coef.weight": Tensor((4, 4), 0.1), "altup_correct_scale.weight": (width,),
+        "altup_predict_coef.weight": Tensor((16, 4), 0.1), "altup_router.weight": Tensor((4, width), 2.0),
         "altup_router_norm.weight": (width,), "laurel_l.weight": (64, width), "laurel_r.weight": (width, 64),
-        "laurel_post_norm.weight": (width,),
+        "laurel_post_norm.weight": faint,
     }  # fmt: skip
     tensors: words.Shapes = {
         **layered(layers, layer), "altup_proj.weight": (3, width, width), "altup_unembd_proj.weight": (3, width, width),
@@ -209,7 +210,7 @@ def _gemma3n_words() -> Words:
         "per_layer_model_proj.weight": (deep * layers, width), "per_layer_proj_norm.weight": (deep,),
         "output_norm.weight": Tensor((width,), 0.1, about=4.0),
     }  # fmt: skip
-    keys = words.usual_keys(heads=2, kv_heads=1, ff=64, layers=layers) | {
+    keys = words.usual_keys(heads=2, kv_heads=1, ff=256, layers=layers) | {
         "attention.sliding_window": 64, "rope.freq_base_swa": 10000.0, "rope.freq_base": 1000000.0,
         "attention.sliding_window_pattern": [layer not in (4, 9, 14, 19, 21) for layer in range(layers)],
         "attention.shared_kv_layers": 2, "altup.active_idx": 0, "altup.num_inputs": 4,
