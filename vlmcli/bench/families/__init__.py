@@ -6,7 +6,7 @@ tensors) and `maker` writes it. `python -m vlmcli.bench.families FOLDER [NAME â€
     maker    writes a pair
     words    the parts that language models are made of
     eyes     the parts that vision encoders are made of
-    phones, ocr, qwens, gemmas    the pairs, by kin
+    phones, ocr, qwens, gemmas, others    the pairs, by kin
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from vlmcli.bench.families import gemmas, maker, ocr, phones, qwens
+from vlmcli.bench.families import gemmas, maker, ocr, others, phones, qwens
 from vlmcli.bench.families.maker import Pair
 
-PAIRS: Mapping[str, Callable[[], Pair]] = {**phones.PAIRS, **ocr.PAIRS, **qwens.PAIRS, **gemmas.PAIRS}
+PAIRS: Mapping[str, Callable[[], Pair]] = {**phones.PAIRS, **ocr.PAIRS, **qwens.PAIRS, **gemmas.PAIRS, **others.PAIRS}
 """By name: the projector's type, with what is special about this pair behind it."""
 
 

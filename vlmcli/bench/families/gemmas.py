@@ -1,4 +1,4 @@
-"""Pairs of the later Gemmas, Granite, Nemotron and MiniMax."""
+"""Pairs of the later Gemmas."""
 
 from __future__ import annotations
 
