@@ -47,8 +47,9 @@ def _granite4_vision() -> Pair:
             block |= eyes.linear(f"{kind}_{part}", 64, 64)
         block |= eyes.norm(f"{kind}_norm")
     tensors: words.Shapes = {
-        **eyes.patches(64, 8), "v.position_embd.weight": Tensor((64, 64), kind="F32"), **eyes.norm("v.post_ln"), **layered(4, eyes.layer(), "v.blk."),
-        **layered(5, block, "v.proj_blk."), "v.image_newline": Tensor((64,), 0.5),
+        **eyes.patches(64, 8), "v.position_embd.weight": Tensor((64, 64), kind="F32"), **eyes.norm("v.post_ln"),
+        **layered(4, eyes.layer(), "v.blk."), **layered(5, block, "v.proj_blk."),
+        "v.image_newline": Tensor((64,), 0.5),
     }  # fmt: skip
     grids = [(64 * x, 64 * y) for x in range(1, 6) for y in range(1, 6) if 1 < x * y <= 6]
     keys = eyes.usual_keys(64, 8, layers=4) | {
@@ -61,6 +62,67 @@ def _granite4_vision() -> Pair:
     )
 
 
+_NEMOTRON_TURNS = (
+    "{%- set ns = namespace(think=true) -%}{%- for m in messages if m.role != 'assistant' -%}"
+    "{%- if '/think' in m.content -%}{%- set ns.think = true -%}"
+    "{%- elif '/no_think' in m.content -%}{%- set ns.think = false -%}{%- endif -%}{%- endfor -%}"
+    "{%- macro said(m) -%}{{- m.content.replace('/think', '').replace('/no_think', '').strip() -}}{%- endmacro -%}"
+    "{%- set own = messages[0].role == 'system' -%}"
+    "{{- '<SPECIAL_10>System\\n' -}}{{- said(messages[0]) if own else '' -}}{{- '\\n\\n' -}}"
+    "{%- for m in (messages[1:] if own else messages) -%}"
+    "{%- if m.role == 'user' -%}{{- '<SPECIAL_11>User\\n' -}}{{- said(m) -}}{{- '\\n' -}}"
+    "{%- else -%}{{- '<SPECIAL_11>Assistant\\n' + m.content.split('</think>')[-1].strip() + '\\n<SPECIAL_12>\\n' -}}"
+    "{%- endif -%}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<SPECIAL_11>Assistant\\n' -}}"
+    "{{- '<think>\\n' if ns.think else '<think></think>' -}}{%- endif -%}"
+)
+_NEMOTRON_VOCABULARY = Vocabulary(
+    ["<unk>", "<s>", "</s>", "<SPECIAL_10>", "<SPECIAL_11>", "<SPECIAL_12>", "<think>", "</think>", "<image>"],
+    "tekken", "<SPECIAL_12>", "<s>", shown=("<think>", "</think>"),
+)  # fmt: skip
+
+
+def _nemotron_words(pattern: str = "M-M*-M") -> Words:
+    """Nemotron H: each layer is one thing: M for a state space (Mamba 2), * for attention, - for feed-forward."""
+    inner, state, groups, heads = 64, 16, 2, 4
+    mixed = inner + 2 * groups * state
+    kinds: dict[str, words.Shapes] = {
+        "M": {
+            "ssm_in.weight": (inner + mixed + heads, 64), "ssm_conv1d.weight": Tensor((mixed, 4), 0.5, kind="F32"),
+            "ssm_conv1d.bias": (mixed,), "ssm_dt.bias": Tensor((heads,), 0.5, about=-1.0),
+            "ssm_a": Tensor((heads, 1), 0.2, about=-1.0, kind="F32"),
+            "ssm_d": Tensor((heads, 1), about=1.0, kind="F32"),
+            "ssm_norm.weight": Tensor((groups, inner // groups), 0.02, about=1.0, kind="F32"),
+            "ssm_out.weight": (64, inner),
+        },
+        "*": {name: shape for name, shape in words.attention().items() if name != "attn_norm.weight"},
+        "-": {"ffn_up.weight": (128, 64), "ffn_down.weight": (64, 128)},
+    }  # fmt: skip
+    tensors: words.Shapes = {"output_norm.weight": Tensor((64,), 0.1, about=4.0)}
+    for layer, kind in enumerate(pattern):
+        tensors |= layered([layer], {"attn_norm.weight": (64,), **kinds[kind]})
+    keys = words.usual_keys(layers=len(pattern)) | {
+        "attention.head_count_kv": [2 if kind == "*" else 0 for kind in pattern],
+        "feed_forward_length": [128 if kind == "-" else 0 for kind in pattern],
+        "attention.layer_norm_epsilon": 1e-5, "ssm.conv_kernel": 4, "ssm.inner_size": inner, "ssm.state_size": state,
+        "ssm.time_step_rank": heads, "ssm.group_count": groups,
+    }  # fmt: skip
+    return Words("nemotron_h", keys, tensors, _NEMOTRON_VOCABULARY, _NEMOTRON_TURNS, embedding=0.1)
+
+
+def _nemotron_v2_vl() -> Pair:
+    """RADIO's encoder: registers before the patches; a projector whose activation is squared."""
+    tensors: words.Shapes = {
+        **eyes.patches(64, 16, bias=False), "v.position_embd.weight": Tensor((1, 64, 64), 0.2, kind="F32"),
+        "v.class_embd": Tensor((4, 64), 0.2, kind="F32"), **layered(3, eyes.layer(fused=True), "v.blk."),
+        "mm.model.mlp.0.weight": (256,), "mm.model.mlp.1.weight": (128, 256), "mm.model.mlp.3.weight": (64, 128),
+    }  # fmt: skip
+    keys = eyes.usual_keys(128, 16, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
+    keys["projector.scale_factor"] = 2
+    encoder = Eyes("nemotron_v2_vl", keys, tensors, {"clip.use_gelu": True})
+    return Pair(_nemotron_words(), encoder, "Nemotron Nano 12B v2 VL")
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "granite4_vision": _granite4_vision,
+    "nemotron_v2_vl": _nemotron_v2_vl,
 }
