@@ -122,7 +122,70 @@ def _nemotron_v2_vl() -> Pair:
     return Pair(_nemotron_words(), encoder, "Nemotron Nano 12B v2 VL")
 
 
+_MINIMAX_TURNS = (
+    "{{- ']~!b[' ~ ']~b]system\\n' -}}{{- 'You answer questions.\\n\\n<thinking_instructions>\\nThinking mode: ' -}}"
+    "{{- thinking_mode if thinking_mode is defined else 'adaptive' -}}{{- '\\n</thinking_instructions>' -}}"
+    "{{- '[e~[\\n' -}}{%- set own = messages[0].role == 'system' -%}"
+    "{{- ']~b]developer\\n' ~ (messages[0].content if own else 'You are a helpful assistant.') ~ '[e~[\\n' -}}"
+    "{%- for m in (messages[1:] if own else messages) -%}"
+    "{%- if m.role == 'user' -%}{{- ']~b]user\\n' ~ m.content ~ '[e~[\\n' -}}"
+    "{%- else -%}{{- ']~b]ai\\n' ~ '</mm:think>' ~ m.content.split('</mm:think>')[-1] ~ '[e~[\\n' -}}{%- endif -%}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- ']~b]ai\\n' -}}"
+    "{%- if thinking_mode is defined and thinking_mode == 'disabled' -%}{{- '</mm:think>' -}}"
+    "{%- elif thinking_mode is defined and thinking_mode == 'enabled' -%}{{- '<mm:think>' -}}{%- endif -%}{%- endif -%}"
+)
+
+
+def _minimax_words(block: int, blocks: int) -> Words:
+    """MiniMax M3: experts, one of them always asked; an index chooses which blocks of positions are attended to.
+
+    Args:
+        block: positions in a block.
+        blocks: how many are chosen.
+    """
+    specials = ["]~!b[", "]~b]", "[e~[", "<mm:think>", "</mm:think>", "]<]image[>["]
+    specials += ["]<]start of image[>[", "]<]end of image[>["]
+    layer = {
+        **words.attention(norms=True),
+        "ffn_norm.weight": (64,),
+        "attn_q_norm.weight": Tensor((16,), 0.1, about=3.0),
+    }
+    sparse: words.Shapes = {
+        "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": (4, 64, 32),
+        "ffn_gate_shexp.weight": (32, 64), "ffn_up_shexp.weight": (32, 64), "ffn_down_shexp.weight": (64, 32),
+        "indexer.q_proj.weight": Tensor((32, 64), kind="F32"), "indexer.k_proj.weight": Tensor((16, 64), kind="F32"),
+        "indexer.q_norm.weight": (16,), "indexer.k_norm.weight": (16,),
+    }  # fmt: skip
+    tensors: words.Shapes = {
+        **layered([0], {**layer, **words.feed_forward()}), **layered([1, 2], {**layer, **sparse}), **words.ends(),
+        "output.weight": (288, 64),
+    }  # fmt: skip
+    keys = words.usual_keys() | {
+        "rope.dimension_count": 8, "leading_dense_block_count": 1, "expert_count": 4, "expert_used_count": 2,
+        "expert_feed_forward_length": 32, "expert_shared_count": 1, "expert_weights_scale": 2.0,
+        "expert_weights_norm": True, "expert_gating_func": 2, "attention.indexer.head_count": 2,
+        "attention.indexer.key_length": 16, "attention.indexer.top_k": blocks,
+        "attention.indexer.block_size": block, "attention.indexer.local_blocks": 1,
+    }  # fmt: skip
+    vocabulary = Vocabulary(specials, "minimax-m2", "[e~[", "]~!b[", least=288)
+    return Words("minimax-m3", keys, tensors, vocabulary, _MINIMAX_TURNS, embedding=0.1)
+
+
+def _minimax_m3() -> Pair:
+    """Two frames' patches, turned by their row and column; four patches become one row, after a layer for each."""
+    tensors: words.Shapes = {
+        **eyes.patches(64, 14, bias=False, second=True), **eyes.norm("v.pre_ln"), **layered(3, eyes.layer(), "v.blk."),
+        **eyes.linear("mm.1", 64, 64), **eyes.linear("mm.2", 64, 64),
+        **eyes.linear("mm.merger.fc1", 128, 256), **eyes.linear("mm.merger.fc2", 64, 128),
+    }  # fmt: skip
+    keys = eyes.usual_keys(672, spatial_merge_size=2)
+    encoder = Eyes("minimax_m3", keys, tensors, {"clip.use_gelu": True})
+    return Pair(_minimax_words(64, 16), encoder, "MiniMax M3")
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "granite4_vision": _granite4_vision,
     "nemotron_v2_vl": _nemotron_v2_vl,
+    "minimax_m3": _minimax_m3,
 }
