@@ -184,8 +184,96 @@ def _minimax_m3() -> Pair:
     return Pair(_minimax_words(64, 16), encoder, "MiniMax M3")
 
 
+_MISTRAL_TURNS = (
+    "{{- bos_token -}}{%- set own = messages[0].role == 'system' -%}"
+    "{{- '[SYSTEM_PROMPT]' + (messages[0].content if own else 'You answer questions.') + '[/SYSTEM_PROMPT]' -}}"
+    "{%- for m in (messages[1:] if own else messages) -%}{%- if m.role == 'user' -%}{{- '[INST]' -}}"
+    "{%- if m.content is string -%}{{- m.content -}}{%- else -%}{%- for part in m.content -%}"
+    "{{- part.text if part.type == 'text' else '[IMG]' -}}{%- endfor -%}{%- endif -%}{{- '[/INST]' -}}"
+    "{%- else -%}{{- m.content + eos_token -}}{%- endif -%}{%- endfor -%}"
+)
+
+
+def _mistral_words() -> Words:
+    """Ministral 3: positions are stretched (YaRN), and attention is sharpened the further on a token is."""
+    specials = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"]
+    specials += ["[IMG]", "[IMG_BREAK]", "[IMG_END]"]
+    keys = words.usual_keys() | {
+        "rope.scaling.type": "yarn", "rope.scaling.factor": 16.0, "rope.scaling.original_context_length": 256,
+        "rope.scaling.yarn_log_multiplier": 1.0, "attention.temperature_scale": 0.1,
+    }  # fmt: skip
+    tensors: words.Shapes = {
+        **layered(3, {**words.attention(), "attn_q.weight": Tensor((64, 64), 0.6), **words.feed_forward()}),
+        "output_norm.weight": Tensor((64,), 0.1, about=4.0),
+    }
+    vocabulary = Vocabulary(specials, "tekken", "</s>", "<s>", adds_begin=True)
+    return Words("mistral3", keys, tensors, vocabulary, _MISTRAL_TURNS, embedding=0.1)
+
+
+def _pixtral_mistral3() -> Pair:
+    """Pixtral's encoder with Mistral Small 3.1's merger of four patches to one."""
+    tensors: words.Shapes = {
+        **eyes.patches(64, 14, bias=False), **eyes.norm("v.pre_ln", bias=False),
+        **layered(3, eyes.layer(bias=False, rms=True, gate=True), "v.blk."), "mm.input_norm.weight": (64,),
+        "mm.patch_merger.weight": (64, 256), "mm.1.weight": (64, 64), "mm.2.weight": (64, 64),
+        "v.token_embd.img_break": (64,),
+    }  # fmt: skip
+    keys = eyes.usual_keys(1540, spatial_merge_size=2)
+    encoder = Eyes("pixtral", keys, tensors, {"clip.use_silu": True})
+    return Pair(_mistral_words(), encoder, "Ministral 3, Mistral Small 3.1")
+
+
+_LFM2_TURNS = (
+    "{{- bos_token -}}{%- for m in messages -%}{{- '<|im_start|>' + m.role + '\\n' -}}"
+    "{%- if m.content is string -%}{{- m.content -}}{%- else -%}{%- for part in m.content -%}"
+    "{{- part.text if part.type == 'text' else '<image>' -}}{%- endfor -%}{%- endif -%}{{- '<|im_end|>\\n' -}}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+
+
+def _lfm2moe_words() -> Words:
+    """LFM2 8B-A1B: short convolutions and attention, and experts from the second layer on."""
+    specials = ["<|pad|>", "<|startoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<|image_start|>"]
+    specials += ["<|image_end|>", "<|img_thumbnail|>"]
+    specials += [f"<|img_row_{row}_col_{column}|>" for row in range(1, 11) for column in range(1, 11)]
+    convolution: words.Shapes = {
+        "attn_norm.weight": (64,), "shortconv.conv.weight": Tensor((64, 3), 0.5, kind="F32"),
+        "shortconv.in_proj.weight": (192, 64), "shortconv.out_proj.weight": (64, 64),
+    }  # fmt: skip
+    experts: words.Shapes = {
+        "ffn_norm.weight": (64,), "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": (4, 64, 32),
+    }  # fmt: skip
+    tensors: words.Shapes = {
+        **layered([0], {**convolution, **words.feed_forward()}),
+        **layered([1, 3], {**words.attention(norms=True), **experts}), **layered([2], {**convolution, **experts}),
+        "token_embd_norm.weight": Tensor((64,), 0.1, about=4.0),
+    }  # fmt: skip
+    keys = words.usual_keys(layers=4) | {
+        "attention.head_count_kv": [0, 2, 0, 2], "shortconv.l_cache": 3, "leading_dense_block_count": 1,
+        "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32, "expert_gating_func": 2,
+    }  # fmt: skip
+    vocabulary = Vocabulary(specials, "lfm2", "<|im_end|>", "<|startoftext|>", adds_begin=True)
+    return Words("lfm2moe", keys, tensors, vocabulary, _LFM2_TURNS, embedding=0.1)
+
+
+def _lfm2_lfm2moe() -> Pair:
+    """LFM2-VL's encoder: any size, or tiles and a thumbnail; four patches become one row."""
+    tensors: words.Shapes = {
+        **eyes.patches(64, 16), "v.position_embd.weight": Tensor((256, 64), 0.1, kind="F32"),
+        **eyes.norm("v.post_ln"), **layered(3, eyes.layer(), "v.blk."), **eyes.norm("mm.input_norm", 256),
+        **eyes.linear("mm.1", 128, 256), **eyes.linear("mm.2", 64, 128),
+    }  # fmt: skip
+    keys = eyes.usual_keys(256, 16)
+    keys["projector.scale_factor"] = 2
+    encoder = Eyes("lfm2", keys, tensors, {"clip.use_gelu": True})
+    return Pair(_lfm2moe_words(), encoder, "LFM2-VL with experts")
+
+
 PAIRS: dict[str, Callable[[], Pair]] = {
     "granite4_vision": _granite4_vision,
     "nemotron_v2_vl": _nemotron_v2_vl,
     "minimax_m3": _minimax_m3,
+    "pixtral-mistral3": _pixtral_mistral3,
+    "lfm2-lfm2moe": _lfm2_lfm2moe,
 }
