@@ -81,14 +81,32 @@ _NEMOTRON_VOCABULARY = Vocabulary(
 )  # fmt: skip
 
 
+_NEMOTRON3_TURNS = (
+    "{%- set think = enable_thinking if enable_thinking is defined else true -%}"
+    "{%- set own = messages[0].role == 'system' -%}"
+    "{{- '<|im_start|>system\n' + (messages[0].content if own else '') + '<|im_end|>\n' -}}"
+    "{%- for m in (messages[1:] if own else messages) -%}{{- '<|im_start|>' + m.role + '\n' -}}"
+    "{{- m.content if m.role == 'user' else '<think></think>' + m.content.split('</think>')[-1].strip() -}}"
+    "{{- '<|im_end|>\n' -}}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}"
+    "{{- '<think>\n' if think else '<think></think>' -}}{%- endif -%}"
+)
+_NEMOTRON3_VOCABULARY = Vocabulary(
+    ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<image>"], "tekken",
+    shown=("<think>", "</think>"),
+)  # fmt: skip
+
+
 def _nemotron_words(pattern: str = "M-M*-M") -> Words:
-    """Nemotron H: each layer is one thing: M for a state space (Mamba 2), * for attention, - for feed-forward."""
+    """Nemotron H: each layer is one thing: M for a state space (Mamba 2), * for attention, - for feed-forward.
+
+    E is for experts, as Nemotron 3 has them: it is another architecture, with another template.
+    """
     inner, state, groups, heads = 64, 16, 2, 4
     mixed = inner + 2 * groups * state
     kinds: dict[str, words.Shapes] = {
         "M": {
             "ssm_in.weight": (inner + mixed + heads, 64), "ssm_conv1d.weight": Tensor((mixed, 4), 0.5, kind="F32"),
-            "ssm_conv1d.bias": (mixed,), "ssm_dt.bias": Tensor((heads,), 0.5, about=-1.0),
+            "ssm_conv1d.bias": (mixed,), "ssm_dt.bias": Tensor((heads,), 0.5, about=-3.5),
             "ssm_a": Tensor((heads, 1), 0.2, about=-1.0, kind="F32"),
             "ssm_d": Tensor((heads, 1), about=1.0, kind="F32"),
             "ssm_norm.weight": Tensor((groups, inner // groups), 0.02, about=1.0, kind="F32"),
@@ -96,20 +114,32 @@ def _nemotron_words(pattern: str = "M-M*-M") -> Words:
         },
         "*": {name: shape for name, shape in words.attention().items() if name != "attn_norm.weight"},
         "-": {"ffn_up.weight": (128, 64), "ffn_down.weight": (64, 128)},
+        "E": {
+            "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
+            "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": (4, 64, 32),
+            "ffn_up_shexp.weight": (48, 64), "ffn_down_shexp.weight": (64, 48),
+        },
     }  # fmt: skip
     tensors: words.Shapes = {"output_norm.weight": Tensor((64,), 0.1, about=4.0)}
     for layer, kind in enumerate(pattern):
         tensors |= layered([layer], {"attn_norm.weight": (64,), **kinds[kind]})
     keys = words.usual_keys(layers=len(pattern)) | {
         "attention.head_count_kv": [2 if kind == "*" else 0 for kind in pattern],
-        "feed_forward_length": [128 if kind == "-" else 0 for kind in pattern],
+        "feed_forward_length": [{"-": 128, "E": 32}.get(kind, 0) for kind in pattern],
         "attention.layer_norm_epsilon": 1e-5, "ssm.conv_kernel": 4, "ssm.inner_size": inner, "ssm.state_size": state,
         "ssm.time_step_rank": heads, "ssm.group_count": groups,
     }  # fmt: skip
+    if "E" in pattern:
+        keys |= {
+            "expert_count": 4, "expert_used_count": 2, "expert_shared_count": 1, "expert_feed_forward_length": 32,
+            "expert_shared_feed_forward_length": 48, "expert_weights_norm": True, "expert_weights_scale": 2.5,
+            "expert_group_count": 1,
+        }  # fmt: skip
+        return Words("nemotron_h_moe", keys, tensors, _NEMOTRON3_VOCABULARY, _NEMOTRON3_TURNS, embedding=0.1)
     return Words("nemotron_h", keys, tensors, _NEMOTRON_VOCABULARY, _NEMOTRON_TURNS, embedding=0.1)
 
 
-def _nemotron_v2_vl() -> Pair:
+def _radio() -> Eyes:
     """RADIO's encoder: registers before the patches; a projector whose activation is squared."""
     tensors: words.Shapes = {
         **eyes.patches(64, 16, bias=False), "v.position_embd.weight": Tensor((1, 64, 64), 0.2, kind="F32"),
@@ -118,8 +148,15 @@ def _nemotron_v2_vl() -> Pair:
     }  # fmt: skip
     keys = eyes.usual_keys(128, 16, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
     keys["projector.scale_factor"] = 2
-    encoder = Eyes("nemotron_v2_vl", keys, tensors, {"clip.use_gelu": True})
-    return Pair(_nemotron_words(), encoder, "Nemotron Nano 12B v2 VL")
+    return Eyes("nemotron_v2_vl", keys, tensors, {"clip.use_gelu": True})
+
+
+def _nemotron_v2_vl() -> Pair:
+    return Pair(_nemotron_words(), _radio(), "Nemotron Nano 12B v2 VL")
+
+
+def _nemotron_moe() -> Pair:
+    return Pair(_nemotron_words("MEM*EM"), _radio(), "Nemotron 3 Nano Omni")
 
 
 _MINIMAX_TURNS = (
@@ -273,6 +310,7 @@ def _lfm2_lfm2moe() -> Pair:
 PAIRS: dict[str, Callable[[], Pair]] = {
     "granite4_vision": _granite4_vision,
     "nemotron_v2_vl": _nemotron_v2_vl,
+    "nemotron_v2_vl-nemotron_h_moe": _nemotron_moe,
     "minimax_m3": _minimax_m3,
     "pixtral-mistral3": _pixtral_mistral3,
     "lfm2-lfm2moe": _lfm2_lfm2moe,
