@@ -189,8 +189,8 @@ def _minimax_words(block: int, blocks: int) -> Words:
     }
     sparse: words.Shapes = {
         "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
-        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": (4, 64, 32),
-        "ffn_gate_shexp.weight": (32, 64), "ffn_up_shexp.weight": (32, 64), "ffn_down_shexp.weight": (64, 32),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": Tensor((4, 64, 32), 0.02),
+        "ffn_gate_shexp.weight": (32, 64), "ffn_up_shexp.weight": (32, 64), "ffn_down_shexp.weight": Tensor((64, 32), 0.05),
         "indexer.q_proj.weight": Tensor((32, 64), kind="F32"), "indexer.k_proj.weight": Tensor((16, 64), kind="F32"),
         "indexer.q_norm.weight": (16,), "indexer.k_norm.weight": (16,),
     }  # fmt: skip
@@ -279,7 +279,7 @@ def _lfm2moe_words() -> Words:
     }  # fmt: skip
     experts: words.Shapes = {
         "ffn_norm.weight": (64,), "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
-        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": (4, 64, 32),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": Tensor((4, 64, 32), 0.02),
     }  # fmt: skip
     tensors: words.Shapes = {
         **layered([0], {**convolution, **words.feed_forward()}),
