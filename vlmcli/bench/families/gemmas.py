@@ -84,7 +84,7 @@ def _gemma4_moe() -> Words:
     )  # fmt: skip
     keys["attention.head_count_kv"] = [1 if one else 2 for one in full]
     tensors = {**layered([0, 1, 2], near), **layered([3], far), **_gemma4_ends(64, 32)}
-    return Words("gemma4", keys, tensors, _GEMMA4_VOCABULARY, _GEMMA4_LARGE, embedding=0.05)
+    return Words("gemma4", keys, tensors, _GEMMA4_VOCABULARY, _GEMMA4_LARGE, embedding=0.08)
 
 
 def _gemma4_e2b() -> Words:
@@ -105,7 +105,7 @@ def _gemma4_e2b() -> Words:
     }  # fmt: skip
     tensors |= _gemma4_ends(width, 32)
     vocabulary = _GEMMA4_VOCABULARY
-    return Words("gemma4", keys, tensors, vocabulary, _GEMMA4_SMALL, width=width, embedding=0.005)
+    return Words("gemma4", keys, tensors, vocabulary, _GEMMA4_SMALL, width=width, embedding=0.006)
 
 
 def _gemma4v_eyes(out: int, *, clamps: bool = False, standard: bool = False) -> Eyes:
@@ -144,7 +144,7 @@ def _gemma4v_e2b() -> Pair:
 
 def _gemma4_dense() -> Words:
     """12B, and 31B: no experts; tokens that no answer may have."""
-    full = (False, False, True, False, False, True)
+    full = (False, True, False, True)
     keys = _gemma4_keys(full, feed_forward_length=96)
     keys["attention.head_count_kv"] = [1 if one else 2 for one in full]
     tensors: words.Shapes = {}
@@ -159,7 +159,7 @@ def _gemma4_dense() -> Words:
         _GEMMA4_VOCABULARY,
         _GEMMA4_LARGE,
         more=more,
-        embedding=0.05,
+        embedding=0.08,
     )
 
 

@@ -189,8 +189,9 @@ def _minimax_words(block: int, blocks: int) -> Words:
     }
     sparse: words.Shapes = {
         "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
-        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": Tensor((4, 64, 32), 0.02),
-        "ffn_gate_shexp.weight": (32, 64), "ffn_up_shexp.weight": (32, 64), "ffn_down_shexp.weight": Tensor((64, 32), 0.05),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64),
+        "ffn_down_exps.weight": Tensor((4, 64, 32), 0.02), "ffn_down_shexp.weight": Tensor((64, 32), 0.05),
+        "ffn_gate_shexp.weight": (32, 64), "ffn_up_shexp.weight": (32, 64),
         "indexer.q_proj.weight": Tensor((32, 64), kind="F32"), "indexer.k_proj.weight": Tensor((16, 64), kind="F32"),
         "indexer.q_norm.weight": (16,), "indexer.k_norm.weight": (16,),
     }  # fmt: skip
@@ -279,7 +280,8 @@ def _lfm2moe_words() -> Words:
     }  # fmt: skip
     experts: words.Shapes = {
         "ffn_norm.weight": (64,), "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
-        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64), "ffn_down_exps.weight": Tensor((4, 64, 32), 0.02),
+        "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64),
+        "ffn_down_exps.weight": Tensor((4, 64, 32), 0.1),
     }  # fmt: skip
     tensors: words.Shapes = {
         **layered([0], {**convolution, **words.feed_forward()}),
@@ -291,7 +293,7 @@ def _lfm2moe_words() -> Words:
         "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32, "expert_gating_func": 2,
     }  # fmt: skip
     vocabulary = Vocabulary(specials, "lfm2", "<|im_end|>", "<|startoftext|>", adds_begin=True)
-    return Words("lfm2moe", keys, tensors, vocabulary, _LFM2_TURNS, embedding=0.1)
+    return Words("lfm2moe", keys, tensors, vocabulary, _LFM2_TURNS, embedding=0.2)
 
 
 def _lfm2_lfm2moe() -> Pair:
