@@ -207,7 +207,7 @@ def _minimax_words(block: int, blocks: int) -> Words:
         "attention.indexer.block_size": block, "attention.indexer.local_blocks": 1,
     }  # fmt: skip
     vocabulary = Vocabulary(specials, "minimax-m2", "[e~[", "]~!b[", least=288)
-    return Words("minimax-m3", keys, tensors, vocabulary, _MINIMAX_TURNS, embedding=0.1)
+    return Words("minimax-m3", keys, tensors, vocabulary, _MINIMAX_TURNS, embedding=0.12)
 
 
 def _minimax_m3() -> Pair:
@@ -281,7 +281,7 @@ def _lfm2moe_words() -> Words:
     experts: words.Shapes = {
         "ffn_norm.weight": (64,), "ffn_gate_inp.weight": Tensor((4, 64), 0.5, kind="F32"), "exp_probs_b.bias": (4,),
         "ffn_gate_exps.weight": (4, 32, 64), "ffn_up_exps.weight": (4, 32, 64),
-        "ffn_down_exps.weight": Tensor((4, 64, 32), 0.1),
+        "ffn_down_exps.weight": Tensor((4, 64, 32), 0.05),
     }  # fmt: skip
     tensors: words.Shapes = {
         **layered([0], {**convolution, **words.feed_forward()}),
@@ -293,7 +293,7 @@ def _lfm2moe_words() -> Words:
         "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32, "expert_gating_func": 2,
     }  # fmt: skip
     vocabulary = Vocabulary(specials, "lfm2", "<|im_end|>", "<|startoftext|>", adds_begin=True)
-    return Words("lfm2moe", keys, tensors, vocabulary, _LFM2_TURNS, embedding=0.2)
+    return Words("lfm2moe", keys, tensors, vocabulary, _LFM2_TURNS, embedding=0.3)
 
 
 def _lfm2_lfm2moe() -> Pair:
