@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.engines import ask, noise, opened, small_files
 from vlmcli.bench import families
-from vlmcli.values import Answer
+from vlmcli.engine import sampling
+from vlmcli.values import Answer, Sampling
 
 QUESTIONS = ("what is this?", "Describe this image in detail, please.")
 SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
@@ -72,3 +73,19 @@ def test_a_pair_is_the_same_whatever_else_is_written(tmp_path):
     for file in (f"{name}.gguf", f"mmproj-{name}.gguf"):
         one, more = ((tmp_path / folder / file).read_bytes() for folder in ("one", "more"))
         assert np.array_equal(np.frombuffer(one, np.uint8), np.frombuffer(more, np.uint8))
+
+
+def test_tokens_that_a_model_rules_out_are_never_picked(tmp_path):
+    with opened(small_files(families.write(tmp_path, ["gemma4uv"]), "gemma4uv")) as engine:
+        loaded = engine.loaded
+        marks = [loaded.model.tokenize(text, True)[0] for text in ("<|image>", "<|image|>", "<image|>")]
+        assert loaded.model.suppressed == tuple(marks)
+        engine.run([ask(QUESTIONS[0], tokens=1)])
+        sampler = sampling.make(loaded.model, Sampling(temperature=0))
+        loaded.context.forget(1)
+        one = np.ones(1, np.int32)
+        loaded.context.decode_tokens(5 * one, 0 * one, one, one.astype(np.bool_))
+        for other in range(50, 80):
+            allowed = np.zeros(loaded.model.n_vocab, np.bool_)
+            allowed[[*marks, other]] = True
+            assert loaded.context.pick(sampler, 0, allowed) == other

@@ -14,19 +14,21 @@ PENALTY_WINDOW = 64  # tokens of the answer that `repeat_penalty` looks back on
 def make(model: Model, sampling: Sampling) -> Sampler:
     """The chain for one answer; the caller closes it.
 
-    The order is llama.cpp's own (common/sampling.cpp): penalties, top-k, top-p, min-p, temperature, draw. top-k comes
-    before top-p, which would otherwise sort the whole vocabulary.
+    The order is llama.cpp's own (common/sampling.cpp): tokens that the model rules out, penalties, top-k, top-p, min-p,
+    temperature, draw. top-k comes before top-p, which would otherwise sort the whole vocabulary.
     """
     chain = Sampler(model)
     try:
-        _fill(chain, sampling)
+        _fill(chain, model, sampling)
     except BaseException:
         chain.close()
         raise
     return chain
 
 
-def _fill(chain: Sampler, sampling: Sampling) -> None:
+def _fill(chain: Sampler, model: Model, sampling: Sampling) -> None:
+    if model.suppressed:
+        chain.add_suppressed()
     if sampling.repeat_penalty != 1.0:
         chain.add_penalties(PENALTY_WINDOW, sampling.repeat_penalty)
     if sampling.temperature <= 0:

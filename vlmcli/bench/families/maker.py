@@ -30,6 +30,7 @@ class Tensor:
         kind: "F32", "F16"; empty for F16 where it is a matrix, else F32; "I32" for rows of different integers, which
             are below `scale`.
         rows: what each row is multiplied by; empty for nothing.
+        given: the numbers themselves, where they are not drawn.
     """
 
     shape: tuple[int, ...]
@@ -37,6 +38,7 @@ class Tensor:
     about: float | None = None
     kind: str = ""
     rows: Sequence[float] = ()
+    given: Sequence[float] = ()
 
 
 Tensors = Mapping[str, "tuple[int, ...] | Tensor"]
@@ -56,13 +58,14 @@ class Vocabulary:
 
     Attributes:
         specials: control tokens.
-        bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary.
+        bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary; "gemma4" for its own.
         end: of a turn: one of the specials.
         turn: what ends an answer as well: one of the specials.
         begin: of a text: one of the specials.
         adds_begin: whether it is put before every text.
         least: tokens to fill it up to, with more control tokens.
         added: tokens that are found in any text and written as they are, such as <think>.
+        shown: special tokens that are written into answers (user-defined ones).
     """
 
     specials: Sequence[str]
@@ -73,6 +76,7 @@ class Vocabulary:
     adds_begin: bool = False
     least: int = 0
     added: Sequence[str] = ()
+    shown: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -217,13 +221,19 @@ def _drawn(chance: np.random.Generator, name: str, spec: Tensor) -> Array:
     about = (1.0 if gain else 0.0) if spec.about is None else spec.about
     scale = spec.scale or (0.02 if gain else 0.05 if vector else 0.2)
     kind = np.float32 if (spec.kind or ("F32" if vector else "F16")) == "F32" else np.float16
+    if spec.given:
+        return np.array(spec.given).reshape(spec.shape).astype(kind)
     drawn = chance.standard_normal(spec.shape) * scale + about
     return (drawn * np.array(spec.rows)[:, None] if spec.rows else drawn).astype(kind)
 
 
 def _vocabulary(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> list[bool]:
     """Write it. Returns whether each token is text in ASCII; their number is a multiple of 32."""
-    tokens, types = (_bpe if vocabulary.bpe else _spm)(w, vocabulary)
+    write = _spm if not vocabulary.bpe else _gemma4 if vocabulary.bpe == "gemma4" else _bpe
+    tokens, types = write(w, vocabulary)
+    for number, token in enumerate(tokens):
+        if token in vocabulary.shown:
+            types[number] = 4
     w.add_token_list(tokens)
     w.add_token_types(types)
     texts = [token.decode() if isinstance(token, bytes) else token for token in tokens]
@@ -274,3 +284,18 @@ def _spm(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[in
     w.add_token_scores(scores + [0.0] * (len(added) + len(special)))
     types = [2, 3, 3] + [6] * 256 + [1] * len(SPM_PIECES) + [4] * len(added) + [3] * len(special)
     return [token.encode() for token in (*tokens, *added, *special)], types
+
+
+def _gemma4(w: gguf.GGUFWriter, vocabulary: Vocabulary) -> tuple[list[Any], list[int]]:
+    """SentencePiece's letters and bytes, joined by merges."""
+    merges = ["▁ t", "h e", "▁t he", "i n"]
+    pieces = [*SPM_PIECES, *(merge.replace(" ", "") for merge in merges)]
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *pieces]
+    special = [one for one in vocabulary.specials if one not in tokens]
+    special += _padding(len(tokens) + len(special), vocabulary.least)
+    w.add_tokenizer_model("gemma4")
+    w.add_token_merges(merges)
+    w.add_unk_token_id(3)
+    w.add_add_space_prefix(False)
+    w.add_token_scores([0.0] * (len(tokens) + len(special)))
+    return [*tokens, *special], [3] * 4 + [6] * 256 + [1] * len(pieces) + [3] * len(special)

@@ -137,6 +137,13 @@ class Model(Handle):
         """The text of the token that ends an answer."""
         return self.text(llama.llama_vocab_eos(self._vocab))
 
+    @cached_property
+    def suppressed(self) -> tuple[int, ...]:
+        """Tokens that the model says are never to be picked: Gemma 4's marks of a picture and of sound."""
+        count = ctypes.c_int32()
+        tokens = llama.llama_vocab_get_suppress_tokens(self._vocab, ctypes.byref(count))
+        return tuple(token for token in tokens[: count.value] if 0 <= token < self.n_vocab) if count.value else ()
+
     def ends(self, token: int) -> bool:
         """Whether the token ends an answer; a vocabulary may have several that do. NativeError for no token's id."""
         self.check(token)

@@ -6,6 +6,7 @@ A chain holds what they remember (the last tokens, a random state), so it belong
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ class Sampler(Handle):
         """A token that `Context.pick` gave is the answer's next; `Context.sample` does this itself."""
         self._model.check(token)
         llama.llama_sampler_accept(self.pointer, token)
+
+    def add_suppressed(self) -> None:
+        """Never pick the tokens that the model itself rules out."""
+        tokens = self._model.suppressed
+        biases = (llama.llama_logit_bias * len(tokens))(*((token, -math.inf) for token in tokens))
+        self._add(llama.llama_sampler_init_logit_bias(self._model.n_vocab, len(tokens), biases))
 
     def add_penalties(self, last: int, repeat: float) -> None:
         """Make the last `last` tokens less likely: logits above 0 are divided by `repeat`, others multiplied."""
