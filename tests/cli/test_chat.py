@@ -128,17 +128,22 @@ def test_commands_that_are_wrong_say_what_to_do(talk):
     for line, says in (
         ("/imgae a.png", "/imgae: no such command\n     did you mean /image"),
         ("/zzzzz", "/help lists the commands"),
+        ("/nope", "/nope: no such command\n     /help lists the commands"),
+        ("/sys hello", "did you mean /system?"),
+        ("/quit", "did you mean /exit?"),
         ("/drop", "/drop takes a picture's number"),
         ("/drop 3", "there is no picture 3"),
         ("/image", "/image takes a path or an address"),
         ("/image nothing.png", "nothing.png: there is no such file"),
         ("/regen", "there is no question to take back"),
-        ("/set temperature hot", "not a number"),
+        ("/set temperature hot", "vlm: temperature hot: not a number"),
+        ("/set temperature 101", "vlm: temperature 101: out of range"),
         ("/set nonsense 3", "there is no sampling option nonsense"),
         ("/set nonsense", "there is no sampling option nonsense"),
-        ("/detail wide", "not low, high, or a number of pixels from 16"),
+        ("/detail wide", "not low, high, or a number of pixels of at least 16"),
         ("/save", "/save takes one file"),
-        ("/save talk.pdf", "there is nothing to save yet"),
+        ("/save talk.pdf", "there is no answer to save"),
+        ("/copy", "there is no answer to copy"),
         ("/load nothing.json", "cannot be read"),
         ("/load 'my scene.png'", "name a file written by /save"),
         ("/undo now", "/undo takes no argument"),
@@ -506,11 +511,16 @@ def test_a_bare_word_for_leaving_leaves(home, word):
         (("my scene.png",), "/save talk.json", True),
     ],
 )
-def test_nothing_is_not_saved(home, words, line, saved):
-    done = piped(home, f"{line}\n", *words, code=0 if saved else 1)
-    assert ("there is nothing to save yet" in done.stderr) != saved
+@pytest.mark.parametrize("asked", ["", "what is this?\n/undo\n"])
+def test_nothing_is_not_saved(home, words, line, saved, asked):
+    asked = asked if words else ""
+    done = piped(home, f"{asked}{line}\n", *words, code=0 if saved else 3 if asked else 1)
+    assert ("there is no answer to save\n     ask something first" in done.stderr) != saved
+    assert ("ask something first; a .json file keeps the picture without one\n" in done.stderr) == (
+        bool(words) and not saved
+    )
     assert (home / line.split()[1]).exists() == saved
-    assert ("talk.json: saved 0 turns" in done.stderr) == saved
+    assert ("talk.json: saved 1 picture and no answers" in done.stderr) == saved
 
 
 def test_tab_goes_into_folders_and_through_names_with_spaces(talk, home):

@@ -101,7 +101,7 @@ ONCE = Course()
 def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
     """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
     if each and together:
-        raise UsageError("--each and --together cannot be used together", "leave one out")
+        raise UsageError("--each and --together cannot be used together", "leave out --each or --together")
     if each or (not together and any(source.expanded for source in found)):
         return [(source,) for source in found]
     if len(found) > MAX_TOGETHER and not together:

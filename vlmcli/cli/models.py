@@ -319,7 +319,7 @@ def default(
     with Ui() as ui:
         if none:
             if name:
-                raise UsageError(f"--none clears the default, and {name} sets it", "leave one out")
+                raise UsageError(f"--none clears the default, and {name} sets it", f"leave out --none or {name}")
             settings.remember_model("")
             ui.say("no default model now")
             return

@@ -244,7 +244,7 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
         found.extend(sources.find((), listed, named.allow_local_urls))
     if not found:
         what = ", and what is on stdin is text" if context else ""
-        raise UsageError(f"the command has no picture{what}", "name one")
+        raise UsageError(f"the command has no picture{what}", "name a picture, such as photo.jpg")
     left_out.keep(lambda name: _is_wanted(name, named))
     return _chosen(found, named), context
 
