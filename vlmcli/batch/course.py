@@ -6,7 +6,7 @@ Values only: nothing is read or asked here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlmcli import typed
@@ -109,7 +109,7 @@ def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tupl
             f"one question about {len(found)} pictures at once",
             "add --each to ask about one after the other, or --together if you do mean all at once",
         )
-    return [tuple(found)]
+    return [tuple(replace(source, expanded=False) for source in found)]  # one group, as if they had been typed
 
 
 def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[Job]:

@@ -84,8 +84,11 @@ def models(
             for one in advices:
                 ui.line(object_line(_advice_record(one)))
             return
-        ui.rows(_advice_table(advices, ui.width if ui.stdout.isatty() else 0))
-        ui.glossary(_legend(advices))
+        table = _advice_table(advices, ui.width if ui.stdout.isatty() else 0)
+        ui.rows(table)
+        dropped = [name for name in reversed(_TO_DROP) if name not in table[0]]
+        told = f"{' and '.join(', '.join(dropped).rsplit(', ', 1))}, because the terminal is too narrow"
+        ui.glossary({**_legend(advices), **({"not shown": told} if dropped else {})})
 
 
 _TO_DROP = ("MEMORY", "GOOD AT", "SIZE", "LICENCE", "1,000")

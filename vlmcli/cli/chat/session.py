@@ -100,6 +100,8 @@ def _go_on(talk: Talk, lines: Lines) -> None:
     """Read lines and do what they say, until there are no more."""
     while True:
         default, talk.default = talk.default, ""
+        if default and isinstance(lines, Typed):
+            talk.tell("edit the line below, or clear it with Ctrl-C")
         try:
             line = lines.read(default)
             _guarded(talk, partial(_take, talk, line))
