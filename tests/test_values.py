@@ -73,6 +73,29 @@ def test_a_wrong_file_of_settings_is_named(tmp_path, text, said):
     assert "codec" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("model = demo", 'put the value in quotes: model = "demo"'),
+        ("ctx = 512\nmodel = C:\\models\\a b.gguf\n", 'put the value in quotes: model = "C:\\\\models\\\\a b.gguf"'),
+        ("ctx = many", "correct that line, or remove it"),
+        ("model = ", "correct the file, or remove it"),
+        ("model = 1", "set model to text in quotes, or remove that line"),
+        ("ctx = '512'", "set ctx to digits without quotes, or remove that line"),
+        ("\xff\xfe", "save it as UTF-8, or remove it"),
+    ],
+)
+def test_the_hint_for_a_wrong_file_of_settings_says_what_to_write(tmp_path, text, hint):
+    file = tmp_path / "settings.toml"
+    file.write_text(text, "latin-1")
+    with pytest.raises(UsageError) as caught:
+        settings.load({}, {}, file)
+    assert caught.value.hint == hint
+    if "quotes: " in hint:
+        file.write_text(re.sub(r"model = .*", lambda _: hint.partition(": ")[2], text), "utf-8")
+        assert settings.load({}, {}, file).model == text.partition("model = ")[2].strip()
+
+
 def test_the_default_is_written_beside_the_other_lines(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     file = settings.remember_model('folder with "quotes" and \u00e9')

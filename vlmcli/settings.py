@@ -152,9 +152,11 @@ def _from_file(path: Path) -> dict[str, Any]:
         text = _text(path)
         values = _toml(path, text) if text else {}
     except OSError as error:
-        raise UsageError(f"{path}: the settings cannot be read ({error.strerror})", "fix or remove it") from error
+        raise UsageError(
+            f"{path}: the settings cannot be read ({error.strerror})", "make it readable, or remove it"
+        ) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: {files.not_toml(error)}", "fix or remove it") from error
+        raise UsageError(f"{path}: {files.not_toml(error)}", "save it as UTF-8, or remove it") from error
     for name, value in values.items():
         if name not in _FILE_KINDS:
             raise UsageError(f"{path}: there is no setting {name[:60]}", f"the settings are {', '.join(_FILE_KINDS)}")
@@ -162,7 +164,8 @@ def _from_file(path: Path) -> dict[str, Any]:
             values[name] = value = str(value)
         if type(value) is not _FILE_KINDS[name]:
             kind = {str: "a string", int: "a whole number"}[_FILE_KINDS[name]]
-            raise UsageError(f"{path}: {name} is not {kind}", "fix or remove it")
+            shown = {str: "text in quotes", int: "digits without quotes"}[_FILE_KINDS[name]]
+            raise UsageError(f"{path}: {name} is not {kind}", f"set {name} to {shown}, or remove that line")
         if isinstance(value, int):
             _check_bounds(f"{path}: {name} = {value}", name, value)
         elif name == "detail":
@@ -189,8 +192,19 @@ def _toml(path: Path, text: str) -> dict[str, Any]:
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: {files.not_toml(error)}", "fix or remove it") from error
+        raise UsageError(f"{path}: {files.not_toml(error)}", _hint_for(text, error)) from error
     return values
+
+
+def _hint_for(text: str, error: BaseException) -> str:
+    """What to do about a file that is not TOML: most often the quotes around a text are missing."""
+    place = re.search(r"at line ([0-9]+)", str(error))
+    line = text.split("\n")[int(place[1]) - 1] if place else ""
+    bare = re.fullmatch(r"\s*(\w{1,60})\s*=\s*([^\s\"'#\[{][^\"'#]{0,200}?)\s*", line)
+    if bare and _FILE_KINDS.get(bare[1]) is str:
+        value = bare[2].replace("\\", "\\\\")
+        return f'put the value in quotes: {bare[1]} = "{value}"'
+    return "correct that line, or remove it" if line.strip() else "correct the file, or remove it"
 
 
 def config_folder() -> Path:

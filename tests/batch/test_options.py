@@ -12,8 +12,10 @@ from tests.support.program import VLM
 def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
     done = ask(folder, "--dry-run")
     assert (done.returncode, done.stdout, (folder / "out.jsonl").exists()) == (0, "", False)
-    assert "would ask 6 questions about 6 pictures; that takes " in done.stderr
-    assert re.search(r"that takes (about [1-9].* s|less than 1 s) \(the first 3 took .* s each\)\n", done.stderr)
+    assert "would ask 6 questions about 6 pictures; the questions take " in done.stderr
+    assert re.search(
+        r"the questions take (about [1-9].* s|less than 1 s) \(the first 3 took .* s each\)\n", done.stderr
+    )
     ask(folder)
     assert (
         "would ask 1 question about 1 picture; 5 were done before" in ask(folder, "--retry-errors", "--dry-run").stderr
@@ -61,7 +63,7 @@ def test_unordered_is_as_it_comes(folder):
         (["--touch"], "--touch does nothing without --write-metadata"),
         (["--in-place", "--sidecar", "xmp"], "add --write-metadata, or leave --in-place out"),
         (["--write-metadata", "--sidecar", "xmp"], "--sidecar and --write-metadata cannot be used together"),
-        (["--output", "a.jsonl", "--journal", "b.jsonl"], "leave one out"),
+        (["--output", "a.jsonl", "--journal", "b.jsonl"], "leave out --output or --journal"),
         (["--journal", "b.txt"], "use b.jsonl"),
         (["--timeout", "0"], "--timeout"),
     ],

@@ -282,7 +282,7 @@ def test_how_long_it_takes_is_said_by_the_first():
     assert "(the first 3 took " in estimate(runner, jobs_for(*map(picture, range(5))))
     assert len(runner.requests) == 3
     assert "(the first took " in estimate(ScriptedRunner(["yes"]), jobs_for(BAD, picture(1)))
-    assert estimate(ScriptedRunner(["yes"]), jobs_for(picture(1))) == "that takes less than 1 s"
+    assert estimate(ScriptedRunner(["yes"]), jobs_for(picture(1))) == "the question takes less than 1 s"
     assert "time unknown" in estimate(ScriptedRunner([]), jobs_for(BAD))
 
 

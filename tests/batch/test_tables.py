@@ -36,7 +36,7 @@ def test_a_table_has_a_column_for_each_question(folder):
         assert (done.returncode, says in done.stderr) == (2, True)
     for other in (["--json"], ["--output", "out.jsonl"]):
         done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "csv", *other)
-        assert (done.returncode, "leave one out" in done.stderr) == (2, True)
+        assert (done.returncode, "leave out --" in done.stderr) == (2, True)
     jsonl = vlm(folder, "caption", "-m", "demo", "pics/a.png", "--format", "jsonl")
     assert json.loads(jsonl.stdout)["sources"] == ["pics/a.png"]
 
@@ -81,7 +81,13 @@ def test_a_table_with_other_columns_is_not_appended_to(folder):
             done = subprocess.run(
                 [*command, *more], cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False
             )
-        said.append((done.returncode, "has other columns" in done.stderr, (folder / "t.csv").read_bytes()))
+        said.append(
+            (
+                done.returncode,
+                "t.csv: the table in this file has other columns" in done.stderr,
+                (folder / "t.csv").read_bytes(),
+            )
+        )
     assert [one[:2] for one in said] == [(3, False), (2, True), (3, False)]
     assert said[0][2] == said[1][2] == said[2][2]
 

@@ -59,7 +59,11 @@ def test_a_picture_is_dropped_by_its_number_wherever_it_is():
     assert said(talk) == [("user", "what?"), ("assistant", "sand"), ("user", "b.png", "?")]
     with pytest.raises(UsageError, match="there is no picture 7") as caught:
         talk.drop(7)
-    assert caught.value.hint == "the pictures are 2"
+    assert caught.value.hint == "there is only picture 2"
+    talk.attach(picture(4, "c.png"))
+    with pytest.raises(UsageError, match="there is no picture 7") as caught:
+        talk.drop(7)
+    assert caught.value.hint == "the pictures are 2, 3"
     talk.clear()
     assert talk.pictures == ()
     assert talk.attach(picture(3)).number == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support import ROOT
 from tests.support.program import ANSWER, SCENE, VLM, vlm
 
 
@@ -35,6 +37,20 @@ def test_an_error_of_a_question_is_said_of_each_and_of_a_picture_once(tmp_path, 
     path.write_bytes(Path(SCENE).read_bytes()[:200])
     done = vlm("ask", "-m", "demo", path, "-q", "what is left?", "-q", "what is right?", where)
     assert done.stderr.count("cut.png: ") == 1
+
+
+def test_one_answer_about_a_folder_together_is_bare(tmp_path):
+    for name in ("a.png", "b.png"):
+        shutil.copy(SCENE, tmp_path / name)
+    typed = vlm("ask", "-m", "demo", "a.png", "b.png", "what is in the second image?", cwd=tmp_path)
+    assert typed.stdout.count("\n") == 1
+    for names in (["."], ["*.png"]):
+        done = vlm("ask", "-m", "demo", *names, "--together", "what is in the second image?", cwd=tmp_path)
+        assert (done.stdout, done.returncode) == (typed.stdout, 0)
+    records = vlm(
+        "ask", "-m", "demo", "*.png", "--together", "what is this?", "--json", cwd=tmp_path
+    ).stdout.splitlines()
+    assert [json.loads(line)["sources"] for line in records] == [["a.png", "b.png"]]
 
 
 def test_several_pictures_are_asked_about_together(tmp_path):
@@ -110,7 +126,9 @@ def test_a_model_in_a_folder(tmp_path):
         (["ask", "-m", "demo", "what is this?"], 2, "no picture"),
         (["ask", "-m", "demo", SCENE, SCENE], 2, "-q"),
         (["ask", "-m", "demo", SCENE, "  "], 2, "the question is empty"),
-        (["ask", "-m", "demo", "none.png", "what is this?"], 1, "none.png: there is no such file"),
+        (["ask", "-m", "demo", "none.png", "what is this?"], 1, "none.png: there is no such file\n"),
+        (["ask", "-m", "demo", "none/", "what is this?"], 1, "none/: there is no such folder\n"),
+        (["ask", "-m", "demo", "~/none", "what is this?"], 1, "~/none: there is no such file or folder\n"),
         (["ask", "-m", "demo", __file__, "what is this?"], 1, "not a picture"),
         (["ask", "-m", "nowhere", SCENE, "what is this?"], 1, "nowhere"),
         (["ask", "-m", __file__, SCENE, "what is this?"], 1, "not a GGUF file"),
@@ -217,10 +235,21 @@ def test_version_names_the_library_and_what_it_can_use():
     assert "cpu " in done.stdout
 
 
-def test_show_demo_says_what_it_is_in_three_lines():
+def test_show_demo_says_what_it_is_in_three_lines_and_then_what_it_says_of_any_model():
     lines = vlm("show", "demo").stdout.splitlines()
-    assert len(lines) == 3
     assert "cannot read photographs" in lines[2]
+    names = ("model", "projector", "context", "a picture", "memory", "licence", "template", "files")
+    assert [line[2:12].strip() for line in lines[3:]] == [*names, ""]
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
+    documented = re.search(r"```text\n\$ vlm show demo\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    assert len(documented) == len(lines)
+    for shown, written in zip(lines, documented, strict=True):
+        if "…" in written:
+            assert shown.endswith(written.partition("…")[2])
+        elif "memory" in written:  # which depends on the machine
+            assert re.fullmatch(r"  memory     [0-9.]+ MB here: context 4096 of 4096, [0-9]+ threads?", shown)
+        else:
+            assert shown == written
 
 
 def test_nothing_piped_has_control_codes():

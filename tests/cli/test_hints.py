@@ -189,7 +189,7 @@ CASES = {
         answer="tags",
         make=A,
     ),
-    "templates NAME": Case(("templates", "tags"), "neither list nor show", "vlm templates show tags", answer="prompt"),
+    "templates NAME": Case(("templates", "tags"), "but not tags", "vlm templates show tags", answer="prompt"),
     "templates show": Case(
         ("templates", "show"), "", "vlm templates show NAME", stands={"NAME": "tags"}, answer="prompt"
     ),
@@ -237,7 +237,7 @@ CASES = {
     "--each and --together": Case(
         (*ASK, "--each", "--together", "a.png", QUESTION),
         "cannot be used together",
-        "leave one out",
+        "leave out --each or --together",
         (*ASK, "--each", "a.png", QUESTION),
         make=A,
         answer="circle",

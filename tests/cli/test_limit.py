@@ -31,7 +31,7 @@ def names(lines):
 def test_only_the_first_are_asked_about(pics):
     done = caption(pics, "--limit", "2")
     assert names(done.stdout) == ["pics/0.png", "pics/1.png"]
-    assert "left 3 more pictures (--limit 2)" in done.stderr
+    assert "; 3 more pictures are left (--limit 2)" in done.stderr
     done = caption(pics, "--limit", "5")
     assert (len(names(done.stdout)), "--limit" in done.stderr) == (5, False)
 
@@ -43,7 +43,11 @@ def test_one_of_a_folder_has_its_name(pics):
 @pytest.mark.parametrize("option", ["--output", "--journal"])
 def test_the_next_run_goes_on_with_the_next(pics, option):
     sizes = []
-    for left in ("left 3 more pictures for the next run (--limit 2)", "left 1 more picture for the next run", ""):
+    for left in (
+        "3 more pictures are left for the next run (--limit 2)",
+        "1 more picture is left for the next run",
+        "",
+    ):
         done = caption(pics, option, "o.jsonl", "--limit", "2")
         assert (left in done.stderr) if left else ("--limit" not in done.stderr)
         sizes.append(len((pics / "o.jsonl").read_text().splitlines()))
@@ -67,7 +71,7 @@ def test_two_questions_about_a_picture_are_one_picture(pics):
 def test_a_dry_run_is_of_those_only(pics):
     done = caption(pics, "--limit", "2", "--dry-run")
     assert "2 questions about 2 pictures" in done.stderr
-    assert "left 3 more pictures (--limit 2)" in done.stderr
+    assert "; 3 more pictures are left (--limit 2)" in done.stderr
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x"])

@@ -235,6 +235,12 @@ def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
         40: "NAME PICTURE",
     }
     assert " ".join(table[0].split()).startswith(expected[columns])
+    missing = {
+        80: "not shown MEMORY, because the terminal is too narrow",
+        60: "not shown GOOD AT and MEMORY, because",
+        40: "not shown LICENCE, SIZE, GOOD AT and MEMORY, because",
+    }
+    assert missing[columns] in " ".join(terminal.text.split())
     licences = {line.split("\t")[6] for line in wide.splitlines()[1:]}
     if columns >= 60:
         assert all(any(licence in line for licence in licences) for line in table[1:])

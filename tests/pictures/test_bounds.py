@@ -85,7 +85,7 @@ def test_a_long_picture_is_said_to_lose_its_small_print(tmp_path, size, said):
     notices = images.load(long_picture(tmp_path / "a.png", size)).notices
     assert bool(notices) == bool(said)
     if said:
-        assert f"a.png: {size[0]}x{size[1]} pixels are so {said} that small text in it is lost" in notices[0]
+        assert f"a.png: very {said} ({size[0]}x{size[1]} pixels), so a model may miss small text in it" in notices[0]
 
 
 def test_what_is_said_of_a_long_picture_is_said_of_it_upright_and_only_where_nobody_asked_for_less(tmp_path):
@@ -94,10 +94,10 @@ def test_what_is_said_of_a_long_picture_is_said_of_it_upright_and_only_where_nob
     Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 3000), np.uint8)).save(
         tmp_path / "a.jpg", exif=exif
     )
-    assert "a.jpg: 300x3000 pixels are so tall" in images.load(tmp_path / "a.jpg").notices[0]
+    assert "a.jpg: very tall (300x3000 pixels)" in images.load(tmp_path / "a.jpg").notices[0]
     assert images.load(tmp_path / "a.jpg", bound=512).notices == ()
     pdf(tmp_path / "a.pdf", ((100, 1000), (9, 9, 9)))
-    assert "a.pdf: 278x2778 pixels are so tall" in images.load(tmp_path / "a.pdf").notices[0]
+    assert "a.pdf: very tall (278x2778 pixels)" in images.load(tmp_path / "a.pdf").notices[0]
 
 
 @pytest.mark.parametrize("size", [(300, 3000), (3000, 300), (299, 1111), (640, 480), (300, 59_000)])
@@ -135,7 +135,7 @@ def test_the_command_asks_about_the_parts_together_and_says_so_in_its_record(tmp
         for more in ((), ("--detail", "parts"))
     )
     record = json.loads(whole.stdout)
-    assert "400x2400 pixels are so tall" in record["notice"]
+    assert "very tall (400x2400 pixels)" in record["notice"]
     assert record["notice"] in whole.stderr
     assert "--detail parts" in whole.stderr
     split = json.loads(parts.stdout)

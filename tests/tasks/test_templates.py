@@ -232,11 +232,14 @@ def test_list_lists_and_what_is_neither_says_what_to_do(own):
     assert own("templates", "list").stdout == own("templates").stdout
     for words, says in (
         (["show"], ["no template named", "vlm templates show NAME"]),
-        (["show", "tags", "chart"], ["several templates at once", "vlm templates show tags"]),
+        (["show", "tags", "chart"], ["show takes one template", "vlm templates show tags"]),
         (["show", "tgas"], ["tgas: there is no such template", "tags? "]),
-        (["tags"], ["tags: neither list nor show", "vlm templates show tags"]),
-        (["nonsense"], ["nonsense: neither list nor show", "vlm templates lists"]),
-        (["list", "tags"], ["list tags: neither list nor show"]),
+        (["tags"], ["but not tags\n", "to print this template: vlm templates show tags\n"]),
+        (["tgas"], ["but not tgas\n", "did you mean: vlm templates show tags\n"]),
+        (["shwo", "tags"], ["but not shwo\n", "did you mean: vlm templates show tags\n"]),
+        (["lsit"], ["but not lsit\n", "did you mean: vlm templates list\n"]),
+        (["nonsense"], ["takes list, or show and a name, but not nonsense\n", "vlm templates lists"]),
+        (["list", "tags"], ["vlm templates list takes no argument\n", "vlm templates show NAME"]),
         (["show", "../secret"], ["../secret: there is no such template"]),
     ):
         done = own("templates", *words)

@@ -6,7 +6,7 @@ Values only: nothing is read or asked here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vlmcli import typed
@@ -101,7 +101,7 @@ ONCE = Course()
 def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tuple[Source, ...]]:
     """Which pictures are asked about at once: those that were typed; what was expanded here is asked about each."""
     if each and together:
-        raise UsageError("--each and --together cannot be used together", "leave one out")
+        raise UsageError("--each and --together cannot be used together", "leave out --each or --together")
     if each or (not together and any(source.expanded for source in found)):
         return [(source,) for source in found]
     if len(found) > MAX_TOGETHER and not together:
@@ -109,7 +109,7 @@ def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tupl
             f"one question about {len(found)} pictures at once",
             "add --each to ask about one after the other, or --together if you do mean all at once",
         )
-    return [tuple(found)]
+    return [tuple(replace(source, expanded=False) for source in found)]  # one group, as if they had been typed
 
 
 def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[Job]:

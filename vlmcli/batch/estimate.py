@@ -40,9 +40,9 @@ def estimate(
     whole = each * len(jobs)
     about = f"about {duration(whole)}" if whole >= 1 else "less than 1 s"
     if len(jobs) == 1:
-        return f"that takes {about}"
+        return f"the question takes {about}"
     first = f"the first {len(ends)} took {each:.2g} s each" if len(ends) > 1 else f"the first took {each:.2g} s"
-    return f"that takes {about} ({first})"
+    return f"the questions take {about} ({first})"
 
 
 def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:

@@ -53,9 +53,9 @@ class Remaining:
         groups = list(dict.fromkeys(job.group for job in self.jobs))
         if most is None or len(groups) <= most:
             return self
-        chosen, more = set(groups[:most]), count(len(groups) - most, "more picture")
+        chosen, more = set(groups[:most]), len(groups) - most
         again = " for the next run" if self.memory is not None or self.sidecars is not None else ""
-        said = f"left {more}{again} (--limit {most})"
+        said = f"{count(more, 'more picture')} {'is' if more == 1 else 'are'} left{again} (--limit {most})"
         return replace(
             self,
             jobs=[job for job in self.jobs if job.group in chosen],

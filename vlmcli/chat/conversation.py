@@ -97,11 +97,11 @@ class Conversation:
                     for turn in self.turns
                 ]
                 return one
-        there = ", ".join(str(one.number) for one in self.pictures)
-        raise UsageError(
-            f"there is no picture {number}",
-            f"the pictures are {there}" if there else "there are no pictures yet; add one: /image PATH",
-        )
+        there = [str(one.number) for one in self.pictures]
+        hint = f"the pictures are {', '.join(there)}" if there else "there are no pictures yet; add one: /image PATH"
+        if len(there) == 1:
+            hint = f"there is only picture {there[0]}"
+        raise UsageError(f"there is no picture {number}", hint)
 
     def recount(self, tokens: Callable[[Picture], int | None]) -> None:
         """Another model has the pictures take other rows of its context."""

@@ -45,11 +45,16 @@ def sampling_of(
     max_tokens: int | None = None,
     template: Template | None = None,
     usual: int = 0,
+    form: str = "-o {}={}",
 ) -> tuple[Sampling, int]:
-    """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest."""
+    """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest.
+
+    Errors name a pair as `form` has it.
+    """
     kinds = dict.fromkeys(WHOLE, int)
     names = [field.name for field in fields(Sampling)] + ["max_tokens"]
     values: dict[str, float | int | None] = {}
+    typed: dict[str, str] = {}
     if template is not None:
         try:
             _checked(dict(template.sampling))
@@ -68,15 +73,21 @@ def sampling_of(
             values[name] = kinds.get(name, float)(text)
         except ValueError:
             what = "a whole number" if name in kinds else "a number"
-            raise UsageError(f"{name}={text}: not {what}", example) from None
-    values |= {
-        k: v for k, v in (("temperature", temperature), ("seed", seed), ("max_tokens", max_tokens)) if v is not None
-    }
-    return _checked(values, usual)
+            raise UsageError(f"{form.format(name, text)}: not {what}", example) from None
+        typed[name] = form.format(name, text)
+    long = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
+    given = {name: value for name, value in long.items() if value is not None}
+    typed |= {name: f"--{name.replace('_', '-')} {value:.15g}" for name, value in given.items()}
+    return _checked({**values, **given}, usual, typed)
 
 
-def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sampling, int]:
-    """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range."""
+def _checked(
+    values: dict[str, float | int | None], usual: int = 0, typed: Mapping[str, str] | None = None
+) -> tuple[Sampling, int]:
+    """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range.
+
+    The error names it as it was `typed`, or else by its name.
+    """
     limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     values |= {"max_tokens": limit}
@@ -91,7 +102,8 @@ def _checked(values: dict[str, float | int | None], usual: int = 0) -> tuple[Sam
     )
     for name, good, what in bounds:
         if not good:
-            raise UsageError(f"{name} {values[name]}: out of range", f"give a number {what}")
+            shown = (typed or {}).get(name, f"{name} {values[name]}")
+            raise UsageError(f"{shown}: out of range", f"give a number {what}")
     return sampling, limit
 
 
@@ -110,7 +122,7 @@ def side_of(detail: str, option: str, names: str = "high") -> int:
     side = SIDES.get(detail, int(detail) if re.fullmatch("[1-9][0-9]{1,4}", detail, re.ASCII) else -1)
     if side != 0 and side < LEAST:
         raise UsageError(
-            f"{option} {detail}: not low, {names}, or a number of pixels from {LEAST}",
+            f"{option} {detail}: not low, {names}, or a number of pixels of at least {LEAST}",
             f"for example {option} low, or {option} 768",
         )
     return side
@@ -210,9 +222,9 @@ class Flags:
             if name is not None and Path(name).suffix.lower() in (".csv", ".tsv"):
                 check_records_name(name)  # before folders are looked through
         if self.output is not None and self.journal is not None:
-            raise UsageError("--output and --journal cannot be used together", "leave one out")
+            raise UsageError("--output and --journal cannot be used together", "leave out --output or --journal")
         if self.sidecar and self.write_metadata:
-            raise UsageError("--sidecar and --write-metadata cannot be used together", "leave one out")
+            raise UsageError("--sidecar and --write-metadata cannot be used together", "leave out one of them")
         kind = "metadata" if self.write_metadata else self.sidecar.value if self.sidecar else ""
         _refuse_alone(
             ("--retry-errors", self.retry_errors, self.output or self.journal, "--output FILE or --journal FILE"),
@@ -238,9 +250,10 @@ class Flags:
         """Whether stdout has JSON lines. Raises UsageError where two formats are asked for."""
         if self.output is not None and self.format not in (None, Format.JSONL):
             what = f"--output and --format {self.format.value} cannot be used together"
-            raise UsageError(what, "leave one out, or use --journal instead of --output")
+            raise UsageError(what, "leave out --format, or use --journal instead of --output")
         if self.json and self.format not in (None, Format.JSONL):
-            raise UsageError(f"--json and --format {self.format.value} cannot be used together", "leave one out")
+            what = f"--json and --format {self.format.value} cannot be used together"
+            raise UsageError(what, "leave out --json or --format")
         return self.json or self.format is Format.JSONL or self.output is not None
 
     @property

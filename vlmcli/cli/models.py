@@ -90,8 +90,11 @@ def models(
             for one in advices:
                 ui.line(object_line(_advice_record(one)))
             return
-        ui.rows(_advice_table(advices, ui.width if ui.stdout.isatty() else 0))
-        ui.glossary(_legend(advices))
+        table = _advice_table(advices, ui.width if ui.stdout.isatty() else 0)
+        ui.rows(table)
+        dropped = [name for name in reversed(_TO_DROP) if name not in table[0]]
+        told = f"{' and '.join(', '.join(dropped).rsplit(', ', 1))}, because the terminal is too narrow"
+        ui.glossary({**_legend(advices), **({"not shown": told} if dropped else {})})
 
 
 def _check(*, json: bool) -> None:
@@ -346,7 +349,7 @@ def default(
     with Ui() as ui:
         if none:
             if name:
-                raise UsageError(f"--none clears the default, and {name} sets it", "leave one out")
+                raise UsageError(f"--none clears the default, and {name} sets it", f"leave out --none or {name}")
             settings.remember_model("")
             ui.say("no default model now")
             return

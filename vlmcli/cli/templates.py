@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vlmcli import files, settings
+from vlmcli import files, settings, typed
+from vlmcli.cli import meant
 from vlmcli.errors import Exit, UsageError
 from vlmcli.records.lines import escape
 from vlmcli.tasks import templates
@@ -41,11 +42,20 @@ def list_templates(
 def _usage(what: str, names: list[str]) -> UsageError:
     """The error for words that are neither `list` nor `show NAME`."""
     if what == "show":
-        problem = "several templates at once" if names else "no template named"
-        return UsageError(problem, f"name one: vlm templates show {names[0] if names else 'NAME'}")
-    if not names and what in templates.names(_own()):
-        return UsageError(f"{what}: neither list nor show", f"to print this template: vlm templates show {what}")
-    return UsageError(f"{' '.join([what, *names])[:200]}: neither list nor show", "vlm templates lists the templates")
+        problem = "vlm templates show takes one template" if names else "no template named"
+        return UsageError(problem, f"name one template: vlm templates show {names[0] if names else 'NAME'}")
+    if what == "list":
+        return UsageError("vlm templates list takes no argument", "to print a template: vlm templates show NAME")
+    known = templates.names(_own())
+    problem = f"vlm templates takes list, or show and a name, but not {what[:200]}"
+    if not names and what in known:
+        return UsageError(problem, f"to print this template: vlm templates show {typed.word(what)}")
+    close = meant.closest(what, ("list", "show"))
+    if close and len(names) == (close == "show"):
+        return UsageError(problem, f"did you mean: {typed.command(('vlm', 'templates', close, *names))}")
+    if not names and (near := meant.closest(what, known)):
+        return UsageError(problem, f"did you mean: {typed.command(('vlm', 'templates', 'show', near))}")
+    return UsageError(problem, "vlm templates lists the templates")
 
 
 def _own() -> Path:

@@ -105,7 +105,7 @@ def describe(
     """
     _prose("describe", flags)
     if length and focus.strip():
-        raise UsageError("--length and --focus cannot be used together", "leave one out")
+        raise UsageError("--length and --focus cannot be used together", "leave out --length or --focus")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
     named = flags.named(only_pictures("describe", words or ()), each=True)
     _answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)

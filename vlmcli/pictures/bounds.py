@@ -94,8 +94,8 @@ def remark(size: tuple[int, int], tell: Tell) -> None:
     if max(size) > LARGE and max(size) >= LONG * min(size):
         width, height = size
         tell(
-            f"{width}x{height} pixels are so {'tall' if height > width else 'wide'} that small text in it is lost;"
-            " --detail parts shows it to the model in parts"
+            f"very {'tall' if height > width else 'wide'} ({width}x{height} pixels), so a model may miss small text"
+            " in it; --detail parts shows it in parts"
         )
 
 

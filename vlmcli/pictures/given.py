@@ -53,7 +53,7 @@ def named_head(path: Path, source: str, count: int) -> bytes:
     except FileNotFoundError:
         raise _missing(path, source) from None
     except NotADirectoryError:
-        raise SourceError(f"{source}: there is no such file", "check the path") from None
+        raise SourceError(f"{source}: there is no such {_kind(source)}", "check the path") from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise SourceError(f"{source}: a link that leads back to itself", "check where it points: ls -l") from None
@@ -84,4 +84,11 @@ def _missing(path: Path, source: str) -> SourceError:
     hint = f"did you mean {typed.word(str(close))}?" if close else "check the path"
     if not close and _ADDRESS.match(source) and not path.parent.exists():
         hint = f"check the path, or write https:// before a web address: {typed.word(f'https://{source}')}"
-    return SourceError(f"{source}: there is no such file", hint)
+    return SourceError(f"{source}: there is no such {_kind(source)}", hint)
+
+
+def _kind(source: str) -> str:
+    """What a name that leads nowhere was meant to be, by its looks."""
+    if source.endswith(("/", os.sep)):
+        return "folder"
+    return "file" if Path(source).suffix else "file or folder"

@@ -14,6 +14,7 @@ from typing import TextIO
 from vlmcli import files
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source, expand
+from vlmcli.records import held
 
 
 def target_of(name: str, pictures: Sequence[Source], hint: str = "name another file") -> Path:
@@ -52,6 +53,18 @@ def is_written_by(stream: TextIO, path: Path) -> bool:
         return (there.st_dev, there.st_ino) == (out.st_dev, out.st_ino)
     except (OSError, ValueError):
         return False
+
+
+def name_of(stream: TextIO) -> str:
+    """The name of the file that a stream goes to, within the current folder if it is there; "-" if it is not known."""
+    try:
+        path = held.name_of(stream.fileno())
+    except (OSError, ValueError):
+        return "-"
+    if path is None:
+        return "-"
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def is_empty_file(stream: TextIO) -> bool:

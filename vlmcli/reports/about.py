@@ -56,10 +56,8 @@ def facts(files: ModelFiles) -> PairFacts:
 
 
 def lines(found: PairFacts) -> Sequence[str]:
-    """The facts for a person: a line each, the name first; those of a card that has its own instead."""
+    """The facts for a person: a line each, behind the name, or the lines that the model's card begins with."""
     card, model, projector = found.files.card, found.model, found.projector
-    if card.about:
-        return card.about
     width, height = PICTURE
     tokens = f"{found.tokens} tokens" if found.tokens is not None else "an unknown number of tokens"
     template = "the catalogue's" if card.chat_template else "its own" if _has_template(model) else "none"
@@ -76,7 +74,8 @@ def lines(found: PairFacts) -> Sequence[str]:
         "files": str(found.files.model),
         "": str(found.files.projector),
     }
-    return [f"{found.files.name}: {model.name}", *(f"  {key:10} {value}" for key, value in fields.items() if value)]
+    head = card.about or (f"{found.files.name}: {model.name}",)
+    return [*head, *(f"  {key:10} {value}" for key, value in fields.items() if value)]
 
 
 def record(found: PairFacts) -> dict[str, Any]:

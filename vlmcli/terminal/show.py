@@ -17,7 +17,7 @@ from vlmcli.batch.course import Job, count
 from vlmcli.batch.run import Fragment, Outcome, Run
 from vlmcli.errors import Exit, ModelError, RequestError, SourceError, UsageError, VlmError
 from vlmcli.records import lines
-from vlmcli.records.target import ends_with_line, first_line, length
+from vlmcli.records.target import ends_with_line, first_line, length, name_of
 from vlmcli.settings import debugging
 from vlmcli.tasks.thinking import Thinking
 from vlmcli.terminal.pace import Pace
@@ -261,7 +261,8 @@ class _Table:
         ends = f"picture{separator}", f"{separator}error"
         if memory is not None and first.startswith(ends[0]) and first.endswith(ends[1]) and first != head:
             raise UsageError(
-                "the table in this file has other columns", "ask the same questions, or write to another file"
+                f"{name_of(ui.stdout)}: the table in this file has other columns",
+                "ask the same questions, or write to another file",
             )
         if there and not ends_with_line(ui.stdout):
             ui.line("")  # of a run that was killed

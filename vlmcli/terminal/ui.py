@@ -31,6 +31,7 @@ from vlmcli.terminal.streams import (
     has_colours,
     terminal_width,
 )
+from vlmcli.terminal.wrapping import wrapped
 from vlmcli.values import Answer, Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 MOST_NOTICES = 20
 """Of different remarks about pictures that are shown; the rest is counted."""
+
+NARROWEST = 20
+"""Columns that the last field of a row is wrapped to at least."""
 
 _STAGES = {"load": "loading the model", "encode": "looking at the picture", "prefill": "reading"}
 
@@ -196,13 +200,16 @@ class Ui:
         self._write(text + "\n")
 
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
-        """Lines of data: fields after tabs, and on a terminal below one another, the last cut where the line ends."""
+        """Lines of data: fields after tabs, and on a terminal below one another, the last wrapped between words."""
         shown = [[one_line(one) for one in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+        indent = sum(width + 2 for width in widths[:-1])
+        if self.width < indent + NARROWEST:
+            indent = 4
         for row in shown:
             if self.stdout.isatty():
                 line = "  ".join(f"{one:{width}}" for one, width in zip(row, widths, strict=True)).rstrip()
-                self.line(line if len(line) <= self.width else line[: self.width - 1] + "\u2026")
+                self.line(wrapped(line, self.width, indent))
             else:
                 self.line("\t".join(row))
 
@@ -263,8 +270,12 @@ class Ui:
     # ------------------------------------------------------------------------------------------ stderr
 
     def say(self, text: str, prefix: str = "vlm: ") -> None:
-        """A line for the person."""
-        self._tell_person(one_line(prefix + text) + "\n")
+        """A line for the person; on a terminal several, if it is longer than one."""
+        self._tell_person(self._wrapped(prefix + text, len(prefix)) + "\n")
+
+    def _wrapped(self, text: str, indent: int) -> str:
+        """A text for stderr, on one line, or on as many as it takes on a terminal."""
+        return wrapped(written_in(one_line(text), self.stderr.encoding), terminal_width(self.stderr), indent)
 
     def trace(self, error: BaseException) -> None:
         """Where an error comes from: for who looks for a fault in the program."""
@@ -324,9 +335,9 @@ class Ui:
         if isinstance(error, PipeClosed):
             return
         red, dim, plain = ("\x1b[1;31m", "\x1b[2m", "\x1b[0m") if has_colours(self.stderr) else ("", "", "")
-        text = f"{red}vlm:{plain} {one_line(error.message)}\n"
+        text = f"{red}vlm:{plain}{self._wrapped(f'vlm: {error.message}', 5).removeprefix('vlm:')}\n"
         if error.hint:
-            text += f"{dim}     {one_line(error.hint)}{plain}\n"
+            text += f"{dim}{self._wrapped(f'     {error.hint}', 5)}{plain}\n"
         self._tell_person(text)
 
     def progress(self, event: Event) -> None:

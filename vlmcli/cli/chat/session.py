@@ -44,11 +44,11 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
         with_thumbnails: show small copies of the pictures, where the terminal can.
     """
     chosen = flags.settings()
+    flags.sampling()
     wishes = Wishes(
         _sampling(flags, chosen), stats=flags.stats, think=flags.think, side=_side(flags),
         thumbnails=with_thumbnails, allow_local_urls=flags.allow_local_urls,
     )  # fmt: skip
-    wishes.chosen()
     with Ui(markdown=not flags.plain) as ui:
         files = find_model(ui, chosen, flags.chat_template or "")
         tell_of_death(ui, files)
@@ -100,6 +100,8 @@ def _go_on(talk: Talk, lines: Lines) -> None:
     """Read lines and do what they say, until there are no more."""
     while True:
         default, talk.default = talk.default, ""
+        if default and isinstance(lines, Typed):
+            talk.tell("edit the line below, or clear it with Ctrl-C")
         try:
             line = lines.read(default)
             _guarded(talk, partial(_take, talk, line))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from vlmcli.atomic import write
 from vlmcli.batch.course import count
 from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
+from vlmcli.cli import meant
 from vlmcli.cli.chat.talk import Talk
 from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.pull import find_model
@@ -51,9 +51,10 @@ def obey(talk: Talk, line: str) -> None:
     rest = behind[0] if behind else ""
     command = COMMANDS.get(name)
     if command is None:
-        close = difflib.get_close_matches(name, COMMANDS, 2, 0.5)
+        begun = [one for one in COMMANDS if len(name) > 2 and one.startswith(name)]
+        close = BARE.get(name[1:]) or (begun[0] if len(begun) == 1 else meant.closest(name[:60], COMMANDS))
         hint = "/help lists the commands; to begin a question with a slash, type //"
-        raise UsageError(f"{name[:60]}: no such command", f"did you mean {' or '.join(close)}?" if close else hint)
+        raise UsageError(f"{name[:60]}: no such command", f"did you mean {close}?" if close else hint)
     if rest.strip() and not command.takes:
         raise UsageError(f"{name} takes no argument", f"type {name}")
     command.run(talk, rest.strip())
@@ -144,7 +145,7 @@ def _set(talk: Talk, rest: str) -> None:
     name, _, value = rest.replace("=", " ", 1).partition(" ")
     chosen = talk.wishes.sampling
     if name and value.strip():
-        sampling_of([f"{name}={value.strip()}"])
+        sampling_of([f"{name}={value.strip()}"], form="{} {}")
         chosen[name] = value.strip()
     elif name in _settable():
         chosen.pop(name, None)
@@ -182,8 +183,10 @@ def _tokens(talk: Talk, _: str) -> None:
 def _save(talk: Talk, rest: str) -> None:
     path = _file("/save", rest)
     conversation = talk.conversation
-    if not conversation.turns and (path.suffix == ".md" or not conversation.pictures):
-        raise UsageError("there is nothing to save yet", "ask something first")
+    turns, attached = len(conversation.turns), len(conversation.pictures)
+    if not turns and (path.suffix == ".md" or not attached):
+        also = f"; a .json file keeps the {'picture' if attached == 1 else 'pictures'} without one" if attached else ""
+        raise UsageError("there is no answer to save", f"ask something first{also}")
     if path.suffix not in transcript.SUFFIXES:
         raise UsageError(f"{rest}: neither Markdown nor JSON", f"name it {path.stem or 'chat'}.md or .json")
     pictures = [Source(one.place, Path(one.place.partition("#")[0])) for one in conversation.pictures if one.sha256]
@@ -191,7 +194,8 @@ def _save(talk: Talk, rest: str) -> None:
     if path.exists() and not transcript.is_one(path):
         raise UsageError(f"{path}: the file exists and is not a saved conversation", "choose another name")
     write(path, transcript.written(conversation, talk.files.name, path.suffix).encode("utf-8", "replace"))
-    talk.tell(f"{path}: saved {count(len(conversation.turns), 'turn')}")
+    saved = count(turns, "turn") if turns else f"{count(attached, 'picture')} and no answers"
+    talk.tell(f"{path}: saved {saved}")
 
 
 def _load(talk: Talk, rest: str) -> None:
@@ -241,7 +245,7 @@ def _load_picture(talk: Talk, saved: transcript.Saved) -> None:
 def _copy(talk: Talk, _: str) -> None:
     turns = talk.conversation.turns
     if not turns:
-        raise UsageError("there was no answer yet", "ask something first")
+        raise UsageError("there is no answer to copy", "ask something first")
     if clipboard.copy(turns[-1].answer, variables()):
         talk.tell("copied the answer to the clipboard")
     elif talk.ui.stdout.isatty():
