@@ -54,7 +54,7 @@ def sampling_of(
     kinds = dict.fromkeys(WHOLE, int)
     names = [field.name for field in fields(Sampling)] + ["max_tokens"]
     values: dict[str, float | int | None] = {}
-    typed: dict[str, str] = {}
+    written: dict[str, str] = {}
     if template is not None:
         try:
             _checked(dict(template.sampling))
@@ -74,19 +74,19 @@ def sampling_of(
         except ValueError:
             what = "a whole number" if name in kinds else "a number"
             raise UsageError(f"{form.format(name, text)}: not {what}", example) from None
-        typed[name] = form.format(name, text)
+        written[name] = form.format(name, text)
     long = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
     given = {name: value for name, value in long.items() if value is not None}
-    typed |= {name: f"--{name.replace('_', '-')} {value:.15g}" for name, value in given.items()}
-    return _checked({**values, **given}, usual, typed)
+    written |= {name: f"--{name.replace('_', '-')} {value:.15g}" for name, value in given.items()}
+    return _checked({**values, **given}, usual, written)
 
 
 def _checked(
-    values: dict[str, float | int | None], usual: int = 0, typed: Mapping[str, str] | None = None
+    values: dict[str, float | int | None], usual: int = 0, written: Mapping[str, str] | None = None
 ) -> tuple[Sampling, int]:
     """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range.
 
-    The error names it as it was `typed`, or else by its name.
+    The error names it as it was `written`, or else by its name.
     """
     limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
     sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
@@ -102,7 +102,7 @@ def _checked(
     )
     for name, good, what in bounds:
         if not good:
-            shown = (typed or {}).get(name, f"{name} {values[name]}")
+            shown = (written or {}).get(name, f"{name} {values[name]}")
             raise UsageError(f"{shown}: out of range", f"give a number {what}")
     return sampling, limit
 

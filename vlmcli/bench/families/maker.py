@@ -60,22 +60,22 @@ class Vocabulary:
         specials: control tokens.
         bpe: llama.cpp's name of the pre-tokeniser; empty for SentencePiece's kind of vocabulary; "gemma4" for its own.
         end: of a turn: one of the specials.
-        turn: what ends an answer as well: one of the specials.
         begin: of a text: one of the specials.
         adds_begin: whether it is put before every text.
         least: tokens to fill it up to, with more control tokens.
         added: tokens that are found in any text and written as they are, such as <think>.
+        turn: what ends an answer as well: one of the specials.
         shown: special tokens that are written into answers (user-defined ones).
     """
 
     specials: Sequence[str]
     bpe: str = "qwen2"
     end: str = "<|im_end|>"
-    turn: str = ""
     begin: str = ""
     adds_begin: bool = False
     least: int = 0
     added: Sequence[str] = ()
+    turn: str = ""
     shown: Sequence[str] = ()
 
 
