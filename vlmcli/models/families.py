@@ -113,6 +113,8 @@ SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "ide
 
 # Architectures that count positions in more than one dimension: llama-model.cpp, llama_model_rope_type.
 TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr"})
+# That do so only in files with sections for it, and end the process at a picture without: src/models/glm4.cpp.
+TURNING_IF_TOLD = frozenset({"glm4", "glm4moe"})
 # That rotate whole heads, and assert it: src/models/qwen2.cpp and so on.
 ALL_TURNED = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen2", "qwen3", "qwen3moe", "internlm2"})
 KNOWN = TURNING.union(*(family.architectures for family in FAMILIES.values()), {"gemma2", "phi2", "gemma"})
