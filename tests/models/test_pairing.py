@@ -1,12 +1,14 @@
 """Headers of broken and mismatched pairs: what llama.cpp would end the process on is refused before it sees it."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from tests.support.program import SCENE, vlm
 from vlmcli import demo
 from vlmcli.bench import families, mutants, pairs
+from vlmcli.bench.families import maker
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf, pairing, store
@@ -55,6 +57,16 @@ def spoilt(small, tmp_path):
 @pytest.mark.parametrize("name", pairs.SMALL)
 def test_a_pair_goes_together(small, name):
     check(*paths(small, name, name))
+
+
+def test_a_glm_without_sections_sees_nothing(tmp_path):
+    pair = families.PAIRS["glm4v"]()
+    maker.write("glm4v", pair, tmp_path)
+    check(*paths(tmp_path, "glm4v", "glm4v"))
+    keys = {key: value for key, value in pair.words.keys.items() if key != "rope.dimension_sections"}
+    maker.write("glm4v", replace(pair, words=replace(pair.words, keys=keys)), tmp_path)
+    with pytest.raises(ModelError, match=r"glm4v.gguf: converted without what pictures need"):
+        check(*paths(tmp_path, "glm4v", "glm4v"))
 
 
 def test_the_demo_goes_together_and_the_check_costs_milliseconds():

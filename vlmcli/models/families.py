@@ -116,6 +116,8 @@ SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "ide
 
 # Architectures that count positions in more than one dimension: llama-model.cpp, llama_model_rope_type.
 TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr", "hunyuan_vl"})
+# That do so only in files with sections for it, and end the process at a picture without: src/models/glm4.cpp.
+TURNING_IF_TOLD = frozenset({"glm4", "glm4moe"})
 # That rotate whole heads, and assert it: src/models/qwen2.cpp and so on.
 ALL_TURNED = frozenset(
     {

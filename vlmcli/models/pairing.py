@@ -13,7 +13,7 @@ from vlmcli.errors import ModelError
 from vlmcli.models import gguf, known
 from vlmcli.models.check_model import check_model
 from vlmcli.models.check_projector import check_projector
-from vlmcli.models.families import FAMILIES, KNOWN, TURNING
+from vlmcli.models.families import FAMILIES, KNOWN, TURNING, TURNING_IF_TOLD
 from vlmcli.models.gguf import Header
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
@@ -53,6 +53,8 @@ def check_projector_of(model: Header, projector: Header) -> None:
 def check_pair(model: Header, projector: Header) -> None:
     """Raise ModelError, naming both files, unless the projector was made for such a language model."""
     kind, arch = projector.projector_type, model.architecture
+    if arch in TURNING_IF_TOLD and not all([*model.numbers("rope.dimension_sections"), 0, 0][:2]):
+        raise ModelError(f"{model.path}: converted without what pictures need", "get a newer copy of this model")
     family = FAMILIES.get(kind)
     if family is None:
         return

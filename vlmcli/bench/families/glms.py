@@ -202,7 +202,7 @@ def _kimik25() -> Pair:
         "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 1024,
         "rope.scaling.yarn_log_multiplier": 0.1,
     }  # fmt: skip
-    return Pair(_kimi_words(24, _KIMI_K25, **scaling), _moon_3d(), "Kimi-K2.5", draw=10)
+    return Pair(_kimi_words(24, _KIMI_K25, **scaling), _moon_3d(), "Kimi-K2.5", draw=15)
 
 
 def _glm52v() -> Pair:
