@@ -89,3 +89,10 @@ def test_tokens_that_a_model_rules_out_are_never_picked(tmp_path):
             allowed = np.zeros(loaded.model.n_vocab, np.bool_)
             allowed[[*marks, other]] = True
             assert loaded.context.pick(sampler, 0, allowed) == other
+
+
+def test_sparse_attention_is_not_given_up_for_more_sequences(tmp_path):
+    with opened(small_files(families.write(tmp_path, ["minimax_m3"]), "minimax_m3"), n_parallel=3) as engine:
+        assert engine.loaded.context.n_seq == 1
+        answers = engine.run(ask(question, SIZES[0]) for question in QUESTIONS)
+        assert all(isinstance(answer, Answer) for answer in answers)

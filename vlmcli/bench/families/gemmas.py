@@ -216,7 +216,7 @@ def _gemma3n_words() -> Words:
         "attention.shared_kv_layers": 2, "altup.active_idx": 0, "altup.num_inputs": 4,
         "embedding_length_per_layer_input": deep,
     }  # fmt: skip
-    return Words("gemma3n", keys, tensors, _GEMMA3N_VOCABULARY, _GEMMA3N_TURNS, width, embedding=0.1)
+    return Words("gemma3n", keys, tensors, _GEMMA3N_VOCABULARY, _GEMMA3N_TURNS, width, embedding=0.055)
 
 
 def _conv(name: str, out: int, inner: int, side: int = 1) -> words.Shapes:

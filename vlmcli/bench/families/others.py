@@ -219,7 +219,7 @@ def _minimax_m3() -> Pair:
     }  # fmt: skip
     keys = eyes.usual_keys(672, spatial_merge_size=2)
     encoder = Eyes("minimax_m3", keys, tensors, {"clip.use_gelu": True})
-    return Pair(_minimax_words(64, 16), encoder, "MiniMax M3")
+    return Pair(_minimax_words(16, 8), encoder, "MiniMax M3")
 
 
 _MISTRAL_TURNS = (

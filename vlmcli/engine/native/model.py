@@ -23,6 +23,9 @@ from vlmcli.engine.native.library import (
 )
 from vlmcli.errors import Cancelled, ModelError, NativeError
 
+SPARSE = frozenset({b"minimax-m3"})
+"""Architectures whose sparse attention llama.cpp leaves out where sequences share cells (src/models/minimax-m3.cpp)."""
+
 
 class Model(Handle):
     """A language model's weights and vocabulary.
@@ -34,6 +37,7 @@ class Model(Handle):
         n_pos: positions of a picture row: 4 under M-RoPE (time, y, x and a spare), else 1.
         can_roll_back: whether a sequence can be cut at any position, and forked there. Otherwise it can only be copied
             as it stands and extended.
+        one_sequence: whether it attends to everything, instead of what it chooses, in a context of several sequences.
     """
 
     def __init__(
@@ -75,9 +79,11 @@ class Model(Handle):
         # as they stand and extended, but not cut.
         recurrent = llama.llama_model_is_recurrent(pointer) or llama.llama_model_is_hybrid(pointer)
         self.can_roll_back = not recurrent and llama.llama_model_n_swa(pointer) == 0
+        arch = self._meta("general.architecture")
         # CogVLM's graph computes logits for all rows, of which llama_decode takes the first for those that were asked
         # for (src/models/cogvlm.cpp, which lacks build_inp_out_ids).
-        self.first_rows_only = self._meta("general.architecture") == "cogvlm"
+        self.first_rows_only = arch == "cogvlm"
+        self.one_sequence = arch in SPARSE
         if llama.llama_model_has_encoder(pointer) or not llama.llama_model_has_decoder(pointer):
             self.close()
             raise ModelError(f"{path}: not a decoder-only language model", "vlm cannot use this kind of model")
