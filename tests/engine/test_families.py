@@ -1,15 +1,22 @@
-"""Every family of projectors on its small pair: it answers, and what is reused changes no answer."""
+"""Every family of projectors on its small pair: upstream's tool answers alike, and what is reused changes no answer.
 
+golden_families.json is what `python -m tests.golden` wrote down.
+"""
+
+import json
 from collections import defaultdict
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from tests import golden
 from tests.support.engines import ask, noise, opened, small_files
 from vlmcli.bench import families
 from vlmcli.engine import sampling
-from vlmcli.values import Answer, Sampling
+from vlmcli.pictures import images
+from vlmcli.values import THINK, Answer, Sampling
 
 QUESTIONS = ("what is this?", "Describe this image in detail, please.")
 SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
@@ -17,6 +24,9 @@ SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
 TIE = 0.1
 """How close two best logits are that may change places by rounding, as a part of the logits' deviation. 0.06 is what
 was seen of rounding, with 400 rows in the cache and two threads."""
+
+
+GOLDEN = json.loads(golden.FILE.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +50,45 @@ def test_it_answers_alike_with_and_without_what_was_kept(family):
         assert alone.usage.reused_tokens == 0
         assert again.text == first.text or parts_at_a_tie(firsts, agains)
         assert second.text == alone.text or parts_at_a_tie(seconds, alones)
+
+
+def test_upstream_has_been_asked_about_every_family():
+    assert set(GOLDEN) == set(families.PAIRS)
+    for name, pair in families.PAIRS.items():
+        assert list(GOLDEN[name]) == [called for called, _, _ in golden.cases(pair().together)]
+
+
+@pytest.mark.parametrize("family", families.PAIRS, indirect=True)
+def test_answers_equal_upstreams(family, tmp_path):
+    """The tool lets a model think where its template has a switch. It writes no NULs, and no tag that the template has
+    opened.
+    """
+    pictures = {size: images.load(golden.picture(size, tmp_path)) for size in golden.SIZES}
+    cases = golden.cases(families.PAIRS[family.name]().together)
+    with tapped(family) as (engine, logits):
+        asked = [replace(ask(question, *map(pictures.get, some)), think=True) for _, some, question in cases]
+        answers = engine.run(asked)
+        model = engine.loaded.model
+        specials = {model.text(token).encode() for token in range(model.n_vocab) if model.is_special(token)}
+        for id, ((called, _, _), answer) in enumerate(zip(cases, answers, strict=True)):
+            assert isinstance(answer, Answer), answer
+            said = bytes.fromhex(GOLDEN[family.name][called])
+            for special in sorted(specials - {b""}, key=len, reverse=True):
+                said = said.replace(special, b"")
+            text = answer.text.strip().removeprefix(THINK[0]).replace("\0", "").strip()
+            if text != said.decode("utf-8", "replace").strip():
+                assert parts_from_text_at_a_tie(model, logits[id], said.strip()), (called, answer.text, said)
+
+
+def parts_from_text_at_a_tie(model, logits, wanted):
+    """Whether the answer whose logits these are parts from a text where rounding may decide."""
+    said = b""
+    for row in logits:
+        second, best = np.argsort(row)[-2:]
+        said += b"" if model.is_special(int(best)) else model.piece(int(best))
+        if not wanted.startswith(said.lstrip()):
+            return row[best] - row[second] < TIE * row.std()
+    return False
 
 
 @contextmanager

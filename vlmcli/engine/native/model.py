@@ -23,7 +23,7 @@ from vlmcli.engine.native.library import (
 )
 from vlmcli.errors import Cancelled, ModelError, NativeError
 
-SPARSE = frozenset({b"minimax-m3"})
+SPARSE = frozenset({"minimax-m3"})
 """Architectures whose sparse attention llama.cpp leaves out where sequences share cells (src/models/minimax-m3.cpp)."""
 
 
