@@ -256,7 +256,7 @@ def test_what_a_template_has_opened_is_closed_where_nothing_is_to_be_thought(end
         ("{% if enable_thinking is defined and enable_thinking is false %}OFF{% endif %}", "OFF", ""),
         ("{% if enable_thinking %}ON{% endif %}", "", "ON"),
         ("{% if not thinking %}OFF{% else %}ON{% endif %}", "OFF", "ON"),
-        ("{{ thinking_mode }}", "disabled", "enabled"),
+        ("{{ thinking_mode | default('adaptive') }}", "disabled", "adaptive"),
         ("{% if other %}ON{% endif %}", "", ""),
     ],
 )

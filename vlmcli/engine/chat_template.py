@@ -25,8 +25,11 @@ READING_SECONDS = 1.5  # to compile a template and to try it out
 MAX_SECONDS = 1.0  # to write one prompt
 MAX_REPEATED = 250_000  # characters of users' texts that are written more than once
 MAX_REASON = 200  # characters of what a template itself says about an error
-SWITCHES = {"enable_thinking": (False, True), "thinking": (False, True), "thinking_mode": ("disabled", "enabled")}
-"""The variables by which published templates turn thinking off and on."""
+SWITCHES: tuple[dict[str, object], dict[str, object]] = (
+    {"enable_thinking": False, "thinking": False, "thinking_mode": "disabled"},
+    {"enable_thinking": True, "thinking": True},
+)
+"""The variables by which published templates turn thinking off, and on; MiniMax's mode is then the template's own."""
 
 T = TypeVar("T")
 
@@ -151,8 +154,8 @@ class ChatTemplate:
         return False  # it needs more than one message, or fails; then rendering will say so
 
     def _run(self, messages: list[dict[str, object]], *, think: bool = False) -> str:
-        switches = {name: both[think] for name, both in SWITCHES.items()}
-        return self._guarded(lambda: self._sandbox.run(messages=messages, add_generation_prompt=True, **switches))
+        told = {"messages": messages, "add_generation_prompt": True, **SWITCHES[think]}
+        return self._guarded(lambda: self._sandbox.run(**told))
 
     def render(self, messages: Sequence[Message], *, think: bool = False) -> list[Piece]:
         """The prompt for the next assistant turn, with texts and pictures in place.
