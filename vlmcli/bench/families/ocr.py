@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from vlmcli.bench.families import eyes, words
@@ -56,7 +57,8 @@ def _paddleocr() -> Pair:
     ]
     language = Words(
         "paddleocr", keys, {**layered(3, {**words.attention(), **words.feed_forward()}), **words.ends()},
-        Vocabulary(marks, bpe="", end="</s>", begin="<s>"), _PADDLE_CHAT, output=0.3,
+        Vocabulary(marks, bpe="", end="</s>", begin="<s>"), _PADDLE_CHAT, embedding=1.0,
+        output=0.3,
     )  # fmt: skip
     tensors = {
         **eyes.patches(),
@@ -165,7 +167,7 @@ _DEEPSEEK = Words(
         "deepseek-v3", "<｜end▁of▁sentence｜>", "<｜begin▁of▁sentence｜>", True,
     ),
     "{% for m in messages %}{{ m.content }}{% endfor %}",
-    embedding=1.0,
+    embedding=2.5,
     output=0.3,
 )  # fmt: skip
 """DeepSeek-OCR's: a mixture of experts, and no roles."""
@@ -240,7 +242,8 @@ def _deepseekocr2() -> Pair:
     }
     keys = {"attention.head_count_kv": 2, **_SAM_KEYS}
     sizes = eyes.usual_keys(1024, 16, layers=2, preproc_min_tiles=2, preproc_max_tiles=6, **keys)
-    return Pair(_DEEPSEEK, Eyes("deepseekocr2", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR-2")
+    language = replace(_DEEPSEEK, embedding=1.0)
+    return Pair(language, Eyes("deepseekocr2", sizes, tensors, {"clip.use_gelu": True}), "DeepSeek-OCR-2")
 
 
 def _compressed(width: int, heads: int, rank: int, nope: int, rope: int, value: int, query: int = 32) -> words.Shapes:

@@ -105,7 +105,7 @@ def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, c
         "ffn_gate_inp.weight": Tensor((count, width), 0.4, kind="F32"),
         "ffn_gate_exps.weight": (count, ff, width),
         "ffn_up_exps.weight": (count, ff, width),
-        "ffn_down_exps.weight": Tensor((count, width, ff), 0.05),
+        "ffn_down_exps.weight": Tensor((count, width, ff), 0.02),
     }
     if chosen_by:
         found["exp_probs_b.bias"] = (count,)
