@@ -273,7 +273,7 @@ def scene(rng: Random) -> Scene:
 def trained(rng: Random, shown: Scene) -> Item:
     """A first question about one picture for training, of any kind that the scene answers, or about another world."""
     while True:
-        if rng.random() < 0.33:
+        if rng.random() < 0.24:
             return trained_outside(rng)
         item = ask(rng, shown, _kind(rng, tuple(ABOUT_ONE)))
         if item:
@@ -283,9 +283,9 @@ def trained(rng: Random, shown: Scene) -> Item:
 def trained_both(rng: Random, first: Scene, second: Scene, differs: str) -> Item:
     """A first question about two pictures for training, or one about another world."""
     chance = rng.random()
-    if chance < 0.26:
+    if chance < 0.18:
         return trained_outside(rng)
-    if chance < 0.31:
+    if chance < 0.24:
         return Item("differ", two_pictures.differ_wording(rng), differs)
     return ask_both(rng, first, second, differs, _kind(rng, ABOUT_TWO))
 
