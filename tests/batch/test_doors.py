@@ -54,6 +54,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("kind", "existing", "name", "more"),
     [(kind, *way) for a, kind in enumerate(SPECIAL) for b, way in enumerate(WAYS) if (a + b) % 2 or kind == "fifo"],

@@ -67,6 +67,7 @@ def link(path):
     path.symlink_to("other")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("mischief", "says", "saved"),
     [
@@ -111,6 +112,7 @@ def rotated(path):
     return path.with_suffix(".jsonl.1")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("mischief", [lambda path: path.rename(path.with_name("b")), moved_folder, rotated])
 def test_records_that_were_moved_are_named(pics, mischief):
     places = []

@@ -97,6 +97,7 @@ def test_the_page_and_these_tests_know_the_same_places():
     assert list(PLACES) == list(WAYS)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("place", WAYS)
 def test_what_is_no_file_does_what_the_page_says_and_stays(tmp_path, place, kind):

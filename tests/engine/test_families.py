@@ -36,6 +36,7 @@ def family(request, tmp_path_factory):
     return small_files(families.write(tmp_path_factory.mktemp(name), [name]), name)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("family", families.PAIRS, indirect=True)
 def test_it_answers_alike_with_and_without_what_was_kept(family):
     for picture in SIZES:
