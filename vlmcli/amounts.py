@@ -23,10 +23,10 @@ def gigabytes(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """Seconds in words, to two figures or so: "12 s", "7 min", "1.5 h", "17 h", "3 d"."""
-    if seconds < 90:
+    if seconds < 120:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
-        return f"{_two_figures(seconds / 60)} min"
+        return f"{seconds / 60:.0f} min"
     return f"{_two_figures(seconds / 3600)} h" if seconds < 48 * 3600 else f"{_two_figures(seconds / 86400)} d"
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.support.engines import ask, noise, opened, small_files
 from tests.support.program import SCENE, vlm
+from vlmcli.bench import families
 from vlmcli.machine import cost
 from vlmcli.models import gguf
 from vlmcli.values import Answer, Card
@@ -75,3 +76,14 @@ def test_another_budget_is_other_work_of_a_folder(small, tmp_path, large):
     assert "1 was done before" in vlm(*words).stderr
     assert "was done before" not in vlm(*words, "--picture-tokens", "64").stderr
     assert "1 was done before" in vlm(*words, "--picture-tokens", "64").stderr
+
+
+@pytest.mark.parametrize("most", [16, 69, 200, 256])
+@pytest.mark.parametrize("name", ["gemma4v", "glm4v"])
+def test_fewer_than_the_least_of_the_family_is_no_error(tmp_path, name, most):
+    """llama.cpp loads no projector whose least is more than its most."""
+    files = replace(small_files(families.write(tmp_path, [name]), name), card=Card(budget=(0, most)))
+    with opened(files) as engine:
+        (answer,) = engine.run([ask("what?", noise(1, (640, 480)), tokens=1)])
+    assert isinstance(answer, Answer), answer
+    assert 4 <= answer.usage.picture_tokens <= most

@@ -361,7 +361,6 @@ CLOSED = {
     "state files that are corrupt: bit flips undetected": "llama_state",
     "chunk files that are corrupt": "mtmd_input_chunk_load",
     "llama_sampler_init_grammar: overflows the stack, hangs": "llama_sampler_init_grammar",
-    "image_max_tokens < min: NULL": "image_max_tokens",
     "V-quant without flash attention: NULL": "type_v",
 }
 
@@ -402,16 +401,19 @@ def test_a_projector_too_large_for_a_gpu_is_not_put_there():
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_ctrl_c_inside_a_call_in_c(real_pair):
     """Python would only look at it after the call; the encoder of this pair takes a second."""
-    process = subprocess.Popen(
-        [VLM, "ask", "-m", str(real_pair.model), "--mmproj", str(real_pair.projector), str(SCENE), QUESTION, "-o",
-         "max_tokens", "2000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )  # fmt: skip
-    time.sleep(3)
-    started = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    for wait in (3, 8, 20):
+        process = subprocess.Popen(
+            [VLM, "ask", "-m", str(real_pair.model), "--mmproj", str(real_pair.projector), str(SCENE), QUESTION,
+             "-o", "max_tokens=2000"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )  # fmt: skip
+        time.sleep(wait)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+        if process.returncode != -signal.SIGINT:  # or a busy machine had not come to the engine yet
+            break
     assert process.returncode == 130, errors
     assert time.monotonic() - started < 3
     assert "Traceback" not in errors

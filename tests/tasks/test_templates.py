@@ -165,7 +165,7 @@ def test_one_that_is_wrong_leaves_the_others_in_the_list(own):
         (["-t", "tgas", SCENE], ["tgas: there is no such template", "did you mean tags? vlm templates lists them"]),
         (["-t", "../tags", SCENE], ["../tags: there is no such template"]),
         (["-t", "", SCENE], ["there is no such template"]),
-        (["-t", "tags", SCENE, "-q", "x"], ["the template tags takes no question", "leave out -q"]),
+        (["-t", "tags", SCENE, "-q", "x"], ["the template tags takes no question", "leave out x"]),
         (["-t", "tags"], ["no picture"]),
         (["-t", "tags", "--param", "x", "y", SCENE], ["no slot x", "its slots are: none"]),
         (["-t", "translate", "--param", "language=", SCENE], ["needs a value for language", "--param language=VALUE"]),

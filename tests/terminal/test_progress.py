@@ -73,7 +73,7 @@ def halfway(clock, names, ended, errors=(), seconds=2.0, tasks=(ASK,)):
 def test_the_count_comes_first_then_pace_time_left_errors_and_the_picture(clock):
     names = [f"pics/{number:04}.png" for number in range(60)]
     found = halfway(clock, names, 12, errors=[3])
-    assert found.line() == "12 of 60, 30 a minute, ~1.6 min left, 1 error: pics/0011.png"
+    assert found.line() == "12 of 60, 30 a minute, ~96 s left, 1 error: pics/0011.png"
     found.stage("looking at the picture 17%", "pics/0012.png")
     assert found.line().endswith(", 1 error: pics/0012.png (looking at the picture 17%)")
     clock.seconds += 40  # the next one takes longer

@@ -23,13 +23,14 @@ _LIMITS = {
 }  # fmt: skip
 BUDGETED = frozenset(
     {
-        *(_LIMITS.keys() - {"lfm2"}), "lightonocr", "kimivl", "kimik25", "deepseek4v", "gemma4v", "gemma4uv", "ling3vl",
-        "minimax_m3", "muse-glimmer", "youtuvl", "glm4v", "glm5v", "hunyuanvl",
+        *(_LIMITS.keys() - {"lfm2"}), "lightonocr", "kimivl", "deepseek4v", "gemma4v", "gemma4uv", "ling3vl",
+        "minimax_m3", "muse-glimmer", "youtuvl", "glm4v", "glm5v",
     }
 )  # fmt: skip
 """Families that take pictures of any size, and that can be told how many rows a picture may become (clip.cpp).
 
-LFM2's can be told so of small pictures only: larger ones are cut into tiles.
+LFM2's can be told so of small pictures only: larger ones are cut into tiles. HunyuanVL's, Kimi-K2.5's and others' files
+have limits of their own, which llama.cpp puts before what it is told.
 """
 _LFM2_TILE, _LFM2_TILES, _LFM2_TOLERANCE = 512, (2, 10), 2.0  # mtmd-image.h, mtmd_image_preprocessor_lfm2
 _INTERNVL_TILES = (1, 12)

@@ -38,6 +38,10 @@ OVERVIEW = "<global-img>"
 takes it for a token of every vocabulary (llama.cpp, issue 27190)."""
 
 
+SMALL_LEAST, LARGEST_LEAST = 8, 256
+"""The fewest rows of a picture that most families have, and the largest such number (clip.cpp)."""
+
+
 @dataclass(frozen=True)
 class Text:
     """Text to tokenise; special tokens in it count only where `parse_special`."""
@@ -138,7 +142,10 @@ def _params(use_gpu: bool, threads: int, budget: tuple[int, int]) -> Any:
     params.use_gpu = use_gpu
     params.n_threads = threads
     params.print_timings = False
-    params.image_min_tokens, params.image_max_tokens = (rows or -1 for rows in budget)
+    least, most = budget
+    if most and (not least or least > most):  # a family's own least may be more: then the projector is not loaded
+        least = min(most, SMALL_LEAST) if most < LARGEST_LEAST else 0
+    params.image_min_tokens, params.image_max_tokens = least or -1, most or -1
     params.warmup = False  # reserves memory for the largest picture; the real one does that for itself
     return params
 
