@@ -11,7 +11,7 @@ from vlmcli.models import catalogue, gguf, shapes
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.repository import is_repository
 from vlmcli.tasks import ask
-from vlmcli.values import Machine, Message
+from vlmcli.values import THINK, Machine, Message
 
 GIB = 1 << 30
 FAST, SLOW = (Speed(encode=rate, prefill=rate, read=read, machine="") for rate, read in ((1e13, 1e12), (1e11, 1e10)))
@@ -77,6 +77,16 @@ def test_models_without_a_chat_template_have_one_in_their_card():
         Message("user", ("c",)),
     ]
     assert written(CHAT_TEMPLATES["mistral"][0], *talk) == "[INST] be brief\n\na [/INST] b</s>[INST] c [/INST]"
+
+
+def test_a_card_has_the_budgets_and_the_tags_of_its_row():
+    gemma, other = (catalogue.card(catalogue.find(name)) for name in ("gemma-4-e4b", "qwen3-vl-2b"))
+    assert (gemma.budget, gemma.reading_budget) == ((280, 1120), (560, 1120))
+    assert gemma.think == ("<|channel>", "<channel|>")
+    assert (other.budget, other.reading_budget, other.think) == ((0, 0), (0, 0), THINK)
+    for entry in catalogue.entries():
+        for least, most in (entry.budget, entry.reading_budget):
+            assert 0 <= least <= most
 
 
 def written(template, *messages):

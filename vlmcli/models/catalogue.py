@@ -16,7 +16,7 @@ from typing import Any
 from vlmcli.models import shapes
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.gguf import Header
-from vlmcli.values import Card
+from vlmcli.values import THINK, Card
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -49,6 +49,9 @@ class Entry:
         gated: whether the Hub wants an account that its owner has agreed to.
         notice: one line for stderr whenever it is used; empty for most.
         prompts: its own, by the names in `tasks.PROMPTS`.
+        think: the tags around what it thinks; empty for the usual ones.
+        budget: the fewest and the most image tokens that it is given for a picture; zeros for its projector's.
+        reading_budget: those where text is read; zeros for `budget`.
         chat_template: a name in CHAT_TEMPLATES, for files without one.
         shape: a name in `shapes`; empty where its dimensions are not known.
         checked: whether somebody has compared the row with the Hub.
@@ -69,6 +72,9 @@ class Entry:
     gated: bool = False
     notice: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
+    think: tuple[str, str] = THINK
+    budget: tuple[int, int] = (0, 0)
+    reading_budget: tuple[int, int] = (0, 0)
     chat_template: str = ""
     shape: str = ""
     checked: bool = False
@@ -90,7 +96,8 @@ def entries() -> tuple[Entry, ...]:
 def _entry(name: str, row: dict[str, Any]) -> Entry:
     known = {one.name for one in fields(Entry)}
     assert set(row) <= known, f"{name}: {set(row) - known}"
-    return Entry(**{"name": name, **row, "tokens": tuple(row.get("tokens", (0, 0)))})
+    pairs = {key: tuple(row[key]) for key in ("tokens", "think", "budget", "reading_budget") if key in row}
+    return Entry(**{"name": name, **row, **pairs})
 
 
 def find(name: str) -> Entry | None:
@@ -114,7 +121,16 @@ def closest(name: str, count: int = 3) -> tuple[str, ...]:
 def card(entry: Entry) -> Card:
     """What the engine and the verbs have to know of it."""
     template, stop = CHAT_TEMPLATES.get(entry.chat_template, (None, ()))
-    return Card(notice=entry.notice, chat_template=template, stop=stop, prompts=entry.prompts, licence=entry.licence)
+    return Card(
+        notice=entry.notice,
+        chat_template=template,
+        stop=stop,
+        prompts=entry.prompts,
+        think=entry.think,
+        budget=entry.budget,
+        reading_budget=entry.reading_budget,
+        licence=entry.licence,
+    )
 
 
 def headers(entry: Entry) -> tuple[Header, Header] | None:
