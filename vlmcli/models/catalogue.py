@@ -96,7 +96,8 @@ def entries() -> tuple[Entry, ...]:
 def _entry(name: str, row: dict[str, Any]) -> Entry:
     known = {one.name for one in fields(Entry)}
     assert set(row) <= known, f"{name}: {set(row) - known}"
-    pairs: dict[str, Any] = {key: tuple(row[key]) for key in ("tokens", "think", "budget", "reading_budget") if key in row}
+    lists = ("tokens", "think", "budget", "reading_budget")
+    pairs: dict[str, Any] = {key: tuple(row[key]) for key in lists if key in row}
     return Entry(**{"name": name, **row, **pairs})
 
 
