@@ -34,9 +34,12 @@ def test_a_table_has_a_column_for_each_question(folder):
         (folder / "empty.txt").write_text("\n \n", "utf-8")
         done = vlm(folder, "ask", "-m", "demo", "pics/a.png", "--questions", name)
         assert (done.returncode, says in done.stderr) == (2, True)
-    for other in (["--json"], ["--output", "out.jsonl"]):
+    for other, hint in (
+        (["--json"], "leave out --json or --format"),
+        (["--output", "out.jsonl"], "leave out --format, or use --journal instead of --output"),
+    ):
         done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "csv", *other)
-        assert (done.returncode, "leave out --" in done.stderr) == (2, True)
+        assert (done.returncode, hint in done.stderr) == (2, True)
     jsonl = vlm(folder, "caption", "-m", "demo", "pics/a.png", "--format", "jsonl")
     assert json.loads(jsonl.stdout)["sources"] == ["pics/a.png"]
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests import golden
 from tests.support.engines import ask, noise, opened, small_files
+from tests.support.upstream import gap, where_they_part, without_specials
 from vlmcli.bench import families
 from vlmcli.engine import sampling
 from vlmcli.pictures import images
@@ -70,26 +71,13 @@ def test_answers_equal_upstreams(family, tmp_path):
         asked = [replace(ask(question, *map(pictures.get, some)), think=True) for _, some, question in cases]
         answers = engine.run(asked)
         model = engine.loaded.model
-        specials = {model.text(token).encode() for token in range(model.n_vocab) if model.is_special(token)}
         for id, ((called, _, _), answer) in enumerate(zip(cases, answers, strict=True)):
             assert isinstance(answer, Answer), answer
-            said = bytes.fromhex(GOLDEN[family.name][called])
-            for special in sorted(specials - {b""}, key=len, reverse=True):
-                said = said.replace(special, b"")
+            said = without_specials(model, bytes.fromhex(GOLDEN[family.name][called]))
             text = answer.text.strip().removeprefix(THINK[0]).replace("\0", "").strip()
-            if text != said.decode("utf-8", "replace").strip():
-                assert parts_from_text_at_a_tie(model, logits[id], said.strip()), (called, answer.text, said)
-
-
-def parts_from_text_at_a_tie(model, logits, wanted):
-    """Whether the answer whose logits these are parts from a text where rounding may decide."""
-    said = b""
-    for row in logits:
-        second, best = np.argsort(row)[-2:]
-        said += b"" if model.is_special(int(best)) else model.piece(int(best))
-        if not wanted.startswith(said.lstrip()):
-            return row[best] - row[second] < TIE * row.std()
-    return False
+            if text != said.decode("utf-8", "replace"):
+                row = where_they_part(model, logits[id], said)
+                assert gap(row) < TIE * row.std(), (called, answer.text, said)
 
 
 @contextmanager
@@ -110,9 +98,8 @@ def asked(engine, picture, *questions):
 def parts_at_a_tie(one, two):
     """Whether two answers part where rounding may decide: in other batches llama.cpp sums in another order."""
     for a, b in zip(one, two, strict=False):
-        second, best = np.sort(a)[-2:]
         if np.argmax(a) != np.argmax(b):
-            return best - second < TIE * a.std() and np.abs(a - b).max() < TIE * a.std()
+            return gap(a) < TIE * a.std() and np.abs(a - b).max() < TIE * a.std()
     return False
 
 

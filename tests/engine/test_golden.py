@@ -9,10 +9,10 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.support.engines import ask, opened, small_files
+from tests.support.upstream import gap, where_they_part, without_specials
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import native
 from vlmcli.pictures import images
@@ -31,25 +31,8 @@ def test_answers_equal_upstreams(small, name):
     with opened(small_files(small, name), tap=lambda id, step, row: logits[id].append(row.copy())) as engine:
         questions = list(GOLDEN[name])
         answers = engine.run(ask(question, picture) for question in questions)
-        specials = {
-            engine.model.text(token).encode() for token in range(engine.model.n_vocab) if engine.model.is_special(token)
-        }
         for id, (question, answer) in enumerate(zip(questions, answers, strict=True)):
-            said = bytes.fromhex(GOLDEN[name][question]["hex"])
-            for special in specials - {b""}:
-                said = said.replace(special, b"")
-            wanted = said.decode("utf-8", "replace").strip()
-            if answer.text.strip() != wanted:
+            said = without_specials(engine.model, bytes.fromhex(GOLDEN[name][question]["hex"]))
+            if answer.text.strip() != said.decode("utf-8", "replace"):
                 assert not WIDE, question
-                assert gap_where_they_part(engine.model, logits[id], said.strip()) < TIE, question
-
-
-def gap_where_they_part(model, logits, wanted):
-    """How far apart the two best logits are at the first step whose token is not one of the wanted answer."""
-    said = b""
-    for row in logits:
-        second, best = np.argsort(row)[-2:]
-        said += b"" if model.is_special(int(best)) else model.piece(int(best))
-        if not wanted.startswith(said.lstrip()):
-            return row[best] - row[second]
-    raise AssertionError("the tokens are those of the wanted answer")
+                assert gap(where_they_part(engine.model, logits[id], said)) < TIE, question

@@ -1,6 +1,7 @@
 """The catalogue's rows, the shapes behind them, and what is recommended of them."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -84,6 +85,8 @@ def test_a_card_has_the_budgets_and_the_tags_of_its_row():
     assert (gemma.budget, gemma.reading_budget) == ((280, 1120), (560, 1120))
     assert gemma.think == ("<|channel>", "<channel|>")
     assert (other.budget, other.reading_budget, other.think) == ((0, 0), (0, 0), THINK)
+    assert not other.thinks
+    assert catalogue.card(replace(catalogue.find("qwen3-vl-2b"), thinks=True)).thinks
     for entry in catalogue.entries():
         for least, most in (entry.budget, entry.reading_budget):
             assert 0 <= least <= most

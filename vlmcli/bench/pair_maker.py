@@ -18,6 +18,8 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from vlmcli.machine.hollow_gguf import byte_letters
+
 Array = npt.NDArray[Any]
 
 CHATML = (
@@ -245,17 +247,6 @@ class PairMaker:
             f"{second}.weight": self.half(rows, hidden, scale=0.2),
             f"{second}.bias": self.full(rows),
         }
-
-
-def byte_letters() -> list[str]:
-    """GPT-2's letters for the 256 bytes."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = {byte: chr(byte) for byte in plain}
-    for n, byte in enumerate(byte for byte in range(256) if byte not in letters):
-        letters[byte] = chr(256 + n)
-    order = [*plain, *(byte for byte in range(256) if byte not in plain)]
-    by_byte = dict(zip(order, (letters[byte] for byte in order), strict=True))
-    return [by_byte[byte] for byte in range(256)]
 
 
 def _pad(tokens: list[Any], types: list[int], shape: ModelShape, encode: Callable[[str], Any]) -> None:

@@ -96,7 +96,7 @@ def vocabulary(words: Words, specials: Sequence[str] = ()) -> dict[str, Any]:
     """Metadata of a tokenizer with as many tokens as the embeddings have: bytes, special ones, and words of no use."""
     own = [*dict.fromkeys((*_SPECIALS, *specials))]
     if words.tokenizer:
-        tokens = [*_byte_letters(), "Ġt", *own]
+        tokens = [*byte_letters(), "Ġt", *own]
         types = [_NORMAL] * 257 + [_CONTROL] * len(own)
         found: dict[str, Any] = {
             "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": words.tokenizer, "tokenizer.ggml.merges": ["Ġ t"],
@@ -120,7 +120,7 @@ def vocabulary(words: Words, specials: Sequence[str] = ()) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _byte_letters() -> list[str]:
+def byte_letters() -> list[str]:
     """GPT-2's letters for the 256 bytes, those that are letters first. Source: openai/gpt-2, encoder.py."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     return [chr(byte) for byte in plain] + [chr(256 + place) for place in range(256 - len(plain))]

@@ -50,6 +50,7 @@ class Entry:
         notice: one line for stderr whenever it is used; empty for most.
         prompts: its own, by the names in `tasks.PROMPTS`.
         think: the tags around what it thinks; empty for the usual ones.
+        thinks: whether it thinks before it answers unless it is told otherwise: where it is worse without.
         budget: the fewest and the most image tokens that it is given for a picture; zeros for its projector's.
         reading_budget: those where text is read; zeros for `budget`.
         chat_template: a name in CHAT_TEMPLATES, for files without one.
@@ -73,6 +74,7 @@ class Entry:
     notice: str = ""
     prompts: Mapping[str, str] = field(default_factory=dict)
     think: tuple[str, str] = THINK
+    thinks: bool = False
     budget: tuple[int, int] = (0, 0)
     reading_budget: tuple[int, int] = (0, 0)
     chat_template: str = ""
@@ -128,6 +130,7 @@ def card(entry: Entry) -> Card:
         stop=stop,
         prompts=entry.prompts,
         think=entry.think,
+        thinks=entry.thinks,
         budget=entry.budget,
         reading_budget=entry.reading_budget,
         licence=entry.licence,

@@ -6,7 +6,7 @@ from typing import Any
 
 from vlmcli.bench.families import eyes, words
 from vlmcli.bench.families.maker import Eyes, Pair, Tensor, Vocabulary, Words, layered
-from vlmcli.bench.families.qwens import GELU, SILU, experts, merger, places
+from vlmcli.bench.families.qwens import GELU, SILU, merger, places
 
 _GLM = Vocabulary(
     (
@@ -121,7 +121,7 @@ def _glm4moe() -> Pair:
     dense = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
     tensors = {
         **layered(1, {**attention, **dense}),
-        **layered([1, 2], {**attention, **experts(shared=32, bias=True, norm=False)}),
+        **layered([1, 2], {**attention, **words.experts(shared=32, bias=0.1, norm=False)}),
         **_ends(),
     }
     return Pair(Words("glm4moe", keys, tensors, _GLM, _GLM45), _glm4_eyes(), "GLM-4.5V", draw=5)
@@ -165,7 +165,7 @@ def _kimi_words(query: int, template: str, **more: Any) -> Words:
     keys: dict[str, Any] = words.usual_keys() | _latent_keys(query) | _expert_keys(2.4) | more
     tensors = {
         **layered(1, {**latent(query), **words.feed_forward()}),
-        **layered([1, 2], {**latent(query), **experts(shared=32, bias=True)}),
+        **layered([1, 2], {**latent(query), **words.experts(shared=32, bias=0.1)}),
         **_ends(),
     }
     return Words("deepseek2", keys, tensors, _KIMI, template)
@@ -215,7 +215,7 @@ def _glm52v() -> Pair:
         **eyes.norm("indexer.k_norm", 64), "indexer.proj.weight": (8, 64), "indexer.attn_k.weight": (64, 64),
         "indexer.attn_q_b.weight": (512, 24),
     }  # fmt: skip
-    mixture = experts(shared=32, bias=True)
+    mixture = words.experts(shared=32, bias=0.1)
     tensors = {
         **layered(1, {**latent(24), **indexer, **words.feed_forward()}), **layered([1], {**latent(24), **mixture}),
         **layered([2], {**latent(24), **indexer, **mixture}), **_ends(),
@@ -253,7 +253,7 @@ def _glm5v() -> Pair:
         "indexer.attn_q_b.weight": (128, 24), "indexer_compressor_gate.weight": (16, 64),
         "indexer_compressor_ape.weight": Tensor((4, 16), 0.2, kind="F32"),
     }  # fmt: skip
-    mixture = experts(shared=32, bias=True)
+    mixture = words.experts(shared=32, bias=0.1)
     tensors = {
         **layered(1, {**delta, **words.feed_forward()}), **layered([1, 2], {**delta, **mixture}),
         **layered([3], {**full, **mixture}), **words.ends(), "output.weight": Tensor((288, 64), 0.3),
@@ -286,7 +286,7 @@ def _ling3vl() -> Pair:
         "ssm_a": Tensor((4, 1), 0.1, about=1.0, kind="F32"), "ssm_dt.bias": Tensor((64,), 0.5, about=-7.0),
         "ssm_norm.weight": (16,),
     }  # fmt: skip
-    mixture = experts(shared=32, bias=True)
+    mixture = words.experts(shared=32, bias=0.1)
     tensors = {
         **layered(1, {**delta, **words.feed_forward()}), **layered([1, 2], {**delta, **mixture}),
         **layered([3], {**latent(24), "attn_gate.weight": (4, 64), **mixture}), **words.ends(),

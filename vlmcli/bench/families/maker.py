@@ -16,7 +16,8 @@ from zlib import crc32
 import gguf
 import numpy as np
 
-from vlmcli.bench.pair_maker import BPE_MERGES, CHATML, SPM_PIECES, Array, byte_letters
+from vlmcli.bench.pair_maker import BPE_MERGES, CHATML, SPM_PIECES, Array
+from vlmcli.machine.hollow_gguf import byte_letters
 
 
 @dataclass(frozen=True)

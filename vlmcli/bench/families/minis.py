@@ -124,25 +124,10 @@ def _minicpmv46(*, once: bool = False) -> Pair:
 
 
 def _qwen35() -> Words:
-    """Qwen3.5: three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
-    keys = words.usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
-        "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
-        "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
-    }  # fmt: skip
-    norms = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
-    forward = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
-    delta = {
-        **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
-        "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
-        "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_beta.weight": (4, 64), "ssm_alpha.weight": (4, 64),
-        "ssm_norm.weight": (16,), "ssm_out.weight": (64, 64), **forward,
-    }  # fmt: skip
-    full = {
-        **words.attention(heads=2, kv_heads=1, head=32, norms=True), "attn_q.weight": (128, 64), **norms, **forward,
-    }  # fmt: skip
-    tensors = {**layered(3, delta), **layered([3], full), **words.ends()}
+    """Qwen3.5's language model, with the slices' tokens."""
     vocabulary = Vocabulary(_QWEN, bpe="qwen35", added=("<think>", "</think>"))
-    return Words("qwen35", keys, tensors, vocabulary, _THINKING, output=0.3)
+    tensors = words.qwen35(words.feed_forward(norm=False))
+    return Words("qwen35", words.qwen35_keys(), tensors, vocabulary, _THINKING, output=0.3)
 
 
 def _youtuvl() -> Pair:

@@ -15,6 +15,11 @@ _LIGHTON_CHAT = (
 )
 
 
+def _experts(count: int = 8, *, shared: int = 0, bias: float = 0.0) -> words.Shapes:
+    """Experts that say little, so that not much changes where rounding decides which are chosen."""
+    return words.experts(count, shared=shared, bias=bias, choice=0.4, answer=0.02)
+
+
 def _lightonocr() -> Pair:
     """LightOnOCR: Pixtral's encoder with Mistral's patch merger, and Qwen3."""
     language = Words(
@@ -156,7 +161,7 @@ _DEEPSEEK = Words(
     {
         **layered(3, {**words.attention(kv_heads=4), **_SHARP}),
         **layered([0], words.feed_forward()),
-        **layered([1, 2], words.experts(shared=64)),
+        **layered([1, 2], _experts(shared=64)),
         **words.ends(),
     },
     Vocabulary(
@@ -290,7 +295,7 @@ def _dots3note_v() -> Pair:
         {
             **layered([0, 3], {**_compressed(64, 4, 32, 16, 16, 16), **indexer}),
             **layered([1, 2], _compressed(64, 2, 16, 8, 16, 8)), **layered([0], words.feed_forward()),
-            **layered([1, 2, 3], words.experts(shared=32, chosen_by=True)), **words.ends(),
+            **layered([1, 2, 3], _experts(shared=32, bias=0.05)), **words.ends(),
         },
         Vocabulary(_DOTS_MARKS, end="<|endofassistant|>"), _DOTS_CHAT, embedding=1.0, output=0.3,
     )  # fmt: skip
@@ -303,7 +308,7 @@ def _dots3note_v() -> Pair:
     }  # fmt: skip
     attention = {name: shape for name, shape in whole.items() if not name.startswith("ffn")}
     for number, count in ((1, 4), (2, 8)):
-        routed = words.experts(count=count)
+        routed = _experts(count)
         routed.pop("ffn_norm.weight")
         routed["exp_probs_b.weight"] = Tensor((count,), about=0.0)
         tensors |= layered([number], {**attention, **routed}, "v.blk.")
@@ -344,7 +349,7 @@ def _deepseek4v() -> Pair:
         "attn_norm.weight": (64,), "attn_sinks.weight": Tensor((4,), 1.0, 0.0), "attn_q_a.weight": (32, 64),
         "attn_q_a_norm.weight": (32,), "attn_q_b.weight": (256, 32), "attn_kv.weight": (64, 64),
         "attn_kv_a_norm.weight": (64,), "attn_output_a.weight": (32, 128), "attn_output_b.weight": (64, 32),
-        "exp_probs_b_vl.bias": (8,), **words.experts(shared=32),
+        "exp_probs_b_vl.bias": (8,), **_experts(shared=32),
     }  # fmt: skip
     for name in ("hc_attn", "hc_ffn"):
         layer[f"{name}_fn.weight"] = Tensor((24, 256), 0.05, kind="F32")

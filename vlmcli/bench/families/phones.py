@@ -224,7 +224,7 @@ def _cogvlm() -> Pair:
 def _llama4() -> Pair:
     """Llama 4: experts in every other layer, attention in pieces with every fourth layer without positions; tiles."""
     dense = {**words.attention(), **words.feed_forward()}
-    sparse = {**words.attention(), **words.plain_experts(4), **words.shared_expert()}
+    sparse = {**words.attention(), **words.experts(ff=64, shared=64, choice=0.2, answer=0.2)}
     llama = Words(
         "llama4",
         words.usual_keys(layers=4) | {

@@ -52,34 +52,6 @@ _HARMONY = (
 """GPT-OSS's: what it thinks and what it says go through channels."""
 
 
-def experts(
-    width: int = 64, ff: int = 32, count: int = 4, *, shared: int = 0, bias: bool = False, norm: bool = True
-) -> words.Shapes:
-    """A mixture of experts and the norm before it: in a layer.
-
-    Args:
-        width: of the embedding.
-        ff: of an expert.
-        count: of experts.
-        shared: width of the one that all tokens take; 0 without it.
-        bias: whether the choice of experts has one.
-        norm: whether the norm is here.
-    """
-    found: words.Shapes = {"ffn_norm.weight": (width,)} if norm else {}
-    found |= {
-        "ffn_gate_inp.weight": Tensor((count, width), 0.5, kind="F32"), "ffn_gate_exps.weight": (count, ff, width),
-        "ffn_up_exps.weight": (count, ff, width), "ffn_down_exps.weight": Tensor((count, width, ff), 0.4),
-    }  # fmt: skip
-    if bias:
-        found["exp_probs_b.bias"] = Tensor((count,), 0.1)
-    if shared:
-        found |= {
-            "ffn_gate_shexp.weight": (shared, width), "ffn_up_shexp.weight": (shared, width),
-            "ffn_down_shexp.weight": (width, shared),
-        }  # fmt: skip
-    return found
-
-
 def sharp(head: int = 16) -> words.Shapes:
     """A norm of queries that are long, so that each looks at a few tokens and not at the mean of all."""
     return {"attn_q_norm.weight": Tensor((head,), about=3.0)}
@@ -119,29 +91,16 @@ def _qwen3_eyes(deepstack: bool) -> Eyes:
 
 
 def _qwen35_words(mixture: bool) -> Words:
-    """Three layers of a gated delta net, then one of gated attention, of which a part of a head rotates."""
-    keys: dict[str, Any] = words.usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
-        "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
-        "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
-    }  # fmt: skip
-    norms = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
-    forward = {name: shape for name, shape in words.feed_forward().items() if name != "ffn_norm.weight"}
+    """Three layers of a gated delta net, then one of gated attention."""
+    keys, forward = words.qwen35_keys(), words.feed_forward(norm=False)
     if mixture:
         keys |= {
             "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
             "expert_shared_feed_forward_length": 32,
         }  # fmt: skip
-        forward = {**experts(shared=32, norm=False), "ffn_gate_inp_shexp.weight": Tensor((64,), 0.2, about=0.0)}
-    delta = {
-        **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
-        "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
-        "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_beta.weight": (4, 64), "ssm_alpha.weight": (4, 64),
-        "ssm_norm.weight": (16,), "ssm_out.weight": (64, 64), **forward,
-    }  # fmt: skip
-    full = {**words.attention(heads=2, kv_heads=1, head=32, norms=True), **norms, **forward, **sharp(32)}
-    full["attn_q.weight"] = (128, 64)
-    tensors = {**layered(3, delta), **layered([3], full), **words.ends()}
+        forward = words.experts(shared=32, norm=False) | {"ffn_gate_inp_shexp.weight": Tensor((64,), 0.2, about=0.0)}
     vocabulary = Vocabulary(QWEN, bpe="qwen35", added=("<think>", "</think>"))
+    tensors = words.qwen35(forward, sharp(32))
     return Words("qwen35moe" if mixture else "qwen35", keys, tensors, vocabulary, _THINKING)
 
 
@@ -161,7 +120,7 @@ def _qwen3vlmoe() -> Pair:
         "rope.dimension_sections": [3, 3, 2, 0], "n_deepstack_layers": 1, "expert_count": 4, "expert_used_count": 2,
         "expert_feed_forward_length": 32,
     }  # fmt: skip
-    tensors = {**layered(2, {**words.attention(norms=True), **sharp(), **experts()}), **words.ends()}
+    tensors = {**layered(2, {**words.attention(norms=True), **sharp(), **words.experts()}), **words.ends()}
     return Pair(Words("qwen3vlmoe", keys, tensors, Vocabulary(QWEN)), _qwen3_eyes(True), "Qwen3-VL-30B-A3B", draw=3)
 
 
@@ -230,7 +189,7 @@ def _mimovl() -> Pair:
         "rope.freq_base_swa": 5000.0, "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 32,
     }  # fmt: skip
     common: words.Shapes = {"attn_norm.weight": (64,), "attn_output.weight": (64, 32)}
-    windowed = {**common, "attn_qkv.weight": (112, 64), "attn_sinks.weight": (4,), **experts(bias=True)}
+    windowed = {**common, "attn_qkv.weight": (112, 64), "attn_sinks.weight": (4,), **words.experts(bias=0.1)}
     tensors = {
         **layered(1, {**common, "attn_qkv.weight": (88, 64), **words.feed_forward()}), **layered([1, 2], windowed),
         **words.ends(), "output.weight": Tensor((288, 64), 0.3),
@@ -294,7 +253,7 @@ def _step35() -> Pair:
     windowed = {**words.attention(norms=True), **sharp(), "attn_gate.weight": (4, 64)}
     tensors = {
         **layered(1, {**full, **words.feed_forward()}),
-        **layered([1, 2], {**windowed, **experts(shared=32, bias=True)}), **words.ends(),
+        **layered([1, 2], {**windowed, **words.experts(shared=32, bias=0.1)}), **words.ends(),
         "output.weight": Tensor((288, 64), 0.3),
     }  # fmt: skip
     return Pair(Words("step35", keys, tensors, _STEP, _MIMO), _step_eyes(), "Step-3.7-Flash")
@@ -329,7 +288,7 @@ def _intern_gpt() -> Pair:
     }  # fmt: skip
     layer = {
         **words.attention(biases=True), "attn_output.bias": (64,), "attn_sinks.weight": (4,),
-        "post_attention_norm.weight": (64,), **experts(norm=False), "ffn_gate_inp.bias": (4,),
+        "post_attention_norm.weight": (64,), **words.experts(norm=False), "ffn_gate_inp.bias": (4,),
     }  # fmt: skip
     for name, width in (("gate", 32), ("up", 32), ("down", 64)):
         layer[f"ffn_{name}_exps.bias"] = Tensor((4, width), 0.05, kind="F32")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vlmcli.bench.families.maker import Tensor, Tensors
+from vlmcli.bench.families.maker import Tensor, Tensors, layered
 
 Shapes = dict[str, "tuple[int, ...] | Tensor"]
 
@@ -46,12 +46,10 @@ def attention(
     return {**found, "attn_output.weight": (width, heads * head)}
 
 
-def feed_forward(width: int = 64, ff: int = 128) -> Shapes:
+def feed_forward(width: int = 64, ff: int = 128, *, norm: bool = True) -> Shapes:
     """SwiGLU's three matrices and the norm before them: in a layer."""
-    return {
-        "ffn_norm.weight": (width,), "ffn_gate.weight": (ff, width), "ffn_up.weight": (ff, width),
-        "ffn_down.weight": (width, ff),
-    }  # fmt: skip
+    found: Shapes = {"ffn_norm.weight": (width,)} if norm else {}
+    return found | {"ffn_gate.weight": (ff, width), "ffn_up.weight": (ff, width), "ffn_down.weight": (width, ff)}
 
 
 def ends(width: int = 64) -> Tensors:
@@ -72,45 +70,65 @@ def joined_attention(width: int = 64, heads: int = 4, kv_heads: int = 2, head: i
     }  # fmt: skip
 
 
-def plain_experts(count: int, width: int = 64, ff: int = 64) -> Shapes:
-    """A mixture of experts, and the norm before it: in a layer."""
-    return {
-        "ffn_norm.weight": (width,), "ffn_gate_inp.weight": Tensor((count, width), kind="F32"),
-        "ffn_gate_exps.weight": (count, ff, width), "ffn_up_exps.weight": (count, ff, width),
-        "ffn_down_exps.weight": (count, width, ff),
-    }  # fmt: skip
-
-
-def shared_expert(width: int = 64, ff: int = 64) -> Shapes:
-    """The expert that sees every token: in a layer, besides the others."""
-    return {
-        "ffn_gate_shexp.weight": (ff, width), "ffn_up_shexp.weight": (ff, width), "ffn_down_shexp.weight": (width, ff),
-    }  # fmt: skip
-
-
-def experts(width: int = 64, ff: int = 32, count: int = 8, *, shared: int = 0, chosen_by: bool = False) -> Shapes:
+def experts(
+    count: int = 4,
+    width: int = 64,
+    ff: int = 32,
+    *,
+    shared: int = 0,
+    bias: float = 0.0,
+    norm: bool = True,
+    choice: float = 0.5,
+    answer: float = 0.4,
+) -> Shapes:
     """A mixture of experts and the norm before it: in a layer.
 
-    They say little, so that not much changes where rounding decides which of two is asked.
-
     Args:
+        count: of experts.
         width: of the embedding.
         ff: of one expert.
-        count: of experts.
-        shared: width of the shared experts' feed-forward layer; 0 without them.
-        chosen_by: whether a bias is added to their scores when they are chosen.
+        shared: width of the one that all tokens take; 0 without it.
+        bias: deviation of what is added to the experts' scores when they are chosen; 0 for nothing.
+        norm: whether the norm is here.
+        choice: deviation of the matrix that chooses them.
+        answer: deviation of their last matrix: where it is small, not much changes if rounding decides who is chosen.
     """
-    found: Shapes = {
-        "ffn_norm.weight": (width,),
-        "ffn_gate_inp.weight": Tensor((count, width), 0.4, kind="F32"),
-        "ffn_gate_exps.weight": (count, ff, width),
-        "ffn_up_exps.weight": (count, ff, width),
-        "ffn_down_exps.weight": Tensor((count, width, ff), 0.02),
-    }
-    if chosen_by:
-        found["exp_probs_b.bias"] = (count,)
+    found: Shapes = {"ffn_norm.weight": (width,)} if norm else {}
+    found |= {
+        "ffn_gate_inp.weight": Tensor((count, width), choice, kind="F32"), "ffn_gate_exps.weight": (count, ff, width),
+        "ffn_up_exps.weight": (count, ff, width), "ffn_down_exps.weight": Tensor((count, width, ff), answer),
+    }  # fmt: skip
+    if bias:
+        found["exp_probs_b.bias"] = Tensor((count,), bias)
     if shared:
-        found["ffn_gate_shexp.weight"] = (shared, width)
-        found["ffn_up_shexp.weight"] = (shared, width)
-        found["ffn_down_shexp.weight"] = (width, shared)
+        found |= {
+            "ffn_gate_shexp.weight": (shared, width), "ffn_up_shexp.weight": (shared, width),
+            "ffn_down_shexp.weight": (width, shared),
+        }  # fmt: skip
     return found
+
+
+def qwen35_keys() -> dict[str, Any]:
+    """Qwen3.5's: every fourth layer has gated attention, in which a part of a head rotates, the others a delta net."""
+    return usual_keys(heads=2, kv_heads=1, head=32, layers=4) | {
+        "rope.dimension_count": 16, "rope.dimension_sections": [3, 3, 2, 0], "full_attention_interval": 4,
+        "ssm.conv_kernel": 4, "ssm.inner_size": 64, "ssm.state_size": 16, "ssm.time_step_rank": 4, "ssm.group_count": 2,
+    }  # fmt: skip
+
+
+def qwen35(forward: Shapes, more: Shapes | None = None) -> Shapes:
+    """Qwen3.5's three layers of a gated delta net, and one of gated attention.
+
+    Args:
+        forward: the feed-forward part of each, without its norm.
+        more: what replaces tensors of the layer with attention.
+    """
+    norms: Shapes = {"attn_norm.weight": (64,), "post_attention_norm.weight": (64,)}
+    delta: Shapes = {
+        **norms, "attn_qkv.weight": (128, 64), "attn_gate.weight": (64, 64),
+        "ssm_conv1d.weight": Tensor((128, 4), 0.5, kind="F32"), "ssm_dt.bias": Tensor((4,), 0.5),
+        "ssm_a": Tensor((4,), 0.01, about=-0.04), "ssm_beta.weight": (4, 64), "ssm_alpha.weight": (4, 64),
+        "ssm_norm.weight": (16,), "ssm_out.weight": (64, 64), **forward,
+    }  # fmt: skip
+    full = {**attention(heads=2, kv_heads=1, head=32, norms=True), **norms, **forward, "attn_q.weight": (128, 64)}
+    return {**layered(3, delta), **layered([3], {**full, **(more or {})}), **ends()}
