@@ -121,6 +121,7 @@ def vocabulary(words: Words, specials: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def byte_letters() -> list[str]:
-    """GPT-2's letters for the 256 bytes, those that are letters first. Source: openai/gpt-2, encoder.py."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(byte) for byte in plain] + [chr(256 + place) for place in range(256 - len(plain))]
+    """GPT-2's letter for each of the 256 bytes, in the bytes' order. Source: openai/gpt-2, encoder.py."""
+    plain = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    others = (chr(256 + place) for place in range(256 - len(plain)))
+    return [chr(byte) if byte in plain else next(others) for byte in range(256)]
