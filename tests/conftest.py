@@ -9,7 +9,8 @@ import pytest
 from filelock import FileLock
 
 from tests.support import ROOT
-from tests.support.engines import opened
+from tests.support.engines import opened, small_files
+from tests.support.families import files_of
 from vlmcli import demo, settings
 from vlmcli.bench import pairs
 from vlmcli.cli import daily
@@ -44,6 +45,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         _sample(config, items)
+        if "families" not in config.getoption("-m"):
+            _leave_out(config, items, {item for item in items if item.get_closest_marker("families")})
     for item in items:
         if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):
             item.add_marker("fast")
@@ -51,17 +54,21 @@ def pytest_collection_modifyitems(config, items):
 
 def _sample(config, items):
     """Leave out all but every n-th case of a test that is marked `sample(n)`, always the same ones."""
-    numbers, left_out = Counter(), []
+    numbers, left_out = Counter(), set()
     for item in items:
         mark = item.get_closest_marker("sample")
         if mark is not None:
             test = item.nodeid.partition("[")[0]
             if numbers[test] % mark.args[0]:
-                left_out.append(item)
+                left_out.add(item)
             numbers[test] += 1
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    _leave_out(config, items, left_out)
+
+
+def _leave_out(config, items, some):
+    if some:
+        config.hook.pytest_deselected(items=list(some))
+        items[:] = [item for item in items if item not in some]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -97,16 +104,31 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def family(request, tmp_path_factory):
+    """A family's small pair, made once for all processes of a run."""
+    folder = _shared(tmp_path_factory) / "families" / request.param
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        files = small_files(folder, request.param)
+        return files if files.projector.exists() else files_of(request.param, folder)
+
+
+def _shared(tmp_path_factory):
+    """The temporary folder of all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
 def slow(tmp_path_factory):
     """The folder of a pair of a real size, made once for all processes of a run.
 
     Its encoder takes about a second a picture, and its answers have no end.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a-real-pair"
+    folder = _shared(tmp_path_factory) / "a-real-pair"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            made = base / "a-real-pair-in-the-making"
+            made = tmp_path_factory.getbasetemp() / "a-real-pair-in-the-making"
             made.mkdir()
             pairs.real(made, layers=4).rename(folder)
     return folder
