@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from tests.families import COLUMNS, PAGE, models
 from tests.support.engines import ask, opened, small_files
 from tests.support.families import CHECKS, NAMES, QUESTIONS, SIZES
 from vlmcli.bench import families
 from vlmcli.engine import sampling
+from vlmcli.models import known
 from vlmcli.values import Answer, Sampling
 
 REST = ("cancel", "explain", "memory", "worker")
@@ -55,3 +57,17 @@ def test_sparse_attention_is_not_given_up_for_more_sequences(tmp_path):
         assert engine.loaded.context.n_seq == 1
         answers = engine.run(ask(question, SIZES[0]) for question in QUESTIONS)
         assert all(isinstance(answer, Answer) for answer in answers)
+
+
+def test_the_page_about_them_is_about_all_of_them():
+    """`python -m tests.families` writes it; what it says held when it was written."""
+    lines = [line.strip("| ").split(" | ") for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
+    head, _, *rows = lines
+    assert head == list(COLUMNS)
+    assert sorted(row[1] for row in rows) == sorted(map(models, NAMES))
+    for row in rows:
+        assert int(row[3]) > 0
+        assert row[4:] == ["yes"] * len(CHECKS), row
+    kinds = {row[0] for row in rows}
+    assert len(kinds) >= 30
+    assert kinds <= known.PROJECTORS

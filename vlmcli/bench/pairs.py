@@ -13,7 +13,13 @@ import numpy as np
 
 from vlmcli.bench.pair_maker import Array, EncoderShape, ModelShape, PairMaker
 
-SMALL = ("llava", "qwen2vl", "qwen25vl", "qwen3vl", "gemma3", "smolvlm", "pixtral", "internvl", "lfm2vl")
+MODELS = {
+    "llava": "LLaVA 1.5", "qwen2vl": "Qwen2-VL", "qwen25vl": "Qwen2.5-VL", "qwen3vl": "Qwen3-VL", "gemma3": "Gemma 3",
+    "smolvlm": "SmolVLM, SmolVLM2", "pixtral": "Pixtral 12B", "internvl": "InternVL 2.5, InternVL3",
+    "lfm2vl": "LFM2-VL, LFM2.5-VL",
+}  # fmt: skip
+"""Whose shape each small pair has."""
+SMALL = tuple(MODELS)
 """Names of the small pairs: the files are NAME.gguf and mmproj-NAME.gguf."""
 
 _MLP = ("mm.0", "mm.2")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from vlmcli.models.gguf import Header
 
+MOST_LAYERS = 4096
+"""A header that says more is damaged."""
 _F16, _F32 = 2, 4  # bytes of a number: of caches, and of recurrent states
 _MOSTLY_RECURRENT = frozenset(
     {"qwen3next", "qwen35", "qwen35moe"}
@@ -41,7 +43,7 @@ class Kept:
 
 def kept(header: Header) -> Kept:
     """What a model with this header keeps."""
-    layers = range(header.number("block_count") - header.number("nextn_predict_layers"))
+    layers = range(min(header.number("block_count"), MOST_LAYERS) - header.number("nextn_predict_layers"))
     return Kept(
         cell=sum(_F16 * (_numbers(header, layer) + _index(header, layer)) for layer in layers),
         state=sum(_F32 * _state(header, layer) for layer in layers),
