@@ -8,8 +8,9 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from tests.support import ROOT
+from tests.support import ROOT, engines
 from tests.support.engines import opened
+from tests.support.program import keep_speed
 from vlmcli import demo, settings
 from vlmcli.bench import pairs
 from vlmcli.cli import daily
@@ -41,6 +42,17 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    if config.getoption("--all"):
+        engines.THREADS = 2
+
+
+@pytest.fixture(scope="session")
+def everything(pytestconfig):
+    """Whether --all is given, for tests that otherwise try fewer of the same."""
+    return pytestconfig.getoption("--all")
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         _sample(config, items)
@@ -65,10 +77,12 @@ def _sample(config, items):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_state(tmp_path_factory):
+def own_state(tmp_path_factory, everything):
     """What a command leaves for the next one is not the user's, and no model of the user's is asked.
 
-    The demo model's notice counts as shown, so that a test's stderr has only what it is about.
+    The demo model's notice counts as shown, so that a test's stderr has only what it is about. The machine's speed
+    counts as measured, which takes seconds. Unless --all is given, OpenMP gives each process that is started one
+    thread; this one has loaded it before.
     Ctrl-C is not ignored, as it is in what a shell runs in the background, and in all that is started from there.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,6 +90,9 @@ def own_state(tmp_path_factory):
         for name in ("STATE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
         daily.remember(settings.state_folder())
+        keep_speed(settings.state_folder())
+        if not everything:
+            patch.setenv("OMP_THREAD_LIMIT", "1")
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
         for name in ("VLM_MODEL", "PYTHONUNBUFFERED"):  # the latter hides what is left in a buffer
             patch.delenv(name, raising=False)
@@ -87,6 +104,7 @@ def state(tmp_path, monkeypatch):
     """A folder of a test's own for that."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     daily.remember(tmp_path / "state" / "vlm")
+    keep_speed(tmp_path / "state" / "vlm")
     return tmp_path / "state" / "vlm"
 
 
@@ -100,7 +118,7 @@ def small(tmp_path_factory):
 def slow(tmp_path_factory):
     """The folder of a pair of a real size, made once for all processes of a run.
 
-    Its encoder takes about a second a picture, and its answers have no end.
+    Its encoder takes about a second a picture on one thread, and its answers have no end.
     """
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a-real-pair"
@@ -108,14 +126,14 @@ def slow(tmp_path_factory):
         if not folder.exists():
             made = base / "a-real-pair-in-the-making"
             made.mkdir()
-            pairs.real(made, layers=4).rename(folder)
+            pairs.real(made, layers=4, encoder_layers=6).rename(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def real_pair(slow):
     """That pair."""
-    return ModelFiles("real", slow / "real.gguf", slow / "mmproj-real.gguf", encoder_layers=12)
+    return ModelFiles("real", slow / "real.gguf", slow / "mmproj-real.gguf", encoder_layers=6)
 
 
 @pytest.fixture(scope="session")

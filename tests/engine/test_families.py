@@ -37,6 +37,13 @@ def family(request, tmp_path_factory):
     return small_files(families.write(tmp_path_factory.mktemp(name), [name]), name)
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Those that upstream was asked about."""
+    folder = tmp_path_factory.mktemp("golden")
+    return {size: images.load(golden.picture(size, folder)) for size in golden.SIZES}
+
+
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("family", families.PAIRS, indirect=True)
 def test_it_answers_alike_with_and_without_what_was_kept(family):
@@ -61,11 +68,10 @@ def test_upstream_has_been_asked_about_every_family():
 
 
 @pytest.mark.parametrize("family", families.PAIRS, indirect=True)
-def test_answers_equal_upstreams(family, tmp_path):
+def test_answers_equal_upstreams(family, pictures):
     """The tool lets a model think where its template has a switch. It writes no NULs, and no tag that the template has
     opened.
     """
-    pictures = {size: images.load(golden.picture(size, tmp_path)) for size in golden.SIZES}
     cases = golden.cases(families.PAIRS[family.name]().together)
     with tapped(family) as (engine, logits):
         asked = [replace(ask(question, *map(pictures.get, some)), think=True) for _, some, question in cases]

@@ -28,7 +28,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text("utf-8"))
 def test_answers_equal_upstreams(small, name):
     picture = images.load(Path(__file__).parent / "golden.png")
     logits = defaultdict(list)
-    with opened(small_files(small, name), tap=lambda id, step, row: logits[id].append(row.copy())) as engine:
+    with opened(small_files(small, name), tap=lambda id, step, row: logits[id].append(row.copy()), threads=2) as engine:
         questions = list(GOLDEN[name])
         answers = engine.run(ask(question, picture) for question in questions)
         for id, (question, answer) in enumerate(zip(questions, answers, strict=True)):
