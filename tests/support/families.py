@@ -51,10 +51,14 @@ def files_of(name: str, folder: Path) -> ModelFiles:
 
 
 @contextmanager
-def tapped(files, n_ctx=8192):
+def tapped(files, **fit):
     """An engine, and each request's logits."""
     logits = defaultdict(list)
-    with opened(files, tap=lambda id, step, row: logits[id].append(row.copy()), n_ctx=n_ctx) as engine:
+
+    def tap(id, step, row):
+        logits[id].append(row.copy())
+
+    with opened(files, tap=tap, **{"n_ctx": 8192, **fit}) as engine:
         yield engine, logits
 
 
@@ -101,7 +105,7 @@ def equals_upstream(files, folder):
 
 def _nine_equal_upstream(files):
     picture = images.load(golden.FILE.parent / "golden.png")
-    with tapped(files, n_ctx=4096) as (engine, logits):
+    with tapped(files, n_ctx=4096, threads=2) as (engine, logits):
         questions = list(GOLDEN_NINE[files.name])
         answers = engine.run(ask(question, picture) for question in questions)
         for id, (question, answer) in enumerate(zip(questions, answers, strict=True)):

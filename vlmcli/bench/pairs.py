@@ -134,7 +134,7 @@ def _lfm2vl(make: PairMaker) -> None:
     make.projector("lfm2vl", EncoderShape("lfm2", image=256, patch=16, keys=scale, tensors=tensors), 64)
 
 
-def real(folder: Path, layers: int = 12) -> Path:
+def real(folder: Path, layers: int = 12, encoder_layers: int = 12) -> Path:
     """Write `real.gguf` and `mmproj-real.gguf`: SmolLM2-360M's width and SigLIP-B/16 at 384 px behind an mlp.
 
     Weights are a short run of random numbers repeated, so it takes seconds; arithmetic does not care.
@@ -142,6 +142,7 @@ def real(folder: Path, layers: int = 12) -> Path:
     Args:
         folder: where to; made when it is not there.
         layers: of the language model.
+        encoder_layers: of the encoder.
 
     Returns:
         The folder.
@@ -165,6 +166,8 @@ def real(folder: Path, layers: int = 12) -> Path:
     )
     make.model("real", shape)
     tensors = make.mlp(960, 768, 960, 0.02, _MLP)
-    encoder = EncoderShape("mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=12, tensors=tensors)
+    encoder = EncoderShape(
+        "mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=encoder_layers, tensors=tensors
+    )
     make.projector("real", encoder, 960)
     return folder
