@@ -111,6 +111,9 @@ PICKED = frozenset({"ldp", "ldpv2", "resampler", "adapter"})
 # What they join with numbers of F32, or take the norm of.
 JOINED = ("v.class_embd", "v.boi", "v.eoi", "adapter.boi", "adapter.eoi", "resampler.query")
 
+# Those whose pictures end with a newline that libmtmd puts in: mtmd.cpp, init_vision.
+ENDS_LINE = frozenset({"deepseekocr", "deepseekocr2", "granite4_vision"})
+
 # Files older than this naming have up for down: clip.cpp exchanges them where `down` takes rows of the encoder's width.
 SWAPPED = frozenset({"mlp", "qwen2vl_merger", "qwen2.5vl_merger", "gemma3", "idefics3"})
 
