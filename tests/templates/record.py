@@ -28,8 +28,8 @@ REASONS = {
     "picture": "the template writes other things around a picture than around words; llama.cpp gives it only words",
     "line": "the template puts a line's end behind a picture, where llama.cpp gives it none",
     "system": (
-        "the template has no place for a system prompt: vlm puts it and an empty line before the question, as Gemma 3's "
-        "template does; llama.cpp puts it and a newline there"
+        "the template has no place for a system prompt: vlm puts it and an empty line before the question, as Gemma "
+        "3's template does; llama.cpp puts it and a newline there"
     ),
     "thoughts": (
         "llama.cpp's server asks for earlier turns' thoughts to be kept, and the template writes empty ones; "
