@@ -120,8 +120,8 @@ def child(seed: int, numbers: Sequence[int], whole: Path, names: Sequence[str], 
             line = (number, words.name, eyes.name, how)
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
-            arguments = ["ask", str(picture), "what is this?", "-m", str(words), "--mmproj", str(eyes), "--threads", "1",
-                         "--max-tokens", "4", "--in-process"]  # fmt: skip
+            arguments = ["ask", str(picture), "what is this?", "-m", str(words), "--mmproj", str(eyes)]
+            arguments += ["--threads", "1", "--max-tokens", "4", "--in-process"]
             said = _Both()
             start = time.monotonic()
             signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from vlmcli.errors import ModelError
-from vlmcli.models import gguf
-from vlmcli.models.families import ALL_TURNED, KNOWN, NOT_CAUSAL, TURNING
+from vlmcli.models import check_attention, gguf
+from vlmcli.models.families import NOT_CAUSAL, TURNING
 from vlmcli.models.gguf import Header, Tensor
 from vlmcli.models.patterns import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
 
@@ -40,7 +40,8 @@ def check_model(header: Header) -> None:
             raise unusable(header, f"{arch}.attention.{end} is not 0 to {MAX_WIDTH}")
     if header.number("attention.sliding_window") > MAX_WINDOW:
         raise unusable(header, f"{arch}.attention.sliding_window is more than {MAX_WINDOW}")
-    _check_rotation(header)
+    check_attention.check(header)
+    _check_sections(header)
     _check_experts(header)
     layers = header.number("block_count")
     for end, most in (("n_deepstack_layers", layers - 1), ("nextn_predict_layers", layers)):
@@ -68,22 +69,13 @@ def _lacks(header: Header, texts: list[str]) -> list[str]:
     return gguf.missing_texts(header, gguf.VOCABULARY, texts)
 
 
-def _check_rotation(header: Header) -> None:
-    """The numbers of a head that are rotated: an even part of it, in sections under M-RoPE."""
+def _check_sections(header: Header) -> None:
+    """How M-RoPE shares the numbers of a head that are rotated."""
     arch = header.architecture
-    if arch not in KNOWN:  # some rotate nothing
-        return
     heads = [heads for heads in header.numbers("attention.head_count") if heads > 0]
     width = header.number("attention.key_length") or (header.number("embedding_length") // heads[0] if heads else 0)
-    turned = header.metadata.get(f"{arch}.rope.dimension_count")
-    if width <= 0:
-        return
-    if isinstance(turned, int) and (not 0 < turned <= width or turned % 2):
-        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, but a head has {width} numbers")
-    if arch in ALL_TURNED and isinstance(turned, int) and turned != width:
-        raise unusable(header, f"{arch}.rope.dimension_count is {turned}, not {width}")
     sections = header.metadata.get(f"{arch}.rope.dimension_sections")
-    if arch not in TURNING or sections is None:
+    if arch not in TURNING or sections is None or width <= 0:
         return
     whole = isinstance(sections, list) and all(isinstance(one, int) and one >= 0 for one in sections)
     if not whole or sum(sections[:3]) == 0 or sum(sections) * 2 > width:
@@ -95,6 +87,8 @@ def _check_experts(header: Header) -> None:
     experts, used = header.number("expert_count"), header.number("expert_used_count")
     groups, groups_used = header.number("expert_group_count"), header.number("expert_group_used_count")
     right = 0 < used <= experts <= MAX_EXPERTS if experts else used == 0 and groups == 0
+    if groups and groups >= experts:
+        right = False
     if not right or (groups > 1 and (experts % groups or not 0 < groups_used < groups)):
         raise unusable(header, f"it has {experts} experts, {used} of them used, in {groups} groups, {groups_used} used")
 

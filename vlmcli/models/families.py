@@ -53,12 +53,6 @@ SWAPPED = frozenset(
 TURNING = frozenset({"qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "paddleocr", "hunyuan_vl"})
 # That do so only in files with sections for it, and end the process at a picture without: src/models/glm4.cpp.
 TURNING_IF_TOLD = frozenset({"glm4", "glm4moe"})
-# That rotate whole heads, and assert it: src/models/qwen2.cpp and so on.
-ALL_TURNED = frozenset(
-    {
-        "qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen2", "qwen3", "qwen3moe", "internlm2", "paddleocr", "hunyuan_vl",
-    }
-)  # fmt: skip
 KNOWN = TURNING.union(*(family.architectures for family in FAMILIES.values()), {"gemma2", "phi2", "gemma"})
 
 # Language models that do not write one token after the other: encoders, and those that write by diffusion.
