@@ -53,7 +53,9 @@ def check_model(header: Header) -> None:
 
 
 def _check_vocabulary(header: Header) -> None:
-    """All 256 bytes if any, in SentencePiece's: llama-vocab.cpp throws on a byte it lacks."""
+    """No token twice, which llama-vocab.cpp asserts; all 256 bytes if any in SentencePiece's, or it throws."""
+    if twice := gguf.repeated_text(header, gguf.VOCABULARY):
+        raise unusable(header, f"its vocabulary has the token {twice[:80]!r} twice")
     bytes_of = [f"<0x{byte:02X}>" for byte in range(256)]
     if header.metadata.get("tokenizer.ggml.model") != "llama" or len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2:
         return
