@@ -210,7 +210,9 @@ def main() -> int:
             slowest = max(slowest, one.seconds)
             if one.wrong:
                 why = last_words(one.said) if one.died else one.said[-200:].replace("\n", " ")
-                bad[one.wrong, why].append(f"{one.number} {one.words} + {one.eyes}: {one.how}")
+                case = f"{one.number} {one.words} + {one.eyes}: {one.how}"
+                bad[one.wrong, why].append(case)
+                sys.stderr.write(f"{case}: {one.wrong}: {why}\n")
             if sum(counts.values()) % 500 == 0:
                 sys.stderr.write(f"{sum(counts.values())} mutants, {time.monotonic() - start:.0f} s\n")
     for kind, count in counts.most_common():
