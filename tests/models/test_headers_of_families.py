@@ -118,10 +118,13 @@ ENCODER_CASES = [
     ("resampler", shape("resampler.query", 64, 16), "tensor resampler.query is 64x16, not 128x"),
     ("resampler", key("clip.minicpmv_query_num", 8), "tensor resampler.query has 16 rows, not 8"),
     # windows
+    ("deepseekocr", key(V + "sam.block_count", 1), "clip.vision.sam.block_count is 1, not 3 to"),
+    ("muse-glimmer", key(V + "block_count", 1), "clip.vision.block_count is 1, not 2 to"),
     ("deepseekocr", key(V + "window_size", 0), "clip.vision.window_size is 0"),
     ("youtuvl", key(V + "window_size", 3), "clip.vision.window_size is 3"),
     ("qwen2.5o", key(V + "n_wa_pattern", 1), "n_wa_pattern is 1, which leaves no layer with windows"),
     ("mimovl", key(V + "wa_pattern_mode", [-1, 0, 1]), "wa_pattern_mode is not 4 numbers"),
+    ("mimovl", key(V + "wa_pattern_mode", [-1, 0, 0, -1]), "without columns"),
     ("mimovl", no_weight("v.blk.1.attn_sinks"), "tensor v.blk.1.attn_sinks is missing"),
     # experts
     ("dots3note_v", key("clip.use_silu", 0), "clip.use_silu is not true"),
@@ -149,6 +152,10 @@ ENCODER_CASES = [
 WORD_CASES = [
     ("deepseekocr", key("deepseek2-ocr.rope.freq_base", 20000.0), "rope.freq_base is 20000.0, not 10000"),
     ("deepseekocr", also("deepseek2-ocr.attention.key_length", Value(4, 32)), "deepseek2-ocr.attention.key_length"),
+    ("deepseekocr2", key("deepseek2-ocr.attention.head_count_kv", 2), "attention.head_count_kv is 2, not 4"),
+    ("ling3vl", key("bailingmoe3.expert_gating_func", 0), "bailingmoe3.expert_gating_func is 0, not 1 to 4"),
+    ("kimik25", no_key("deepseek2.attention.head_count_kv"), "deepseek2.attention.head_count_kv is missing"),
+    ("gemma4uv", no_key("gemma4.attention.value_length"), "gemma4.attention.key_length is 32, and"),
     ("dots3note_v", key("dots3note.attention.indexer.key_length", 96), "key_length is 96, not a multiple of 64"),
     ("deepseek4v", key("deepseek4.attention.indexer.key_length", 32), "key_length is 32, not a multiple of 64"),
     ("kimik25-glm-dsa", key("glm-dsa.attention.indexer.key_length", 80), "indexer.key_length is 80"),
@@ -175,8 +182,24 @@ WORD_CASES = [
     ("lfm2-lfm2moe", key("lfm2moe.shortconv.l_cache", 1), "lfm2moe.shortconv.l_cache is 1"),
     ("nemotron_v2_vl", key("nemotron_h.ssm.time_step_rank", 3), "with 3 heads in 2 groups"),
     ("minicpmv4_6", key("qwen35.ssm.group_count", 3), "in 3 groups"),
+    ("qwen3vl_merger-qwen35moe", no_weight("blk.2.attn_gate.weight"), "tensor blk.2.attn_gate.weight is missing"),
+    ("mimovl", no_weight("blk.1.ffn_gate_inp.weight"), "tensor blk.1.ffn_gate_inp.weight is missing"),
+    ("step3vl-step35", no_weight("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight is missing"),
+    ("phi4", no_weight("blk.1.attn_qkv.weight"), "tensor blk.1.attn_q.weight is missing"),
     ("youtuvl", repeated_token, "its vocabulary has the token 'a' twice"),
 ]  # fmt: skip
+
+
+CROSSED = [("dots_ocr", "hunyuanvl", "lacks <｜hy_place▁holder▁no▁100｜>"), ("glm5v", "gemma4v", "lacks <|image>")]
+
+
+@pytest.mark.parametrize(("words", "eyes", "says"), CROSSED)
+def test_a_projector_without_its_marks_in_the_vocabulary_is_anothers(whole, words, eyes, says):
+    with pytest.raises(ModelError) as caught:
+        pairing.check(gguf.read(whole(words) / WORDS.format(words)), gguf.read(whole(eyes) / EYES.format(eyes)))
+    assert says in caught.value.message or "does not fit" in caught.value.message
+    assert f"mmproj-{eyes}.gguf" in caught.value.message
+    assert f"{words}.gguf" in caught.value.message
 
 
 def refused(whole, tmp_path, name, part, change):

@@ -61,7 +61,7 @@ class Outcome:
     def wrong(self) -> str:
         """What must not be, if it is; empty otherwise."""
         if self.died:
-            return f"died ({_signal(-self.code)})" if self.code < 0 else "died (assertion)"
+            return f"died ({_signal(-self.code) if self.code < 0 else f'exit code {self.code}'})"
         if "Traceback" in self.said:
             return "a traceback"
         if self.code not in (0, 1, 70):

@@ -65,6 +65,9 @@ STREAMED = frozenset({"deepseek4", "glm5-next"})
 GATED_DELTA = frozenset({"qwen35", "qwen35moe", "qwen3next", "qwen4exp"})
 """Layers of gated delta nets: models/qwen35.cpp, build_layer_attn_linear."""
 
+OPTIONAL_QKV = frozenset({"phi3", "phimoe"})
+"""Queries, keys and values may be missing, as far as loading goes: models/phi3.cpp, load_arch_tensors."""
+
 MAMBA2 = frozenset({"granitehybrid", "mamba2", "nemotron_h", "nemotron_h_moe"})
 """Layers of Mamba 2: models/mamba-base.cpp, build_mamba2_layer."""
 

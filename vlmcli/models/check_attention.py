@@ -73,6 +73,14 @@ class _Attention:
         windowed = any(f"{self._arch}.attention.{end}_length_swa" in self._header.metadata for end in ("key", "value"))
         if self._arch in SQUARE and not windowed and self.key != self.value:
             self._refuse("attention.key_length", f"and attention.value_length {self.value}")
+        if self._arch == "gemma4":  # models/gemma4.cpp, graph: in each layer
+            for swa in ("", "_swa"):
+                key, value = (
+                    self._number(f"attention.{end}_length{swa}", own)
+                    for end, own in (("key", self.key), ("value", self.value))
+                )
+                if key != value:
+                    self._refuse(f"attention.key_length{swa}", f"and attention.value_length{swa} {value}")
         if self._arch in NARROW and self.heads * self.value != self._header.number("embedding_length"):
             self._refuse(
                 "attention.head_count", f"which cannot share a width of {self._header.number('embedding_length')}"
@@ -96,6 +104,8 @@ class _Attention:
             turned = self._number("rope.dimension_count", self.key)
             if key != rank + turned:
                 self._refuse(f"attention.key_length{swa}", f"not {rank + turned}: {rank} and those that rotate")
+            if any(shared > 1 for shared in self._header.numbers("attention.head_count_kv") or [self.heads]):
+                self._refuse("attention.head_count_kv", "though all heads share one row")
             if whole <= turned:
                 self._refuse(f"attention.key_length_mla{swa}", f"with {turned} numbers that rotate")
 
@@ -127,6 +137,8 @@ class _Attention:
             width = self._header.number("embedding_length")
             if isinstance(base, float) and not abs(base - 10000.0) < 1e-4:
                 self._refuse("rope.freq_base", "not 10000")
+            if self._number("attention.head_count_kv", self.heads) != self.heads:
+                self._refuse("attention.head_count_kv", f"not {self.heads}")
             if self.heads and not self.key == self.value == width // self.heads:
                 self._refuse("attention.key_length", f"not {width // self.heads}")
         if isinstance(base, float) and not (isfinite(base) and base >= 0):

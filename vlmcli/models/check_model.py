@@ -11,6 +11,7 @@ import re
 
 from vlmcli.errors import ModelError
 from vlmcli.models import check_attention, gguf
+from vlmcli.models.architectures import GATED_DELTA, OPTIONAL_QKV
 from vlmcli.models.families import NOT_CAUSAL, TURNING
 from vlmcli.models.gguf import Header, Tensor
 from vlmcli.models.patterns import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
@@ -48,8 +49,49 @@ def check_model(header: Header) -> None:
         if not 0 <= header.number(end) <= most:
             raise unusable(header, f"{arch}.{end} is more than {most}, with {layers} layers")
     _check_vocabulary(header)
+    _check_layers(header)
     for tensor in header.tensors:
         _check_word_type(header, tensor)
+
+
+_PARTS = (
+    (("ffn_up", "ffn_down"), ("ffn_gate",)),
+    (("ffn_gate_inp", "ffn_down_exps"), ("ffn_gate_exps", "ffn_up_exps", "ffn_gate_up_exps")),
+    (("ffn_up_shexp", "ffn_down_shexp"), ("ffn_gate_shexp",)),
+)
+"""Matrices of a layer that are there together or not at all, and those that all or none of such layers have beside
+them. Some graphs take for granted what load_arch_tensors does not ask for: src/models/mimo2.cpp, step35.cpp."""
+_INDEX = ("indexer.proj", "indexer.attn_k", "indexer.attn_q_b", "indexer.k_norm")
+"""What a layer of GLM-5 has that looks up what to look at: src/models/glm-dsa.cpp."""
+
+
+def _check_layers(header: Header) -> None:
+    """What a layer has must be whole: a graph follows the pointer to a tensor that is not there."""
+    layers: dict[int, set[str]] = {}
+    for tensor in header.tensors:
+        start, _, end = tensor.name.removeprefix("blk.").partition(".")
+        if tensor.name.startswith("blk.") and start.isdecimal() and end.endswith(".weight"):
+            layers.setdefault(int(start), set()).add(end.removesuffix(".weight"))
+    arch = header.architecture
+    for together, beside in _PARTS:
+        some = [layer for layer, found in layers.items() if found.intersection((*together, *beside))]
+        wanted = {name for layer in some for name in layers[layer].intersection((*together, *beside))} | set(together)
+        for layer in some:
+            for name in sorted(wanted - layers[layer]):
+                raise unusable(header, f"tensor blk.{layer}.{name}.weight is missing")
+    types = header.metadata.get(f"{arch}.attention.indexer.types", True)
+    for layer, found in layers.items():
+        full = types[layer] if isinstance(types, list) and layer < len(types) else types
+        if arch == "glm-dsa" and full and layer < header.number("block_count") - header.number("nextn_predict_layers"):
+            lost = [name for name in _INDEX if name not in found]
+        elif arch in GATED_DELTA and "ssm_out" in found and "ssm_in" not in found:  # build_qkvz
+            lost = [name for name in ("attn_qkv", "attn_gate") if name not in found]
+        elif arch in OPTIONAL_QKV and "attn_output" in found and "attn_qkv" not in found:
+            lost = [name for name in ("attn_q", "attn_k", "attn_v") if name not in found]
+        else:
+            continue
+        if lost:
+            raise unusable(header, f"tensor blk.{layer}.{lost[0]}.weight is missing")
 
 
 def _check_vocabulary(header: Header) -> None:
@@ -89,6 +131,9 @@ def _check_experts(header: Header) -> None:
     experts, used = header.number("expert_count"), header.number("expert_used_count")
     groups, groups_used = header.number("expert_group_count"), header.number("expert_group_used_count")
     right = 0 < used <= experts <= MAX_EXPERTS if experts else used == 0 and groups == 0
+    gating = header.metadata.get(f"{header.architecture}.expert_gating_func", 1)
+    if isinstance(gating, int) and experts and not 1 <= gating <= 4:  # llama-hparams.h; build_moe_ffn knows no other
+        raise unusable(header, f"{header.architecture}.expert_gating_func is {gating}, not 1 to 4")
     if groups and groups >= experts:
         right = False
     if not right or (groups > 1 and (experts % groups or not 0 < groups_used < groups)):
