@@ -22,14 +22,14 @@ REASONS = {
         "a date of its own"
     ),
     "trim parts": (
-        "the template trims each text of a turn with pictures, which it gets from vlm one by one, as from "
-        "transformers; llama.cpp gives it one text with the pictures' places in it"
+        "the template trims each text of a turn with pictures; vlm gives them one by one, as transformers does, "
+        "and llama.cpp one text with the pictures' places in it"
     ),
     "picture": "the template writes other things around a picture than around words; llama.cpp gives it only words",
     "line": "the template puts a line's end behind a picture, where llama.cpp gives it none",
     "system": (
-        "the template has no place for a system prompt: vlm puts it and an empty line before the question, as Gemma 3's "
-        "template does; llama.cpp puts it and a newline there"
+        "the template has no place for a system prompt: vlm puts it and an empty line before the question, as Gemma "
+        "3's template does; llama.cpp puts it and a newline there"
     ),
     "thoughts": (
         "llama.cpp's server asks for earlier turns' thoughts to be kept, and the template writes empty ones; "
