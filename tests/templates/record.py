@@ -22,8 +22,8 @@ REASONS = {
         "a date of its own"
     ),
     "trim parts": (
-        "the template trims each text of a turn with pictures, which it gets from vlm one by one, as from "
-        "transformers; llama.cpp gives it one text with the pictures' places in it"
+        "the template trims each text of a turn with pictures; vlm gives them one by one, as transformers does, "
+        "and llama.cpp one text with the pictures' places in it"
     ),
     "picture": "the template writes other things around a picture than around words; llama.cpp gives it only words",
     "line": "the template puts a line's end behind a picture, where llama.cpp gives it none",
