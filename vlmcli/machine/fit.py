@@ -26,17 +26,47 @@ CTX_FLOOR = 2048
 KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
+_LAYER = re.compile(r"blk\.(\d{1,6})\.")
+WARM_UP = 92  # patches of a side of the picture that llama.cpp begins with, where a header has no size (clip.cpp)
+MAX_LAYERS = 4096  # a header that says more is damaged
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
 
 
 def cell_bytes(header: Header) -> int:
-    """Bytes of one KV cache cell over all layers, in F16: keys and values of every KV head."""
+    """Bytes of one KV cache cell over all layers, in F16: keys and values of every KV head.
+
+    Layers that keep a state, and those that use keys of earlier ones (Gemma 4), have none. Behind a window heads may
+    have another length. Source: llama.cpp, src/llama-kv-cache.cpp and llama-hparams.cpp.
+    """
     heads, width = header.number("attention.head_count", 1), header.number("embedding_length")
     head_dim = header.number("attention.key_length") or width // max(1, heads)
     value_dim = header.number("attention.value_length") or head_dim
+    near = header.number("attention.key_length_swa", head_dim) + header.number("attention.value_length_swa", value_dim)
+    windows = header.numbers("attention.sliding_window_pattern")
     per_layer = header.numbers("attention.head_count_kv") or [heads]
-    kv_heads = sum(per_layer) if len(per_layer) > 1 else per_layer[0] * header.number("block_count")
-    return kv_heads * (head_dim + value_dim) * 2
+    layers = len(per_layer) if len(per_layer) > 1 else header.number("block_count")
+    found = 0
+    for layer in range(max(0, min(layers, MAX_LAYERS) - header.number("attention.shared_kv_layers"))):
+        if _keeps_state(header, layer):
+            continue
+        behind = len(windows) > layer and windows[layer]
+        kv_heads = per_layer[layer] if len(per_layer) > 1 else per_layer[0]
+        found += kv_heads * (near if behind else head_dim + value_dim) * 2
+    return found
+
+
+def state_bytes(header: Header) -> int:
+    """Bytes that recurrent layers keep of one sequence, in F32; llama-hparams.cpp, n_embd_r and n_embd_s."""
+    inner, size = header.number("ssm.inner_size"), header.number("ssm.state_size")
+    before = max(0, header.number("ssm.conv_kernel") - 1) * (inner + 2 * header.number("ssm.group_count") * size)
+    layers = range(min(header.number("block_count"), MAX_LAYERS))
+    return sum(_keeps_state(header, layer) for layer in layers) * (inner * size + before) * 4
+
+
+def _keeps_state(header: Header, layer: int) -> bool:
+    """Whether a layer is a gated delta net: all but one in so many (src/models/qwen35.cpp)."""
+    every = header.number("full_attention_interval", 0 if not header.number("ssm.inner_size") else 4)
+    return every > 0 and (layer + 1) % every != 0
 
 
 @dataclass(frozen=True)
@@ -82,9 +112,10 @@ class Memory:
 def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """What a language model and a projector take when they are loaded so.
 
-    - weights and projector: their tensors (for a model in parts: those of all parts).
+    - weights and projector: their tensors (for a model in parts: those of all parts), without blocks that predict
+      further tokens, which are not read.
     - cache: `cell_bytes` for each of `n_ctx` cells. llama.cpp is asked for whole caches behind sliding windows too.
-      The state of recurrent layers is left out: it is small and does not grow.
+      And `state_bytes` for each sequence, of which the engine has two for each answer (engine/loading.py).
     - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, the attention mask of n_batch x
       n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell beside it, and n_parallel rows of logits.
     - repacked: matrices on the CPU of the types in `chosen.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
@@ -103,10 +134,10 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     masks = 2 if model.number("attention.sliding_window") else 1
     embeddings = (tensor.shape for tensor in model.tensors if tensor.name == "token_embd.weight")
     vocabulary = max((shape[-1] for shape in embeddings if shape), default=0)
-    cache = cells * cell_bytes(model)
+    cache = cells * cell_bytes(model) + 2 * chosen.n_parallel * state_bytes(model)
     words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + chosen.n_parallel * vocabulary * 4
     eyes = _encoder_compute(projector)
-    whole, eye_weights = _weights(model), _weights(projector)
+    whole, eye_weights = _weights(model) - _spare(model), _weights(projector)
     gpu = 0
     if chosen.n_gpu_layers:
         share = 1.0 if chosen.n_gpu_layers < 0 else min(1.0, chosen.n_gpu_layers / (model.number("block_count") + 1))
@@ -121,12 +152,20 @@ def _repacked(header: Header, chosen: Fit) -> int:
     on_cpu = 0 if chosen.n_gpu_layers < 0 else header.number("block_count") - chosen.n_gpu_layers
     again = 0
     for tensor in header.tensors:
-        layer = re.match(r"blk\.(\d+)\.", tensor.name)
+        layer = _LAYER.match(tensor.name)
         here = int(layer[1]) < on_cpu if layer else chosen.n_gpu_layers == 0 and tensor.name == "output.weight"
         matrix = len(tensor.shape) == 2 and tensor.shape[1] % 8 == 0
         if here and matrix and tensor.kind in chosen.repacked:
             again += tensor.size
     return again
+
+
+def _spare(header: Header) -> int:
+    """Bytes of the last blocks, where they only predict further tokens: llama.cpp leaves them in the file."""
+    run = header.number("block_count") - header.number("nextn_predict_layers")
+    return sum(
+        tensor.size or 0 for tensor in header.tensors if (found := _LAYER.match(tensor.name)) and int(found[1]) >= run
+    )
 
 
 def _weights(header: Header) -> int:
@@ -154,7 +193,8 @@ def _offloaded(header: Header, layers: int) -> int:
 
 def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
-    side, patch = projector.number("vision.image_size"), max(1, projector.number("vision.patch_size"))
+    patch = max(1, projector.number("vision.patch_size"))
+    side = projector.number("vision.image_size") or WARM_UP * patch
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
     tiles = cost.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)
