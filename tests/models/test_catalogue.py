@@ -199,7 +199,9 @@ def test_time_grows_with_the_work():
     by_name = {one.entry.name: one for one in advices}
     took = [by_name[name].seconds for name in ("smolvlm2-256m", "smolvlm2-500m", "qwen2.5-vl-3b", "qwen2.5-vl-7b")]
     assert took == sorted(took)
-    today = [by_name[name].seconds for name in ("qwen3.5-0.8b", "qwen3.5-2b", "qwen3.5-4b", "qwen3.5-9b", "qwen3.6-27b")]
+    today = [
+        by_name[name].seconds for name in ("qwen3.5-0.8b", "qwen3.5-2b", "qwen3.5-4b", "qwen3.5-9b", "qwen3.6-27b")
+    ]
     assert today == sorted(today)
     assert by_name["qwen3.6-35b-a3b"].seconds < by_name["qwen3.5-9b"].seconds  # a token takes 8 of 256 experts
     row = by_name["gemma-3-4b"]

@@ -237,7 +237,7 @@ def rm(
 
     Models are removed from the cache of the Hugging Face Hub: other programs that use it lose them, too.
 
-    vlm rm smolvlm2-500m
+    vlm rm qwen3.5-0.8b
 
     vlm rm --unfinished
     """
@@ -289,7 +289,7 @@ def verify(
 ) -> None:
     """Check model files against their published hashes.
 
-    vlm verify smolvlm2-500m
+    vlm verify qwen3.5-0.8b
     """
     from vlmcli import demo
     from vlmcli.models import store
@@ -366,7 +366,7 @@ def default(
 ) -> None:
     """Show or set the default model.
 
-    vlm default smolvlm2-500m
+    vlm default qwen3.5-0.8b
     """
     with Ui() as ui:
         if none:

@@ -57,8 +57,8 @@ def advise(
 
     At most one is recommended. Of the others come those for all uses, then those for reading pages, then the medical
     ones; of each, those that are quick enough, the best of them before the others; then the slower ones, then those
-    that do not fit into memory. Retired ones come last, in the same order. The catalogue's first model is recommended where it fits, unless a better one is quick
-    enough as well.
+    that do not fit into memory. Retired ones come last, in the same order. The catalogue's first model is recommended
+    where it fits, unless a better one is quick enough as well.
 
     Args:
         machine: what there is.
