@@ -103,7 +103,7 @@ def test_each_setting_is_documented_and_the_example_is_one(tmp_path):
     (tmp_path / "settings.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1], "utf-8")
     loaded = settings.load(environment={}, file=tmp_path / "settings.toml")
     assert (loaded.model, loaded.system, loaded.max_tokens) == (
-        "smolvlm2-500m", "Answer in one short sentence.", 200,
+        "qwen3.5-0.8b", "Answer in one short sentence.", 200,
     )  # fmt: skip
 
 

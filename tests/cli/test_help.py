@@ -248,7 +248,7 @@ def test_no_librarys_words_in_what_is_said_of_a_wrong_option(name):
         (["ask", "--nonsense"], "unknown option --nonsense", "vlm ask --help lists the options"),
         (["--nonsense"], "unknown option --nonsense", "vlm --help lists the commands"),
         (["nonsense"], "unknown command nonsense", "vlm --help lists the commands"),
-        (["pull", "--json"], "vlm pull needs an argument", "for example: vlm pull smolvlm2-500m"),
+        (["pull", "--json"], "vlm pull needs an argument", "for example: vlm pull qwen3.5-0.8b"),
         (["ls", "models"], "vlm ls does not take the argument models", "vlm ls -h shows how to use it"),
         (["default", "a", "b"], "vlm default does not take the argument b", "vlm default -h shows how to use it"),
     ],

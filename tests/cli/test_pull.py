@@ -162,7 +162,7 @@ def test_without_a_network_a_person_is_told_of_the_model_that_needs_none(place):
 def test_models_are_listed_for_this_machine(place):
     place.vlm("pull", "-y", "smolvlm2-500m")
     rows = objects(place.vlm("models", "--json"))
-    assert len(rows) >= 15
+    assert 20 <= len(rows) <= 25
     here = {row["name"]: row for row in rows}["smolvlm2-500m"]
     assert here["here"]
     assert here["seconds"] > 0
@@ -171,15 +171,26 @@ def test_models_are_listed_for_this_machine(place):
     assert huge["memory"] > here["memory"]
     table = place.vlm("models")
     head, *lines = [line.split("\t") for line in table.stdout.splitlines()]
-    assert head == ["", "NAME", "SIZE", "MEMORY", "PICTURE", "1,000", "LICENCE", "GOOD AT"]
+    assert head == ["", "NAME", "SIZE", "MEMORY", "PICTURE", "1,000", "LICENCE", "GOOD AT", "REPOSITORY"]
     assert [line[1] for line in lines] == [row["name"] for row in rows]
     (chosen,) = [row for row in rows if row["recommended"]]
     assert [line[1] for line in lines if line[0] == "*"] == [chosen["name"]]
     assert lines[0][0] == "*"
     assert "recommended for this machine" in table.stderr
-    assert re.search(r"^order +the recommended model, then the best of the quick ones", table.stderr, re.MULTILINE)
-    unknown = any("?" in line for line in lines)
-    assert bool(re.search(r"^\? +not known before the download", table.stderr, re.MULTILINE)) == unknown
+    assert re.search(
+        r"^order +general, for pages, medical; of each, the best of the quick ones", table.stderr, re.MULTILINE
+    )
+    assert "?" not in table.stdout
+    assert [line[8] for line in lines] == [row["repository"] for row in rows]
+    assert not any(row["retired"] for row in rows)
+    every = objects(place.vlm("models", "--all", "--json"))
+    assert sorted(row["name"] for row in every) == sorted(entry.name for entry in catalogue.entries())
+    assert [row for row in every if not row["retired"]] == rows
+    told = re.search(
+        r"^retired +(\d+) older or less useful models, listed by: vlm models --all", table.stderr, re.MULTILINE
+    )
+    assert int(told[1]) == len(every) - len(rows)
+    assert "?" not in place.vlm("models", "--all").stdout
     assert ["", "smolvlm2-500m", "local"] in [["", *line[1:3]] for line in lines]
 
 
@@ -224,19 +235,21 @@ def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
     names = [line.split("\t")[1] for line in wide.splitlines()[1:]]
     table = lines[start : start + 1 + len(names)]
     assert [line[2:].split(" ")[0] for line in table[1:]] == names  # a row is a line
-    assert [line[2:].split(" ")[0] for line in table if line.startswith("* ")] == ["smolvlm2-500m"]
+    assert [line[2:].split(" ")[0] for line in table if line.startswith("* ")] == [names[0]]
     expected = {
-        80: "NAME SIZE PICTURE 1,000 LICENCE GOOD AT",
+        80: "NAME SIZE MEMORY PICTURE 1,000 LICENCE GOOD AT",
         60: "NAME SIZE PICTURE 1,000 LICENCE",
-        40: "NAME PICTURE",
+        40: "NAME PICTURE 1,000",
     }
     assert " ".join(table[0].split()).startswith(expected[columns])
     missing = {
-        80: "not shown MEMORY, because the terminal is too narrow",
-        60: "not shown GOOD AT and MEMORY, because",
-        40: "not shown LICENCE, SIZE, GOOD AT and MEMORY, because",
+        80: "",
+        60: "not shown MEMORY and GOOD AT, because the terminal is too narrow",
+        40: "not shown LICENCE, SIZE, MEMORY and GOOD AT, because",
     }
-    assert missing[columns] in " ".join(terminal.text.split())
+    said = " ".join(terminal.text.split())
+    assert missing[columns] in said
+    assert ("not shown" in said) == (columns < 80)
     licences = {line.split("\t")[6] for line in wide.splitlines()[1:]}
     if columns >= 60:
         assert all(any(licence in line for licence in licences) for line in table[1:])

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support import ROOT
 from vlmcli.engine.chat_template import ChatTemplate, PicturePart
 from vlmcli.machine import hollow_gguf, recommend
 from vlmcli.machine.speed import Speed, seconds
@@ -22,41 +23,53 @@ FAST, SLOW = (Speed(encode=rate, prefill=rate, read=read, machine="") for rate, 
 
 def test_every_row_is_one_that_can_be_used():
     rows = catalogue.entries()
-    assert len(rows) >= 30
-    assert len({row.name for row in rows}) == len({row.repository for row in rows}) == len(rows)
+    assert len(rows) >= 60
+    assert len({row.repository for row in rows}) == len(rows)
+    names = [name for row in rows for name in (row.name, *row.also)]
+    assert len(set(names)) == len(names)
     for row in rows:
-        assert row.name == row.name.lower()
-        assert not is_repository(row.name)
+        for name in (row.name, *row.also):
+            assert name == name.lower()
+            assert not is_repository(name)
+            assert catalogue.find(name.upper()) is row
         assert is_repository(row.repository)
         assert row.use in catalogue.USES
         assert row.boxes in catalogue.BOXES
         assert 1 <= row.rank <= 10
-        assert len(row.good_at) <= 17 and len(row.licence_label) <= 10  # `vlm models` has room at 80 columns
-        assert row.quant and row.licence and row.seen
-        assert 0 <= row.tokens[0] <= row.tokens[1]
+        assert len(row.name) <= 16 or row.retired
+        assert len(row.good_at) <= 15 and len(row.licence_label) <= 10  # `vlm models` has room at 80 columns
+        assert row.quant and row.licence and len(row.seen) > 10
+        assert 0 < row.tokens[0] <= row.tokens[1]
         assert set(row.prompts) <= set(ask.PROMPTS)
         assert not row.chat_template or row.chat_template in CHAT_TEMPLATES
-        assert not row.shape or row.shape in shapes.SHAPES
+        assert row.shape in shapes.SHAPES
         assert not row.checked  # nobody could look at the Hub
 
 
+def test_what_is_listed_is_short_and_known():
+    rows = catalogue.listed()
+    assert len(rows) <= 25
+    assert len(catalogue.entries()) > 2 * len(rows)
+    assert [row for row in rows if row.first] == [rows[0]] == [row for row in catalogue.entries() if row.first]
+    assert {row.use for row in rows} == set(catalogue.USES)
+    assert all(row.commercial for row in rows)
+    assert not catalogue.find("qwen2.5-vl-3b").commercial
+    for advice in recommend.advise(Machine(4, 60 * GIB, (), 64 * GIB), SLOW, retired=True):
+        assert advice.download and advice.memory and advice.fits and advice.seconds
+
+
 def test_the_families_that_are_asked_for_are_there():
-    names = " ".join(row.name for row in catalogue.entries())
-    for family in (
-        "smolvlm2",
-        "qwen2.5-vl",
-        "qwen3-vl",
-        "gemma-3",
-        "gemma-4",
-        "internvl3",
-        "lfm2-vl",
-        "minicpm-v",
-        "pixtral",
-    ):
+    names = " ".join(row.name for row in catalogue.listed())
+    for family in ("smolvlm2", "qwen3-vl", "qwen3.5", "qwen3.6", "gemma-4", "lfm2.5-vl", "llava-1.5", "llava-1.6"):
         assert family in names
-    for name in ("moondream2", "llava-1.5-7b", "llava-1.6-mistral-7b", "medgemma-4b", "gemma-3-4b"):
-        assert catalogue.find(name.upper()).name == name
-    assert sum(bool(row.prompts.get("ocr plain")) for row in catalogue.entries() if row.use == "ocr") >= 2
+    for reader in ("paddleocr-vl-1.6", "glm-ocr", "deepseek-ocr", "dots.ocr", "hunyuanocr", "lightonocr-2"):
+        assert reader in names
+    for name in ("moondream2", "llava-1.5-7b", "llava-1.6-7b", "medgemma-4b"):
+        assert not catalogue.find(name).retired
+    for name in ("gemma-3-4b", "qwen2-vl-2b", "qwen2.5-vl-7b", "internvl3-8b", "pixtral-12b", "minicpm-v-2.6"):
+        assert catalogue.find(name).retired
+    assert catalogue.find("llava-1.6-mistral-7b").name == "llava-1.6-7b"
+    assert all("ocr plain" in row.prompts for row in catalogue.entries() if row.use == "ocr")
     assert "not a medical device" in catalogue.find("medgemma-4b").accept
 
 
@@ -70,7 +83,7 @@ def test_names_that_are_nearly_right_are_guessed():
 def test_models_without_a_chat_template_have_one_in_their_card():
     turns = {
         "llava-1.5-7b": f"{POLITE} USER: hello ASSISTANT:",
-        "llava-1.6-mistral-7b": "[INST] hello [/INST]",
+        "llava-1.6-7b": "[INST] hello [/INST]",
         "llava-1.6-34b": "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\nhello<|im_end|>"
         "<|im_start|>assistant\n",
     }
@@ -116,7 +129,9 @@ def test_a_named_template_writes_what_its_models_were_trained_with(name, prompt)
 
 
 def test_a_card_has_the_budgets_and_the_tags_of_its_row():
-    gemma, other = (catalogue.card(catalogue.find(name)) for name in ("gemma-4-e4b", "qwen3-vl-2b"))
+    names = ("gemma-4-e4b", "smolvlm2-500m", "qwen3-vl-2b")
+    gemma, other, qwen = (catalogue.card(catalogue.find(name)) for name in names)
+    assert (qwen.budget, qwen.reading_budget) == ((0, 0), (1024, 4096))
     assert (gemma.budget, gemma.reading_budget) == ((280, 1120), (560, 1120))
     assert gemma.think == ("<|channel>", "<channel|>")
     assert (other.budget, other.reading_budget, other.think) == ((0, 0), (0, 0), THINK)
@@ -147,7 +162,9 @@ def test_a_shape_has_the_size_of_the_published_file(name, quant, projector, size
         assert header.file_size == pytest.approx(size, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["smolvlm2-256m", "gemma-3-4b", "qwen3-vl-2b", "lfm2-vl-450m"])
+@pytest.mark.parametrize(
+    "name", ["smolvlm2-256m", "gemma-3-4b", "qwen3-vl-2b", "lfm2-vl-450m", "qwen3.5-0.8b", "gemma-4-e2b", "glm-ocr"]
+)
 def test_a_shape_that_is_written_is_read_again(tmp_path, name):
     words, eyes = shapes.SHAPES[name]
     files = hollow_gguf.pair(tmp_path, name, words, eyes, "Q4_K_M")
@@ -172,7 +189,8 @@ SMALL, LARGE = machine(20, 30), machine(600, 640)
 
 def test_the_first_model_is_recommended_unless_a_better_one_is_as_quick():
     first = {one.entry.name for one in recommend.advise(LARGE, SLOW) if one.entry.first}
-    assert first == {"smolvlm2-500m"}  # which README names
+    assert first == {catalogue.listed()[0].name}
+    assert f"vlm pull {catalogue.listed()[0].name} " in (ROOT / "README.md").read_text("utf-8")
     for here, speed in ((LARGE, SLOW), (LARGE, None), (SMALL, SLOW)):
         assert recommend.best(recommend.advise(here, speed)).entry.first
     ranks = {}
@@ -181,7 +199,7 @@ def test_the_first_model_is_recommended_unless_a_better_one_is_as_quick():
         assert (best.fits, best.entry.use, best.entry.accept) == ("yes", "general", "")
         assert best.seconds <= recommend.PATIENCE
         ranks[name] = best.entry.rank
-    assert catalogue.find("smolvlm2-500m").rank < ranks["small"] < ranks["large"]
+    assert catalogue.listed()[0].rank < ranks["small"] < ranks["large"]
     tiny = recommend.best(recommend.advise(machine(8, 9), FAST))
     assert (tiny.fits, tiny.entry.first) == ("yes", False)
     assert recommend.best(recommend.advise(machine(1, 2), FAST)) is None
@@ -193,15 +211,19 @@ def test_the_first_model_is_recommended_unless_a_better_one_is_as_quick():
 
 @pytest.mark.parametrize("speed", [FAST, SLOW, None])
 def test_the_better_of_the_bearable_come_first_and_what_does_not_fit_last(speed):
-    chosen, *advices = recommend.advise(machine(80, 200), speed)
+    chosen, *rows = recommend.advise(machine(80, 200), speed, retired=True)
     assert chosen.recommended
-    fits = [one.fits for one in advices]
-    assert [key for key, _ in itertools.groupby(fits)] == ["yes", "", "slow", "no"]
+    kinds = [(one.entry.retired, one.entry.use) for one in rows]
+    assert [kind for kind, _ in itertools.groupby(kinds)] == list(itertools.product((False, True), catalogue.USES))
+    advices = [one for one in rows if one.entry.use == "general" and one.entry.retired]
+    assert [key for key, _ in itertools.groupby(one.fits for one in advices)] == ["yes", "slow", "no"]
+    advices = [one for one in rows if one.entry.use == "general" and not one.entry.retired]
+    assert [key for key, _ in itertools.groupby(one.fits for one in advices)] == ["yes", "slow"]
     fitting = [one for one in advices if one.fits == "yes"]
     slowness = [one.slowness for one in fitting]
     assert slowness == sorted(slowness)
     assert len(set(slowness)) > 1 or speed is FAST
-    for _, band in itertools.groupby((one for one in fitting if one.entry.use == "general"), lambda one: one.slowness):
+    for _, band in itertools.groupby(fitting, lambda one: one.slowness):
         ranks = [one.entry.rank for one in band]
         assert ranks == sorted(ranks, reverse=True)
     if speed is not None:
@@ -209,10 +231,15 @@ def test_the_better_of_the_bearable_come_first_and_what_does_not_fit_last(speed)
 
 
 def test_time_grows_with_the_work():
-    by_name = {one.entry.name: one for one in recommend.advise(Machine(4, 60 * GIB, (), 64 * GIB), SLOW)}
+    advices = recommend.advise(Machine(4, 60 * GIB, (), 64 * GIB), SLOW, retired=True)
+    by_name = {one.entry.name: one for one in advices}
     took = [by_name[name].seconds for name in ("smolvlm2-256m", "smolvlm2-500m", "qwen2.5-vl-3b", "qwen2.5-vl-7b")]
     assert took == sorted(took)
-    assert by_name["minicpm-v-2.6"].seconds is None
+    today = [
+        by_name[name].seconds for name in ("qwen3.5-0.8b", "qwen3.5-2b", "qwen3.5-4b", "qwen3.5-9b", "qwen3.6-27b")
+    ]
+    assert today == sorted(today)
+    assert by_name["qwen3.6-35b-a3b"].seconds < by_name["qwen3.5-9b"].seconds  # a token takes 8 of 256 experts
     row = by_name["gemma-3-4b"]
     model, projector = catalogue.headers(row.entry)
     from vlmcli.machine import cost

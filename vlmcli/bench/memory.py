@@ -26,7 +26,12 @@ NAMES = (
     "smolvlm2-256m", "smolvlm2-500m", "lfm2-vl-450m", "internvl3-1b", "internvl3-2b", "smolvlm2-2.2b", "qwen2-vl-2b",
     "qwen3-vl-2b", "qwen2.5-vl-3b", "gemma-3-4b", "llava-1.5-7b",
 )  # fmt: skip
-GEMMA = ("<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>")
+MARKS = (
+    "<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>", "<|image>", "<image|>", "<image>",
+    "</image>", "<slice>", "</slice>", "<|begin_of_image|>", "<|end_of_image|>", "<|IMAGE_START|>", "<|IMAGE_END|>",
+    "<|img|>", "<|endofimg|>", "<｜hy_place▁holder▁no▁100｜>", "<｜hy_place▁holder▁no▁101｜>",
+)  # fmt: skip
+"""What libmtmd puts around a picture, by family."""
 GOOD = 0.10
 """How far from the prediction counts as right, as a part of what was taken."""
 MB = 1_000_000
@@ -48,7 +53,7 @@ def main() -> None:
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="vlm-memory-") as folder:
             words, eyes = shapes.SHAPES[name]
-            hollow_gguf.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *GEMMA))
+            hollow_gguf.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *MARKS))
             command = [sys.executable, "-m", __spec__.name, name, "--child", folder, "--ctx", str(options.ctx)]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
@@ -68,7 +73,7 @@ def _child(folder: Path, name: str, ctx: int) -> None:
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, this_machine(), ctx, projector=projector)
     needed = fit.needs(model, projector, chosen)
-    side = projector.number("vision.image_size")
+    side = min(projector.number("vision.image_size"), 1024) or fit.WARM_UP * projector.number("vision.patch_size")
     picture = images.from_pixels(bytes(side * side * 3), (side, side), "black.png")
     before = _resident("VmRSS")
     with Engine(files, chosen) as engine:

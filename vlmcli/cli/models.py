@@ -66,35 +66,42 @@ def _record(one: Listed) -> dict[str, Any]:
 
 def models(
     json: options.Json = False,
+    every: Annotated[bool, typer.Option("--all", help="List retired models, too.")] = False,
     measure: Annotated[bool, typer.Option("--measure", help="Measure the speed of this machine again.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Compare this list with what is published now.")] = False,
 ) -> None:
     """List models to download, the best for this machine first.
 
     vlm models
+
+    vlm models --all
     """
     if check:
         if measure:
             raise UsageError("--check measures nothing", "leave out --measure")
-        _check(json=json)
+        _check(json=json)  # every row, retired or not
         return
     from vlmcli.engine.place import this_machine
     from vlmcli.machine import recommend
-    from vlmcli.models import store
+    from vlmcli.models import catalogue, store
 
     with Ui() as ui:
         here = {one.name.partition(":")[0] for one in store.listed()}
         speed = speed_here(ui, "to order the list", again=measure)
-        advices = recommend.advise(this_machine(), speed, here)
+        advices = recommend.advise(this_machine(), speed, here, retired=every)
         if json:
             for one in advices:
                 ui.line(object_line(_advice_record(one)))
             return
         table = _advice_table(advices, ui.width if ui.stdout.isatty() else 0)
         ui.rows(table)
-        dropped = [name for name in reversed(_TO_DROP) if name not in table[0]]
+        dropped = [name for name in reversed(_TO_DROP) if name not in (*table[0], *_WIDE)]
         told = f"{' and '.join(', '.join(dropped).rsplit(', ', 1))}, because the terminal is too narrow"
-        ui.glossary({**_legend(advices), **({"not shown": told} if dropped else {})})
+        count = sum(one.retired for one in catalogue.entries())
+        retired = (
+            f"{count} older or less useful models, {'which come last' if every else 'listed by: vlm models --all'}"
+        )
+        ui.glossary({**_legend(advices), **({"not shown": told} if dropped else {}), "retired": retired})
 
 
 def _check(*, json: bool) -> None:
@@ -118,7 +125,9 @@ def _check(*, json: bool) -> None:
         raise typer.Exit(int(Exit.FAILED))
 
 
-_TO_DROP = ("MEMORY", "GOOD AT", "SIZE", "LICENCE", "1,000")
+_WIDE = ("REPOSITORY",)
+"""Columns that only a wide terminal has, and a pipe."""
+_TO_DROP = (*_WIDE, "GOOD AT", "MEMORY", "SIZE", "LICENCE", "1,000")
 """Columns that a narrow terminal does without, the first of them first."""
 
 
@@ -139,6 +148,7 @@ def _advice_table(advices: Sequence[Advice], width: int) -> list[tuple[str, ...]
         "1,000": [_time(one, 1000) for one in advices],
         "LICENCE": [one.entry.licence_label for one in advices],
         "GOOD AT": [one.entry.good_at for one in advices],
+        "REPOSITORY": [one.entry.repository for one in advices],
     }
     if width:
         names = [f"{mark or ' '} {name}" for mark, name in zip(columns.pop(""), columns.pop("NAME"), strict=True)]
@@ -158,7 +168,7 @@ def _time(one: Advice, pictures: int) -> str:
     """How long so many pictures take; why that is not known, for one."""
     if one.fits in ("no", "slow"):
         return "" if pictures > 1 else "no room" if one.fits == "no" else "slow"
-    return "?" if one.seconds is None else f"~{duration(one.seconds * pictures)}"
+    return "?" if one.seconds is None else duration(one.seconds * pictures)
 
 
 def _legend(advices: Sequence[Advice]) -> dict[str, str]:
@@ -168,11 +178,13 @@ def _legend(advices: Sequence[Advice]) -> dict[str, str]:
     if best is not None:
         what = "downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
         legend = {"*": f"recommended for this machine; {what}", **legend}
-    legend["order"] = "the recommended model, then the best of the quick ones, then slower and unknown ones"
+    legend["order"] = "general, for pages, medical; of each, the best of the quick ones first"
     if any(not one.memory for one in advices):
         legend["?"] = "not known before the download"
     elif any(one.seconds is None for one in advices):
         legend["?"] = "not known"
+    if any(not one.entry.commercial for one in advices):
+        legend["research"] = "the licence forbids commercial use"
     if any(one.fits == "slow" for one in advices):
         legend["slow"] = "larger than the free memory, so it is read from the disk again and again"
     if any(one.fits == "no" for one in advices):
@@ -190,10 +202,20 @@ def _advice_record(one: Advice) -> dict[str, Any]:
         "repository": entry.repository,
         "quantisation": entry.quant,
         "licence": entry.licence,
+        "commercial": entry.commercial,
         "good_at": entry.good_at,
         "use": entry.use,
+        "retired": entry.retired,
+        "rank": entry.rank,
         "boxes": entry.boxes,
         "picture_tokens": list(entry.tokens) if entry.tokens[1] else None,
+        "budget": list(entry.budget) if entry.budget[1] else None,
+        "reading_budget": list(entry.reading_budget) if entry.reading_budget[1] else None,
+        "thinks": entry.thinks,
+        "prompts": dict(entry.prompts),
+        "accept": entry.accept or None,
+        "gated": entry.gated,
+        "seen": entry.seen,
         "here": one.here,
         "download": one.download or None,
         "memory": one.memory or None,
@@ -215,7 +237,7 @@ def rm(
 
     Models are removed from the cache of the Hugging Face Hub: other programs that use it lose them, too.
 
-    vlm rm smolvlm2-500m
+    vlm rm qwen3.5-0.8b
 
     vlm rm --unfinished
     """
@@ -267,7 +289,7 @@ def verify(
 ) -> None:
     """Check model files against their published hashes.
 
-    vlm verify smolvlm2-500m
+    vlm verify qwen3.5-0.8b
     """
     from vlmcli import demo
     from vlmcli.models import store
@@ -344,7 +366,7 @@ def default(
 ) -> None:
     """Show or set the default model.
 
-    vlm default smolvlm2-500m
+    vlm default qwen3.5-0.8b
     """
     with Ui() as ui:
         if none:

@@ -56,7 +56,7 @@ def pull(
 ) -> None:
     """Download a model.
 
-    vlm pull smolvlm2-500m
+    vlm pull qwen3.5-0.8b
 
     vlm pull ggml-org/Qwen2.5-VL-3B-Instruct-GGUF:Q8_0
     """

@@ -2,7 +2,8 @@
 
     fit          how a model is put here: context, threads, GPU layers; what it takes
     cache        what a model keeps of its tokens, in bytes
-    cost         what a question costs, in arithmetic and in rows of a picture
+    cost         what a question costs, in arithmetic and in bytes read
+    tiling       how a picture is scaled and cut, and how many rows it becomes
     speed        how fast this machine is, measured
     recommend    the catalogue's models, the best for this machine first
     hollow_gguf  files of a model's shape without its weights, to measure with

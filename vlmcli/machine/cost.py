@@ -1,40 +1,22 @@
-"""What a question costs, from headers alone: rows of a picture, arithmetic, bytes read.
+"""What a question costs, from headers alone: arithmetic, and bytes read.
 
-How a picture is scaled and cut is llama.cpp's, by the type of the projector: tools/mtmd/clip.cpp (the limits),
-mtmd-image.cpp (sizes and tiles) and clip_n_output_tokens (rows). Does not know how fast a machine is (`speed`).
+How a picture is cut, and how many rows it becomes, is `tiling`'s. Does not know how fast a machine is (`speed`).
 """
 
 from __future__ import annotations
 
-import math
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from vlmcli.models.gguf import Header
+from vlmcli.machine import tiling
+from vlmcli.machine.tiling import BUDGETED, Size, bidirectional_rows, picture_tokens, tiles
+from vlmcli.models.gguf import Header, Tensor
 
-Size = tuple[int, int]
+__all__ = ["BUDGETED", "Work", "bidirectional_rows", "picture_tokens", "tiles", "work"]
 
-# Rows of a picture, at least and at most; clip.cpp, set_limit_image_tokens.
-_LIMITS = {
-    "qwen2vl_merger": (8, 4096), "qwen2.5vl_merger": (8, 4096), "qwen3vl_merger": (8, 4096), "pixtral": (8, 1024),
-    "lfm2": (64, 256),
-}  # fmt: skip
-BUDGETED = frozenset(
-    {
-        *(_LIMITS.keys() - {"lfm2"}), "lightonocr", "kimivl", "deepseek4v", "gemma4v", "gemma4uv", "ling3vl",
-        "minimax_m3", "muse-glimmer", "youtuvl", "glm4v", "glm5v",
-    }
-)  # fmt: skip
-"""Families that take pictures of any size, and that can be told how many rows a picture may become (clip.cpp).
-
-LFM2's can be told so of small pictures only: larger ones are cut into tiles. HunyuanVL's, Kimi-K2.5's and others' files
-have limits of their own, which llama.cpp puts before what it is told.
-"""
-_LFM2_TILE, _LFM2_TILES, _LFM2_TOLERANCE = 512, (2, 10), 2.0  # mtmd-image.h, mtmd_image_preprocessor_lfm2
-_INTERNVL_TILES = (1, 12)
-_GEMMA4_ROWS = 1120
+_TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
+"""Of which a token needs one row."""
+_SAM_STEP, _SAM_WINDOW = 16, 14  # Segment Anything's patches, in pixels, and its windows, in patches
 
 
 @dataclass(frozen=True)
@@ -56,63 +38,14 @@ class Work:
     tokens: int
 
 
-def picture_tokens(projector: Header, width: int, height: int, budget: Size = (0, 0)) -> int | None:
-    """Rows a picture becomes, without the tokens around and between its tiles; None for a family not known here."""
-    found = tiles(projector, width, height, budget)
-    return None if found is None else sum(_rows(projector, tile) for tile in found)
-
-
-def tiles(projector: Header, width: int, height: int, budget: Size = (0, 0)) -> Sequence[Size] | None:
-    """Sizes, in pixels, that the encoder sees of a picture; None for a family that is not known here.
-
-    Args:
-        projector: its header.
-        width: of the picture, in pixels.
-        height: of it.
-        budget: the fewest and the most rows, where the family can be told; zeros for its own limits.
-    """
-    kind, side = projector.projector_type, projector.number("vision.image_size")
-    if kind == "mlp" and (places := projector.numbers("vision.image_grid_pinpoints")):
-        return _on_grid((width, height), side, list(zip(places[::2], places[1::2], strict=False)))
-    if kind in ("mlp", "gemma3"):
-        return [(side, side)]
-    if kind in ("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger", "pixtral"):
-        return [_scaled((width, height), projector, budget)]
-    if kind == "idefics3":
-        return _idefics(width, height, side, projector.number("vision.preproc_image_size"))
-    if kind == "internvl":
-        fewest = projector.number("vision.preproc_min_tiles", _INTERNVL_TILES[0])
-        most = projector.number("vision.preproc_max_tiles", _INTERNVL_TILES[1])
-        grid = [
-            (a * side, b * side)
-            for a in range(fewest, most + 1)
-            for b in range(max(-(-fewest // a), fewest), min(most // a, most) + 1)
-        ]
-        return _on_grid((width, height), side, grid)
-    if kind == "lfm2":
-        return _lfm2(width, height, projector, budget)
-    return None
-
-
-def bidirectional_rows(projector: Header) -> int:
-    """Rows of the largest picture, where each of them sees all others and they must go into one batch; else 0.
-
-    Source: mtmd.cpp, mtmd_decode_use_non_causal. Some of Gemma 4's sizes do without; the larger batch does no harm.
-    """
-    kind, side = projector.projector_type, projector.number("vision.image_size")
-    if kind == "gemma3":
-        return _rows(projector, (side, side))
-    return _GEMMA4_ROWS if kind in ("gemma4v", "gemma4uv") else 0
-
-
 def work(
     model: Header, projector: Header, picture: Size, answer: int = 64, question: int = 32, budget: Size = (0, 0)
 ) -> Work | None:
     """What a question costs; None for a family that is not known here.
 
     A matrix costs 2 operations a number and row; attention 4 a pair of rows and number of their width, half of it where
-    a row sees only those before it. Of the weights, an answer's token needs all but the embeddings, and those, too,
-    where they are the output.
+    a row sees only those before it. Of a mixture of experts, a row takes those that are used. Of the weights, an
+    answer's token needs all but the tables of embeddings, and those, too, where they are the output.
 
     Args:
         model: the language model.
@@ -125,127 +58,90 @@ def work(
     found = tiles(projector, *picture, budget)
     if found is None:
         return None
-    patch, wide = max(1, projector.number("vision.patch_size")), projector.number("vision.embedding_length")
-    layers = projector.number("vision.block_count")
-    blocks = sum(
-        prod(tensor.shape)
-        for tensor in projector.tensors
-        if tensor.name.startswith("v.blk.") and _is_matrix(tensor.shape)
-    )
-    behind = sum(
-        prod(tensor.shape) for tensor in projector.tensors if tensor.name.startswith("mm.") and _is_matrix(tensor.shape)
-    )
-    encode, rows = 0.0, 0
-    for tile in found:
-        patches, tokens = (tile[0] // patch) * (tile[1] // patch), _rows(projector, tile)
-        encode += 2.0 * patches * blocks + 4.0 * patches**2 * wide * layers + 2.0 * tokens * behind
-        rows += tokens
-    matrices = sum(
-        prod(tensor.shape) for tensor in model.tensors if tensor.name.startswith("blk.") and _is_matrix(tensor.shape)
-    )
+    rows = sum(tiling.rows(projector, tile) for tile in found)
+    used = _used(model)
+    run = model.number("block_count") - model.number("nextn_predict_layers")
+    blocks = [tensor for tensor in model.tensors if (block := _block(tensor)) is not None and block < run]
+    matrices = sum(prod(tensor.shape) * _share(tensor, used) for tensor in blocks if _is_matrix(tensor))
     prompt, width = rows + question, model.number("embedding_length")
-    prefill = 2.0 * prompt * matrices + 2.0 * prompt**2 * width * model.number("block_count")
+    prefill = 2.0 * prompt * matrices + 2.0 * prompt**2 * width * _attending(model)
     tied = not any(tensor.name == "output.weight" for tensor in model.tensors)
-    read = sum(tensor.size for tensor in model.tensors if tied or tensor.name != "token_embd.weight")
-    return Work(encode, prefill, float(read), answer, rows)
+    others = [tensor for tensor in model.tensors if _block(tensor) is None and tensor.name not in _TABLES]
+    read = sum(tensor.size * _share(tensor, used) for tensor in (*blocks, *others))
+    read += sum(tensor.size for tensor in model.tensors if tied and tensor.name == _TABLES[0])
+    return Work(sum(_encode(projector, tile) for tile in found), prefill, float(read), answer, rows)
 
 
-def _is_matrix(shape: tuple[int, ...]) -> bool:
-    return len(shape) > 1
+def _encode(projector: Header, tile: Size) -> float:
+    """Operations of the encoder and the projector over one tile."""
+    patch, wide = tiling.patch_of(projector), projector.number("vision.embedding_length")
+    patches, tokens = (tile[0] // patch) * (tile[1] // patch), tiling.rows(projector, tile)
+    kind, merge = projector.projector_type, projector.number("vision.projector.scale_factor", 1)
+    sam = 0.0
+    if kind == "deepseekocr":
+        sam, patches = _sam(projector, tile), (tile[0] // 64) * (tile[1] // 64)
+    blocks = _numbers(projector, "v.blk.")
+    layers = projector.number("vision.block_count")
+    early = 1.0  # share of the blocks that see all patches, where they become fewer on the way
+    if kind == "minicpmv4_6" and merge == 4:
+        early = ((projector.numbers("vision.wa_layer_indexes") or [0])[0] + 1) / max(1, layers)
+    passed = early * patches + (1 - early) * patches / 4
+    pairs = early * patches**2 + (1 - early) * (patches / 4) ** 2
+    encode = sam + 2.0 * passed * blocks + 4.0 * pairs * wide * layers
+    if kind == "resampler":
+        queries = tokens * 4.0 * patches * _resampled(projector)
+        return encode + queries + 2.0 * patches * 3 * _numbers(projector, "resampler.attn.k.weight")
+    behind = _numbers(projector, "mm.") + (_numbers(projector, "v.patch_embd.") if kind == "gemma4uv" else 0)
+    return encode + 2.0 * tokens * behind
 
 
-def _merge(projector: Header) -> int:
-    """Patches of a side that become one row."""
-    kind = projector.projector_type
-    if kind in ("qwen2vl_merger", "qwen2.5vl_merger", "qwen3vl_merger"):
-        return projector.number("vision.spatial_merge_size", 2)
-    if kind == "gemma3":
-        return projector.number("vision.projector.scale_factor", 4)
-    if kind == "pixtral":
-        return projector.number("vision.spatial_merge_size", 1)
-    return projector.number("vision.projector.scale_factor", 1)
+def _resampled(projector: Header) -> int:
+    """Numbers in a row that a resampler makes."""
+    return next((one.shape[0] for one in projector.tensors if one.name == "resampler.query" and one.shape), 0)
 
 
-def _rows(projector: Header, tile: Size) -> int:
-    """Rows that a tile of this size, in pixels, becomes."""
-    patch, kind = max(1, projector.number("vision.patch_size")), projector.projector_type
-    step = patch * _merge(projector)
-    if kind == "lfm2":
-        return -(-tile[0] // step) * -(-tile[1] // step)
-    across, down = tile[0] // step, tile[1] // step
-    if kind == "pixtral" and any(tensor.name == "v.token_embd.img_break" for tensor in projector.tensors):
-        return across * down + down - 1
-    return across * down
+def _sam(projector: Header, tile: Size) -> float:
+    """Operations of Segment Anything's encoder over one tile: in most blocks a patch sees a window only."""
+    patches, wide = (tile[0] // _SAM_STEP) * (tile[1] // _SAM_STEP), projector.number("vision.sam.embedding_length")
+    layers = projector.number("vision.sam.block_count")
+    whole = layers / 3
+    pairs = whole * patches**2 + (layers - whole) * patches * _SAM_WINDOW**2
+    return 2.0 * patches * _numbers(projector, "v.sam.blk.") + 4.0 * pairs * wide
 
 
-def _limits(projector: Header, budget: Size) -> Size:
-    """The fewest and the most rows of a picture."""
-    usual = _LIMITS[projector.projector_type]
-    return budget[0] or usual[0], budget[1] or usual[1]
+def _numbers(header: Header, start: str) -> int:
+    """Numbers in the matrices whose names start so."""
+    found = (tensor for tensor in header.tensors if tensor.name.startswith(start) and _is_matrix(tensor))
+    return sum(prod(tensor.shape) for tensor in found)
 
 
-def _scaled(size: Size, projector: Header, budget: Size) -> Size:
-    """A size with its sides in whole rows, between the limits; calc_size_preserved_ratio, which has 32-bit floats."""
-    step = projector.number("vision.patch_size") * _merge(projector)
-    low, high = (limit * step * step for limit in _limits(projector, budget))
-    width, height = size
-    across, down = (max(step, int(side / step + 0.5) * step) for side in size)
-    if across * down > high:
-        beta = _float(math.sqrt(_float(_float(height * width) / high)))
-        return max(step, int(_float(width / beta) / step) * step), max(step, int(_float(height / beta) / step) * step)
-    if across * down < low:
-        beta = _float(math.sqrt(_float(low / _float(height * width))))
-        return tuple(math.ceil(_float(_float(side * beta) / step)) * step for side in size)  # type: ignore[return-value]
-    return across, down
+def _used(model: Header) -> float:
+    """Which part of its experts a token takes."""
+    used, count = model.number("expert_used_count"), model.number("expert_count")
+    return min(1.0, used / count) if count > 0 and used > 0 else 1.0
 
 
-def _float(number: float) -> float:
-    """The nearest 32-bit float."""
-    return float(struct.unpack("f", struct.pack("f", number))[0])
+def _share(tensor: Tensor, used: float) -> float:
+    """Which part of a tensor a token needs."""
+    return used if "_exps." in tensor.name else 1.0
 
 
-def _on_grid(size: Size, side: int, grid: Sequence[Size]) -> Sequence[Size]:
-    """The whole, and the tiles of the grid's best size for a picture larger than one; select_best_resolution."""
-    width, height = size
-    if width <= side and height <= side:
-        return [(side, side)]
-    best, most, least = (0, 0), 0, math.inf
-    for across, down in grid:
-        scale = min(across / width, down / height)
-        seen = min(int(width * scale) * int(height * scale), width * height)
-        wasted = across * down - seen
-        if seen > most or (seen == most and wasted < least):
-            best, most, least = (across, down), seen, wasted
-    return [(side, side)] * (1 + -(-best[0] // side) * -(-best[1] // side))
+def _attending(model: Header) -> int:
+    """Blocks with attention; the others are convolutions, or keep a state."""
+    layers = model.number("block_count") - model.number("nextn_predict_layers")
+    heads = model.numbers("attention.head_count_kv")
+    if len(heads) > 1:
+        return sum(one > 0 for one in heads)
+    return layers // max(1, model.number("full_attention_interval", 1))
 
 
-def _idefics(width: int, height: int, side: int, longest: int) -> Sequence[Size]:
-    """The whole, and tiles of it with its longest side at a fixed length; mtmd_image_preprocessor_idefics3."""
-    if not longest:
-        across, down = (max(1, int(one / side + 0.5)) for one in (width, height))
-    else:
-        scaled = longest * min(width, height) / max(width, height)
-        short = int(scaled) + int(scaled) % 2
-        wide, high = (longest, short) if width >= height else (short, longest)
-        across, down = -(-wide // side), -(-high // side)
-    return [(side, side)] * (1 + across * down)
+def _block(tensor: Tensor) -> int | None:
+    """The number of the block it belongs to; None for none."""
+    if not tensor.name.startswith("blk."):
+        return None
+    number = tensor.name.split(".")[1]
+    return int(number) if number.isdecimal() else None
 
 
-def _lfm2(width: int, height: int, projector: Header, budget: Size) -> Sequence[Size]:
-    """One picture, or tiles and a small one of the whole; mtmd_image_preprocessor_lfm2."""
-    patch = projector.number("vision.patch_size")
-    step = patch * _merge(projector)
-    across, down = (max(patch, round(side / step) * step) for side in (width, height))
-    whole = _scaled((width, height), projector, budget)
-    if across * down <= _limits(projector, budget)[1] * step * step * _LFM2_TOLERANCE:
-        return [whole]
-    fewest, most = _LFM2_TILES
-    ratios = sorted(
-        ((w, h) for w in range(1, most + 1) for h in range(1, most + 1) if fewest <= w * h <= most), key=prod
-    )
-    best, nearest = (1, 1), math.inf
-    for w, h in ratios:
-        apart = abs(width / height - w / h)
-        if apart < nearest or (apart == nearest and width * height > 0.5 * _LFM2_TILE**2 * w * h):
-            best, nearest = (w, h), apart
-    return [(_LFM2_TILE, _LFM2_TILE)] * prod(best) + [whole]
+def _is_matrix(tensor: Tensor) -> bool:
+    return len(tensor.shape) > 1

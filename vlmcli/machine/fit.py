@@ -27,7 +27,8 @@ CTX_FLOOR = 2048
 KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
-ANY_SIDE = 1024  # pixels of a side where a projector's header names none
+_LAYER = re.compile(r"blk\.(\d{1,6})\.")
+WARM_UP = 92  # patches of a side of the picture that llama.cpp begins with, where a header has no size (clip.cpp)
 SAM_SIDE, SAM_PATCH = 1024, 16  # pixels of the largest picture and of a patch of Segment Anything's encoder
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
 
@@ -75,7 +76,8 @@ class Memory:
 def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """What a language model and a projector take when they are loaded so.
 
-    - weights and projector: their tensors (for a model in parts: those of all parts).
+    - weights and projector: their tensors (for a model in parts: those of all parts), without blocks that predict
+      further tokens, which are not read.
     - cache: what `kept` says of `n_ctx` cells, and of the sequences where layers are recurrent. llama.cpp is asked for
       whole caches behind sliding windows too.
     - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, and those that layers get
@@ -106,7 +108,7 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     cache = kept(model).size(cells, sequences)
     words = rows * 4 * (3 * (hidden + width) + besides) + cells * masks * (rows * 2 + 16) + sequences * vocabulary * 4
     eyes = _encoder_compute(projector)
-    whole, eye_weights = _weights(model), _weights(projector)
+    whole, eye_weights = _weights(model) - _spare(model), _weights(projector)
     gpu = 0
     if chosen.n_gpu_layers:
         share = 1.0 if chosen.n_gpu_layers < 0 else min(1.0, chosen.n_gpu_layers / (model.number("block_count") + 1))
@@ -121,12 +123,20 @@ def _repacked(header: Header, chosen: Fit) -> int:
     on_cpu = 0 if chosen.n_gpu_layers < 0 else header.number("block_count") - chosen.n_gpu_layers
     again = 0
     for tensor in header.tensors:
-        layer = re.match(r"blk\.(\d+)\.", tensor.name)
+        layer = _LAYER.match(tensor.name)
         here = int(layer[1]) < on_cpu if layer else chosen.n_gpu_layers == 0 and tensor.name == "output.weight"
         matrix = len(tensor.shape) == 2 and tensor.shape[1] % 8 == 0
         if here and matrix and tensor.kind in chosen.repacked:
             again += tensor.size
     return again
+
+
+def _spare(header: Header) -> int:
+    """Bytes of the last blocks, where they only predict further tokens: llama.cpp leaves them in the file."""
+    run = header.number("block_count") - header.number("nextn_predict_layers")
+    return sum(
+        tensor.size or 0 for tensor in header.tensors if (found := _LAYER.match(tensor.name)) and int(found[1]) >= run
+    )
 
 
 def _weights(header: Header) -> int:
@@ -154,7 +164,8 @@ def _offloaded(header: Header, layers: int) -> int:
 
 def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
-    side, patch = projector.number("vision.image_size") or ANY_SIDE, max(1, projector.number("vision.patch_size"))
+    patch = max(1, projector.number("vision.patch_size"))
+    side = projector.number("vision.image_size") or WARM_UP * patch
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
     tiles = cost.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)

@@ -50,26 +50,35 @@ class Advice:
     recommended: bool = False
 
 
-def advise(machine: Machine, speed: Speed | None = None, here: Container[str] = ()) -> tuple[Advice, ...]:
-    """Every row of the catalogue for a machine, the recommended one and then the most useful first.
+def advise(
+    machine: Machine, speed: Speed | None = None, here: Container[str] = (), *, retired: bool = False
+) -> tuple[Advice, ...]:
+    """The rows of the catalogue for a machine, the recommended one and then the most useful first.
 
-    At most one is recommended. Of the others, those that are quick enough come first, the best of them before the
-    others; then the slower ones, then those of which too little is known, then those that do not fit into memory. The
-    catalogue's first model is recommended where it fits, unless a better one is quick enough as well.
+    At most one is recommended. Of the others come those for all uses, then those for reading pages, then the medical
+    ones; of each, those that are quick enough, the best of them before the others; then the slower ones, then those
+    that do not fit into memory. Retired ones come last, in the same order. The catalogue's first model is recommended
+    where it fits, unless a better one is quick enough as well.
 
     Args:
         machine: what there is.
         speed: as measured; None where it was not.
         here: names of models that have been downloaded.
+        retired: whether rows that are retired come as well; none of them is recommended.
     """
-    rows = sorted((_advice(entry, machine, speed, entry.name in here) for entry in catalogue.entries()), key=_order)
-    fitting = [one for one in rows if one.fits == "yes" and not one.entry.accept and one.entry.use == "general"]
+    entries = catalogue.entries() if retired else catalogue.listed()
+    rows = sorted((_advice(entry, machine, speed, entry.name in here) for entry in entries), key=_order)
+    fitting = [one for one in rows if one.fits == "yes" and _may_be_recommended(one.entry)]
     first = next((one for one in fitting if one.entry.first), None)
     least = first.entry.rank if first is not None else 0
     quick = [one for one in fitting if one.seconds is not None and not one.slowness and one.entry.rank > least]
     chosen = next(iter(quick), first) or min(fitting, key=lambda one: (one.slowness, one.memory), default=None)
     rows.sort(key=lambda one: one is not chosen)
     return tuple(replace(one, recommended=one is chosen) for one in rows)
+
+
+def _may_be_recommended(entry: Entry) -> bool:
+    return entry.use == "general" and not entry.accept and not entry.retired and entry.commercial
 
 
 def _advice(entry: Entry, machine: Machine, speed: Speed | None, here: bool) -> Advice:
@@ -96,9 +105,10 @@ def _assumed(machine: Machine) -> Speed:
     return replace(ASSUMED, encode=ASSUMED.encode * machine.cores, prefill=ASSUMED.prefill * machine.cores)
 
 
-def _order(advice: Advice) -> tuple[int, int, bool, int, bool, int]:
+def _order(advice: Advice) -> tuple[bool, int, int, int, int, bool, int]:
     fits, entry = ("yes", "", "slow", "no").index(advice.fits), advice.entry
-    return fits, advice.slowness, entry.use != "general", -entry.rank, not entry.first, advice.memory
+    use = catalogue.USES.index(entry.use)
+    return entry.retired, use, fits, advice.slowness, -entry.rank, not entry.first, advice.memory
 
 
 def best(advices: Iterable[Advice]) -> Advice | None:

@@ -12,7 +12,11 @@
     check_encoder    what each type needs
     check_convolutions  what encoders need that are convolutions from end to end
     pairing          both, and whether the two belong together
-    shapes           dimensions of published models, and the headers their files would have
+    shapes           the headers that published models' files would have
+    dimensions       what their dimensions are
+    known_shapes     those of each published model
+    word_tensors     the tensors of language models
+    eye_tensors      the tensors of vision encoders and projectors
     catalogue        models that are known by name (catalogue.toml)
     check_catalogue  whether that is true of the Hub today
     chat_templates   templates for files that carry none

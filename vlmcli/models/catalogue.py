@@ -28,6 +28,7 @@ USES = ("general", "ocr", "medical")
 _LABELS = {
     "health-ai-developer-foundations": "hai-def", "qwen-research": "research", "tencent-hunyuan-community": "hunyuan",
 }  # fmt: skip
+_NOT_COMMERCIAL = ("qwen-research",)
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,12 @@ class Entry:
         repository: "owner/repository" on the Hub.
         quant: the quantisation to take where it is there.
         licence: by its short name.
-        good_at: in a few words, at most 17 letters.
+        good_at: in a few words, at most 15 letters.
         rank: 1 to 10, how good its answers are: a judgement, for recommending.
-        seen: which public source names the repository.
+        seen: which public sources name the repository, and have the dimensions.
+        also: other names that are taken for this one.
+        retired: whether another row does better what it does: usable by name, and listed with --all only.
+        projector: the precision of the projector, where no F16 was seen.
         use: "general", "ocr" (text of pages only) or "medical".
         boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for shares of the whole, or "none".
         tokens: the fewest and the most rows of a picture; zeros where it is not known.
@@ -54,7 +58,7 @@ class Entry:
         budget: the fewest and the most image tokens that it is given for a picture; zeros for its projector's.
         reading_budget: those where text is read; zeros for `budget`.
         chat_template: a name in CHAT_TEMPLATES, for files without one.
-        shape: a name in `shapes`; empty where its dimensions are not known.
+        shape: a name in `shapes`.
         checked: whether somebody has compared the row with the Hub.
         first: whether it is the one to begin with, which README names; one row only. It is small and quick anywhere.
     """
@@ -66,6 +70,9 @@ class Entry:
     good_at: str
     rank: int
     seen: str
+    also: tuple[str, ...] = ()
+    retired: bool = False
+    projector: str = "F16"
     use: str = "general"
     boxes: str = "none"
     tokens: tuple[int, int] = (0, 0)
@@ -87,6 +94,11 @@ class Entry:
         """The licence in at most ten letters, for a table."""
         return _LABELS.get(self.licence, self.licence)
 
+    @property
+    def commercial(self) -> bool:
+        """Whether the licence allows commercial use at all; it may have conditions."""
+        return self.licence not in _NOT_COMMERCIAL
+
 
 @cache
 def entries() -> tuple[Entry, ...]:
@@ -98,14 +110,19 @@ def entries() -> tuple[Entry, ...]:
 def _entry(name: str, row: dict[str, Any]) -> Entry:
     known = {one.name for one in fields(Entry)}
     assert set(row) <= known, f"{name}: {set(row) - known}"
-    lists = ("tokens", "think", "budget", "reading_budget")
+    lists = ("also", "tokens", "think", "budget", "reading_budget")
     pairs: dict[str, Any] = {key: tuple(row[key]) for key in lists if key in row}
     return Entry(**{"name": name, **row, **pairs})
 
 
 def find(name: str) -> Entry | None:
     """The row of this name, in letters of either case."""
-    return next((entry for entry in entries() if entry.name == name.lower()), None)
+    return next((entry for entry in entries() if name.lower() in (entry.name, *entry.also)), None)
+
+
+def listed() -> tuple[Entry, ...]:
+    """The rows that are worth choosing from."""
+    return tuple(entry for entry in entries() if not entry.retired)
 
 
 def of_repository(name: str) -> Entry | None:
@@ -138,5 +155,5 @@ def card(entry: Entry) -> Card:
 
 
 def headers(entry: Entry) -> tuple[Header, Header] | None:
-    """The headers that its files would have, as far as its dimensions are known, with a projector in F16."""
-    return shapes.headers(entry.shape, entry.quant) if entry.shape else None
+    """The headers that its files would have, as far as its dimensions are known."""
+    return shapes.headers(entry.shape, entry.quant, entry.projector) if entry.shape else None
