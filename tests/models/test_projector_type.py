@@ -96,7 +96,7 @@ def test_a_type_that_goes_with_any_model_is_known_to_all_by_either_key(named, ki
         check(files)
         found = about.facts(files)
         assert about.record(found)["projector_type"] == kind
-        assert found.tokens is None
+        assert found.tokens == cost.picture_tokens(gguf.read(files.projector), *about.PICTURE)
         assert stages.Encoding(files).family == kind
         with pytest.raises(
             ModelError, match=r"tensor mm\..*weight is missing|tensor resampler|tensor adapter|v\.image_new"
