@@ -94,6 +94,7 @@ ENCODER_CASES = [
     ("step3vl", key(V + "image_size", 3), "clip.vision.image_size is 3"),
     ("mlp-granite", key(V + "image_grid_pinpoints", [57] * 12), "image_grid_pinpoints cannot be cut into tiles of 56"),
     ("granite4_vision", no_key(V + "image_grid_pinpoints"), "image_grid_pinpoints are missing"),
+    ("internvl-gpt-oss", key(V + "preproc_min_tiles", 7), "clip.vision.preproc_min_tiles is 7, which no grid"),
     # what becomes one row
     ("hunyuanvl", key(V + "spatial_merge_size", 3), "spatial_merge_size is 3, not 2"),
     ("minimax_m3", key(V + "spatial_merge_size", 6), "spatial_merge_size is 6, not 2"),
@@ -177,6 +178,8 @@ WORD_CASES = [
     ("phi4", key("phi3.attention.head_count", 8), "phi3.attention.head_count is 8, which cannot share a width of 64"),
     ("phi4", key("phi3.attention.key_length", 48), "phi3.attention.key_length is 48, and attention.value_length 16"),
     ("internvl-gpt-oss", key("gpt-oss.attention.key_length", 0), "gpt-oss.attention.key_length is 0"),
+    ("internvl-gpt-oss", key("gpt-oss.attention.value_length", 3), "and attention.value_length 3"),
+    ("lightonocr", key("tokenizer.ggml.model", b"llama"), "its vocabulary has no token <0x00>"),
     ("kimik25", key("deepseek2.rope.scaling.type", b"\n"), "deepseek2.rope.scaling.type is"),
     ("gemma4v", key("gemma4.rope.dimension_count", 0), "gemma4.rope.dimension_count is 0"),
     ("lfm2-lfm2moe", key("lfm2moe.shortconv.l_cache", 1), "lfm2moe.shortconv.l_cache is 1"),

@@ -279,6 +279,8 @@ class _Encoder:
                 self._check_windows()
             case "mimovl":
                 self._check_bands()
+            case "internvl":
+                self._check_grids()
             case "resampler":
                 self._check_queries()
             case "minicpmv4_6" if self._sizes["merge"] == 4:
@@ -332,6 +334,12 @@ class _Encoder:
         if 1 not in modes or set(modes) == {1}:  # or an input that clip_encode sets is not in the graph
             raise unusable(self._header, f"clip.vision.wa_pattern_mode is {modes}, without columns or without the rest")
         self._match({f"v.blk.{layer}.attn_sinks": ("heads",) for layer, mode in enumerate(modes) if mode != -1})
+
+    def _check_grids(self) -> None:
+        """set_internvl_dhr_res_candidates: each side of a grid has at least as many tiles as the whole."""
+        least, most = self._number("preproc_min_tiles", 1), self._number("preproc_max_tiles", 12)
+        if least * least > most:
+            raise unusable(self._header, f"clip.vision.preproc_min_tiles is {least}, which no grid of {most} tiles has")
 
     def _check_queries(self) -> None:
         """models/minicpmv.cpp: heads of 128; as many queries as minicpmv_query_num says, or the version."""

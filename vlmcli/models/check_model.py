@@ -99,8 +99,10 @@ def _check_vocabulary(header: Header) -> None:
     if twice := gguf.repeated_text(header, gguf.VOCABULARY):
         raise unusable(header, f"its vocabulary has the token {twice[:80]!r} twice")
     bytes_of = [f"<0x{byte:02X}>" for byte in range(256)]
-    if header.metadata.get("tokenizer.ggml.model") != "llama" or len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2:
+    if header.metadata.get("tokenizer.ggml.model") != "llama":
         return
+    if len(_lacks(header, [bytes_of[0], bytes_of[255]])) == 2 and "tokenizer.ggml.merges" not in header.entries:
+        return  # with merges it is another kind of vocabulary, in which no letter would be found
     missing = _lacks(header, bytes_of)
     letters = {f"<0x{byte:02X}>": chr(byte) for byte in range(1, 128)}  # which do as well
     lost = _lacks(header, [letters[one] for one in missing if one in letters])
