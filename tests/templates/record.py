@@ -41,6 +41,10 @@ REASONS = {
         "the template needs variables (functions, datetime) that only a caller with tools has, with transformers too; "
         "vlm refuses it, llama.cpp takes the one for empty and gives the other"
     ),
+    "joined": (
+        "without Jinja, llama.cpp writes a newline between a picture and the words, and libmtmd puts in another; "
+        "the model was trained with one"
+    ),
     "named": "held to what the models were trained with; docs/models.md says in what it differs",
 }
 """By key."""
@@ -71,6 +75,7 @@ WHY: tuple[tuple[str, str, str], ...] = (
     ("moonshotai-Kimi-K2.jinja", "*", "line"),
     ("Reka-Edge.jinja", "*", "picture"),
     ("Cohere2MoE.jinja", "*", "picture"),
+    ("named: deepseek-ocr", "*", "joined"),
     ("named: *", "*", "named"),
 )
 """(pattern of templates, pattern of conversations, key): the first that fits says why a rendering differs."""
