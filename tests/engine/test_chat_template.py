@@ -29,6 +29,13 @@ TYPED = (
     "{% for m in messages %}{{ m.role }}{% if m.content[0]['type'] == 'image' %}:{% else %}: {% endif %}"
     "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}\n{% endfor %}"
 )
+WORDED = TYPED.replace("{% endif %}{% endfor %}", "{% elif part.type == 'image' %}WORD{% endif %}{% endfor %}")
+"""As SmolVLM's: with a word for a picture, and other things before a picture than before words."""
+EITHER = (
+    "{% for m in messages %}<{{ m.role }}>{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for part in m.content %}"
+    "{% if part.type == 'image' %}WORD{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}{% endfor %}"
+)
 TURNS = ChatTemplate("<turn>" + CHATML)
 PICTURE = from_pixels(bytes(12), (2, 2), "p.png")
 
@@ -57,6 +64,82 @@ def test_content_as_parts_where_a_string_would_be_lost():
     assert text_of(pieces) == "user: ▣what is this?"
 
 
+@pytest.mark.parametrize(
+    ("template", "word", "prompt"),
+    [
+        (WORDED, "<image>", "user:▣▣what is this?assistant: a catuser: why?"),
+        (EITHER, "<image>\n", "<user>▣\n▣\nwhat is this?<assistant>a cat<user>why?"),
+        (EITHER, "{{ '\n<image>\n' }}", "<user>\n▣\n\n▣\nwhat is this?<assistant>a cat<user>why?"),
+        (EITHER, "<|user>", "<user>▣▣what is this?<assistant>a cat<user>why?"),
+        (
+            EITHER.replace("{{ part.text", "<|text|>{{ part.text"),
+            "<|pad|>",
+            "<user>▣▣<|text|>what is this?<assistant>a cat<user>why?",
+        ),
+        (EITHER, "<a><a>", "<user>▣▣what is this?<assistant>a cat<user>why?"),
+        (EITHER, "]<]image[>[", "<user>▣▣what is this?<assistant>a cat<user>why?"),
+        (EITHER, "<|begin|><|pad|><|end|>\n", "<user>▣\n▣\nwhat is this?<assistant>a cat<user>why?"),
+    ],
+)
+def test_a_templates_own_word_for_a_picture_is_replaced(template, word, prompt):
+    source = template.replace("WORD", word)
+    talk = [*ask(PICTURE, PICTURE, "what is this?"), Message("assistant", ("a cat",)), *ask("why?")]
+    pieces = ChatTemplate(source).render(talk)
+    assert text_of(pieces) == prompt
+    assert [piece.picture for piece in pieces if isinstance(piece, PicturePart)] == [0, 1]
+    between = ChatTemplate(source).render(ask("a", PICTURE, "b", PICTURE, "c"))
+    assert text_of(between).replace("\n", "").replace("<|text|>", "").endswith("a▣b▣c")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",  # none at all
+        "Picture {{ loop.index }}: ",  # words
+        "<image_{{ loop.index }}>",  # another one for each
+        "{{ part }}",
+        "{{ part | tojson }}",
+        "<a>{{ raise_exception('no pictures') }}",
+        "{{ 'x' * 999999999999 }}",
+    ],
+)
+def test_without_a_word_of_its_own_a_picture_stands_among_the_words(word):
+    pieces = ChatTemplate(EITHER.replace("WORD", word)).render(ask(PICTURE, PICTURE, "what is this?"))
+    assert text_of(pieces) == "<user>▣▣what is this?"
+
+
+def test_a_word_for_pictures_that_is_elsewhere_too_is_not_taken_for_one():
+    source = "{% if messages | length > 1 %}What <image> means.{% endif %}" + EITHER.replace("WORD", "<image>\n")
+    talk = [*ask(PICTURE, "what is this?"), Message("assistant", ("a cat",)), *ask("why?")]
+    assert (
+        text_of(ChatTemplate(source).render(talk))
+        == "What <image> means.<user>▣what is this?<assistant>a cat<user>why?"
+    )
+    assert text_of(ChatTemplate(source).render(talk[:1])) == "<user>▣\nwhat is this?"
+
+
+def test_a_users_text_is_not_taken_for_the_word_for_pictures():
+    template = ChatTemplate(EITHER.replace("WORD", "<image>\n"))
+    assert text_of(template.render(ask("<image>", PICTURE, "<image>\n"))) == "<user><image>▣\n<image>\n"
+
+
+def test_where_libmtmd_ends_a_pictures_line_the_template_does_not_end_it_again():
+    source = EITHER.replace("WORD", "<image>\n")
+    assert text_of(ChatTemplate(source, lined=True).render(ask(PICTURE, "\nwhy?"))) == "<user>▣\nwhy?"
+    assert text_of(ChatTemplate(source).render(ask(PICTURE, "\nwhy?"))) == "<user>▣\n\nwhy?"
+
+
+def test_content_as_parts_where_a_string_gets_more_around_it():
+    source = EITHER.replace("{{ m.content }}", "        {{ m.content }}").replace("WORD", "<image>")
+    assert text_of(ChatTemplate(source).render(ask("hello"))) == "<user>hello"
+
+
+def test_a_refused_system_message_goes_before_the_picture_too():
+    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}" + EITHER
+    pieces = ChatTemplate(source.replace("WORD", "<image>\n")).render(ask(PICTURE, "q", system="Be brief."))
+    assert text_of(pieces) == "<user>Be brief.\n\n▣\nq"
+
+
 def test_several_pictures_keep_their_order():
     pieces = ChatTemplate(CHATML).render(ask("a", PICTURE, "b", PICTURE, PICTURE))
     assert [piece.picture for piece in pieces if isinstance(piece, PicturePart)] == [0, 1, 2]
@@ -64,7 +147,16 @@ def test_several_pictures_keep_their_order():
 
 def test_upper_casing_and_trimming_templates_keep_the_users_words():
     template = ChatTemplate("{% for m in messages %}{{ m.content | trim | upper }}{% endfor %}")
-    assert text_of(template.render(ask(PICTURE, " Hello "))) == "▣ Hello "
+    assert text_of(template.render(ask(PICTURE, " Hello you "))) == "▣ Hello you"
+    assert text_of(template.render(ask("\n Hello\tyou\n", PICTURE, " \n"))) == "Hello\tyou\n▣"
+    spaces = " " * (chat_template.MAX_SPACES + 1)
+    assert text_of(template.render(ask(PICTURE, f"Hello{spaces}"))) == f"▣Hello{spaces}"
+
+
+def test_a_template_that_does_not_trim_keeps_white_space():
+    assert text_of(ChatTemplate(CHATML).render(ask("\n a ", PICTURE, " ", " b\n"))) == (
+        "<|im_start|>user\n\n a ▣  b\n<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def test_a_refused_system_message_goes_before_the_question():

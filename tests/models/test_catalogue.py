@@ -6,16 +6,18 @@ from dataclasses import replace
 import pytest
 
 from tests.support import ROOT
-from vlmcli.engine.chat_template import ChatTemplate
+from vlmcli.engine.chat_template import ChatTemplate, PicturePart
 from vlmcli.machine import hollow_gguf, recommend
 from vlmcli.machine.speed import Speed, seconds
 from vlmcli.models import catalogue, gguf, shapes
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.repository import is_repository
+from vlmcli.pictures.images import from_pixels
 from vlmcli.tasks import ask
 from vlmcli.values import THINK, Machine, Message
 
 GIB = 1 << 30
+PICTURE = from_pixels(bytes(12), (2, 2), "p.png")
 FAST, SLOW = (Speed(encode=rate, prefill=rate, read=read, machine="") for rate, read in ((1e13, 1e12), (1e11, 1e10)))
 
 
@@ -79,18 +81,51 @@ def test_names_that_are_nearly_right_are_guessed():
 
 
 def test_models_without_a_chat_template_have_one_in_their_card():
-    turns = {"llava-1.5-7b": "USER: hello ASSISTANT:", "llava-1.6-7b": "[INST] hello [/INST]"}
+    turns = {
+        "llava-1.5-7b": f"{POLITE} USER: hello ASSISTANT:",
+        "llava-1.6-7b": "[INST] hello [/INST]",
+        "llava-1.6-34b": "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\nhello<|im_end|>"
+        "<|im_start|>assistant\n",
+    }
     for name, prompt in turns.items():
         card = catalogue.card(catalogue.find(name))
         assert written(card.chat_template, Message("user", ("hello",))) == prompt
-        assert card.stop
+        assert bool(card.stop) == (name != "llava-1.6-34b")
+
+
+POLITE = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "prompt"),
+    [
+        ("vicuna", "be brief USER: ▣\na ASSISTANT: b</s>USER: ▣\n▣\nc ASSISTANT:"),
+        ("mistral", "[INST] <<SYS>>\nbe brief\n<</SYS>>\n\n▣\na [/INST] b </s>[INST] ▣\n▣\nc [/INST]"),
+        (
+            "llava-34b",
+            "<|im_start|>system\nbe brief<|im_end|><|im_start|>user\n▣\na<|im_end|><|im_start|>assistant\nb<|im_end|>"
+            "<|im_start|>user\n▣\n▣\nc<|im_end|><|im_start|>assistant\n",
+        ),
+        (
+            "chatml",
+            "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\n▣a<|im_end|>\n<|im_start|>assistant\n"
+            "b<|im_end|>\n<|im_start|>user\n▣▣c<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        ("deepseek-ocr", "be brief▣ab▣▣c"),
+    ],
+)
+def test_a_named_template_writes_what_its_models_were_trained_with(name, prompt):
+    """LLaVA's prompts as llava/conversation.py and preprocess_multimodal of llava/train/train.py make them."""
     talk = [
         Message("system", ("be brief",)),
-        Message("user", ("a",)),
+        Message("user", (PICTURE, "a")),
         Message("assistant", ("b",)),
-        Message("user", ("c",)),
+        Message("user", (PICTURE, PICTURE, "c")),
     ]
-    assert written(CHAT_TEMPLATES["mistral"][0], *talk) == "[INST] be brief\n\na [/INST] b</s>[INST] c [/INST]"
+    assert written(CHAT_TEMPLATES[name][0], *talk) == prompt
 
 
 def test_a_card_has_the_budgets_and_the_tags_of_its_row():
@@ -109,7 +144,8 @@ def test_a_card_has_the_budgets_and_the_tags_of_its_row():
 
 def written(template, *messages):
     """A conversation as a template writes it."""
-    return "".join(piece.text for piece in ChatTemplate(template).render(messages))
+    pieces = ChatTemplate(template).render(messages)
+    return "".join("▣" if isinstance(piece, PicturePart) else piece.text for piece in pieces)
 
 
 @pytest.mark.parametrize(

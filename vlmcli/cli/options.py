@@ -30,7 +30,7 @@ ChatTemplate = Annotated[
     typer.Option(
         "--chat-template",
         metavar="NAME",
-        help="Chat template for a model without one: vicuna, mistral, chatml or a Jinja file.",
+        help="Chat template for a model without one: vicuna, mistral, llava-34b, chatml or a Jinja file.",
     ),
 ]
 Question = Annotated[

@@ -11,6 +11,7 @@ come from, or who reads the answers.
     kv_cache        makes the KV cache hold what the scheduler decided
     job             a request inside the engine, checked, and how far it has come
     chat_template   messages become prompt parts
+    template_pictures  the word that a chat template has for a picture
     template_sandbox  Jinja, where a template may do only what is listed, and all it makes is counted
     template_values   operators and methods, counted
     template_filters  filters, tests and functions, counted

@@ -1,10 +1,15 @@
 """Messages become prompt parts through the model's own chat template.
 
 A template is a program that came with a download, so it runs in `template_sandbox`, where everything it makes is
-counted before it is made: it can neither fill the memory nor run on. What a user wrote never enters it: random
-sentinels stand for texts and pictures while it runs, and are replaced afterwards. So a text cannot become a template
-instruction or a picture's place, and `parts` keeps it from becoming a special token. Pure: it knows a vocabulary only
-through a protocol.
+counted before it is made: it can neither fill the memory nor run on. What a user wrote never enters it, but for white
+space around it: random sentinels stand for texts and pictures while it runs, and are replaced afterwards. So a text
+cannot become a template instruction or a picture's place, and `parts` keeps it from becoming a special token. Pure: it
+knows a vocabulary only through a protocol.
+
+A picture is given to the template as models' own processors give it, as a part of the type "image", if the template
+has a word of its own for one (`template_pictures`): some write other things around it than around words (SmolVLM has
+"User:" before a picture and "User: " before words; LLaVA has a line of its own for it). The word itself is replaced by
+the picture, whose marks libmtmd puts in. A template without one gets the picture's place among the words.
 """
 
 from __future__ import annotations
@@ -12,11 +17,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from vlmcli.engine.template_meter import Exceeded
+from vlmcli.engine.template_pictures import PROBES, word_for_a_picture
 from vlmcli.engine.template_sandbox import Sandbox
 from vlmcli.errors import TemplateError
 from vlmcli.values import Message, Picture
@@ -24,6 +30,7 @@ from vlmcli.values import Message, Picture
 READING_SECONDS = 1.5  # to compile a template and to try it out
 MAX_SECONDS = 1.0  # to write one prompt
 MAX_REPEATED = 250_000  # characters of users' texts that are written more than once
+MAX_SPACES = 1000  # characters of white space around a text that the template sees
 MAX_REASON = 200  # characters of what a template itself says about an error
 SWITCHES: tuple[dict[str, object], dict[str, object]] = (
     {"enable_thinking": False, "thinking": False, "thinking_mode": "disabled"},
@@ -94,7 +101,9 @@ def _shortened(error: Exception) -> str:
 class ChatTemplate:
     """One model's chat template, compiled, and what it expects `content` to be. For one thread at a time."""
 
-    def __init__(self, source: str | None, bos: str = "", eos: str = "", owner: str = "the model") -> None:
+    def __init__(
+        self, source: str | None, bos: str = "", eos: str = "", owner: str = "the model", *, lined: bool = False
+    ) -> None:
         """Compile a template and try it out.
 
         Args:
@@ -102,10 +111,11 @@ class ChatTemplate:
             bos: the text of the token that begins a prompt.
             eos: the text of the token that ends an answer.
             owner: whose template it is, for errors.
+            lined: whether libmtmd ends a picture's line, so that the template must not end it again.
 
         Raises TemplateError.
         """
-        self._owner = owner
+        self._owner, self._lined = owner, lined
         if not source:
             raise TemplateError(
                 f"{owner} has no chat template", "choose one: --chat-template vicuna (for LLaVA 1.5), or a file"
@@ -116,6 +126,7 @@ class ChatTemplate:
         with self._sandbox.meter.limited(READING_SECONDS):
             self._guarded(lambda: self._sandbox.load(source), "is not a Jinja template")
             self._typed = self._wants_parts()
+            self._word = self._own_word()
 
     def _guarded(self, run: Callable[[], T], failing: str = "fails") -> T:
         """What a stranger's program gives, or a TemplateError: anything may come out of it.
@@ -141,17 +152,34 @@ class ChatTemplate:
         )
 
     def _wants_parts(self) -> bool:
-        """Whether `content` must be a list of typed parts: a template shows it by losing a plain string."""
+        """Whether `content` must be a list of typed parts: a template loses a plain string, or writes more around it.
+
+        Granite Vision 3.2 loses it; Granite Vision 4 indents it. One that knows no parts writes a list as Python does.
+        """
         probe = f"{secrets.randbelow(10**18):018d}"
+        sizes: dict[bool, int] = {}
         for typed in (False, True):
             content: object = [{"type": "text", "text": probe}] if typed else probe
             try:
-                if probe in self._run([{"role": "user", "content": content}]):
-                    return typed
+                text = self._run([{"role": "user", "content": content}])
             except TemplateError:
-                if self._exceeded:
+                if self._exceeded and not sizes:
                     raise
-        return False  # it needs more than one message, or fails; then rendering will say so
+                self._exceeded = False
+                continue
+            if probe in text:
+                sizes[typed] = len(text)
+        # Without either it needs more than one message, or fails; then rendering will say so.
+        return True in sizes and sizes[True] < sizes.get(False, sizes[True] + 1)
+
+    def _own_word(self) -> str:
+        """What the template writes for a picture; empty where it knows no pictures, or treats them unlike words."""
+        try:
+            one, two = (self._run([{"role": "user", "content": list(content)}]) for content in PROBES)
+        except TemplateError:  # a bound, too, that no other way of giving it a picture need exceed
+            self._exceeded = False
+            return ""
+        return word_for_a_picture(one, two)
 
     def _run(self, messages: list[dict[str, object]], *, think: bool = False) -> str:
         told = {"messages": messages, "add_generation_prompt": True, **SWITCHES[think]}
@@ -169,28 +197,57 @@ class ChatTemplate:
         Raises TemplateError when any other text is lost, a picture is not there exactly once, or a bound is exceeded.
         """
         self._exceeded = False
+        folded = _fold_system(messages)
+        pictures = bool(self._word) and any(message.pictures for message in messages)
+        tried = (messages,) if folded is None else (messages, folded)
+        ways = [(turns, own) for own in ((True, False) if pictures else (False,)) for turns in tried]
         with self._sandbox.meter.limited(MAX_SECONDS):
-            try:
-                return self._render(messages, think)
-            except TemplateError:
-                folded = _fold_system(messages)
-                if folded is None or self._exceeded:
-                    raise
-                return self._render(folded, think)
+            for turns, own in ways[:-1]:
+                try:
+                    return self._render(turns, think, own)
+                except TemplateError:
+                    if self._exceeded:
+                        raise
+            turns, own = ways[-1]
+            return self._render(turns, think, own)
 
-    def _render(self, messages: Sequence[Message], think: bool) -> list[Piece]:
+    def _content(self, message: Message, marks: Iterator[str], own: bool) -> object:
+        """What the template gets of a turn: marks for texts, and for pictures too, unless it has its own word."""
+        parts: list[dict[str, str]] = []
+        for part in message.content:
+            if own and isinstance(part, Picture):
+                next(marks)
+                parts.append({"type": "image"})
+            elif parts and parts[-1]["type"] == "text":
+                parts[-1]["text"] += next(marks)
+            else:
+                parts.append({"type": "text", "text": next(marks)})
+        if self._typed or (own and message.pictures):
+            return parts or [{"type": "text", "text": ""}]
+        return parts[0]["text"] if parts else ""
+
+    def _render(self, messages: Sequence[Message], think: bool, own: bool) -> list[Piece]:
         nonce = f"{secrets.randbelow(10**24):024d}"  # digits survive upper-casing, escaping and trimming
         given: list[Given | PicturePart] = []
-        rows: list[dict[str, object]] = []
-        for message in messages:
-            marks = ""
-            for part in message.content:
-                marks += f"{nonce}{len(given):06d}"
-                pictures = sum(isinstance(one, PicturePart) for one in given)
-                given.append(PicturePart(pictures) if isinstance(part, Picture) else Given(part))
-            content: object = [{"type": "text", "text": marks}] if self._typed else marks
-            rows.append({"role": message.role, "content": content})
+        marks: list[str] = []
+        for part in (part for message in messages for part in message.content):
+            mark = f"{nonce}{len(given):06d}"
+            if isinstance(part, Picture):
+                given.append(PicturePart(sum(isinstance(one, PicturePart) for one in given)))
+                marks.append(mark)
+            else:
+                before, text, after = _spaced(part)
+                given.append(Given(text))
+                marks.append(f"{before}{mark}{after}")
+        left = iter(marks)
+        rows = [{"role": turn.role, "content": self._content(turn, left, own)} for turn in messages]
         text = self._run(rows, think=think)
+        if own:
+            places = (f"{nonce}{number:06d}" for number, one in enumerate(given) if isinstance(one, PicturePart))
+            word = re.escape(self._word) + ("\n?" if self._lined else "")
+            text = re.sub(word, lambda found: next(places, found.group()), text)
+            if self._word in text:
+                raise self._unusable("repeats a picture")
         split = re.split(rf"{nonce}(\d{{6}})", text)
         seen = Counter(int(index) for index in split[1::2])
         for index, one in enumerate(given):
@@ -210,6 +267,15 @@ class ChatTemplate:
             elif part:
                 pieces.append(Plain(part))
         return pieces
+
+
+def _spaced(text: str) -> tuple[str, str, str]:
+    """The white space before a text, the text, and that after it: templates trim, and it is as the model knows it."""
+    inner = text.strip()
+    if len(text) - len(inner) > MAX_SPACES:
+        return "", text, ""
+    at = text.index(inner)
+    return text[:at], inner, text[at + len(inner) :]
 
 
 def _fold_system(messages: Sequence[Message]) -> list[Message] | None:

@@ -18,6 +18,7 @@ from vlmcli.engine.vision import Vision
 from vlmcli.errors import Cancelled, NoRoom
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
+from vlmcli.models.families import ENDS_LINE
 from vlmcli.values import Fit, ModelFiles, Notice, Progress
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
@@ -69,11 +70,13 @@ class Loader:
         """Load everything; `stack` frees it. Raises ModelError, and Cancelled when the desk is closed meanwhile."""
         started = time.monotonic()
         files = self._files
-        pairing.check(gguf.read(files.model), gguf.read(files.projector))  # C would end the process
+        projector = gguf.read(files.projector)
+        pairing.check(gguf.read(files.model), projector)  # C would end the process
+        lined = projector.projector_type in ENDS_LINE
         while True:
             attempt = stack.enter_context(ExitStack())
             try:
-                loaded = self._attempt(attempt, started)
+                loaded = self._attempt(attempt, started, lined)
                 break
             except NoRoom as error:
                 attempt.close()
@@ -87,22 +90,21 @@ class Loader:
         self._desk.send(Progress(None, "load", 1.0))
         return loaded
 
-    def _attempt(self, stack: ExitStack, started: float) -> Loaded:
+    def _attempt(self, stack: ExitStack, started: float, lined: bool) -> Loaded:
         """Load everything as `self.fit` says. Raises NoRoom where a device has none."""
         fit, files, flag = self.fit, self._files, self._desk.flag
         if self._observer is not None:
             self._observer.loading()
         bar = _Bar(self._desk)
         model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
-        template = ChatTemplate(files.card.chat_template or model.chat_template, model.bos, model.eos, str(files.model))
+        source = files.card.chat_template or model.chat_template
+        template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
         grammars = Grammars(lambda: _pieces(model))
         projector = stack.enter_context(
             Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, files.card.budget)
         )
         n_batch = max(fit.n_batch, _bidirectional_rows(projector))
-        # A recurrent state can only be kept by a copy of its sequence, so such models get more of them.
-        n_seq = 2 * fit.n_parallel if not model.can_roll_back else fit.n_parallel + 2
-        n_seq = 1 if model.one_sequence else n_seq
+        n_seq = 1 if model.one_sequence else fit.sequences(model.can_roll_back)
         n_ctx = max(fit.n_ctx, 256)
         context = stack.enter_context(Context(model, n_ctx, n_batch, n_seq, fit.threads, flag))
         vision = Vision(projector, flag)

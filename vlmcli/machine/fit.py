@@ -18,6 +18,7 @@ from pathlib import Path
 from vlmcli.amounts import size
 from vlmcli.errors import ModelError
 from vlmcli.machine import cost
+from vlmcli.machine.cache import kept
 from vlmcli.models.gguf import Header
 from vlmcli.values import Device, Fit, Machine
 
@@ -27,46 +28,9 @@ KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
 _LAYER = re.compile(r"blk\.(\d{1,6})\.")
-WARM_UP = 92  # patches of a side of the picture that llama.cpp begins with, where a header has no size (clip.cpp)
-MAX_LAYERS = 4096  # a header that says more is damaged
+ANY_SIDE = 1024  # pixels of a side where a projector's header names none
+SAM_SIDE, SAM_PATCH = 1024, 16  # pixels of the largest picture and of a patch of Segment Anything's encoder
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
-
-
-def cell_bytes(header: Header) -> int:
-    """Bytes of one KV cache cell over all layers, in F16: keys and values of every KV head.
-
-    Layers that keep a state, and those that use keys of earlier ones (Gemma 4), have none. Behind a window heads may
-    have another length. Source: llama.cpp, src/llama-kv-cache.cpp and llama-hparams.cpp.
-    """
-    heads, width = header.number("attention.head_count", 1), header.number("embedding_length")
-    head_dim = header.number("attention.key_length") or width // max(1, heads)
-    value_dim = header.number("attention.value_length") or head_dim
-    near = header.number("attention.key_length_swa", head_dim) + header.number("attention.value_length_swa", value_dim)
-    windows = header.numbers("attention.sliding_window_pattern")
-    per_layer = header.numbers("attention.head_count_kv") or [heads]
-    layers = len(per_layer) if len(per_layer) > 1 else header.number("block_count")
-    found = 0
-    for layer in range(max(0, min(layers, MAX_LAYERS) - header.number("attention.shared_kv_layers"))):
-        if _keeps_state(header, layer):
-            continue
-        behind = len(windows) > layer and windows[layer]
-        kv_heads = per_layer[layer] if len(per_layer) > 1 else per_layer[0]
-        found += kv_heads * (near if behind else head_dim + value_dim) * 2
-    return found
-
-
-def state_bytes(header: Header) -> int:
-    """Bytes that recurrent layers keep of one sequence, in F32; llama-hparams.cpp, n_embd_r and n_embd_s."""
-    inner, size = header.number("ssm.inner_size"), header.number("ssm.state_size")
-    before = max(0, header.number("ssm.conv_kernel") - 1) * (inner + 2 * header.number("ssm.group_count") * size)
-    layers = range(min(header.number("block_count"), MAX_LAYERS))
-    return sum(_keeps_state(header, layer) for layer in layers) * (inner * size + before) * 4
-
-
-def _keeps_state(header: Header, layer: int) -> bool:
-    """Whether a layer is a gated delta net: all but one in so many (src/models/qwen35.cpp)."""
-    every = header.number("full_attention_interval", 0 if not header.number("ssm.inner_size") else 4)
-    return every > 0 and (layer + 1) % every != 0
 
 
 @dataclass(frozen=True)
@@ -114,16 +78,19 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
 
     - weights and projector: their tensors (for a model in parts: those of all parts), without blocks that predict
       further tokens, which are not read.
-    - cache: `cell_bytes` for each of `n_ctx` cells. llama.cpp is asked for whole caches behind sliding windows too.
-      And `state_bytes` for each sequence, of which the engine has two for each answer (engine/loading.py).
-    - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, the attention mask of n_batch x
-      n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell beside it, and n_parallel rows of logits.
+    - cache: what `kept` says of `n_ctx` cells, and of the sequences where layers are recurrent. llama.cpp is asked for
+      whole caches behind sliding windows too.
+    - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, and those that layers get
+      besides; the attention mask of n_batch x n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell
+      beside it; and a row of logits for each sequence. What models need that choose whom to attend to is left out: it
+      is little beside their weights.
     - repacked: matrices on the CPU of the types in `chosen.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
     - compute, of the encoder: for a picture of the header's image size, the larger of patches x (feed-forward + 3
       width) floats, and the patches in F16; the pixels of all tiles it is cut to, in F32 and in bytes; 6 bytes for each
       pair of patches where some layers see windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as
-      it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches. A
-      family that takes pictures of any size needs more for a larger one.
+      it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches, as
+      there are in Segment Anything's encoder (clip.cpp, deepseekocr.cpp), whose positions are in their scores. A family
+      that takes pictures of any size needs more for a larger one.
     - `PROCESS` bytes for the process itself.
 
     An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
@@ -131,11 +98,15 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """
     rows, cells = chosen.n_batch, max(256, -(-chosen.n_ctx // 256) * 256)
     width, hidden = model.number("embedding_length"), model.number("feed_forward_length")
-    masks = 2 if model.number("attention.sliding_window") else 1
+    windows = model.number("attention.sliding_window", model.architecture == "llama4")  # 8192 where it does not say
+    masks = 2 if windows else 1
+    besides = max(model.number("n_deepstack_layers"), model.number("deepstack_mapping")) * width
+    besides += model.number("block_count") * model.number("embedding_length_per_layer_input")
     embeddings = (tensor.shape for tensor in model.tensors if tensor.name == "token_embd.weight")
     vocabulary = max((shape[-1] for shape in embeddings if shape), default=0)
-    cache = cells * cell_bytes(model) + 2 * chosen.n_parallel * state_bytes(model)
-    words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + chosen.n_parallel * vocabulary * 4
+    sequences = chosen.sequences(can_roll_back=False)
+    cache = kept(model).size(cells, sequences)
+    words = rows * 4 * (3 * (hidden + width) + besides) + cells * masks * (rows * 2 + 16) + sequences * vocabulary * 4
     eyes = _encoder_compute(projector)
     whole, eye_weights = _weights(model) - _spare(model), _weights(projector)
     gpu = 0
@@ -193,14 +164,16 @@ def _offloaded(header: Header, layers: int) -> int:
 
 def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
-    patch = max(1, projector.number("vision.patch_size"))
-    side = projector.number("vision.image_size") or WARM_UP * patch
+    side, patch = projector.number("vision.image_size") or ANY_SIDE, max(1, projector.number("vision.patch_size"))
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
     tiles = cost.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)
     patches = largest // patch**2
     stages = (patches * 4 * (hidden + 3 * width), largest * 3 * 2)
     window = patches * patches * 6 if projector.number("vision.n_wa_pattern") else 0
+    heads = projector.number("vision.sam.head_count")
+    if heads:
+        window += (heads + 1) * (SAM_SIDE // SAM_PATCH) ** 4 * 4
     return max(stages) + window + sum(across * down for across, down in tiles) * 3 * (4 + 1)
 
 
@@ -219,11 +192,17 @@ def fit(
     """
     trained = header.number("context_length", CTX)
     reasons = []
-    n_ctx = ctx
+    n_ctx, n_parallel = ctx, N_PARALLEL
+    room = int(machine.memory_free * KV_SHARE)
+    while room and n_parallel > 1 and _states(header, n_parallel) > room // 2:
+        n_parallel //= 2
+    if n_parallel < N_PARALLEL:
+        state = size(_states(header, n_parallel))
+        reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     if not n_ctx:
         n_ctx = min(CTX, trained)
         reasons.append(f"context {n_ctx} of {trained}")
-        affordable = int(machine.memory_free * KV_SHARE) // max(1, cell_bytes(header))
+        affordable = max(0, room - _states(header, n_parallel)) // max(1, kept(header).cell)
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
             reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
@@ -234,7 +213,7 @@ def fit(
         reasons.append(f"{'all' if gpu_layers < 0 else gpu_layers} layers on {gpus[0].name}")
     chosen = Fit(
         n_ctx=n_ctx,
-        n_parallel=N_PARALLEL,
+        n_parallel=n_parallel,
         n_batch=max(Fit.n_batch, cost.bidirectional_rows(projector) if projector else 0),
         n_gpu_layers=gpu_layers if gpus else 0,
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
@@ -256,6 +235,11 @@ def fit(
             chosen = replace(chosen, repacked=frozenset(), repack=False)
             reasons.append(f"weights not repacked, because {size(needed.repacked)} more does not fit")
     return replace(chosen, reason=", ".join(reasons))
+
+
+def _states(header: Header, n_parallel: int) -> int:
+    """Bytes of the recurrent states of so many requests under way."""
+    return kept(header).state * Fit(n_parallel=n_parallel).sequences(can_roll_back=False)
 
 
 def step_back(chosen: Fit) -> Fit | None:
