@@ -29,6 +29,12 @@ PAIR_OF = dict(
     )
 )  # fmt: skip
 
+COUNTED = {
+    "deepseekocr", "dots_ocr", "gemma4uv", "gemma4v", "glm4v", "hunyuanvl", "lightonocr", "minicpmv4_6", "paddleocr",
+    "resampler",
+}  # fmt: skip
+"""Types beside FAMILIES whose rows of a picture `tiling` counts."""
+
 
 @pytest.fixture
 def named(small, tmp_path):
@@ -97,6 +103,7 @@ def test_a_type_that_goes_with_any_model_is_known_to_all_by_either_key(named, ki
         found = about.facts(files)
         assert about.record(found)["projector_type"] == kind
         assert found.tokens == cost.picture_tokens(gguf.read(files.projector), *about.PICTURE)
+        assert (found.tokens is None) == (kind not in COUNTED)
         assert stages.Encoding(files).family == kind
         with pytest.raises(
             ModelError, match=r"tensor mm\..*weight is missing|tensor resampler|tensor adapter|v\.image_new"

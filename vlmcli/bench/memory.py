@@ -73,7 +73,7 @@ def _child(folder: Path, name: str, ctx: int) -> None:
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, this_machine(), ctx, projector=projector)
     needed = fit.needs(model, projector, chosen)
-    side = min(projector.number("vision.image_size"), 1024) or fit.WARM_UP * projector.number("vision.patch_size")
+    side = min(projector.number("vision.image_size"), 1024) or fit.ANY_SIDE
     picture = images.from_pixels(bytes(side * side * 3), (side, side), "black.png")
     before = _resident("VmRSS")
     with Engine(files, chosen) as engine:

@@ -28,7 +28,7 @@ KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
 _LAYER = re.compile(r"blk\.(\d{1,6})\.")
-WARM_UP = 92  # patches of a side of the picture that llama.cpp begins with, where a header has no size (clip.cpp)
+ANY_SIDE = 1024  # pixels of a side where a projector's header names none
 SAM_SIDE, SAM_PATCH = 1024, 16  # pixels of the largest picture and of a patch of Segment Anything's encoder
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
 
@@ -164,8 +164,7 @@ def _offloaded(header: Header, layers: int) -> int:
 
 def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
-    patch = max(1, projector.number("vision.patch_size"))
-    side = projector.number("vision.image_size") or WARM_UP * patch
+    side, patch = projector.number("vision.image_size") or ANY_SIDE, max(1, projector.number("vision.patch_size"))
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
     tiles = cost.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)

@@ -63,7 +63,8 @@ def tiles(projector: Header, width: int, height: int, budget: Size = (0, 0)) -> 
     if kind in ("mlp", "gemma3"):
         return [(side, side)]
     if kind in _WHOLE:
-        return [_scaled((width, height), projector, budget)]
+        limited = min(_limits(projector, budget)) > 0  # or llama.cpp does not load it
+        return [_scaled((width, height), projector, budget)] if limited else None
     if kind == "lightonocr":
         return [_longest_edge((width, height), projector, budget)]
     if kind == "idefics3":
