@@ -221,6 +221,7 @@ def test_a_file_of_a_terabyte_is_named_at_once(tmp_path, place):
 def test_what_is_no_file_among_what_is_remembered_harms_no_command(tmp_path, state, kind):
     """The file of a command under way, the speed of this machine, and what was typed."""
     (state / "running").mkdir(parents=True)
+    (state / "speed.json").unlink()
     for name in ("running/1.txt", f"running/{os.getpid()}.txt", "speed.json"):
         (state / Path(name).parent / Path(name).stem).mkdir(exist_ok=True)
         SPECIAL[kind][1](state / name)

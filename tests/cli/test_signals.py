@@ -10,7 +10,7 @@ from tests.support import faulty
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
-def ended(code, *words, seconds=20):
+def ended(code, *words, seconds=50):
     """A process of Python that runs this code, and then `vlm words...`, in which Ctrl-C is not ignored."""
     start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     program = (
@@ -69,6 +69,7 @@ WAITED_FOR = """
 import os, threading, time
 def press():
     threading.main_thread().join()
+    time.sleep(0.5)  # until it waits
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(60)
 threading.Thread(target=press).start()

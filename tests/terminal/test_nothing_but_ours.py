@@ -14,7 +14,7 @@ from PIL import Image, PngImagePlugin
 from tests.support.evil import EVIL, MARK, NAME, PIECES, arrived, as_token, on, reworded, title_after, trespassers
 from tests.support.hub import Fault, Hub
 from tests.support.place import Place
-from tests.support.program import SCENE
+from tests.support.program import SCENE, keep_speed
 from tests.support.raw_server import reply, serving
 from vlmcli import demo
 from vlmcli.cli.app import VERBS, command
@@ -295,6 +295,7 @@ def world(tmp_path_factory):
         hub.add("o/names", dict(zip((f"{NAME}-Q8_0.gguf", f"mmproj-{NAME}-F16.gguf"), pair, strict=True)), EVIL)
         hub.add("o/licence", dict(zip(("m-Q8_0.gguf", "mmproj-m-F16.gguf"), pair, strict=True)), EVIL)
         place = Place(hub, folder)
+        keep_speed(folder / "state" / "vlm")
         snapshot = place.cache / "models--o--here" / "snapshots" / ("0" * 40)
         snapshot.mkdir(parents=True)
         for name, file in zip((f"{NAME}-Q8_0.gguf", f"mmproj-{NAME}-F16.gguf"), pair, strict=True):
