@@ -71,6 +71,17 @@ def half(name):
     return change
 
 
+def integers(name):
+    """The tensor in I32."""
+
+    def change(file):
+        found = file.weight(name)
+        found.data = found.data * (4 // mutants.BYTES[found.kind])
+        found.kind = 26
+
+    return change
+
+
 def shape(name, *lengths):
     def change(file):
         found = file.weight(name)
@@ -156,6 +167,7 @@ WORD_CASES = [
     ("deepseekocr2", key("deepseek2-ocr.attention.head_count_kv", 2), "attention.head_count_kv is 2, not 4"),
     ("ling3vl", key("bailingmoe3.expert_gating_func", 0), "bailingmoe3.expert_gating_func is 0, not 1 to 4"),
     ("kimik25", no_key("deepseek2.attention.head_count_kv"), "deepseek2.attention.head_count_kv is missing"),
+    ("gemma4uv", key("gemma4.attention.shared_kv_layers", 3), "shared_kv_layers is 3, with 4 layers"),
     ("gemma4uv", no_key("gemma4.attention.value_length"), "gemma4.attention.key_length is 32, and"),
     ("dots3note_v", key("dots3note.attention.indexer.key_length", 96), "key_length is 96, not a multiple of 64"),
     ("deepseek4v", key("deepseek4.attention.indexer.key_length", 32), "key_length is 32, not a multiple of 64"),
@@ -189,6 +201,9 @@ WORD_CASES = [
     ("mimovl", no_weight("blk.1.ffn_gate_inp.weight"), "tensor blk.1.ffn_gate_inp.weight is missing"),
     ("step3vl-step35", no_weight("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight is missing"),
     ("phi4", no_weight("blk.1.attn_qkv.weight"), "tensor blk.1.attn_q.weight is missing"),
+    ("deepseek4v", integers("blk.3.ffn_gate_inp.weight"), "tensor blk.3.ffn_gate_inp.weight has ggml type 26"),
+    ("nemotron_v2_vl", half("blk.0.ssm_conv1d.weight"), "tensor blk.0.ssm_conv1d.weight has ggml type 1, not F32"),
+    ("internvl-gpt-oss", half("blk.1.attn_sinks.weight"), "tensor blk.1.attn_sinks.weight has ggml type 1"),
     ("youtuvl", repeated_token, "its vocabulary has the token 'a' twice"),
 ]  # fmt: skip
 

@@ -58,6 +58,7 @@ class _Attention:
             self._refuse("rope.scaling.type", f"not one of {', '.join(sorted(SCALINGS))}")
         if self.heads:
             self._check_heads()
+            self._check_shared()
             self._check_latent()
             self._check_turned()
         self._check_frequencies()
@@ -93,6 +94,12 @@ class _Attention:
         for heads, shared in zip(queries, keys, strict=False):
             if heads > 0 and shared > 0 and heads % shared:
                 self._refuse("attention.head_count_kv", f"with {heads} heads")
+
+    def _check_shared(self) -> None:
+        """Layers that take the keys of an earlier one, of which there are two kinds: llama-model.cpp, create_memory."""
+        layers, shared = self._header.number("block_count"), self._number("attention.shared_kv_layers")
+        if (shared > 0 or self._arch == "gemma4") and layers - shared < 2:
+            self._refuse("attention.shared_kv_layers", f"with {layers} layers")
 
     def _check_latent(self) -> None:
         """Attention that keeps one short row for all heads (MLA), and the part of a key that rotates beside it."""

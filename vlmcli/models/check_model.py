@@ -142,17 +142,19 @@ def _check_experts(header: Header) -> None:
         raise unusable(header, f"it has {experts} experts, {used} of them used, in {groups} groups, {groups_used} used")
 
 
-_MATRIX = re.compile(
-    r"(token_embd|output|blk\.\d+\.(attn_(q|k|v|qkv|output)|ffn_(gate|up|down)|shortconv\.(in|out)_proj))\.weight"
-)
+_PLAIN = re.compile(r"(shortconv\.conv|ssm_conv1d(_[qkv])?|compressor_ape)\.weight$|\.ssm_[ad]$")
+"""Matrices that are added or slid along: ggml.c, ggml_ssm_conv and ggml_ssm_scan; ggml_add of what is F32."""
+_COUNTED = ("ffn_gate_tid2eid.weight", "d2t")
+"""What is of integers: experts by token, and tokens by token."""
 
 
 def _check_word_type(header: Header, tensor: Tensor) -> None:
     """As in a projector: what is multiplied or added number by number is F32, and no matrix is of integers."""
     name = tensor.name
-    vector = name.endswith(("norm.weight", ".bias"))
-    matrix = _MATRIX.fullmatch(name) is not None
-    if (vector and tensor.kind != gguf.F32) or (matrix and tensor.kind in gguf.INTEGERS):
+    if name.endswith(_COUNTED):
+        return
+    vector = len(tensor.shape) == 1 or name.endswith(("norm.weight", ".bias"))
+    if (vector and tensor.kind != gguf.F32) or tensor.kind in gguf.INTEGERS:
         raise uncomputable(header, tensor)
-    if name.endswith("shortconv.conv.weight") and tensor.kind != gguf.F32:
+    if _PLAIN.search(name) and tensor.kind != gguf.F32:
         raise unusable(header, f"tensor {name} has ggml type {tensor.kind}, not F32")
