@@ -8,8 +8,10 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
-from tests.support import ROOT
-from tests.support.engines import opened
+from tests.support import ROOT, engines
+from tests.support.engines import opened, small_files
+from tests.support.families import files_of
+from tests.support.program import keep_speed
 from vlmcli import demo, settings
 from vlmcli.bench import pairs
 from vlmcli.cli import daily
@@ -41,9 +43,22 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    if config.getoption("--all"):
+        engines.THREADS = 2
+
+
+@pytest.fixture(scope="session")
+def everything(pytestconfig):
+    """Whether --all is given, for tests that otherwise try fewer of the same."""
+    return pytestconfig.getoption("--all")
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         _sample(config, items)
+        if "families" not in config.getoption("-m"):
+            _leave_out(config, items, {item for item in items if item.get_closest_marker("families")})
     for item in items:
         if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):
             item.add_marker("fast")
@@ -51,24 +66,30 @@ def pytest_collection_modifyitems(config, items):
 
 def _sample(config, items):
     """Leave out all but every n-th case of a test that is marked `sample(n)`, always the same ones."""
-    numbers, left_out = Counter(), []
+    numbers, left_out = Counter(), set()
     for item in items:
         mark = item.get_closest_marker("sample")
         if mark is not None:
             test = item.nodeid.partition("[")[0]
             if numbers[test] % mark.args[0]:
-                left_out.append(item)
+                left_out.add(item)
             numbers[test] += 1
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in set(left_out)]
+    _leave_out(config, items, left_out)
+
+
+def _leave_out(config, items, some):
+    if some:
+        config.hook.pytest_deselected(items=list(some))
+        items[:] = [item for item in items if item not in some]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_state(tmp_path_factory):
+def own_state(tmp_path_factory, everything):
     """What a command leaves for the next one is not the user's, and no model of the user's is asked.
 
-    The demo model's notice counts as shown, so that a test's stderr has only what it is about.
+    The demo model's notice counts as shown, so that a test's stderr has only what it is about. The machine's speed
+    counts as measured, which takes seconds. Unless --all is given, OpenMP gives each process that is started one
+    thread; this one has loaded it before.
     Ctrl-C is not ignored, as it is in what a shell runs in the background, and in all that is started from there.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,6 +97,9 @@ def own_state(tmp_path_factory):
         for name in ("STATE", "CONFIG"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
         daily.remember(settings.state_folder())
+        keep_speed(settings.state_folder())
+        if not everything:
+            patch.setenv("OMP_THREAD_LIMIT", "1")
         patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hub")))
         for name in ("VLM_MODEL", "PYTHONUNBUFFERED"):  # the latter hides what is left in a buffer
             patch.delenv(name, raising=False)
@@ -87,6 +111,7 @@ def state(tmp_path, monkeypatch):
     """A folder of a test's own for that."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     daily.remember(tmp_path / "state" / "vlm")
+    keep_speed(tmp_path / "state" / "vlm")
     return tmp_path / "state" / "vlm"
 
 
@@ -97,25 +122,40 @@ def small(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def family(request, tmp_path_factory):
+    """A family's small pair, made once for all processes of a run."""
+    folder = _shared(tmp_path_factory) / "families" / request.param
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        files = small_files(folder, request.param)
+        return files if files.projector.exists() else files_of(request.param, folder)
+
+
+def _shared(tmp_path_factory):
+    """The temporary folder of all processes of a run."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
 def slow(tmp_path_factory):
     """The folder of a pair of a real size, made once for all processes of a run.
 
-    Its encoder takes about a second a picture, and its answers have no end.
+    Its encoder takes about a second a picture on one thread, and its answers have no end.
     """
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "a-real-pair"
+    folder = _shared(tmp_path_factory) / "a-real-pair"
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
-            made = base / "a-real-pair-in-the-making"
+            made = tmp_path_factory.getbasetemp() / "a-real-pair-in-the-making"
             made.mkdir()
-            pairs.real(made, layers=4).rename(folder)
+            pairs.real(made, layers=4, encoder_layers=6).rename(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def real_pair(slow):
     """That pair."""
-    return ModelFiles("real", slow / "real.gguf", slow / "mmproj-real.gguf", encoder_layers=12)
+    return ModelFiles("real", slow / "real.gguf", slow / "mmproj-real.gguf", encoder_layers=6)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """tests/map.py, held to the code: who imports whom, which library lives where, how long everything is."""
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import subprocess
@@ -15,23 +16,25 @@ from tests.support.program import VLM
 
 MODULES = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
            for path in sorted(PACKAGE.rglob("*.py"))}  # fmt: skip
-TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in MODULES.items()}
 
 
-def imports(tree):
+@functools.cache
+def imports(name):
     """Dotted names imported anywhere in a module, in functions and for types too."""
-    for node in ast.walk(tree):
+    found = []
+    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "import_module":
-            yield from (one.value for one in node.args if isinstance(one, ast.Constant))
+            found += [one.value for one in node.args if isinstance(one, ast.Constant)]
+    return found
 
 
-def own(tree):
+def own(name):
     """The modules of this package that a module imports."""
-    for dotted in imports(tree):
+    for dotted in imports(name):
         if dotted in MODULES:
             yield dotted
         elif dotted.rpartition(".")[0] in MODULES:
@@ -52,12 +55,12 @@ def test_a_folder_imports_what_the_map_says(folder):
         (name, other)
         for name, path in MODULES.items()
         if folder_of(path) == folder and name != "vlmcli.__main__"  # which only starts the program
-        for other in own(TREES[name])
+        for other in own(name)
         if folder_of(MODULES[other]) not in (folder, *MAY_IMPORT[folder].split())
     }
     assert not found
     others = {folder_of(MODULES[other]) for name in MODULES if folder_of(MODULES[name]) == folder
-              for other in own(TREES[name])}  # fmt: skip
+              for other in own(name)}  # fmt: skip
     assert set(MAY_IMPORT[folder].split()) <= others, "the map allows what nobody needs"
 
 
@@ -68,7 +71,7 @@ def test_no_modules_import_one_another_in_a_circle():
         assert name not in under_way, " -> ".join([*under_way[under_way.index(name) :], name])
         if name not in done:
             under_way.append(name)
-            for other in sorted(set(own(TREES[name])) - {name}):
+            for other in sorted(set(own(name)) - {name}):
                 visit(other)
             done.add(under_way.pop())
 
@@ -78,19 +81,19 @@ def test_no_modules_import_one_another_in_a_circle():
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_a_library_is_imported_where_it_lives(library):
-    homes = {folder_of(MODULES[name]) for name, tree in TREES.items()
-             if any(dotted.split(".")[0] == library for dotted in imports(tree))}  # fmt: skip
+    homes = {folder_of(MODULES[name]) for name in MODULES
+             if any(dotted.split(".")[0] == library for dotted in imports(name))}  # fmt: skip
     assert homes == set(LIBRARIES[library].split())
 
 
 def test_the_map_names_every_library():
     known = {*LIBRARIES, *sys.stdlib_module_names, "vlmcli", "tomllib", "tomli"}
-    assert {dotted.split(".")[0] for tree in TREES.values() for dotted in imports(tree)} <= known
+    assert {dotted.split(".")[0] for name in MODULES for dotted in imports(name)} <= known
 
 
 def test_only_settings_reads_the_environment():
     readers = {name for name, path in MODULES.items() if "os.environ" in path.read_text("utf-8")}
-    readers -= {"vlmcli.bench.broken"}  # hands it on to the processes it starts
+    readers -= {"vlmcli.bench.broken", "vlmcli.bench.headers"}  # hand it on to the processes they start
     assert readers == {"vlmcli.settings", "vlmcli.engine.native.library"}  # which sets what C reads when it loads
 
 

@@ -439,3 +439,7 @@ class Fit:
     reason: str = ""
     repacked: frozenset[int] = frozenset()
     repack: bool = True
+
+    def sequences(self, can_roll_back: bool) -> int:
+        """How many sequences a context gets: more where a prefix is kept by a copy, as a recurrent state must be."""
+        return self.n_parallel + 2 if can_roll_back else 2 * self.n_parallel

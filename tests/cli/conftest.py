@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.hub import Hub
 from tests.support.place import MODEL, PROJECTOR, REPOSITORY, Place, publish
-from tests.support.program import SCENE
+from tests.support.program import SCENE, keep_speed
 from vlmcli.cli import daily
 
 
@@ -14,6 +14,7 @@ from vlmcli.cli import daily
 def place(tmp_path):
     with Hub() as hub:
         publish(hub, REPOSITORY, MODEL, PROJECTOR)
+        keep_speed(tmp_path / "state" / "vlm")
         yield Place(hub, tmp_path)
 
 
@@ -22,6 +23,7 @@ def home(tmp_path, monkeypatch):
     """A folder with a picture that has a space in its name, and a state of its own."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     daily.remember(tmp_path / "state" / "vlm")
+    keep_speed(tmp_path / "state" / "vlm")
     monkeypatch.chdir(tmp_path)
     shutil.copy(SCENE, tmp_path / "my scene.png")
     return tmp_path

@@ -8,6 +8,7 @@ import pytest
 from vlmcli import demo
 from vlmcli.errors import ModelError
 from vlmcli.machine import fit
+from vlmcli.machine.cache import kept
 from vlmcli.models import gguf, store
 from vlmcli.values import Device, Machine
 
@@ -148,9 +149,9 @@ HEADER = gguf.read(demo.FILES.model)
 def test_the_context_follows_the_model_and_the_memory():
     plenty = fit.fit(HEADER, Machine(4, 32 << 30))
     assert (plenty.n_ctx, plenty.threads, plenty.n_gpu_layers) == (4096, 4, 0)
-    assert fit.cell_bytes(HEADER) == 4 * 2 * 192 * 2
+    assert kept(HEADER).cell == 4 * 2 * 192 * 2
     poor = fit.fit(HEADER, Machine(4, 40 << 20))
-    assert poor.n_ctx == (10 << 20) // fit.cell_bytes(HEADER) // 256 * 256
+    assert poor.n_ctx == (10 << 20) // kept(HEADER).cell // 256 * 256
     assert "of memory is free" in poor.reason
     assert fit.fit(HEADER, Machine(4, 1 << 20)).n_ctx == fit.CTX_FLOOR
     assert fit.fit(HEADER, Machine(4, 0)).n_ctx == 4096

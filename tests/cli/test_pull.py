@@ -1,14 +1,12 @@
 """`vlm pull` and what goes with it, through the installed command, against a server that speaks the Hub's API."""
 
 import hashlib
-import json
 import random
 import re
 import shutil
 import signal
 import subprocess
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from tests.support.place import MODEL, REPOSITORY, SIZE, objects, publish
 from tests.support.program import ANSWER, SCENE
 from tests.support.terminal import Terminal
 from vlmcli import demo
-from vlmcli.engine.place import description
 from vlmcli.machine import speed
 from vlmcli.machine.speed import Speed
 from vlmcli.models import catalogue, hub
@@ -153,7 +150,6 @@ def test_without_a_model_the_best_is_brought_when_somebody_says_yes(place, termi
 
 
 def test_without_a_network_a_person_is_told_of_the_model_that_needs_none(place):
-    keep_speed(place)
     with Terminal(
         "ask", SCENE, "what?", columns=200, **place.environment() | {"HF_ENDPOINT": "http://127.0.0.1:9"}
     ) as at:
@@ -188,6 +184,7 @@ def test_models_are_listed_for_this_machine(place):
 
 
 def test_the_recommended_model_is_the_one_that_is_named_without_a_model(place):
+    (place.folder / "state" / "vlm" / "speed.json").unlink()
     first = place.vlm("models", "--json")
     assert "vlm: measuring this machine's speed, once, to order the list (about 3 s)\n" in first.stderr
     (chosen,) = [row["name"] for row in objects(first) if row["recommended"]]
@@ -218,7 +215,6 @@ def test_what_a_check_has_found_is_not_cut_on_a_narrow_terminal(place):
 
 @pytest.mark.parametrize("columns", [80, 60, 40])
 def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
-    keep_speed(place)
     wide = place.vlm("models").stdout
     with Terminal("models", columns=columns, **place.environment()) as terminal:
         assert terminal.end() == 0
@@ -244,14 +240,6 @@ def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
     licences = {line.split("\t")[6] for line in wide.splitlines()[1:]}
     if columns >= 60:
         assert all(any(licence in line for licence in licences) for line in table[1:])
-
-
-def keep_speed(place):
-    """Let this machine's speed be measured, as one on which some models are quick and others are not."""
-    speed = Speed(encode=1e11, prefill=1e11, read=6e9, machine=description())
-    folder = place.folder / "state" / "vlm"
-    folder.mkdir(parents=True)
-    (folder / "speed.json").write_text(json.dumps(asdict(speed)), "utf-8")
 
 
 def test_a_broken_file_of_settings_is_said_before_a_download(place):
@@ -369,15 +357,16 @@ def test_two_pulls_at_once_bring_it_once(place):
     assert place.hub.sent == SIZE
 
 
-def test_killed_at_twenty_points_it_always_goes_on(place):
+def test_killed_at_any_point_it_always_goes_on(place, everything):
     """A language model of 134 MB, throttled; kill -9 whenever chance says."""
+    kills = 20 if everything else 7
     big = place.folder / "big.gguf"
     content = demo.FILES.model.read_bytes()
     big.write_bytes(content + b"\0" * ((128 << 20) - len(content)))
     place.hub.add("someone/big-GGUF", {"big-Q8_0.gguf": big, "mmproj-big-F16.gguf": demo.FILES.projector})
     place.hub.rate = 12 << 20
     chance = random.Random(6)
-    for kill in range(20):
+    for kill in range(kills):
         running = place.started("pull", "someone/big-GGUF")
         if kill % 5:  # in the midst of the download
             until = place.hub.sent + chance.randrange(1 << 14, 9 << 19)
@@ -395,8 +384,8 @@ def test_killed_at_twenty_points_it_always_goes_on(place):
     assert hashlib.sha256(Path(row["model"][0]).read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
     size = (128 << 20) + demo.FILES.projector.stat().st_size
     went_on = {asked for _, _, asked in place.hub.asked if asked}
-    print(f"sent {place.hub.sent / size:.3f} of the size; after 20 kills, gone on from {len(went_on)} places")
-    assert len(went_on) >= 8
+    print(f"sent {place.hub.sent / size:.3f} of the size; after {kills} kills, gone on from {len(went_on)} places")
+    assert len(went_on) >= 0.4 * kills
     assert place.hub.sent <= 1.1 * size
 
 

@@ -46,7 +46,7 @@ class Recorder:
 def answers(files, batches, **fit):
     """Run batches one after the other in one engine: for each request its answer and its logits."""
     recorder = Recorder()
-    with opened(files, tap=recorder, **fit) as engine:
+    with opened(files, tap=recorder, **{"threads": 2, **fit}) as engine:
         outcomes = [outcome for batch in batches for outcome in engine.run(batch)]
     assert all(isinstance(outcome, Answer) for outcome in outcomes), outcomes
     return [(outcome, recorder.logits[id]) for id, outcome in enumerate(outcomes)]

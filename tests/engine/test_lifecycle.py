@@ -101,7 +101,7 @@ def test_waiting_for_others_is_not_counted(real_pair):
 
 def test_closing_ends_a_call_in_c_at_once(real_pair):
     for attempt in range(TRIES):
-        engine = Engine(real_pair, Fit(n_ctx=4096, threads=2))
+        engine = Engine(real_pair, Fit(n_ctx=4096, threads=1))
         engine.ready()
         engine.submit(ask("what is this?", noise(1, (384, 384))))
         for event in engine.events():
@@ -115,7 +115,7 @@ def test_closing_ends_a_call_in_c_at_once(real_pair):
 
 
 def test_closing_while_it_loads_ends_the_load(real_pair):
-    engine = Engine(real_pair, Fit(n_ctx=4096, threads=2))
+    engine = Engine(real_pair, Fit(n_ctx=4096, threads=1))
     id = engine.submit(ask("what is this?", noise(1)))
     started = time.monotonic()
     engine.close()

@@ -11,6 +11,7 @@ from tests.support import ROOT
 from vlmcli import demo
 from vlmcli.errors import ModelError
 from vlmcli.machine import cost, fit
+from vlmcli.machine.cache import kept
 from vlmcli.models import gguf, shapes
 from vlmcli.models.gguf import Header, Tensor
 from vlmcli.values import Device, Fit, Machine
@@ -57,12 +58,61 @@ def test_the_parts_of_the_sum():
     assert memory.cache == 8192 * 32 * 8 * (128 + 128) * 2 == GIB
     assert memory.gpu == 0
     assert memory.total == memory.weights + memory.projector + memory.cache + memory.compute
-    words = 512 * 4 * 3 * (14336 + 4096) + 8192 * (512 * 2 + 16) + 8 * 32_000 * 4
+    words = 512 * 4 * 3 * (14336 + 4096) + 8192 * (512 * 2 + 16) + 16 * 32_000 * 4
     pixels = 336 * 336 * 3
     assert memory.compute == words + 576 * 4 * (4096 + 3 * 1024) + pixels * (4 + 1) + fit.PROCESS
     assert fit.needs(big(window=1024), eyes(), CPU).compute - memory.compute == 8192 * (512 * 2 + 16)
     assert fit.needs(big(), eyes(n_wa_pattern=8), CPU).compute - memory.compute == 576 * 576 * 6
     assert fit.needs(big(), eyes(), replace(CPU, n_ctx=16_384)).cache == 2 * GIB
+
+
+def recurrent(**keys):
+    """A header as Qwen3.5's: in three of four layers a gated delta net, whose state is 2 MB."""
+    metadata = {
+        "general.architecture": "qwen35", "qwen35.block_count": 32, "qwen35.embedding_length": 4096,
+        "qwen35.feed_forward_length": 12288, "qwen35.attention.head_count": 16, "qwen35.attention.head_count_kv": 4,
+        "qwen35.attention.key_length": 256, "qwen35.attention.value_length": 256, "qwen35.full_attention_interval": 4,
+        "qwen35.ssm.conv_kernel": 4, "qwen35.ssm.inner_size": 4096, "qwen35.ssm.state_size": 128,
+        "qwen35.ssm.group_count": 16, "qwen35.context_length": 262_144, **keys,
+    }  # fmt: skip
+    return Header(Path("recurrent.gguf"), metadata, (), 1000, 1000)
+
+
+STATE = 24 * 4 * (128 * 4096 + 3 * (4096 + 2 * 16 * 128))
+
+
+def test_a_recurrent_state_is_kept_for_each_sequence():
+    assert fit.needs(recurrent(), eyes(), CPU).cache == 8192 * 8 * 4 * (256 + 256) * 2 + 16 * STATE
+    told = {"qwen35.attention.recurrent_layers": [True] * 31 + [False]}
+    assert fit.needs(recurrent(**told), eyes(), CPU).cache == 8192 * 4 * (256 + 256) * 2 + 16 * STATE * 31 // 24
+
+
+def test_where_memory_is_short_fewer_states_are_kept():
+    assert fit.fit(recurrent(), Machine(4, 0)).n_parallel == fit.N_PARALLEL
+    for free in (16 << 30, 6 << 30, 3 << 30, 1 << 30):
+        chosen = fit.fit(recurrent(), Machine(4, free))
+        states = 2 * chosen.n_parallel * STATE
+        assert states <= free // 8 or chosen.n_parallel == 1
+        assert chosen.n_parallel == fit.N_PARALLEL or 2 * states > free // 8
+        assert ("at a time" in chosen.reason) == (chosen.n_parallel < fit.N_PARALLEL)
+
+
+def test_layers_that_share_compress_or_see_little_keep_less():
+    def cell(**keys):
+        whole = big()
+        return kept(replace(whole, metadata=whole.metadata | {f"llama.{name}": keys[name] for name in keys})).cell
+
+    def under(prefix, **keys):
+        return {f"{prefix}.{name}": value for name, value in keys.items()}
+
+    assert cell() == 32 * 8 * (128 + 128) * 2
+    row = under("attention", key_length=576, value_length=512, head_count_kv=1)
+    assert cell(**row, **under("attention", key_length_mla=192, value_length_mla=128)) == 32 * 576 * 2
+    assert cell(**under("attention", shared_kv_layers=20)) == 12 * 8 * (128 + 128) * 2
+    narrow = under("attention", key_length_swa=64, value_length_swa=64)
+    pattern = under("attention", sliding_window_pattern=[True] * 24 + [False] * 8)
+    assert cell(**narrow, **pattern) == (24 * 128 + 8 * 256) * 8 * 2
+    assert cell(nextn_predict_layers=2) == 30 * 8 * (128 + 128) * 2
 
 
 def test_what_goes_to_a_gpu():

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.hub import Hub
 from tests.support.raw_server import CERTIFICATE, reply, serving, tls
+from tests.support.zeros import packed_zeros
 from vlmcli.errors import HubBusy, HubError, NotOnHub
 from vlmcli.models import download, hub_cache, hub_client, hub_json, pull, repository, store
 from vlmcli.models import hub as ours
@@ -202,13 +203,12 @@ def again(data, before=b"", pause=0.0):
     return answer
 
 
-BOMB = gzip.compress(bytes(100 << 20), 9)
 ENDLESS = {
     "a body": (again(b" " * 65536, HEAD + b"\r\n"), "more than 8.4 MB"),
     "chunks": (again(b"1000\r\n" + b" " * 4096 + b"\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n"),
     "more than 8.4"),
-    "a gzip bomb": (reply(BOMB, Content_Encoding="gzip"), "unpacks to more than 8.4 MB"),
-    "a deflate bomb": (reply(zlib.compress(bytes(100 << 20)), Content_Encoding="deflate"), "unpacks to more"),
+    "a gzip bomb": (reply(packed_zeros(100, "gzip"), Content_Encoding="gzip"), "unpacks to more than 8.4 MB"),
+    "a deflate bomb": (reply(packed_zeros(100), Content_Encoding="deflate"), "unpacks to more"),
     "another coding": (reply(JSON, Content_Encoding="br"), "compressed as 'br'"),
     "damaged gzip": (reply(b"\x1f\x8bnothing", Content_Encoding="gzip"), "damaged compressed data"),
     "cut gzip": (reply(gzip.compress(JSON)[:-9], Content_Encoding="gzip"), "truncated compressed data"),

@@ -159,9 +159,9 @@ def without(file, token):
     tokens[tokens.index(token)] = token[:-1] + b"~"
 
 
-def test_a_family_that_only_llama_cpp_knows_is_left_to_it(spoilt):
+def test_an_encoder_of_sound_is_left_to_llama_cpp(spoilt):
     def another(file):
-        file.key("clip.projector_type").value = b"yasa2"
+        file.key("clip.projector_type").value = b"ultravox"
 
     files = spoilt("llava", "eyes", another)
     check(files["words"], files["eyes"])
@@ -215,6 +215,7 @@ def also(name, value):
 
 
 V = "clip.vision."
+PLACES = b"v.position_embd.weight"
 EYES = [
     ("llava", key(V + "embedding_length", 64, 10), "embedding_length is of type u64, not u32"),
     ("llava", also("general.name", mutants.Value(4, 1)), "general.name is of type u32"),
@@ -258,7 +259,7 @@ EYES = [
     ("qwen3vl", no_weight("v.patch_embd.bias"), "tensor v.patch_embd.bias"),
     ("llava", no_weight("v.position_embd.weight"), "tensor v.position_embd.weight"),
     ("llava", no_weight("v.blk.1.attn_k.weight"), "tensor v.blk.1.attn_k.weight"),
-    ("qwen3vl", no_weight("v.blk.1.attn_qkv.weight"), "tensor v.blk.1.attn_q.weight"),
+    ("qwen3vl", no_weight("v.blk.1.attn_qkv.weight"), "tensor v.blk.1.attn_qkv.weight"),
     ("llava", no_weight("v.blk.1.attn_k.bias"), "tensor v.blk.1.attn_k.bias is missing, though other layers have it"),
     ("llava", no_weight("v.blk.0.ffn_up.bias"), "tensor v.blk.0.ffn_up.bias is missing, though other layers have it"),
     ("llava", no_weight("v.blk.1.ln2.weight"), "tensor v.blk.1.ln2.weight"),
@@ -435,20 +436,18 @@ def test_what_llama_cpp_can_use_is_let_through(spoilt, name, change):
     check(files["words"], files["eyes"])
 
 
-def test_of_a_projector_of_another_type_only_what_is_taken_for_granted_is_held(spoilt):
-    def other(file):
-        file.key("clip.projector_type").value = b"janus_pro"
-
-    files = spoilt("llava", "eyes", other)
-    check(files["words"], files["eyes"])
-
-    def without(file):
-        other(file)
-        no_weight("v.blk.2.attn_v.weight")(file)
-
-    files = spoilt("llava", "eyes", without)
-    with pytest.raises(ModelError, match=r"tensor v.blk.2.attn_v.weight"):
-        check(files["words"], files["eyes"])
+@pytest.mark.parametrize("name", sorted(families.PAIRS))
+def test_a_projector_of_any_type_is_checked(tmp_path, name):
+    families.write(tmp_path, [name])
+    words, eyes = paths(tmp_path, name, name)
+    check(words, eyes)
+    whole = mutants.read(eyes.read_bytes())
+    wide = [one for one in whole.weights if one.name.startswith(b"v.") and one.name != PLACES and len(one.shape) > 1]
+    matrix = max(wide, key=lambda one: one.shape[-2])
+    shape(matrix.name.decode(), *matrix.shape[:-2], matrix.shape[-2] - 1, matrix.shape[-1])(whole)
+    eyes.write_bytes(mutants.write(whole))
+    with pytest.raises(ModelError, match=rf"tensor {matrix.name.decode()} is .*, not "):
+        check(words, eyes)
 
 
 # ---------------------------------------------------------------------------------------------- mutants

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from tests.support.engines import small_files
-from vlmcli.bench import mutants, pairs
+from vlmcli.bench import families, mutants, pairs
 from vlmcli.bench.mutants import Value
 from vlmcli.engine import stages
 from vlmcli.errors import ModelError
 from vlmcli.machine import cost
 from vlmcli.models import gguf, pairing
-from vlmcli.models.families import FAMILIES, USUAL
+from vlmcli.models.encoders import ENCODERS
+from vlmcli.models.families import FAMILIES
 from vlmcli.reports import about
 
 STRING = 8
@@ -34,7 +35,8 @@ def named(small, tmp_path):
     """A function: a small pair whose projector names its type under these keys only; `change` may do more to it."""
 
     def name(pair, types, change=None):
-        files = small_files(small, pair)
+        folder = small if pair in pairs.SMALL else families.write(tmp_path / "whole", [pair])
+        files = small_files(folder, pair)
         file = mutants.read(files.projector.read_bytes())
         file.keys = [one for one in file.keys if not one[0].endswith(b"projector_type")]
         file.keys += [(key.encode(), Value(STRING, kind.encode())) for key, kind in types.items()]
@@ -56,8 +58,9 @@ def without_its_last_matrix(file):
     file.weights.remove([one for one in file.weights if one.name.startswith(b"mm.") and len(one.shape) > 1][-1])
 
 
-def without_a_layers_output(file):
-    file.weights.remove(file.weight("v.blk.0.attn_out.weight"))
+def without_its_projectors_matrix(file):
+    own = [one for one in file.weights if one.name.startswith((b"mm.", b"resampler.", b"adapter."))]
+    file.weights.remove([one for one in own if len(one.shape) > 1][-1] if own else file.weight("v.image_newline"))
 
 
 def test_every_family_has_a_pair():
@@ -86,17 +89,19 @@ def test_a_family_is_checked_under_either_key(named, family, key):
         check(named(PAIR_OF[family], {key: family}, without_its_last_matrix))
 
 
-@pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("kind", sorted(USUAL))
-def test_a_type_with_the_usual_encoder_is_known_to_all_by_either_key(named, kind, key):
-    files = named("llava", {key: kind})
-    check(files)
-    found = about.facts(files)
-    assert about.record(found)["projector_type"] == kind
-    assert found.tokens is None
-    assert stages.Encoding(files).family == kind
-    with pytest.raises(ModelError, match=r"tensor v\.blk\.0\.attn_out\.weight"):
-        check(named("llava", {key: kind}, without_a_layers_output))
+@pytest.mark.parametrize("kind", sorted(set(ENCODERS) - set(FAMILIES)))
+def test_a_type_that_goes_with_any_model_is_known_to_all_by_either_key(named, kind):
+    for key in KEYS:
+        files = named(kind, {key: kind})
+        check(files)
+        found = about.facts(files)
+        assert about.record(found)["projector_type"] == kind
+        assert found.tokens is None
+        assert stages.Encoding(files).family == kind
+        with pytest.raises(
+            ModelError, match=r"tensor mm\..*weight is missing|tensor resampler|tensor adapter|v\.image_new"
+        ):
+            check(named(kind, {key: kind}, without_its_projectors_matrix))
 
 
 def test_the_files_key_comes_before_its_encoders(named):

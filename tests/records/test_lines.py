@@ -48,7 +48,7 @@ def is_formula(cell):
     )
 
 
-WHITE = "".join(letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isspace())
+WHITE = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])

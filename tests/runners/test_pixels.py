@@ -15,7 +15,7 @@ from vlmcli.values import Answer, Fit, Message, Picture, Request, Sampling
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="inherited memory")
 
-FIT = Fit(n_ctx=4096, threads=2)
+FIT = Fit(n_ctx=4096, threads=1)
 SCENE = "A red circle and a blue square."
 
 

@@ -33,7 +33,7 @@ from vlmcli.values import Answer, Delta, Done, Failed, Fit, ModelFiles, Notice, 
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
-FIT = Fit(n_ctx=4096, threads=2)
+FIT = Fit(n_ctx=4096, threads=1)
 SCENE = "A red circle and a blue square."
 
 
@@ -385,11 +385,11 @@ QUESTIONS = ("-q", "what is this?", "-q", "what is in the middle?", "-q", "descr
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A hundred plain scenes, of which the demo is sure, and what it says of each in process."""
+def folder(tmp_path_factory, everything):
+    """Plain scenes, of which the demo is sure, a hundred or a few fewer, and what it says of each in process."""
     folder = tmp_path_factory.mktemp("scenes")
     rng = random.Random(5)
-    for number in range(100):
+    for number in range(100 if everything else 40):
         scene = scenes.make(rng, size=(320, 240), shapes=rng.choice((1, 2)), text=False)
         scenes.draw(scene).save(folder / f"{number:03}.png")
     process = vlm("ask", *QUESTIONS, "-m", "demo", folder, "--json", "--in-process")
@@ -411,12 +411,12 @@ def test_a_folders_records_are_the_same_in_process_and_by_the_worker(folder):
     process = vlm("ask", *QUESTIONS, "-m", "demo", path, "--json", "--worker")
     out, _ = process.communicate(timeout=300)
     assert records(out) == expected
-    assert len(expected) == 300
+    assert len(expected) == len(QUESTIONS) // 2 * len(list(path.iterdir()))
 
 
 @linux
 def test_six_kills_lose_and_double_nothing(folder):
-    """The worker is killed at six random moments of a run over 100 scenes: three answers each, those of a calm run.
+    """The worker is killed at six random moments of a run over plain scenes: three answers each, as in a calm run.
 
     Where the run is over before the sixth, there is another.
     """

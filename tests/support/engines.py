@@ -8,7 +8,9 @@ from vlmcli.engine import Engine, Observer
 from vlmcli.pictures import images
 from vlmcli.values import Answer, Done, Failed, Fit, Message, ModelFiles, Request, run
 
-THREADS = 2
+THREADS = 1
+"""What an engine computes on, unless a test says otherwise; two with --all. Tiny models mostly wait for each other on
+more, and what several threads compute is in test_equality and test_golden."""
 
 
 def noise(seed, size=(320, 200)):

@@ -4,6 +4,7 @@
 what a process has: its start, signals, a terminal, a stream that is closed.
 """
 
+import json
 import logging
 import os
 import subprocess
@@ -11,12 +12,15 @@ import sys
 import threading
 import warnings
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
 from vlmcli.cli import app
+from vlmcli.engine.place import description
+from vlmcli.machine.speed import Speed
 
 VLM = str(Path(sys.executable).with_name("vlm"))
 SCENE = str(ROOT / "docs" / "images" / "scene.png")
@@ -111,6 +115,13 @@ def _loggers_as_they_were():
         logging.getLogger().handlers[:] = handlers
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+def keep_speed(state):
+    """Let this machine's speed be known in a folder of states: that of one on which some models are quick, not all."""
+    state.mkdir(parents=True, exist_ok=True)
+    known = Speed(encode=1e11, prefill=1e11, read=6e9, machine=description())
+    (state / "speed.json").write_text(json.dumps(asdict(known)), "utf-8")
 
 
 def piped(home, text, *words, code=0):

@@ -1,6 +1,7 @@
-"""Broken GGUF pairs: one of the small pairs of `bench/pairs`, with one of its two files spoilt in one way.
+"""Broken GGUF pairs: one of the small pairs, with one of its two files spoilt in one way.
 
-`mutant(rng, pairs, folder)` writes one; equal seeds give equal files. Files are taken apart and put together here, byte
+`mutant(rng, pairs, folder)` writes one of a pair of `bench/pairs`, `header_mutant` one of any family, whose header
+alone is spoilt; equal seeds give equal files. Files are taken apart and put together here, byte
 by byte, since a library that writes GGUF will not write what these have to hold. Format: ggml, docs/gguf.md.
 """
 
@@ -20,7 +21,7 @@ ALIGNMENT = 32
 
 STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
-BYTES = {0: 4, 1: 2}  # of an element; the small pairs hold F32 and F16
+BYTES = {0: 4, 1: 2, 26: 4}  # of an element; the small pairs hold F32, F16 and I32
 
 NUMBERS = (0, 1, 2, 3, 7, 255, 1000, (1 << 16) + 1, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 63, (1 << 64) - 1, -1)
 FLOATS = (0.0, -1.0, 1e-45, 1e38, float("nan"), float("inf"), -float("inf"))
@@ -75,7 +76,7 @@ class File:
 
 
 def read(raw: bytes) -> File:
-    """The parts of a well-formed file whose tensors are F32 or F16."""
+    """The parts of a well-formed file whose tensors are F32, F16 or I32."""
     at = 24
     version, n_weights, n_keys = struct.unpack_from("<IQQ", raw, 4)
 
@@ -402,3 +403,62 @@ def mutant(
     for path in paths:
         (folder / path.name).write_bytes(raw if path == spoilt else path.read_bytes())
     return name, f"{spoilt.name}: {what}"
+
+
+def _near(rng: random.Random, file: File) -> str:
+    """A number of the metadata that could be meant: small, doubled, halved, one more, one less."""
+    numbers = [index for index, (_, value) in enumerate(file.keys) if value.kind in (*range(8), *range(10, 13))]
+    index = rng.choice(numbers)
+    name, old = file.keys[index]
+    real = SCALARS[old.kind] in "fd"
+
+    def other(number: Any) -> Any:
+        factors = [0.0, 1.0, -1.0, number * 2, number / 2, number * 1e6, 3e38] if real else []
+        return rng.choice(
+            factors or [0, 1, -1, 2, 3, number * 2, number // 2, number + 1, number - 1, number * 3, (1 << 31) - 1]
+        )
+
+    if old.array:
+        values = list(old.value)
+        if values and rng.random() < 0.7:
+            values[rng.randrange(len(values))] = other(rng.choice(values))
+        else:
+            values = rng.choice([[], values[:-1], values + values[-1:], values[::-1], [other(n) for n in values[:1]]])
+        new = Value(old.kind, values, True)
+    else:
+        new = Value(old.kind, other(old.value))
+    file.keys[index] = (name, new)
+    return f"{name.decode()} is {str(new.value)[:60]}, not {str(old.value)[:60]}"
+
+
+HEADER_WAYS: tuple[tuple[int, Callable[[random.Random, File], str]], ...] = (
+    (8, _near), (6, _value), (3, _no_key), (1, _swap_keys), (3, _no_weight), (1, _swap_weights), (5, _shape),
+    (3, _kind), (1, _token),
+)  # fmt: skip
+"""Of spoiling what a header says, in a way that a file may still be read."""
+
+CROSSED = 0.1
+"""How many of the mutants of all families are a projector with the language model of another."""
+
+
+def header_mutant(rng: random.Random, pairs: Path, folder: Path, names: Sequence[str]) -> tuple[Path, Path, str]:
+    """Write the spoilt file of a pair into `folder`. Returns the two files of the pair, and what was done.
+
+    Args:
+        rng: where the choices come from; the same state gives the same mutant.
+        pairs: where the whole pairs are.
+        folder: must exist.
+        names: of the pairs.
+    """
+    name = rng.choice(names)
+    words, eyes = pairs / f"{name}.gguf", pairs / f"mmproj-{name}.gguf"
+    if rng.random() < CROSSED:
+        other = rng.choice([one for one in names if one != name])
+        return words, pairs / f"mmproj-{other}.gguf", "a projector of another pair"
+    whole = eyes if rng.random() < 0.6 else words
+    spoilt = folder / whole.name
+    file = read(whole.read_bytes())
+    weights, ways = zip(*HEADER_WAYS, strict=True)
+    what = rng.choices(ways, weights)[0](rng, file)
+    spoilt.write_bytes(write(file))
+    return (words, spoilt, what) if whole == eyes else (spoilt, eyes, what)

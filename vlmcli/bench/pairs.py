@@ -13,7 +13,13 @@ import numpy as np
 
 from vlmcli.bench.pair_maker import Array, EncoderShape, ModelShape, PairMaker
 
-SMALL = ("llava", "qwen2vl", "qwen25vl", "qwen3vl", "gemma3", "smolvlm", "pixtral", "internvl", "lfm2vl")
+MODELS = {
+    "llava": "LLaVA 1.5", "qwen2vl": "Qwen2-VL", "qwen25vl": "Qwen2.5-VL", "qwen3vl": "Qwen3-VL", "gemma3": "Gemma 3",
+    "smolvlm": "SmolVLM, SmolVLM2", "pixtral": "Pixtral 12B", "internvl": "InternVL 2.5, InternVL3",
+    "lfm2vl": "LFM2-VL, LFM2.5-VL",
+}  # fmt: skip
+"""Whose shape each small pair has."""
+SMALL = tuple(MODELS)
 """Names of the small pairs: the files are NAME.gguf and mmproj-NAME.gguf."""
 
 _MLP = ("mm.0", "mm.2")
@@ -128,7 +134,7 @@ def _lfm2vl(make: PairMaker) -> None:
     make.projector("lfm2vl", EncoderShape("lfm2", image=256, patch=16, keys=scale, tensors=tensors), 64)
 
 
-def real(folder: Path, layers: int = 12) -> Path:
+def real(folder: Path, layers: int = 12, encoder_layers: int = 12) -> Path:
     """Write `real.gguf` and `mmproj-real.gguf`: SmolLM2-360M's width and SigLIP-B/16 at 384 px behind an mlp.
 
     Weights are a short run of random numbers repeated, so it takes seconds; arithmetic does not care.
@@ -136,6 +142,7 @@ def real(folder: Path, layers: int = 12) -> Path:
     Args:
         folder: where to; made when it is not there.
         layers: of the language model.
+        encoder_layers: of the encoder.
 
     Returns:
         The folder.
@@ -159,6 +166,8 @@ def real(folder: Path, layers: int = 12) -> Path:
     )
     make.model("real", shape)
     tensors = make.mlp(960, 768, 960, 0.02, _MLP)
-    encoder = EncoderShape("mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=12, tensors=tensors)
+    encoder = EncoderShape(
+        "mlp", image=384, patch=16, width=768, heads=12, ff=3072, layers=encoder_layers, tensors=tensors
+    )
     make.projector("real", encoder, 960)
     return folder

@@ -104,9 +104,7 @@ class Loader:
             Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, files.card.budget)
         )
         n_batch = max(fit.n_batch, _bidirectional_rows(projector))
-        # A recurrent state can only be kept by a copy of its sequence, so such models get more of them.
-        n_seq = 2 * fit.n_parallel if not model.can_roll_back else fit.n_parallel + 2
-        n_seq = 1 if model.one_sequence else n_seq
+        n_seq = 1 if model.one_sequence else fit.sequences(model.can_roll_back)
         n_ctx = max(fit.n_ctx, 256)
         context = stack.enter_context(Context(model, n_ctx, n_batch, n_seq, fit.threads, flag))
         vision = Vision(projector, flag)

@@ -1,6 +1,7 @@
 """What this machine can do: what fits into its memory, how long a model takes on it, which suits it best.
 
     fit          how a model is put here: context, threads, GPU layers; what it takes
+    cache        what a model keeps of its tokens, in bytes
     cost         what a question costs, in arithmetic and in rows of a picture
     speed        how fast this machine is, measured
     recommend    the catalogue's models, the best for this machine first

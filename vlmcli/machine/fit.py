@@ -18,6 +18,7 @@ from pathlib import Path
 from vlmcli.amounts import size
 from vlmcli.errors import ModelError
 from vlmcli.machine import cost
+from vlmcli.machine.cache import kept
 from vlmcli.models.gguf import Header
 from vlmcli.values import Device, Fit, Machine
 
@@ -26,17 +27,9 @@ CTX_FLOOR = 2048
 KV_SHARE = 0.25  # of free memory that the KV cache may take unasked
 N_PARALLEL = 8
 PROCESS = 32 << 20  # bytes of Python, threads and a vocabulary
+ANY_SIDE = 1024  # pixels of a side where a projector's header names none
+SAM_SIDE, SAM_PATCH = 1024, 16  # pixels of the largest picture and of a patch of Segment Anything's encoder
 GPU_MARGIN = 256 << 20  # bytes of a GPU to leave alone: a projector that does not fit ends the process
-
-
-def cell_bytes(header: Header) -> int:
-    """Bytes of one KV cache cell over all layers, in F16: keys and values of every KV head."""
-    heads, width = header.number("attention.head_count", 1), header.number("embedding_length")
-    head_dim = header.number("attention.key_length") or width // max(1, heads)
-    value_dim = header.number("attention.value_length") or head_dim
-    per_layer = header.numbers("attention.head_count_kv") or [heads]
-    kv_heads = sum(per_layer) if len(per_layer) > 1 else per_layer[0] * header.number("block_count")
-    return kv_heads * (head_dim + value_dim) * 2
 
 
 @dataclass(frozen=True)
@@ -83,16 +76,19 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """What a language model and a projector take when they are loaded so.
 
     - weights and projector: their tensors (for a model in parts: those of all parts).
-    - cache: `cell_bytes` for each of `n_ctx` cells. llama.cpp is asked for whole caches behind sliding windows too.
-      The state of recurrent layers is left out: it is small and does not grow.
-    - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, the attention mask of n_batch x
-      n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell beside it, and n_parallel rows of logits.
+    - cache: what `kept` says of `n_ctx` cells, and of the sequences where layers are recurrent. llama.cpp is asked for
+      whole caches behind sliding windows too.
+    - compute, of the language model: n_batch rows x (3 feed-forward + 3 width) floats, and those that layers get
+      besides; the attention mask of n_batch x n_ctx F16 numbers (twice behind sliding windows) and 16 bytes a cell
+      beside it; and a row of logits for each sequence. What models need that choose whom to attend to is left out: it
+      is little beside their weights.
     - repacked: matrices on the CPU of the types in `chosen.repacked`, the embeddings excepted (ggml-cpu, repack.cpp).
     - compute, of the encoder: for a picture of the header's image size, the larger of patches x (feed-forward + 3
       width) floats, and the patches in F16; the pixels of all tiles it is cut to, in F32 and in bytes; 6 bytes for each
       pair of patches where some layers see windows only (clip.cpp, qwen2vl.cpp). Flash attention is taken to be on, as
-      it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches. A
-      family that takes pictures of any size needs more for a larger one.
+      it is wherever there is a kernel for it; without, there would be 4 bytes x heads for each pair of patches, as
+      there are in Segment Anything's encoder (clip.cpp, deepseekocr.cpp), whose positions are in their scores. A family
+      that takes pictures of any size needs more for a larger one.
     - `PROCESS` bytes for the process itself.
 
     An estimate: of a context that is not filled, most of the mask is never touched; a process's growth and llama.cpp's
@@ -100,11 +96,15 @@ def needs(model: Header, projector: Header, chosen: Fit) -> Memory:
     """
     rows, cells = chosen.n_batch, max(256, -(-chosen.n_ctx // 256) * 256)
     width, hidden = model.number("embedding_length"), model.number("feed_forward_length")
-    masks = 2 if model.number("attention.sliding_window") else 1
+    windows = model.number("attention.sliding_window", model.architecture == "llama4")  # 8192 where it does not say
+    masks = 2 if windows else 1
+    besides = max(model.number("n_deepstack_layers"), model.number("deepstack_mapping")) * width
+    besides += model.number("block_count") * model.number("embedding_length_per_layer_input")
     embeddings = (tensor.shape for tensor in model.tensors if tensor.name == "token_embd.weight")
     vocabulary = max((shape[-1] for shape in embeddings if shape), default=0)
-    cache = cells * cell_bytes(model)
-    words = rows * 4 * 3 * (hidden + width) + cells * masks * (rows * 2 + 16) + chosen.n_parallel * vocabulary * 4
+    sequences = chosen.sequences(can_roll_back=False)
+    cache = kept(model).size(cells, sequences)
+    words = rows * 4 * (3 * (hidden + width) + besides) + cells * masks * (rows * 2 + 16) + sequences * vocabulary * 4
     eyes = _encoder_compute(projector)
     whole, eye_weights = _weights(model), _weights(projector)
     gpu = 0
@@ -154,13 +154,16 @@ def _offloaded(header: Header, layers: int) -> int:
 
 def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
-    side, patch = projector.number("vision.image_size"), max(1, projector.number("vision.patch_size"))
+    side, patch = projector.number("vision.image_size") or ANY_SIDE, max(1, projector.number("vision.patch_size"))
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
     tiles = cost.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)
     patches = largest // patch**2
     stages = (patches * 4 * (hidden + 3 * width), largest * 3 * 2)
     window = patches * patches * 6 if projector.number("vision.n_wa_pattern") else 0
+    heads = projector.number("vision.sam.head_count")
+    if heads:
+        window += (heads + 1) * (SAM_SIDE // SAM_PATCH) ** 4 * 4
     return max(stages) + window + sum(across * down for across, down in tiles) * 3 * (4 + 1)
 
 
@@ -179,11 +182,17 @@ def fit(
     """
     trained = header.number("context_length", CTX)
     reasons = []
-    n_ctx = ctx
+    n_ctx, n_parallel = ctx, N_PARALLEL
+    room = int(machine.memory_free * KV_SHARE)
+    while room and n_parallel > 1 and _states(header, n_parallel) > room // 2:
+        n_parallel //= 2
+    if n_parallel < N_PARALLEL:
+        state = size(_states(header, n_parallel))
+        reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     if not n_ctx:
         n_ctx = min(CTX, trained)
         reasons.append(f"context {n_ctx} of {trained}")
-        affordable = int(machine.memory_free * KV_SHARE) // max(1, cell_bytes(header))
+        affordable = max(0, room - _states(header, n_parallel)) // max(1, kept(header).cell)
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
             reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
@@ -194,7 +203,7 @@ def fit(
         reasons.append(f"{'all' if gpu_layers < 0 else gpu_layers} layers on {gpus[0].name}")
     chosen = Fit(
         n_ctx=n_ctx,
-        n_parallel=N_PARALLEL,
+        n_parallel=n_parallel,
         n_batch=max(Fit.n_batch, cost.bidirectional_rows(projector) if projector else 0),
         n_gpu_layers=gpu_layers if gpus else 0,
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
@@ -216,6 +225,11 @@ def fit(
             chosen = replace(chosen, repacked=frozenset(), repack=False)
             reasons.append(f"weights not repacked, because {size(needed.repacked)} more does not fit")
     return replace(chosen, reason=", ".join(reasons))
+
+
+def _states(header: Header, n_parallel: int) -> int:
+    """Bytes of the recurrent states of so many requests under way."""
+    return kept(header).state * Fit(n_parallel=n_parallel).sequences(can_roll_back=False)
 
 
 def step_back(chosen: Fit) -> Fit | None:

@@ -2,9 +2,13 @@
 
     gguf             a file's header: metadata and tensor infos
     known            the architectures and projector types that the engine knows
-    families         facts about families of projectors
+    families         facts about families of projectors, and which language models they go with
+    encoders         facts about encoders: what their tensors must be
+    patterns         a header's keys and tensors against such facts
     check_model      whether a language model's header is safe to load
-    check_projector  whether a projector's is
+    check_projector  whether a projector's is: what all types share
+    check_encoder    what each type needs
+    check_convolutions  what encoders need that are convolutions from end to end
     pairing          both, and whether the two belong together
     shapes           dimensions of published models, and the headers their files would have
     catalogue        models that are known by name (catalogue.toml)

@@ -11,9 +11,9 @@ import re
 
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf
-from vlmcli.models.check_projector import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
 from vlmcli.models.families import ALL_TURNED, KNOWN, NOT_CAUSAL, TURNING
 from vlmcli.models.gguf import Header, Tensor
+from vlmcli.models.patterns import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
 
 MAX_EXPERTS = 1024  # llama-hparams.h, LLAMA_MAX_EXPERTS
 MAX_WINDOW = 1 << 23  # positions; llama.cpp multiplies them by sequences in 32 bits

@@ -13,6 +13,7 @@ from vlmcli.errors import ModelError
 from vlmcli.models import gguf, known
 from vlmcli.models.check_model import check_model
 from vlmcli.models.check_projector import check_projector
+from vlmcli.models.encoders import ENCODERS
 from vlmcli.models.families import FAMILIES, KNOWN, TURNING, TURNING_IF_TOLD
 from vlmcli.models.gguf import Header
 
@@ -84,7 +85,7 @@ def _input_width(model: Header) -> int:
 def _output_width(projector: Header, kind: str) -> int:
     """Numbers of a row the projector gives: clip.cpp, clip_n_mmproj_embd."""
     tensors: dict[str, Any] = {tensor.name: tensor for tensor in projector.tensors}
-    names = [name for name, shape in FAMILIES[kind].projector.items() if "out" in shape and len(shape) == 2]
+    names = [name for name, shape in ENCODERS[kind].projector.items() if "out" in shape and len(shape) == 2]
     if kind == "mlp" and "mm.3.weight" in tensors:
         names = ["mm.3.weight"]
     tensor = tensors.get(names[0])

@@ -30,7 +30,7 @@ from vlmcli.engine.native.library import (
     take_complaint,
 )
 from vlmcli.engine.native.model import Model
-from vlmcli.engine.native.watch import Watch, is_cleared, tensor_name, tensor_size, write_tensor
+from vlmcli.engine.native.watch import Watch, ends_layer, is_cleared, tensor_size, write_tensor
 from vlmcli.errors import Cancelled, ModelError, NativeError, RequestError
 
 OVERVIEW = "<global-img>"
@@ -38,6 +38,8 @@ OVERVIEW = "<global-img>"
 takes it for a token of every vocabulary (llama.cpp, issue 27190)."""
 
 
+NODES_AT_ONCE = 64
+"""Nodes of the encoder's graph that run without a look at whether to go on: two or three layers."""
 SMALL_LEAST, LARGEST_LEAST = 8, 256
 """The fewest rows of a picture that most families have, and the largest such number (clip.cpp)."""
 
@@ -186,7 +188,7 @@ class Projector(Handle):
             NoRoom: llama.cpp found no memory.
             ModelError: llama.cpp cannot load the file, or it is no projector for this model.
         """
-        self._layers = 0
+        self._layers = self._nodes = 0
         self._on_layer: Callable[[int], None] = lambda layer: None
         self._watch: Watch | None = None
         self._flag = flag
@@ -236,21 +238,27 @@ class Projector(Handle):
     def _on_node(self, tensor: Any, ask: bool, _: object) -> bool:
         """Ggml's eval callback: stops after each encoder layer, to report it and to see whether to go on.
 
-        Also after a multiplication by 0, by which Pixtral's graph (clip.cpp) means to clear a tensor that nobody has
-        written: it keeps what is not a number, so that the tensor is cleared here.
+        Also after so many nodes without a layer's end, as not every graph names its layers; and after a multiplication
+        by 0, by which Pixtral's graph (clip.cpp) means to clear a tensor that nobody has written: it keeps what is not
+        a number, so that the tensor is cleared here.
         """
         watch = self._watch
         if ask:
             if watch is not None and watch.takes(tensor):
                 return watch.only_inputs
-            return bool(tensor_name(tensor).startswith(b"layer_out")) or is_cleared(tensor)
+            self._nodes += 1
+            ends = ends_layer(tensor) or is_cleared(tensor) or self._nodes >= NODES_AT_ONCE
+            if ends:
+                self._nodes = 0
+            return bool(ends)
         if is_cleared(tensor):
             write_tensor(tensor, bytes(tensor_size(tensor)))
             return not self._flag.is_set()
         if watch is not None and not watch.computed(tensor):
             return False
-        self._layers += 1
-        self._on_layer(self._layers)
+        if ends_layer(tensor):
+            self._layers += 1
+            self._on_layer(self._layers)
         return not self._flag.is_set()
 
     def chunks(self, parts: Sequence[Text | Bitmap], add_bos: bool) -> Chunks:
@@ -344,7 +352,8 @@ class Projector(Handle):
             NativeError: the encoder failed.
         """
         chunk = chunks.raw(index)
-        self._layers, self._on_layer, self._watch = 0, on_layer, watch
+        self._layers = self._nodes = 0
+        self._on_layer, self._watch = on_layer, watch
         clear_complaints()
         try:
             status = mtmd.mtmd_encode_chunk(self.pointer, chunk)

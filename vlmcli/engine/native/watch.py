@@ -26,6 +26,11 @@ def tensor_name(tensor: int) -> bytes:
     return ctypes.string_at(_name_address(tensor))
 
 
+def ends_layer(tensor: int) -> bool:
+    """Whether it is what one of the encoder's layers gives; a few families' graphs do not name them (clip.cpp)."""
+    return tensor_name(tensor).startswith(b"layer_out")
+
+
 def tensor_size(tensor: int) -> int:
     """How many bytes a tensor's numbers take."""
     return int(_size(tensor))
@@ -105,11 +110,11 @@ class Watch:
         return True
 
     def computed(self, node: int) -> bool:
-        """A node was computed: the one that reads the pixels, or a layer. Returns whether the graph shall go on."""
+        """A node was computed after which the graph stopped. Returns whether it shall go on."""
         self._begun = False
         if self.only_inputs:
             return False
-        rows = _floats(node)
+        rows = _floats(node) if ends_layer(node) else None
         if rows is not None and self.outputs:
             self.outputs[-1] = rows.reshape(-1, rows.shape[-1])
         return True
