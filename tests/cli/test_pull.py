@@ -177,9 +177,7 @@ def test_models_are_listed_for_this_machine(place):
     assert [line[1] for line in lines if line[0] == "*"] == [chosen["name"]]
     assert lines[0][0] == "*"
     assert "recommended for this machine" in table.stderr
-    assert re.search(
-        r"^order +general, for pages, medical; of each, the best of the quick ones", table.stderr, re.MULTILINE
-    )
+    assert re.search(r"^order +general, for pages, medical; of each, the best quick ones", table.stderr, re.MULTILINE)
     assert "?" not in table.stdout
     assert [line[8] for line in lines] == [row["repository"] for row in rows]
     assert not any(row["retired"] for row in rows)
