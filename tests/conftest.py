@@ -28,8 +28,8 @@ SLOW = (
 """What runs models or processes by the dozen; all else is marked `fast`."""
 
 # A busy machine makes properties slow, and none of them is about time.
-hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("tests")
+hypothesis.settings.register_profile("all", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("some", hypothesis.settings.get_profile("all"), max_examples=40)
 
 
 def pytest_xdist_auto_num_workers(config):
@@ -39,13 +39,17 @@ def pytest_xdist_auto_num_workers(config):
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--all", action="store_true", help="run every case of the tests that try many combinations, not some of each"
+        "--all",
+        action="store_true",
+        help="run every case of the tests that try many combinations, not some of each, and more kills, scenes and "
+        "random examples; let tiny models compute on two threads",
     )
 
 
 def pytest_configure(config):
-    if config.getoption("--all"):
-        engines.THREADS = 2
+    everything = config.getoption("--all")
+    engines.THREADS = 2 if everything else 1
+    hypothesis.settings.load_profile("all" if everything else "some")
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import _signal  # type: ignore[import-not-found]
 if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
+import atexit
 import os
 import sys
 
@@ -27,6 +28,7 @@ def main() -> int:
     door.guard()  # for good: a traceback of Python's own at the end is printed after the command
     code = app.main()
     _let_go_of_stdout()
+    _end_with(code)
     return code
 
 
@@ -37,6 +39,13 @@ def _let_go_of_stdout() -> None:
             sys.stdout.flush()
     except (OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end_with(code: int) -> None:
+    """The work is done, and Python's own end takes a moment: a Ctrl-C in it no longer changes the exit code."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, lambda *_: os._exit(code))  # nor do threads that Python waits for keep it
+        atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_IGN)  # after them Python forgets its handlers
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def test_other_names_than_of_json_lines_are_refused(folder):
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
-    names = drawn(tmp_path, 120)
+    names = drawn(tmp_path, 100)
     chance, kills = random.Random(8), 0
     command = ("ask", "-m", "demo", "pics", "-q", "Is there a shape?", "--output", "out.jsonl")
     while kills < 5:
@@ -167,11 +167,11 @@ def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path):
     alone = vlm(tmp_path, *command[:-2], "--json")
     single = [json.loads(line) for line in alone.stdout.splitlines()]
     same = sum(one["answer"] == other["answer"] for one, other in zip(found, single, strict=True))
-    assert same >= 118  # the batches are others, and with them the last digits
+    assert same >= 98  # the batches are others, and with them the last digits
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path):
-    drawn(tmp_path, 80)
+    drawn(tmp_path, 50)
     command = ("caption", "-m", "demo", "pics", "--output", "out.jsonl")
     running = started(tmp_path, *command)
     while not (tmp_path / "out.jsonl").exists() or len((tmp_path / "out.jsonl").read_bytes().splitlines()) < 5:
@@ -182,14 +182,14 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(tmp_path
     assert re.search(r"vlm: (finishing \d pictures? under way|stopping); Ctrl-C again stops at once\n", said)
     assert "run the same command again to continue" in said
     count = len(lines(tmp_path))
-    assert 5 <= count < 80
-    assert f"vlm: stopped after {count} of 80\n" in said
+    assert 5 <= count < 50
+    assert f"vlm: stopped after {count} of 50\n" in said
     assert vlm(tmp_path, *command).returncode == 0
-    assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(80))
+    assert Counter(one["sources"][0] for one in lines(tmp_path)) == Counter(f"pics/{n:04}.png" for n in range(50))
 
 
 def test_ctrl_c_finishes_what_is_under_way_where_only_sidecars_remember(tmp_path):
-    drawn(tmp_path, 60)
+    drawn(tmp_path, 40)
     command = ("caption", "-m", "demo", "pics", "--sidecar", "txt")
     running = started(tmp_path, *command)
     while len(list(tmp_path.glob("pics/*.txt"))) < 5:
@@ -199,16 +199,16 @@ def test_ctrl_c_finishes_what_is_under_way_where_only_sidecars_remember(tmp_path
     assert running.returncode == 130
     assert re.search(r"vlm: (finishing \d pictures? under way|stopping); Ctrl-C again stops at once\n", said)
     written = len(list(tmp_path.glob("pics/*.txt")))
-    assert 5 <= written < 60
+    assert 5 <= written < 40
     assert len(shown.splitlines()) == written
-    assert f"vlm: stopped after {written} of 60\n" in said
+    assert f"vlm: stopped after {written} of 40\n" in said
     assert "run the same command again to continue" in said
     assert vlm(tmp_path, *command).returncode == 0
-    assert len(list(tmp_path.glob("pics/*.txt"))) == 60
+    assert len(list(tmp_path.glob("pics/*.txt"))) == 40
 
 
 def test_ctrl_c_twice_stops_at_once_and_what_was_shown_is_remembered(tmp_path):
-    drawn(tmp_path, 100)
+    drawn(tmp_path, 50)
     running = started(tmp_path, "describe", "-m", "demo", "pics", "--json", "--journal", "run.jsonl")
     while not (tmp_path / "run.jsonl").exists() or not (tmp_path / "run.jsonl").stat().st_size:
         time.sleep(0.02)
@@ -251,7 +251,7 @@ def test_ctrl_c_again_while_the_model_is_closed_says_how_far_it_came_too(tmp_pat
 
 
 def test_one_run_at_a_time_writes_a_file(tmp_path):
-    drawn(tmp_path, 60)
+    drawn(tmp_path, 40)
     command = ("caption", "-m", "demo", "pics", "--output", "out.jsonl")
     first = started(tmp_path, *command)
     while not (tmp_path / "out.jsonl").exists() or not (tmp_path / "out.jsonl").stat().st_size:
@@ -259,7 +259,7 @@ def test_one_run_at_a_time_writes_a_file(tmp_path):
     second = vlm(tmp_path, *command)
     assert (second.returncode, "another run is writing it" in second.stderr) == (2, True)
     first.communicate(timeout=120)
-    assert len(lines(tmp_path)) == 60
+    assert len(lines(tmp_path)) == 40
 
 
 def test_a_full_disk_leaves_whole_lines_and_says_how_to_go_on(tmp_path):
@@ -307,12 +307,12 @@ def test_what_goes_to_stdout_is_remembered_by_a_journal(folder):
     assert (done.returncode, "leave out --output or --journal" in done.stderr) == (2, True)
 
 
-def test_a_journal_is_not_ahead_of_stdout(tmp_path):
+def test_a_journal_is_not_ahead_of_stdout(tmp_path, everything):
     """Killed at any moment, each picture that the journal has is in the output."""
-    names = drawn(tmp_path, 150)
+    names = drawn(tmp_path, 100)
     command = [VLM, "caption", "-m", "demo", "pics", "--json", "--journal", "run.jsonl"]
-    chance = random.Random(9)
-    for _ in range(6):
+    chance, kills = random.Random(9), 6 if everything else 4
+    for _ in range(kills):
         with (tmp_path / "out.jsonl").open("ab") as file:
             running = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.DEVNULL)
             time.sleep(chance.uniform(0.3, 0.9))
@@ -327,7 +327,7 @@ def test_a_journal_is_not_ahead_of_stdout(tmp_path):
         subprocess.run(command, cwd=tmp_path, stdout=file, stderr=subprocess.DEVNULL, check=True)
     found = [json.loads(line)["sources"][0] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert set(found) == set(names)
-    assert len(found) <= len(names) + 6  # one that was being written when it was killed may come twice
+    assert len(found) <= len(names) + kills  # one that was being written when it was killed may come twice
 
 
 def into(folder, name, *command, mode="ab"):

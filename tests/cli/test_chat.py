@@ -454,7 +454,7 @@ def test_numbers_stay_what_they_were_when_a_conversation_is_loaded(home):
 
 
 def test_a_piped_text_without_an_end_is_read_soon(home):
-    text = "\ufeff/images\n" + '"""' + "so it goes\n" * 90_000
+    text = "\ufeff/images\n" + '"""' + "so it goes\n" * 20_000
     done = piped(home, text, "my scene.png", code=1)
     assert "picture 1" in done.stderr
     assert "tokens, and the context has" in done.stderr

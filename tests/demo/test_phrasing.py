@@ -34,10 +34,11 @@ def test_patterns_are_whole():
     assert set(patterns.BY_KIND) == set(phrasing.LISTS)
 
 
-def test_outside_questions_that_measure_are_not_trained_on():
+def test_outside_questions_that_measure_are_not_trained_on(everything):
+    count = 20_000 if everything else 5_000
     assert not set(wordings.OUTSIDE) & set(wordings.UNSEEN_OUTSIDE)
     assert not set(unanswerable.THINGS) & set(wordings.UNSEEN_NOUNS)
     assert len(wordings.UNSEEN_OUTSIDE) >= 50
-    asked = {phrasing.plain(unanswerable.ask(Random(seed)).question) for seed in range(20_000)}
-    assert len(asked) > 10_000
+    asked = {phrasing.plain(unanswerable.ask(Random(seed)).question) for seed in range(count)}
+    assert len(asked) > count / 2
     assert not asked & {phrasing.plain(wording) for wording in wordings.UNSEEN_OUTSIDE}

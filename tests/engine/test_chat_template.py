@@ -17,6 +17,7 @@ from vlmcli.engine.chat_template import (
     begins_with,
     parts,
 )
+from vlmcli.engine.template_pictures import PROBES, word_for_a_picture
 from vlmcli.errors import TemplateError
 from vlmcli.pictures.images import from_pixels
 from vlmcli.values import Message
@@ -36,6 +37,7 @@ EITHER = (
     "{% for part in m.content %}"
     "{% if part.type == 'image' %}WORD{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}{% endfor %}"
 )
+TEXT = PROBES[0][-1]["text"]
 TURNS = ChatTemplate("<turn>" + CHATML)
 PICTURE = from_pixels(bytes(12), (2, 2), "p.png")
 
@@ -101,11 +103,28 @@ def test_a_templates_own_word_for_a_picture_is_replaced(template, word, prompt):
         "{{ part | tojson }}",
         "<a>{{ raise_exception('no pictures') }}",
         "{{ 'x' * 999999999999 }}",
+        "{{ '<' * 60000 }}",
+        "{{ '<>' * 4000 }}",
     ],
 )
 def test_without_a_word_of_its_own_a_picture_stands_among_the_words(word):
     pieces = ChatTemplate(EITHER.replace("WORD", word)).render(ask(PICTURE, PICTURE, "what is this?"))
     assert text_of(pieces) == "<user>▣▣what is this?"
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("<" * 100_000 + TEXT, "<" * 150_000 + TEXT),
+        ("<" * 100_000 + TEXT, "<" * 105_000 + TEXT),
+        ("<" * 100_000 + TEXT, "<" * 100_001 + TEXT),
+        ("<>" * 50_000 + TEXT, "<>" * 50_003 + TEXT),
+    ],
+)
+def test_a_word_is_looked_for_in_bounded_time(one, two):
+    started = time.thread_time()
+    assert word_for_a_picture(one, two) == ""
+    assert time.thread_time() - started < 1
 
 
 def test_a_word_for_pictures_that_is_elsewhere_too_is_not_taken_for_one():

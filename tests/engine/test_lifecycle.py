@@ -52,9 +52,9 @@ STAGES = {
 
 def test_cancelled_at_once_and_the_next_request_is_right(real_pair):
     following = ask("what is this?", noise(4, (384, 384)), tokens=6)
-    with opened(real_pair, n_ctx=8192) as engine:
+    with opened(real_pair, n_ctx=8192, threads=2) as engine:
         (expected,) = engine.run([following])
-    with opened(real_pair, n_ctx=8192) as engine:
+    with opened(real_pair, n_ctx=8192, threads=2) as engine:
         for stage, (request, sign) in STAGES.items():
             for attempt in range(TRIES):
                 seconds, event = cancel_when(engine, request, sign)
@@ -101,7 +101,7 @@ def test_waiting_for_others_is_not_counted(real_pair):
 
 def test_closing_ends_a_call_in_c_at_once(real_pair):
     for attempt in range(TRIES):
-        engine = Engine(real_pair, Fit(n_ctx=4096, threads=1))
+        engine = Engine(real_pair, Fit(n_ctx=4096, threads=2))
         engine.ready()
         engine.submit(ask("what is this?", noise(1, (384, 384))))
         for event in engine.events():

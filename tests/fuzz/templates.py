@@ -23,8 +23,10 @@ from pathlib import Path
 from tests.fuzz import templates_grammar
 from vlmcli.engine.chat_template import ChatTemplate
 from vlmcli.errors import TemplateError
+from vlmcli.pictures.images import from_pixels
 from vlmcli.values import Message
 
+PICTURE = from_pixels(bytes(12), (2, 2), "p.png")
 SECONDS = 3.0  # on a processor
 MEGABYTES = 512
 LIMIT = 6 << 30  # bytes of address space of a child
@@ -50,7 +52,7 @@ def judge(source: str) -> tuple[str, float, float, str]:
         warnings.simplefilter("always")
         try:
             template = ChatTemplate(source, "<s>", "</s>", "m.gguf")
-            template.render([Message("system", ("be brief",)), Message("user", ("what is this?",))])
+            template.render([Message("system", ("be brief",)), Message("user", (PICTURE, "what is this?"))])
             what = "rendered"
         except TemplateError as error:
             said = error.message

@@ -22,8 +22,8 @@ REASONS = {
         "a date of its own"
     ),
     "trim parts": (
-        "the template trims each text of a turn with pictures, which it gets from vlm one by one, as from "
-        "transformers; llama.cpp gives it one text with the pictures' places in it"
+        "the template trims each text of a turn with pictures; vlm gives them one by one, as transformers does, "
+        "and llama.cpp one text with the pictures' places in it"
     ),
     "picture": "the template writes other things around a picture than around words; llama.cpp gives it only words",
     "line": "the template puts a line's end behind a picture, where llama.cpp gives it none",
@@ -40,6 +40,10 @@ REASONS = {
     "variables": (
         "the template needs variables (functions, datetime) that only a caller with tools has, with transformers too; "
         "vlm refuses it, llama.cpp takes the one for empty and gives the other"
+    ),
+    "joined": (
+        "without Jinja, llama.cpp writes a newline between a picture and the words, and libmtmd puts in another; "
+        "the model was trained with one"
     ),
     "named": "held to what the models were trained with; docs/models.md says in what it differs",
 }
@@ -71,6 +75,7 @@ WHY: tuple[tuple[str, str, str], ...] = (
     ("moonshotai-Kimi-K2.jinja", "*", "line"),
     ("Reka-Edge.jinja", "*", "picture"),
     ("Cohere2MoE.jinja", "*", "picture"),
+    ("named: deepseek-ocr", "*", "joined"),
     ("named: *", "*", "named"),
 )
 """(pattern of templates, pattern of conversations, key): the first that fits says why a rendering differs."""

@@ -9,7 +9,7 @@ imported when `vlm` runs.
     memory       what a model takes, beside what was predicted
     steady       whether the memory of a long run stays flat
     broken       damaged models: each an error or an answer, and no crash
-    headers      spoilt headers of every family, and what of them ends the process
+    headers      damaged headers of every family, and what of them ends the process
     fuzz         damaged pictures, the same
     contestant   one contestant's turn, in a process of its own
     rounds       contestants in turn, round after round

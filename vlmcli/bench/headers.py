@@ -61,7 +61,7 @@ class Outcome:
     def wrong(self) -> str:
         """What must not be, if it is; empty otherwise."""
         if self.died:
-            return f"died ({_signal(-self.code)})" if self.code < 0 else "died (assertion)"
+            return f"died ({_signal(-self.code) if self.code < 0 else f'exit code {self.code}'})"
         if "Traceback" in self.said:
             return "a traceback"
         if self.code not in (0, 1, 70):
@@ -120,10 +120,8 @@ def child(seed: int, numbers: Sequence[int], whole: Path, names: Sequence[str], 
             line = (number, words.name, eyes.name, how)
             sys.stdout.write(json.dumps(line) + "\n")
             sys.stdout.flush()
-            arguments = [
-                "ask", str(picture), "what is this?", "-m", str(words), "--mmproj", str(eyes), "--threads", "1",
-                "--max-tokens", "4", "--in-process",
-            ]  # fmt: skip
+            arguments = ["ask", str(picture), "what is this?", "-m", str(words), "--mmproj", str(eyes)]
+            arguments += ["--threads", "1", "--max-tokens", "4", "--in-process"]
             said = _Both()
             start = time.monotonic()
             signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -212,7 +210,9 @@ def main() -> int:
             slowest = max(slowest, one.seconds)
             if one.wrong:
                 why = last_words(one.said) if one.died else one.said[-200:].replace("\n", " ")
-                bad[one.wrong, why].append(f"{one.number} {one.words} + {one.eyes}: {one.how}")
+                case = f"{one.number} {one.words} + {one.eyes}: {one.how}"
+                bad[one.wrong, why].append(case)
+                sys.stderr.write(f"{case}: {one.wrong}: {why}\n")
             if sum(counts.values()) % 500 == 0:
                 sys.stderr.write(f"{sum(counts.values())} mutants, {time.monotonic() - start:.0f} s\n")
     for kind, count in counts.most_common():

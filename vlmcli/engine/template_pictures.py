@@ -14,6 +14,8 @@ PROBES: tuple[tuple[dict[str, str], ...], ...] = tuple(
     (*({"type": "image"} for _ in range(count)), {"type": "text", "text": _TEXT}) for count in (1, 2)
 )
 """The parts of a turn with one picture, and of one with two."""
+MAX_WORD = 10_000  # characters; Reka Edge's, the longest of the published ones, has 1,039
+MAX_CUTS = 100  # places at which it could be cut out: as many as characters that it shares with what is around it
 
 
 def word_for_a_picture(one: str, two: str) -> str:
@@ -27,11 +29,11 @@ def word_for_a_picture(one: str, two: str) -> str:
         two: for the second.
     """
     size = len(two) - len(one)
-    if size <= 0 or one.count(_TEXT) != 1 or two.count(_TEXT) != 1:
+    if not 0 < size <= MAX_WORD or one.count(_TEXT) != 1 or two.count(_TEXT) != 1:
         return ""
     last = _alike(one, two)
     first = len(one) - _alike(one[::-1], two[::-1])
-    if first > last:  # more than one thing is added
+    if first > last or last - size - first > MAX_CUTS:  # more than one thing is added, or nothing but repetitions
         return ""
     # What is around the word may begin or end as it does, so that it could be cut out at several places.
     cuts = {two[start : start + size].strip() for start in range(max(first, 0), last - size + 1)}

@@ -196,9 +196,6 @@ def fit(
     room = int(machine.memory_free * KV_SHARE)
     while room and n_parallel > 1 and _states(header, n_parallel) > room // 2:
         n_parallel //= 2
-    if n_parallel < N_PARALLEL:
-        state = size(_states(header, n_parallel))
-        reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     if not n_ctx:
         n_ctx = min(CTX, trained)
         reasons.append(f"context {n_ctx} of {trained}")
@@ -206,6 +203,9 @@ def fit(
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
             reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
+    if n_parallel < N_PARALLEL:
+        state = size(_states(header, n_parallel))
+        reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     n_threads = threads or machine.cores
     reasons.append(f"{n_threads} thread{'s' * (n_threads > 1)}")
     gpus = _gpus(machine)

@@ -4,8 +4,10 @@
     known            the architectures and projector types that the engine knows
     families         facts about families of projectors, and which language models they go with
     encoders         facts about encoders: what their tensors must be
+    architectures    facts about language models: what their graphs assert
     patterns         a header's keys and tensors against such facts
     check_model      whether a language model's header is safe to load
+    check_attention  whether its heads, their rotation and what it looks up go together
     check_projector  whether a projector's is: what all types share
     check_encoder    what each type needs
     check_convolutions  what encoders need that are convolutions from end to end

@@ -44,7 +44,7 @@ class _Encoder:
         self._kind = kind
         self._type = ENCODERS[kind]
         self._tensors = tensors
-        self._layers = within(header, "vision.block_count", 1 if self._type.layers else 0, MAX_LAYERS)
+        self._layers = within(header, "vision.block_count", self._type.least_layers, MAX_LAYERS)
         width = within(header, "vision.embedding_length", 1, MAX_WIDTH)
         self._sizes = {"width": width, "doubled": 2 * width, "quadruple": 4 * width}
         self._sizes["patch"] = within(header, "vision.patch_size", 1, 1024)
@@ -279,6 +279,8 @@ class _Encoder:
                 self._check_windows()
             case "mimovl":
                 self._check_bands()
+            case "internvl":
+                self._check_grids()
             case "resampler":
                 self._check_queries()
             case "minicpmv4_6" if self._sizes["merge"] == 4:
@@ -329,9 +331,15 @@ class _Encoder:
         if len(modes) != self._layers:
             raise unusable(self._header, f"clip.vision.wa_pattern_mode is not {self._layers} numbers, one a layer")
         within(self._header, "vision.window_size", 1, MAX_SIDE)
-        if -1 in modes and all(mode == -1 for mode in modes):
-            raise unusable(self._header, "clip.vision.wa_pattern_mode leaves no layer with a window")
+        if 1 not in modes or set(modes) == {1}:  # or an input that clip_encode sets is not in the graph
+            raise unusable(self._header, f"clip.vision.wa_pattern_mode is {modes}, without columns or without the rest")
         self._match({f"v.blk.{layer}.attn_sinks": ("heads",) for layer, mode in enumerate(modes) if mode != -1})
+
+    def _check_grids(self) -> None:
+        """set_internvl_dhr_res_candidates: each side of a grid has at least as many tiles as the whole."""
+        least, most = self._number("preproc_min_tiles", 1), self._number("preproc_max_tiles", 12)
+        if least * least > most:
+            raise unusable(self._header, f"clip.vision.preproc_min_tiles is {least}, which no grid of {most} tiles has")
 
     def _check_queries(self) -> None:
         """models/minicpmv.cpp: heads of 128; as many queries as minicpmv_query_num says, or the version."""
@@ -354,7 +362,7 @@ class _Encoder:
     def _check_sam(self) -> None:
         """models/deepseekocr.cpp, build_sam: windows, and heads that know how far a patch is away."""
         header = self._header
-        layers = within(header, "vision.sam.block_count", 1, MAX_LAYERS)
+        layers = within(header, "vision.sam.block_count", 3, MAX_LAYERS)  # the third is the first that looks at all
         width = within(header, "vision.sam.embedding_length", 1, MAX_WIDTH)
         heads = within(header, "vision.sam.head_count", 1, width)
         within(header, "vision.window_size", 1, 64)

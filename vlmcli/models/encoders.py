@@ -78,6 +78,7 @@ class Encoder:
         kernels: tensors of convolutions that ggml computes as matrices, for which it takes F32 and F16.
         side: patches a side that the graph has built in; 0 for any.
         least_head: numbers a head has at least.
+        least_layers: layers it has at least: an input that clip_encode sets must be in the graph.
         divided: whether the patches a side must be a multiple of what is merged.
         fixed: whether the graph has the pictures' sizes built in.
         sized: whether pictures keep their shape, between image_min_pixels and image_max_pixels.
@@ -96,6 +97,7 @@ class Encoder:
     kernels: tuple[str, ...] = ("v.patch_embd.weight", "v.patch_embd.weight.1")
     side: int = 0
     least_head: int = 1
+    least_layers: int = 1
     divided: bool = False
     fixed: bool = False
     sized: bool = False
@@ -356,7 +358,7 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     "muse-glimmer": Encoder(
         {"mm.0.weight": ("merged", "joint"), "mm.1.weight": ("joint", "mixed"), "mm.2.weight": ("mixed", "out")},
-        _TWO, "square", turns=True,
+        _TWO, "square", turns=True, least_layers=2,
     ),
     "step3vl": Encoder(
         {
@@ -399,7 +401,7 @@ ENCODERS: Mapping[str, Encoder] = {
             "v.patch_embd.bias": ("width",), **norm("v.patch_norm.1", "pixels"), **norm("v.patch_norm.2"),
             **norm("v.patch_norm.3"),
         },
-        None, patch=("pixels", "width"), kernels=(),
+        None, patch=("pixels", "width"), kernels=(), least_layers=0,
     ),
     # models/deepseek4v.cpp, deepseekocr.cpp, deepseekocr2.cpp
     "deepseek4v": Encoder(
@@ -429,10 +431,11 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     # models/yasa2.cpp, mobilenetv5.cpp: convolutions, which `check_convolutions` knows
     "yasa2": Encoder(
-        mlp("mm.0", "mm.2", "last", "?"), places="none", layers=None, patch=("patch", "patch", 3, "first")
+        mlp("mm.0", "mm.2", "last", "?"), places="none", layers=None, patch=("patch", "patch", 3, "first"),
+        least_layers=0,
     ),
     "gemma3nv": Encoder(
         {"mm.input_projection.weight": ("out", "width"), "mm.soft_emb_norm.weight": ("width",)},
-        Merge("projector.scale_factor"), "none", layers=None, patch=(),
+        Merge("projector.scale_factor"), "none", layers=None, patch=(), least_layers=0,
     ),
 }  # fmt: skip

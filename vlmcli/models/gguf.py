@@ -377,3 +377,42 @@ def missing_texts(header: Header, key: str, wanted: Iterable[str]) -> list[str]:
             ]
     except (OSError, ValueError) as error:
         raise ModelError(f"{header.path}: cannot be read ({error})", "check its permissions") from error
+
+
+def repeated_text(header: Header, key: str) -> str:
+    """A text that an array of strings, such as a vocabulary, holds twice; empty where there is none.
+
+    Empty texts are not counted. 150,000 tokens take a tenth of a second, once a process.
+    """
+    entry = header.entries.get(key)
+    if entry is None or entry.kind != "[str]":
+        return ""
+    return _repeated_text(header.path, header.file_size, entry)
+
+
+@lru_cache(maxsize=16)
+def _repeated_text(path: Path, _size: int, entry: Entry) -> str:
+    try:
+        with files.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            found = _texts(data, entry)
+            empty = found.count(b"")
+            if len(set(found) - {b""}) + empty == len(found):
+                return ""
+            seen: set[bytes] = {b""}
+            for text in filter(None, found):
+                if text in seen:
+                    return text.decode("utf-8", "replace")
+                seen.add(text)
+    except (OSError, ValueError, struct.error) as error:
+        raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
+    return ""
+
+
+def _texts(data: mmap.mmap, entry: Entry) -> list[bytes]:
+    """The items of an array of strings; the loop is bare, as there are hundreds of thousands."""
+    unpack, at, found = struct.Struct("<Q").unpack_from, entry.start, []
+    for _ in range(entry.count):
+        end = at + 8 + unpack(data, at)[0]
+        found.append(data[at + 8 : end])
+        at = end
+    return found

@@ -59,8 +59,9 @@ def check_pair(model: Header, projector: Header) -> None:
     family = FAMILIES.get(kind)
     if family is None:
         return
-    others = KNOWN - family.architectures if family.architectures else TURNING
-    if arch in others:
+    made_for = family.architectures
+    others = frozenset() if made_for is None else KNOWN - made_for if made_for else TURNING
+    if arch in others or (kind == "hunyuanvl" and arch not in TURNING):  # mtmd.cpp: its rows need two dimensions
         raise _mismatch(model, projector, f"a projector of the {kind} family does not fit a {arch} model")
     rows, width = _output_width(projector, kind), _input_width(model)
     if rows and width and rows != width:

@@ -44,9 +44,9 @@ def _lightonocr() -> Pair:
 _PADDLE_CHAT = (
     "<|begin_of_sentence|>{% for m in messages %}"
     "{% if m.role == 'user' %}User: {{ m.content }}\n"
-    "{% elif m.role == 'assistant' %}Assistant: {{ m.content }}</s>"
+    "{% elif m.role == 'assistant' %}Assistant:\n{{ m.content }}</s>"
     "{% else %}{{ m.content }}\n{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}Assistant: {% endif %}"
+    "{% if add_generation_prompt %}Assistant:\n{% endif %}"
 )
 
 

@@ -12,16 +12,24 @@ _LLAMA = Words(
     Vocabulary(["<image>"], bpe="", end="</s>", begin="<s>", adds_begin=True), output=0.3,
 )  # fmt: skip
 _YI = (
-    "{{ bos_token }}This is a chat between an inquisitive human and an AI assistant.\n\n{% for m in messages %}"
-    "### {{ {'user': 'Human', 'assistant': 'Assistant'}[m.role] }}: {{ m.content }}\n{% endfor %}"
+    "{{ bos_token }}{% if messages[0].role != 'system' %}This is a chat between an inquisitive human and an AI "
+    "assistant. Assume the role of the AI assistant. Read all the images carefully, and respond to the human's "
+    "questions with informative, helpful, detailed and polite answers. "
+    "这是一个好奇的人类和一个人工智能助手之间的对话。假设你扮演这个AI助手的角色。"
+    "仔细阅读所有的图像，并对人类的问题做出信息丰富、有帮助、详细的和礼貌的回答。\n\n{% endif %}"
+    "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}\n\n{% else %}"
+    "### {{ {'user': 'Human', 'assistant': 'Assistant'}[m.role] }}: {{ m.content }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}### Assistant:{% endif %}"
 )
+"""Source: Yi, VL/llava/conversation.py, "mm_default"."""
 _VICUNA = (
-    "{{ bos_token }}A chat between a curious user and an artificial intelligence assistant. The assistant gives "
-    "helpful, detailed, and polite answers to the user's questions. {% for m in messages %}{% if m.role == 'user' %}"
+    "{{ bos_token }}{% if messages[0].role != 'system' %}A chat between a curious user and an artificial intelligence "
+    "assistant. The assistant gives helpful, detailed, and polite answers to the user's questions. {% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}"
     "USER: {{ m.content }} {% elif m.role == 'assistant' %}ASSISTANT: {{ m.content }}</s>{% else %}{{ m.content }} "
     "{% endif %}{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
+"""Source: MobileVLM, mobilevlm/conversation.py, "v1"."""
 
 
 def _mlp_norm() -> Pair:
@@ -104,7 +112,7 @@ def _glm_edge() -> Pair:
             turn="<|user|>",
         ),
         "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}\n{% endfor %}"
-        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",  # as ms-swift has it: "glm_edge_v"
         output=0.3,
     )
     tensors = {
@@ -271,8 +279,9 @@ def _granite() -> Pair:
             end="<|end_of_text|>", begin="<|end_of_text|>",
         ),
         "{% if messages[0].role != 'system' %}<|system|>\nA chat between a curious user and an artificial intelligence "
-        "assistant.\n{% endif %}{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}"
-        "{{ '<|end_of_text|>' if m.role == 'assistant' else '' }}\n{% endfor %}"
+        "assistant. The assistant gives helpful, detailed, and polite answers to the user's questions.\n{% endif %}"
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}"
+        "{{ '<|end_of_text|>' if m.role == 'assistant' else '\n' }}{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
         output=0.6,
         embedding=0.1,
