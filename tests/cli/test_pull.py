@@ -177,9 +177,7 @@ def test_models_are_listed_for_this_machine(place):
     assert [line[1] for line in lines if line[0] == "*"] == [chosen["name"]]
     assert lines[0][0] == "*"
     assert "recommended for this machine" in table.stderr
-    assert re.search(
-        r"^order +general, for pages, medical; of each, the best of the quick ones", table.stderr, re.MULTILINE
-    )
+    assert re.search(r"^order +general, for pages, medical; of each, the best quick ones", table.stderr, re.MULTILINE)
     assert "?" not in table.stdout
     assert [line[8] for line in lines] == [row["repository"] for row in rows]
     assert not any(row["retired"] for row in rows)
@@ -253,6 +251,17 @@ def test_the_table_of_models_is_not_cut_but_has_fewer_columns(place, columns):
     licences = {line.split("\t")[6] for line in wide.splitlines()[1:]}
     if columns >= 60:
         assert all(any(licence in line for licence in licences) for line in table[1:])
+
+
+def test_all_models_have_all_columns_at_80(place):
+    with Terminal("models", "--all", columns=80, **place.environment()) as terminal:
+        assert terminal.end() == 0
+        lines = terminal.text.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("  NAME"))
+    assert " ".join(lines[start].split()) == "NAME SIZE MEMORY PICTURE 1,000 LICENCE GOOD AT"
+    names = [line[2:].split(" ")[0] for line in lines[start + 1 : start + 1 + len(catalogue.entries())]]
+    assert sorted(names) == sorted(entry.name for entry in catalogue.entries())
+    assert "not shown" not in terminal.text and "…" not in terminal.text
 
 
 def test_a_broken_file_of_settings_is_said_before_a_download(place):

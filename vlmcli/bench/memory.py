@@ -24,7 +24,8 @@ from vlmcli.values import Answer, Message, ModelFiles, Request
 
 NAMES = (
     "smolvlm2-256m", "smolvlm2-500m", "lfm2-vl-450m", "internvl3-1b", "internvl3-2b", "smolvlm2-2.2b", "qwen2-vl-2b",
-    "qwen3-vl-2b", "qwen2.5-vl-3b", "gemma-3-4b", "llava-1.5-7b",
+    "qwen3-vl-2b", "qwen2.5-vl-3b", "gemma-3-4b", "llava-1.5-7b", "lfm2.5-vl-450m", "qwen3.5-0.8b", "paddleocr-vl-1.6",
+    "glm-ocr",
 )  # fmt: skip
 MARKS = (
     "<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>", "<|image>", "<image|>", "<image>",

@@ -178,7 +178,7 @@ def _legend(advices: Sequence[Advice]) -> dict[str, str]:
     if best is not None:
         what = "downloaded already" if best.here else f"download it with: vlm pull {best.entry.name}"
         legend = {"*": f"recommended for this machine; {what}", **legend}
-    legend["order"] = "general, for pages, medical; of each, the best of the quick ones first"
+    legend["order"] = "general, for pages, medical; of each, the best quick ones first"
     if any(not one.memory for one in advices):
         legend["?"] = "not known before the download"
     elif any(one.seconds is None for one in advices):

@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 BOXES = ("none", "pixels", "0-1000")
-USES = ("general", "ocr", "medical")
+USES = ("general", "ocr", "medical", "embedding")
 _LABELS = {
     "health-ai-developer-foundations": "hai-def", "qwen-research": "research", "tencent-hunyuan-community": "hunyuan",
 }  # fmt: skip
@@ -46,7 +46,7 @@ class Entry:
         also: other names that are taken for this one.
         retired: whether another row does better what it does: usable by name, and listed with --all only.
         projector: the precision of the projector, where no F16 was seen.
-        use: "general", "ocr" (text of pages only) or "medical".
+        use: "general", "ocr" (text of pages only), "medical" or "embedding" (no answers, but vectors for search).
         boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for shares of the whole, or "none".
         tokens: the fewest and the most rows of a picture; zeros where it is not known.
         accept: what has to be agreed to before a download; empty for most.
