@@ -70,11 +70,13 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     from vlmcli.runners.worker import Worker
 
     interruptible()
-    worker = Worker(files, _wanted(settings), patience=settings.patience)
+    worker = None
     try:
+        worker = Worker(files, _wanted(settings), patience=settings.patience)
         yield worker
     finally:
-        worker.close()
+        if worker is not None:
+            worker.close()
 
 
 @contextmanager

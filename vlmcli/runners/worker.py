@@ -109,7 +109,11 @@ class Worker:
         """How many processes have taken a dead or grown one's place."""
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
         self._thread = threading.Thread(target=self._main, name="vlm-worker", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except KeyboardInterrupt:  # it has started, and may have started a process
+            self.close()
+            raise
 
     # ------------------------------------------------------------------------------------------ any thread
 

@@ -84,7 +84,7 @@ class Show:
         if not self._sums_up and self._left_out:
             self._ui.say(self._left_out)
         try:
-            with self._ui.showing(self._pace.line) if self._is_long else nullcontext():
+            with self._interruptible(), self._ui.showing(self._pace.line) if self._is_long else nullcontext():
                 self._ask(runner)
         except KeyboardInterrupt:
             if not self._is_long:
@@ -105,7 +105,7 @@ class Show:
 
     def _ask(self, runner: Runner) -> None:
         """Take the run's steps to their end."""
-        with self._interruptible(), closing(self._run.steps(runner, stream=self._streaming)) as steps:
+        with closing(self._run.steps(runner, stream=self._streaming)) as steps:
             for step in steps:
                 if isinstance(step, Fragment):
                     self._stream(*self._thinking.feed(step.text))
