@@ -137,6 +137,9 @@ class _Attention:
             if not 0 < turned <= head or turned % 2:
                 self._refuse(end, f"but a head has {head} numbers")
         turned = self._number("rope.dimension_count", self.key)
+        near = self._number("attention.key_length_swa", self.key)
+        if self._arch == "gemma4" and self._number("rope.dimension_count_swa", turned) > near:
+            self._refuse("rope.dimension_count_swa", f"but a head has {near} numbers")
         if self._arch in WHOLE and turned != self.value:
             self._refuse("rope.dimension_count", f"not {self.value}")
         if self._arch not in UNTURNED and turned % 2:
