@@ -71,6 +71,11 @@ def half(name):
     return change
 
 
+def bf16(name):
+    """The tensor, of F16, as if it were of BF16."""
+    return lambda file: setattr(file.weight(name), "kind", 30)
+
+
 def integers(name):
     """The tensor in I32."""
 
@@ -158,6 +163,9 @@ ENCODER_CASES = [
     ("gemma3nv", key(V + "image_size", 513), "clip.vision.image_size is 513"),
     ("gemma3nv", key(V + "embedding_length", 31), "31"),
     ("gemma3nv", shape("v.blk.1.0.pw_proj.conv.weight", 1, 1, 16, 17), "v.blk.1.0."),
+    ("gemma3nv", bf16("v.blk.1.0.pw_exp.conv.weight"), "pw_exp.conv.weight has ggml type 30, not F32 or F16"),
+    ("lightonocr", no_weight("mm.patch_merger.weight"), "mm.patch_merger.weight and a clip.vision.spatial"),
+    ("lightonocr", no_weight("mm.input_norm.weight"), "tensor mm.input_norm.weight is missing"),
     ("step3vl", extra("v.class_embd", 32), "tensor v.class_embd is not part of step3vl"),
     ("qwen2.5o", extra("v.patch_embd.bias", 32), "tensor v.patch_embd.bias is not part of qwen2.5vl_merger"),
 ]  # fmt: skip
@@ -168,6 +176,9 @@ WORD_CASES = [
     ("ling3vl", key("bailingmoe3.expert_gating_func", 0), "bailingmoe3.expert_gating_func is 0, not 1 to 4"),
     ("kimik25", no_key("deepseek2.attention.head_count_kv"), "deepseek2.attention.head_count_kv is missing"),
     ("gemma4uv", key("gemma4.attention.shared_kv_layers", 3), "shared_kv_layers is 3, with 4 layers"),
+    ("glm4v", key("glm4.rope.dimension_sections", [-1, 3, 3, 0]), "converted without what pictures need"),
+    ("gemma4v", no_key("gemma4.rope.dimension_count_swa"), "gemma4.rope.dimension_count_swa is missing"),
+    ("gemma4v", key("gemma4.attention.shared_kv_layers", 2), "shared_kv_layers is 2, but an earlier layer sees"),
     ("gemma4uv", no_key("gemma4.attention.value_length"), "gemma4.attention.key_length is 32, and"),
     ("dots3note_v", key("dots3note.attention.indexer.key_length", 96), "key_length is 96, not a multiple of 64"),
     ("deepseek4v", key("deepseek4.attention.indexer.key_length", 32), "key_length is 32, not a multiple of 64"),

@@ -100,6 +100,12 @@ class _Attention:
         layers, shared = self._header.number("block_count"), self._number("attention.shared_kv_layers")
         if (shared > 0 or self._arch == "gemma4") and layers - shared < 2:
             self._refuse("attention.shared_kv_layers", f"with {layers} layers")
+        windows = self._header.metadata.get(f"{self._arch}.attention.sliding_window_pattern")
+        if self._arch == "gemma4" and isinstance(windows, list) and len(windows) == layers:
+            first = layers - shared
+            for window in windows[first:]:
+                if windows[first - (2 if window else 1)] != window:
+                    self._refuse("attention.shared_kv_layers", "but an earlier layer sees another part of the text")
 
     def _check_latent(self) -> None:
         """Attention that keeps one short row for all heads (MLA), and the part of a key that rotates beside it."""
@@ -131,6 +137,9 @@ class _Attention:
             if not 0 < turned <= head or turned % 2:
                 self._refuse(end, f"but a head has {head} numbers")
         turned = self._number("rope.dimension_count", self.key)
+        near = self._number("attention.key_length_swa", self.key)
+        if self._arch == "gemma4" and self._number("rope.dimension_count_swa", turned) > near:
+            self._refuse("rope.dimension_count_swa", f"but a head has {near} numbers")
         if self._arch in WHOLE and turned != self.value:
             self._refuse("rope.dimension_count", f"not {self.value}")
         if self._arch not in UNTURNED and turned % 2:

@@ -6,6 +6,7 @@ graphs do: llama.cpp, tools/mtmd/models/mobilenetv5.cpp (Gemma 3n) and yasa2.cpp
 
 from __future__ import annotations
 
+from vlmcli.models import gguf
 from vlmcli.models.encoders import Shape, linear, norm
 from vlmcli.models.gguf import Header
 from vlmcli.models.patterns import MAX_SIDE, Patterns, check_f32, unusable, within
@@ -63,6 +64,16 @@ class _MobileNet:
                 "v.msfa.norm.weight?": ("width",),
             }
         )  # fmt: skip
+
+        self._check_kernels()
+
+    def _check_kernels(self) -> None:
+        """What is convolved directly: ggml-cpu/ops.cpp, ggml_compute_forward_conv_2d knows two types."""
+        for name, tensor in self._patterns.tensors.items():
+            direct = name.startswith("v.") and len(tensor.shape) == 4 and name.endswith(".weight")
+            by_channel = any(part in name for part in ("dw_start", "dw_mid", "down_conv"))
+            if direct and not by_channel and tensor.kind not in (gguf.F32, gguf.F16):
+                raise unusable(self._header, f"tensor {name} has ggml type {tensor.kind}, not F32 or F16")
 
     def _image(self) -> int:
         return within(self._header, "vision.image_size", 1, MAX_SIDE)

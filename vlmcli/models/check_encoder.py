@@ -23,7 +23,7 @@ BUCKETS = 70
 """Of positions a side: clip_encode, PROJECTOR_TYPE_MINICPMV."""
 LONGEST = 1120
 """Rows of Gemma 4's longest picture, which is as wide as one: load_hparams, set_limit_image_tokens."""
-KERNELS = frozenset({gguf.F32, gguf.F16})
+KERNELS = frozenset({gguf.F32, gguf.F16, gguf.BF16})
 """Types of a convolution's kernel: ggml.c, ggml_conv_2d and ggml_im2col."""
 
 
@@ -60,7 +60,7 @@ class _Encoder:
         check_f32(self._header, found, ("v.class_embd", *kind.f32))
         for name in kind.kernels:
             if name in found and found[name].kind not in KERNELS:
-                raise unusable(self._header, f"tensor {name} has ggml type {found[name].kind}, not F32 or F16")
+                raise unusable(self._header, f"tensor {name} has ggml type {found[name].kind}, not F32, F16 or BF16")
         if kind.layers:
             self._check_heads()
         merge = sizes["merge"] = self._merge()
@@ -135,7 +135,7 @@ class _Encoder:
             raise unusable(self._header, f"clip.vision.{rule.key} is missing")
         if self._kind == "minicpmv4_6" and merge == 3:
             raise unusable(self._header, "clip.vision.projector.scale_factor is 3, not 2 or 4")
-        if self._kind == "pixtral" and (merge > 1) != ("mm.patch_merger.weight" in self._tensors):
+        if self._kind in ("pixtral", "lightonocr") and (merge > 1) != ("mm.patch_merger.weight" in self._tensors):
             raise unusable(
                 self._header, f"mm.patch_merger.weight and a clip.vision.spatial_merge_size of {merge} do not match"
             )
@@ -281,6 +281,8 @@ class _Encoder:
                 self._check_bands()
             case "internvl":
                 self._check_grids()
+            case "pixtral" | "lightonocr" if self._sizes["merge"] > 1:
+                self._match({"mm.input_norm.weight": ("width",)})
             case "resampler":
                 self._check_queries()
             case "minicpmv4_6" if self._sizes["merge"] == 4:

@@ -40,7 +40,7 @@ _KINDS = {
     12: "f64",
 }  # fmt: skip
 
-F32, F16 = 0, 1  # ggml's tensor types by number; ggml.h, enum ggml_type
+F32, F16, BF16 = 0, 1, 30  # ggml's tensor types by number; ggml.h, enum ggml_type
 INTEGERS = frozenset({24, 25, 26, 27, 28})  # the integers, and F64: no weights of any matrix
 
 # ggml's tensor types: (elements in a block, bytes of a block); ggml.c, type_traits. Numbers left out have no type now.

@@ -54,7 +54,7 @@ def check_projector_of(model: Header, projector: Header) -> None:
 def check_pair(model: Header, projector: Header) -> None:
     """Raise ModelError, naming both files, unless the projector was made for such a language model."""
     kind, arch = projector.projector_type, model.architecture
-    if arch in TURNING_IF_TOLD and not all([*model.numbers("rope.dimension_sections"), 0, 0][:2]):
+    if arch in TURNING_IF_TOLD and min([*model.numbers("rope.dimension_sections"), 0, 0][:2]) <= 0:
         raise ModelError(f"{model.path}: converted without what pictures need", "get a newer copy of this model")
     family = FAMILIES.get(kind)
     if family is None:
