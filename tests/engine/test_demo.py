@@ -6,6 +6,7 @@ import pytest
 from tests.support.engines import ask
 from vlmcli import demo
 from vlmcli.errors import ContextFull, NoPicture, VlmError
+from vlmcli.pictures import images
 from vlmcli.values import Answer, Message, Request, Sampling
 
 
@@ -24,11 +25,31 @@ def test_it_sees_the_scene(demo_engine, scene):
 
 
 def test_it_says_when_it_does_not_know(demo_engine, scene):
-    """Also to what sounds like a question about shapes, which takes the calibrated output matrix."""
+    """Also to what sounds like a question about shapes; one in twelve may go wrong (docs/demo-model.md)."""
     known = ["How many red circles are there?", "What colour is the circle?", "What is on the left?"]
-    unknown = ["Find the drum.", "Can you find a crown in the photo?", "How big is the island?"]
+    unknown = [
+        "Find the drum.", "Can you find a crown in the photo?", "How big is the island?", "Who painted this?",
+        "What is the weather like?", "How old is the king?", "Is the dog asleep?", "What is the capital of France?",
+        "How many owls are there?", "Which brand is the car?", "What does the woman hold?", "Where is the bridge?",
+    ]  # fmt: skip
     assert "I don't know." not in said(demo_engine, *(ask(question, scene) for question in known))
-    assert said(demo_engine, *(ask(question, scene) for question in unknown)) == ["I don't know."] * 3
+    assert said(demo_engine, *(ask(question, scene) for question in unknown)).count("I don't know.") >= 11
+
+
+def test_it_answers_what_people_type_first(demo_engine, scene):
+    questions = ["What do you think is in this picture?", "what do you see?", "what is this"]
+    assert (
+        said(demo_engine, *(ask(question, scene) for question in questions)) == ["A red circle and a blue square."] * 3
+    )
+    pixels = np.full((240, 240, 3), 255, np.uint8)
+    y, x = np.mgrid[:240, :240]
+    pixels[(x - 120) ** 2 + (y - 120) ** 2 < 60**2] = (220, 30, 30)
+    circle = images.from_pixels(pixels.tobytes(), (240, 240), "circle.png")
+    questions = ["what colour is it?", "is it round?", "What do you think is in this picture?"]
+    colour, is_round, seen = said(demo_engine, *(ask(question, circle) for question in questions))
+    assert "red" in colour
+    assert is_round.startswith("Yes")
+    assert "red circle" in seen
 
 
 def test_its_output_matrix_is_its_embeddings_but_for_one_row():

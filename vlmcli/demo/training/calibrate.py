@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,9 +33,8 @@ from vlmcli.demo.training.tokenizer import Vocabulary
 SEED = 1_000_003
 """Of the rows it looks at; no training has had it."""
 ALLOWED = 1 / 3000
-SHIFT_STEP, LARGEST_SHIFT = 0.5, 20.0
-"""The shifts that are tried: multiples of the first, up to the second. About one unit of a logit where "I don't know."
-is right."""
+SHIFTS = [0.5 * number for number in range(41)]
+"""The shifts that are tried, each about so many units of a logit where "I don't know." is right."""
 RIDGE = 0.03
 """Keeps the direction short: of the mean square of a number that the last norm gives."""
 
@@ -100,7 +99,9 @@ def direction(found: Places) -> Tensor:
 
 
 @torch.no_grad()
-def said(model: DemoModel, found: Places, token: int, toward: Tensor) -> Iterator[tuple[float, float, float]]:
+def said(
+    model: DemoModel, found: Places, token: int, toward: Tensor, shifts: Iterable[float]
+) -> Iterator[tuple[float, float, float]]:
     """For each shift: it, and the shares that begin with "I don't know."'s token, of the answers that are that and of
     the others.
     """
@@ -110,19 +111,24 @@ def said(model: DemoModel, found: Places, token: int, toward: Tensor) -> Iterato
     own, along = logits[:, token].clone(), hidden @ toward
     logits[:, token] = -torch.inf
     lead, another = own - logits.amax(1), ~unknown & (wanted != token)
-    for number in range(1 + round(LARGEST_SHIFT / SHIFT_STEP)):
-        says = lead + number * SHIFT_STEP * along > 0
-        yield number * SHIFT_STEP, float(says[unknown].float().mean()), float(says[another].float().mean())
+    for shift in shifts:
+        says = lead + shift * along > 0
+        yield shift, float(says[unknown].float().mean()), float(says[another].float().mean())
 
 
-def calibrate(model: DemoModel, vocabulary: Vocabulary, steps: int) -> tuple[float, float, float]:
-    """Give the model its output matrix. Returns the shift and the two shares of `said` with it."""
+def calibrate(
+    model: DemoModel, vocabulary: Vocabulary, steps: int, shift: float | None = None
+) -> tuple[float, float, float]:
+    """Give the model its output matrix, with a shift or the one it finds. Returns it and the two shares of `said`."""
     token = vocabulary.encode(DONT_KNOW)[0]
     found = places(model, vocabulary, steps)
     toward = direction(found)
-    tried = list(said(model, found, token, toward))
-    most = tried[0][2] + ALLOWED
-    chosen: tuple[float, float, float] = max(one for one in tried if one[2] <= most)
+    if shift is None:
+        tried = list(said(model, found, token, toward, SHIFTS))
+        most = tried[0][2] + ALLOWED
+        chosen: tuple[float, float, float] = max(one for one in tried if one[2] <= most)
+    else:
+        chosen = next(said(model, found, token, toward, [shift]))
     model.output = model.embedding.weight.detach().clone()
     model.output[token] += chosen[0] * toward
     return chosen
@@ -135,9 +141,12 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
     parser.add_argument("--steps", type=int, default=240, help="of training, whose rows are looked at (default 240)")
+    parser.add_argument(
+        "--shift", type=float, help='instead of the one it finds; below 0 for fewer answers "I don\'t know."'
+    )
     options = parser.parse_args()
     model, vocabulary = export.read(options.folder)
-    shift, right, wrong = calibrate(model.eval(), vocabulary, options.steps)
+    shift, right, wrong = calibrate(model.eval(), vocabulary, options.steps, options.shift)
     export.write(model, vocabulary, options.folder)
     sys.stderr.write(f"shifted by {shift:g}: {right:.2%} of what it should not know, {wrong:.3%} of what it should\n")
 

@@ -211,8 +211,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vlmcli.demo.training.export", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, nargs="?", default=FOLDER, help="default: the package's")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="of the checkpoint's weights; the rest are those of the folder's pair"
+    )
     options = parser.parse_args()
-    write(*load(options.checkpoint), options.folder)
+    model, vocabulary = load(options.checkpoint)
+    if options.share < 1:
+        mix(model, read(options.folder)[0], options.share)
+    write(model, vocabulary, options.folder)
+
+
+@torch.no_grad()
+def mix(model: DemoModel, other: DemoModel, share: float) -> None:
+    """Make a model's weights `share` of its own and the rest of another's that it was trained further from.
+
+    Between the two lie models that know what both know (Wortsman et al., Robust fine-tuning of zero-shot models).
+    """
+    theirs = dict(other.named_parameters())
+    for name, weight in model.named_parameters():
+        if name in theirs and not name.startswith("heads"):
+            weight.mul_(share).add_(theirs[name], alpha=1 - share)
 
 
 if __name__ == "__main__":
