@@ -236,13 +236,15 @@ def test_the_count_is_there_at_every_look(tmp_path, columns, more):
     begun = next(number for number, screen in enumerate(seen) if counts(screen, 16))
     during = [screen for screen in seen[begun:] if "16 answered, in" not in screen]
     assert len(during) > 5
-    assert sum(bool(counts(screen, 16)) for screen in during) >= len(during) - 1  # it may be torn in two by the reader
+    there = [bool(counts(screen, 16)) for screen in during]
+    assert all(map(max, there, there[1:])), "the reader may tear a line in two, but then the next look has it"
+    assert sum(there) >= 0.9 * len(there)
     assert max(len(counts(screen, 16)) for screen in seen) == 1
     lines = {counts(screen, 16)[0] for screen in during if counts(screen, 16)}
     assert any(line.startswith("0 of 16: ") for line in lines)
     assert any(re.match(r"\d+ of 16(, .* left)?: a.*\.\.\..*\d\.png", line) for line in lines)
     assert not counts(last, 16)
-    assert re.search(r"vlm: 16 answered, in \d+ s(; wrote 16 texts)?\Z", last)
+    assert re.search(r"vlm: 16 answered, in [\d.]+ s(; wrote 16 texts)?\Z", last)
 
 
 def test_the_line_goes_below_what_is_written(tmp_path):
