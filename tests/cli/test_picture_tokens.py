@@ -9,7 +9,7 @@ from PIL import Image
 from tests.support.engines import ask, noise, opened, small_files
 from tests.support.program import SCENE, vlm
 from vlmcli.bench import families
-from vlmcli.machine import cost
+from vlmcli.machine import tiling
 from vlmcli.models import gguf
 from vlmcli.values import Answer, Card
 
@@ -64,7 +64,7 @@ def test_a_cards_budget_holds_and_what_is_foretold_is_what_comes(small, name, bu
         (answer,) = engine.run([ask("what?", noise(1, size), tokens=1)])
     assert isinstance(answer, Answer), answer
     rows = answer.usage.picture_tokens
-    assert rows == cost.picture_tokens(gguf.read(files.projector), *size, budget)
+    assert rows == tiling.picture_tokens(gguf.read(files.projector), *size, budget)
     least, most = budget
     assert least * 0.9 <= rows
     assert not most or rows <= most * 1.1

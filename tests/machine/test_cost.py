@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.engines import ask, noise, opened, small_files
 from vlmcli.bench import families, pairs
-from vlmcli.machine import cost
+from vlmcli.machine import tiling
 from vlmcli.models import gguf
 
 SIZES = [(64, 64), (224, 224), (640, 480), (480, 641), (1024, 768), (900, 120), (100, 700)]
@@ -31,4 +31,4 @@ def assert_rows(files):
     with opened(files, n_ctx=8192) as engine:
         for number, size in enumerate(SIZES):
             (outcome,) = engine.run([ask("what?", noise(number, size), tokens=1)])
-            assert cost.picture_tokens(projector, *size) == outcome.usage.picture_tokens, size
+            assert tiling.picture_tokens(projector, *size) == outcome.usage.picture_tokens, size

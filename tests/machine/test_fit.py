@@ -10,7 +10,7 @@ import pytest
 from tests.support import ROOT
 from vlmcli import demo
 from vlmcli.errors import ModelError
-from vlmcli.machine import cost, fit
+from vlmcli.machine import fit, tiling
 from vlmcli.machine.cache import kept
 from vlmcli.models import gguf, shapes
 from vlmcli.models.gguf import Header, Tensor
@@ -200,7 +200,7 @@ def test_a_model_of_a_real_shape_has_a_place_and_a_reason(name):
     for devices in ((), (gpu(8 * GIB),)):
         chosen = fit.fit(model, Machine(8, 12 * GIB, devices, 16 * GIB), projector=projector)
         needed = fit.needs(model, projector, chosen)
-        assert chosen.n_batch >= cost.bidirectional_rows(projector)
+        assert chosen.n_batch >= tiling.bidirectional_rows(projector)
         assert chosen.n_ctx >= fit.CTX_FLOOR
         assert f"context {chosen.n_ctx}" in chosen.reason
         assert needed.total > model.file_size * 0.9

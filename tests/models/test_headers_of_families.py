@@ -5,6 +5,7 @@ What llama.cpp does with each was seen with `python -m vlmcli.bench.headers`: an
 
 import pytest
 
+from tests.support.spoilt import also, key, no_key, no_weight, shape
 from vlmcli.bench import families, mutants, pairs
 from vlmcli.bench.mutants import Value
 from vlmcli.errors import ModelError
@@ -29,31 +30,9 @@ def whole(tmp_path_factory):
     return write
 
 
-def key(name, value):
-    """Another number, flag, text or list, of the same type."""
-
-    def change(file):
-        found = file.key(name)
-        found.value = value
-
-    return change
-
-
-def no_key(name):
-    return lambda file: file.keys.remove(next(one for one in file.keys if one[0] == name.encode()))
-
-
-def also(name, value):
-    return lambda file: file.keys.append((name.encode(), value))
-
-
 def repeated_token(file):
     tokens = file.key("tokenizer.ggml.tokens").value
     tokens[-1] = b"a"
-
-
-def no_weight(name):
-    return lambda file: file.weights.remove(file.weight(name))
 
 
 def extra(name, length):
@@ -83,17 +62,6 @@ def integers(name):
         found = file.weight(name)
         found.data = found.data * (4 // mutants.BYTES[found.kind])
         found.kind = 26
-
-    return change
-
-
-def shape(name, *lengths):
-    def change(file):
-        found = file.weight(name)
-        size = mutants.BYTES[found.kind]
-        for length in lengths:
-            size *= length
-        found.shape, found.data = list(lengths), (found.data * (size // len(found.data) + 1))[:size]
 
     return change
 

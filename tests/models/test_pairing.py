@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.program import SCENE, vlm
+from tests.support.spoilt import also, key, no_key, no_weight, retyped, shape
 from vlmcli import demo
 from vlmcli.bench import families, mutants, pairs
 from vlmcli.bench.families import maker
@@ -168,50 +169,6 @@ def test_an_encoder_of_sound_is_left_to_llama_cpp(spoilt):
 
 
 # ---------------------------------------------------------------------------------------------- one file
-
-
-def key(name, value, kind=None):
-    def change(file):
-        found = file.key(name)
-        found.value, found.kind, found.array = value, found.kind if kind is None else kind, isinstance(value, list)
-
-    return change
-
-
-def no_key(name):
-    return lambda file: file.keys.remove(next(one for one in file.keys if one[0] == name.encode()))
-
-
-def no_weight(name):
-    return lambda file: file.weights.remove(file.weight(name))
-
-
-def shape(name, *lengths):
-    def change(file):
-        found = file.weight(name)
-        size = mutants.BYTES[found.kind]
-        for length in lengths:
-            size *= length
-        found.shape, found.data = list(lengths), (found.data * (size // len(found.data) + 1))[:size]
-
-    return change
-
-
-def retyped(name, kind):
-    """F16, 1, BF16, 30, or I32, 26; bytes to match."""
-
-    def change(file):
-        found = file.weight(name)
-        size = {1: 2, 30: 2, 26: 4}[kind]
-        for length in found.shape:
-            size *= length
-        found.kind, found.data = kind, bytes(size)
-
-    return change
-
-
-def also(name, value):
-    return lambda file: file.keys.append((name.encode(), value))
 
 
 V = "clip.vision."

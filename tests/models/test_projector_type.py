@@ -9,7 +9,7 @@ from vlmcli.bench import families, mutants, pairs
 from vlmcli.bench.mutants import Value
 from vlmcli.engine import stages
 from vlmcli.errors import ModelError
-from vlmcli.machine import cost
+from vlmcli.machine import tiling
 from vlmcli.models import gguf, pairing
 from vlmcli.models.encoders import ENCODERS
 from vlmcli.models.families import FAMILIES
@@ -76,11 +76,11 @@ def test_every_family_has_a_pair():
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("family", PAIR_OF)
 def test_a_family_is_known_to_all_by_either_key(small, named, family, key):
-    tokens = cost.picture_tokens(gguf.read(small_files(small, PAIR_OF[family]).projector), *about.PICTURE)
+    tokens = tiling.picture_tokens(gguf.read(small_files(small, PAIR_OF[family]).projector), *about.PICTURE)
     assert tokens is not None and tokens > 0
     files = named(PAIR_OF[family], {key: family})
     check(files)
-    assert cost.picture_tokens(gguf.read(files.projector), *about.PICTURE) == tokens
+    assert tiling.picture_tokens(gguf.read(files.projector), *about.PICTURE) == tokens
     found = about.facts(files)
     assert (about.record(found)["projector_type"], about.record(found)["picture_tokens"]) == (family, tokens)
     shown = "\n".join(about.lines(found))
@@ -102,7 +102,7 @@ def test_a_type_that_goes_with_any_model_is_known_to_all_by_either_key(named, ki
         check(files)
         found = about.facts(files)
         assert about.record(found)["projector_type"] == kind
-        assert found.tokens == cost.picture_tokens(gguf.read(files.projector), *about.PICTURE)
+        assert found.tokens == tiling.picture_tokens(gguf.read(files.projector), *about.PICTURE)
         assert (found.tokens is None) == (kind not in COUNTED)
         assert stages.Encoding(files).family == kind
         with pytest.raises(

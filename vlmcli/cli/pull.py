@@ -244,10 +244,10 @@ def _budgeted(files: ModelFiles, chosen: Settings) -> ModelFiles:
     most = chosen.picture_tokens
     if not most:
         return files
-    from vlmcli.machine import cost
+    from vlmcli.machine import tiling
     from vlmcli.models import gguf
 
-    if gguf.read(files.projector).projector_type not in cost.BUDGETED:
+    if gguf.read(files.projector).projector_type not in tiling.BUDGETED:
         if chosen.sources.get("picture_tokens") != "--picture-tokens":
             return files
         raise UsageError(

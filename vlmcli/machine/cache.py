@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vlmcli.models.architectures import GATED_DELTA
 from vlmcli.models.gguf import Header
+from vlmcli.models.patterns import MAX_LAYERS
 
-MOST_LAYERS = 4096
-"""A header that says more is damaged."""
 _F16, _F32 = 2, 4  # bytes of a number: of caches, and of recurrent states
-_MOSTLY_RECURRENT = frozenset(
-    {"qwen3next", "qwen35", "qwen35moe"}
-)  # recurrent but for each n-th layer: full_attention_interval
 _GEMMA_3N_OWN = 20  # layers of Gemma 3n with a cache of their own: src/models/gemma3n.cpp
 _SPARSE_KEPT_APART = "deepseek4"  # each sequence has a cache for the whole context: llama-kv-cache-dsv4.cpp
 _CHOSEN, _HEAVILY = 4, 128  # its ratios of compression: DSV4_CSA_RATIO, whose cells are chosen, and DSV4_HCA_RATIO
@@ -43,7 +40,7 @@ class Kept:
 
 def kept(header: Header) -> Kept:
     """What a model with this header keeps."""
-    layers = range(min(header.number("block_count"), MOST_LAYERS) - header.number("nextn_predict_layers"))
+    layers = range(min(header.number("block_count"), MAX_LAYERS) - header.number("nextn_predict_layers"))
     return Kept(
         cell=sum(_F16 * (_numbers(header, layer) + _index(header, layer)) for layer in layers),
         state=sum(_F32 * _state(header, layer) for layer in layers),
@@ -102,7 +99,7 @@ def _state(header: Header, layer: int) -> int:
 
 
 def _is_recurrent(header: Header, layer: int) -> bool:
-    if header.architecture in _MOSTLY_RECURRENT:
+    if header.architecture in GATED_DELTA:  # all but each full_attention_interval-th layer
         told = header.numbers("attention.recurrent_layers")
         if told:
             return bool(_of_layer(header, "attention.recurrent_layers", layer, 0))
@@ -113,6 +110,11 @@ def _is_recurrent(header: Header, layer: int) -> bool:
         and heads[layer] == 0
         and not _of_layer(header, "feed_forward_length", layer, 0) * (header.architecture.startswith("nemotron_h"))
     )
+
+
+def attends(header: Header, layer: int) -> bool:
+    """Whether a layer has attention, and no recurrent state or only a feed-forward part instead."""
+    return not _is_recurrent(header, layer) and _of_layer(header, "attention.head_count_kv", layer, 1) > 0
 
 
 def _own(header: Header) -> int:

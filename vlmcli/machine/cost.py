@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from math import prod
 
 from vlmcli.machine import tiling
-from vlmcli.machine.tiling import BUDGETED, Size, bidirectional_rows, picture_tokens, tiles
+from vlmcli.machine.cache import attends
+from vlmcli.machine.tiling import Size
 from vlmcli.models.gguf import Header, Tensor
-
-__all__ = ["BUDGETED", "Work", "bidirectional_rows", "picture_tokens", "tiles", "work"]
+from vlmcli.models.patterns import MAX_LAYERS
 
 _TABLES = ("token_embd.weight", "per_layer_token_embd.weight")
 """Of which a token needs one row."""
@@ -53,18 +53,18 @@ def work(
         picture: width and height in pixels.
         answer: tokens of the answer.
         question: tokens of the prompt beside the picture.
-        budget: as `tiles` takes it.
+        budget: as `tiling.tiles` takes it.
     """
-    found = tiles(projector, *picture, budget)
+    found = tiling.tiles(projector, *picture, budget)
     if found is None:
         return None
     rows = sum(tiling.rows(projector, tile) for tile in found)
     used = _used(model)
-    run = model.number("block_count") - model.number("nextn_predict_layers")
+    run = min(model.number("block_count"), MAX_LAYERS) - model.number("nextn_predict_layers")
     blocks = [tensor for tensor in model.tensors if (block := _block(tensor)) is not None and block < run]
     matrices = sum(prod(tensor.shape) * _share(tensor, used) for tensor in blocks if _is_matrix(tensor))
     prompt, width = rows + question, model.number("embedding_length")
-    prefill = 2.0 * prompt * matrices + 2.0 * prompt**2 * width * _attending(model)
+    prefill = 2.0 * prompt * matrices + 2.0 * prompt**2 * width * sum(attends(model, layer) for layer in range(run))
     tied = not any(tensor.name == "output.weight" for tensor in model.tensors)
     others = [tensor for tensor in model.tensors if _block(tensor) is None and tensor.name not in _TABLES]
     read = sum(tensor.size * _share(tensor, used) for tensor in (*blocks, *others))
@@ -124,15 +124,6 @@ def _used(model: Header) -> float:
 def _share(tensor: Tensor, used: float) -> float:
     """Which part of a tensor a token needs."""
     return used if "_exps." in tensor.name else 1.0
-
-
-def _attending(model: Header) -> int:
-    """Blocks with attention; the others are convolutions, or keep a state."""
-    layers = model.number("block_count") - model.number("nextn_predict_layers")
-    heads = model.numbers("attention.head_count_kv")
-    if len(heads) > 1:
-        return sum(one > 0 for one in heads)
-    return layers // max(1, model.number("full_attention_interval", 1))
 
 
 def _block(tensor: Tensor) -> int | None:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from vlmcli.amounts import size
 from vlmcli.errors import ModelError
-from vlmcli.machine import cost
-from vlmcli.machine.cache import kept
+from vlmcli.machine import tiling
+from vlmcli.machine.cache import Kept, kept
 from vlmcli.models.gguf import Header
 from vlmcli.values import Device, Fit, Machine
 
@@ -166,7 +166,7 @@ def _encoder_compute(projector: Header) -> int:
     """Bytes between the layers of a vision encoder, for a picture of the header's size."""
     side, patch = projector.number("vision.image_size") or ANY_SIDE, max(1, projector.number("vision.patch_size"))
     width, hidden = projector.number("vision.embedding_length"), projector.number("vision.feed_forward_length")
-    tiles = cost.tiles(projector, side, side) or [(side, side)]
+    tiles = tiling.tiles(projector, side, side) or [(side, side)]
     largest = max(across * down for across, down in tiles)
     patches = largest // patch**2
     stages = (patches * 4 * (hidden + 3 * width), largest * 3 * 2)
@@ -193,18 +193,18 @@ def fit(
     trained = header.number("context_length", CTX)
     reasons = []
     n_ctx, n_parallel = ctx, N_PARALLEL
-    room = int(machine.memory_free * KV_SHARE)
-    while room and n_parallel > 1 and _states(header, n_parallel) > room // 2:
+    keeps, room = kept(header), int(machine.memory_free * KV_SHARE)
+    while room and n_parallel > 1 and _states(keeps, n_parallel) > room // 2:
         n_parallel //= 2
     if not n_ctx:
         n_ctx = min(CTX, trained)
         reasons.append(f"context {n_ctx} of {trained}")
-        affordable = max(0, room - _states(header, n_parallel)) // max(1, kept(header).cell)
+        affordable = max(0, room - _states(keeps, n_parallel)) // max(1, keeps.cell)
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
             reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
     if n_parallel < N_PARALLEL:
-        state = size(_states(header, n_parallel))
+        state = size(_states(keeps, n_parallel))
         reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     n_threads = threads or machine.cores
     reasons.append(f"{n_threads} thread{'s' * (n_threads > 1)}")
@@ -214,7 +214,7 @@ def fit(
     chosen = Fit(
         n_ctx=n_ctx,
         n_parallel=n_parallel,
-        n_batch=max(Fit.n_batch, cost.bidirectional_rows(projector) if projector else 0),
+        n_batch=max(Fit.n_batch, tiling.bidirectional_rows(projector) if projector else 0),
         n_gpu_layers=gpu_layers if gpus else 0,
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
         threads=n_threads,
@@ -237,9 +237,9 @@ def fit(
     return replace(chosen, reason=", ".join(reasons))
 
 
-def _states(header: Header, n_parallel: int) -> int:
+def _states(keeps: Kept, n_parallel: int) -> int:
     """Bytes of the recurrent states of so many requests under way."""
-    return kept(header).state * Fit(n_parallel=n_parallel).sequences(can_roll_back=False)
+    return keeps.state * Fit(n_parallel=n_parallel).sequences(can_roll_back=False)
 
 
 def step_back(chosen: Fit) -> Fit | None:

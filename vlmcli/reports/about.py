@@ -11,7 +11,7 @@ from typing import Any
 
 from vlmcli.amounts import size
 from vlmcli.engine.place import this_machine
-from vlmcli.machine import cost, fit
+from vlmcli.machine import fit, tiling
 from vlmcli.models import gguf
 from vlmcli.models.gguf import Header
 from vlmcli.values import Fit, ModelFiles
@@ -51,7 +51,7 @@ def facts(files: ModelFiles) -> PairFacts:
     needed = fit.needs(model, projector, chosen)
     return PairFacts(
         files, model, projector, chosen, needed.wanted, fit.missing(needed, machine),
-        cost.picture_tokens(projector, *PICTURE),
+        tiling.picture_tokens(projector, *PICTURE),
     )  # fmt: skip
 
 

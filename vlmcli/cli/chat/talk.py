@@ -17,7 +17,7 @@ from vlmcli.chat.conversation import Attached, Conversation
 from vlmcli.cli import daily
 from vlmcli.cli.flags import sampling_of
 from vlmcli.errors import Cancelled, ContextFull, NativeError, UsageError, VlmError
-from vlmcli.machine import cost
+from vlmcli.machine import tiling
 from vlmcli.models import gguf
 from vlmcli.pictures import drawings, sources
 from vlmcli.pictures.folders import LeftOut
@@ -170,7 +170,7 @@ class Talk:
         return attached
 
     def _tokens(self, picture: Picture) -> int | None:
-        return cost.picture_tokens(gguf.read(self.files.projector), *picture.size, self.files.card.budget)
+        return tiling.picture_tokens(gguf.read(self.files.projector), *picture.size, self.files.card.budget)
 
     def warm(self) -> None:
         """Let the model look at what is attached while somebody types; the question's prompt goes on from there.
