@@ -21,6 +21,7 @@ from vlmcli.terminal.door import obeyed
 from vlmcli.terminal.streams import has_colours
 
 if TYPE_CHECKING:
+    from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.completion import CompleteEvent, Completer, Completion
     from prompt_toolkit.document import Document
     from prompt_toolkit.history import History
@@ -39,6 +40,10 @@ class NothingTyped(KeyboardInterrupt):
     """Ctrl-C where nothing was typed: somebody wants to leave, and may not know how."""
 
 
+class LineCleared(KeyboardInterrupt):
+    """Ctrl-C where something was typed and not yet sent with Enter: it is cleared."""
+
+
 class Lines(Protocol):
     """Where a conversation's lines come from."""
 
@@ -48,8 +53,8 @@ class Lines(Protocol):
         Args:
             default: what stands there to be edited.
 
-        Raises EOFError when there are no more, KeyboardInterrupt for Ctrl-C; NothingTyped where it is seen that the
-        line was empty.
+        Raises EOFError when there are no more, KeyboardInterrupt for Ctrl-C: NothingTyped where it is seen that the
+        line was empty, LineCleared where it is seen that it was not.
         """
 
 
@@ -153,15 +158,24 @@ class Typed:
             color_depth=None if colours else ColorDepth.MONOCHROME,
             placeholder=lambda: [(style, "" if self._session.app.is_done else shown)],
         )  # fmt: skip
+        self._taken = False
+        accept = self._session.default_buffer.accept_handler
+
+        def take(buffer: Buffer) -> bool:
+            self._taken = True
+            return accept is not None and accept(buffer)
+
+        self._session.default_buffer.accept_handler = take
 
     def read(self, default: str = "") -> str:
         """As `Lines.read`, with the keys of `_keys` and the lines of earlier times behind the arrow up."""
+        self._taken = False
         try:
             return unquoted(self._session.prompt([("bold", PROMPT)], default=default))
         except KeyboardInterrupt:
-            if self._session.default_buffer.text.strip():
+            if self._taken:  # Ctrl-C came right behind Enter
                 raise
-            raise NothingTyped from None
+            raise (LineCleared if self._session.default_buffer.text.strip() else NothingTyped) from None
 
 
 def _leave_as_found(out: TextIO) -> None:

@@ -26,7 +26,7 @@ from vlmcli.cli.running import tell_of_death, working
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.terminal import thumbnails
-from vlmcli.terminal.lineedit import Lines, NothingTyped, Piped, Prompted, Typed
+from vlmcli.terminal.lineedit import LineCleared, Lines, NothingTyped, Piped, Prompted, Typed
 from vlmcli.terminal.ui import Ui
 
 COLUMNS, ROWS = 24, 8
@@ -109,9 +109,12 @@ def _go_on(talk: Talk, lines: Lines) -> None:
             return
         except NothingTyped:
             talk.tell("to leave, press Ctrl-D or type /exit")
-        except KeyboardInterrupt:
+        except LineCleared:
+            continue
+        except KeyboardInterrupt:  # between a line and what it says
             if not talk.typed:
                 raise
+            talk.tell("stopped")
 
 
 def _guarded(talk: Talk, work: Callable[[], object]) -> None:
