@@ -46,14 +46,17 @@ def write(path: Path, data: bytes) -> None:
         ) from error
 
 
-def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = None) -> None:
+def replace(
+    path: Path, *data: bytes | memoryview, finish: Callable[[Path], None] | None = None, lasting: bool = True
+) -> None:
     """Write a file next to its place, and put it there in one move; one that was there keeps its permissions.
 
     Args:
         path: its place.
-        data: all that is in it.
+        data: all that is in it, one part behind the other.
         finish: called with the file as it stands beside its place, whole; what it raises keeps it from being moved.
             It sees to permissions itself; until then only the file's owner may read it.
+        lasting: wait until the bytes are on the disk. Without that, a power cut may leave a file of zeros in its place.
 
     Raises OSError where it cannot be written, `files.Unfit` where its place is taken by what is no file, and ValueError
     for what is no name of a file; then, as after any other exception, nothing is left behind. For callers with an error
@@ -64,14 +67,16 @@ def replace(path: Path, data: bytes, finish: Callable[[Path], None] | None = Non
     part, file = _opened(path.parent, private=path.exists() or finish is not None)
     try:
         with file:
-            file.write(data)
+            for part_of_it in data:
+                file.write(part_of_it)
             file.flush()
             if fcntl is not None:  # while it is locked
                 _finish(path, part, finish)
-                os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
+                if lasting:
+                    os.fsync(file.fileno())  # or a power cut might leave an empty file in the place of a whole one
                 _check_place(path)
                 part.replace(path)
-            else:
+            elif lasting:
                 os.fsync(file.fileno())
         if fcntl is None:  # Windows moves no file that is open, and sets its time when it is closed
             _finish(path, part, finish)

@@ -65,7 +65,7 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
         else:
             # The old file is locked: the second of two runs finds another in its place. Windows replaces no open one.
             with _locked(path, name) if os.name != "nt" else nullcontext():
-                atomic.replace(path, new, lambda part: _keep(path, name, old, part, touch=touch))
+                atomic.replace(path, new, finish=lambda part: _keep(path, name, old, part, touch=touch))
     except OSError as error:
         hint = "check its permissions and the free disk space"
         if in_place and _backup(path).exists():
@@ -188,7 +188,7 @@ def _write_into(path: Path, name: str, old: bytes, new: bytes, *, touch: bool) -
         if file.read() != old:
             raise _changed(name)
         times = there.st_atime_ns, there.st_mtime_ns
-        atomic.replace(backup, old, lambda part: _as_copy(part, there))
+        atomic.replace(backup, old, finish=lambda part: _as_copy(part, there))
         try:
             atomic.settle(path.parent)
             _overwrite(file, new)

@@ -246,6 +246,11 @@ def is_one(path: Path) -> bool:
         return False
 
 
+def unreadable(path: Path, error: Exception) -> ModelError:
+    """The error for a file that the system does not let us read."""
+    return ModelError(f"{path}: cannot be read ({error})", "check its permissions")
+
+
 def read(path: Path) -> Header:
     """Read a header. Raises ModelError when the file is no GGUF, or says things that cannot be.
 
@@ -265,7 +270,7 @@ def read(path: Path) -> Header:
         hint = "make it point to the file, or remove it" if lost else "choose a file: a model is not read from a stream"
         raise ModelError(f"{path}: {error.strerror}, not a GGUF file", hint) from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
+        raise unreadable(path, error) from error
 
 
 @lru_cache(maxsize=16)
@@ -376,7 +381,7 @@ def missing_texts(header: Header, key: str, wanted: Iterable[str]) -> list[str]:
                 if data.find(struct.pack("<Q", len(item)) + item, entry.start, entry.end) < 0
             ]
     except (OSError, ValueError) as error:
-        raise ModelError(f"{header.path}: cannot be read ({error})", "check its permissions") from error
+        raise unreadable(header.path, error) from error
 
 
 def repeated_text(header: Header, key: str) -> str:
@@ -404,7 +409,7 @@ def _repeated_text(path: Path, _size: int, entry: Entry) -> str:
                     return text.decode("utf-8", "replace")
                 seen.add(text)
     except (OSError, ValueError, struct.error) as error:
-        raise ModelError(f"{path}: cannot be read ({error})", "check its permissions") from error
+        raise unreadable(path, error) from error
     return ""
 
 
