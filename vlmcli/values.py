@@ -131,14 +131,20 @@ class Usage:
     Attributes:
         picture_tokens: rows that came out of the projector.
         prompt_tokens: all rows of the prompt, those of pictures among them.
-        reused_tokens: how many of the prompt's rows were in the KV cache already.
+        reused_tokens: how many of the prompt's rows were in the KV cache already, or came from the disk.
         answer_tokens: tokens generated, without the one that ends the turn.
+        restored_tokens: how many of the reused rows came from the disk.
+        encoded: pictures, or tiles of them, that went through the encoder.
+        remembered: pictures, or tiles, whose rows were in memory or came from the disk.
     """
 
     picture_tokens: int = 0
     prompt_tokens: int = 0
     reused_tokens: int = 0
     answer_tokens: int = 0
+    restored_tokens: int = 0
+    encoded: int = 0
+    remembered: int = 0
 
 
 @dataclass(frozen=True)
@@ -412,6 +418,25 @@ class Wanted:
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+
+
+@dataclass(frozen=True)
+class Caching:
+    """Where results are kept for later processes, and which.
+
+    Attributes:
+        folder: of all of them.
+        embeddings: bytes of embeddings at most.
+        prefixes: bytes of prompts' beginnings at most.
+        seconds: a prompt's beginning is kept if computing it has taken as long.
+        prefix: bytes of one prompt's beginning at most.
+    """
+
+    folder: Path
+    embeddings: int = 2 << 30
+    prefixes: int = 4 << 30
+    seconds: float = 1.0
+    prefix: int = 256 << 20
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,10 @@ class Tap(Observer):
 
 
 @contextmanager
-def opened(files, tap=None, observer=None, **fit):
+def opened(files, tap=None, observer=None, caching=None, **fit):
     """An engine that is ready."""
     observer = observer or (Tap(tap) if tap else None)
-    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer) as engine:
+    with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer, caching) as engine:
         engine.ready()
         yield engine
 

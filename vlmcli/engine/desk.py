@@ -134,6 +134,13 @@ class Desk:
         except queue.Empty:
             return None
 
+    def has_message(self, seconds: float) -> bool:
+        """Whether there is a message; waits so long for one, and leaves it where it is."""
+        until = time.monotonic() + seconds
+        while self._inbox.empty() and time.monotonic() < until:
+            time.sleep(0.005)
+        return not self._inbox.empty()
+
     def is_open(self, id: int) -> bool:
         """Whether the request has not ended."""
         return id in self._open

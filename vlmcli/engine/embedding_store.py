@@ -39,7 +39,7 @@ class EmbeddingStore:
 
     def keep(self, key: str, rows: Float32) -> None:
         """Keep an embedding: float32 [rows, width]."""
-        content = memoryview(np.ascontiguousarray(rows, np.float32)).cast("B")
+        content = np.ascontiguousarray(rows, np.float32).data.cast("B")
         self._entries.put(self._key(key), self._about(len(rows)), content)
 
     def _about(self, rows: int) -> bytes:

@@ -19,7 +19,7 @@ from vlmcli.engine.native import Model, Projector
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.vision import Vision
 from vlmcli.errors import Cancelled, RequestError, VlmError
-from vlmcli.values import Answer, Done, Event, Failed, Fit, ModelFiles, Request, run
+from vlmcli.values import Answer, Caching, Done, Event, Failed, Fit, ModelFiles, Request, run
 
 log = logging.getLogger("vlmcli.engine")
 
@@ -31,18 +31,25 @@ class Engine:
     cannot be loaded, `ready` raises and every request fails with the same ModelError.
     """
 
-    def __init__(self, files: ModelFiles, fit: Fit | None = None, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        fit: Fit | None = None,
+        observer: Observer | None = None,
+        caching: Caching | None = None,
+    ) -> None:
         """Open a model.
 
         Args:
             files: the weights, and what is known of them.
             fit: how to put them onto the machine; the default suits a small model.
             observer: is shown what happens on the way.
+            caching: where results are kept for later processes, and found; None for nowhere.
         """
         self.files = files
         self._observer = observer
         self._desk = Desk()
-        self._loader = Loader(files, fit or Fit(), self._desk, observer)
+        self._loader = Loader(files, fit or Fit(), self._desk, observer, caching)
         self._loop: Loop | None = None
         self._is_loaded = threading.Event()
         self._thread = threading.Thread(target=self._main, name="vlm-engine", daemon=True)
@@ -145,6 +152,7 @@ class Engine:
                     loop = Loop(self._loader.load(stack), self._desk, self._observer)
                     stack.callback(loop.close)
                     self._loop = loop
+                    loop.foresee()
                     self._is_loaded.set()
                     while loop.turn():
                         pass

@@ -6,13 +6,15 @@ It computes nothing and sends nothing: the loop does, and keeps its books here.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from vlmcli.engine.answering import Answering
 from vlmcli.engine.chat_template import begins_with, opened, parts, unthinking
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Float32
-from vlmcli.engine.plan import PictureSegment, Plan
+from vlmcli.engine.plan import PictureSegment, Plan, TextSegment
+from vlmcli.engine.prefix_store import KeptPrefix, tail_of
 from vlmcli.engine.prompt import Prompt, plan_of
 from vlmcli.engine.scheduler import Ticket
 from vlmcli.engine.vision import Pictures
@@ -29,12 +31,18 @@ class Planned:
         prompt: rendered.
         plan: its rows.
         begun: what the template has written of the answer.
+        kept: what the disk has of the prompt's beginning, where it was looked for.
     """
 
     request: Request
     prompt: Prompt
     plan: Plan
     begun: str
+    kept: KeptPrefix | None = None
+
+    def without_kept(self) -> Planned:
+        """The same without what the disk has, which is not needed any more."""
+        return self if self.kept is None else replace(self, kept=None)
 
     def rows_of_pictures(self) -> tuple[int, ...]:
         """The rows that each of the request's pictures takes."""
@@ -59,6 +67,12 @@ def plan_request(loaded: Loaded, request: Request) -> Planned:
     add_bos = not begins_with(pieces, template.bos)
     prompt = Prompt(tuple(parts(pieces, loaded.model)), request.pictures, add_bos)
     begun = opened(pieces, think[0])
+    if loaded.stores is not None and not loaded.lazy.is_loaded and not request.measure:
+        kept = loaded.stores.prefixes.find(prompt)
+        if kept is not None:
+            tail = TextSegment(kept.closing + tail_of(prompt, loaded.model))
+            if tail.rows:
+                return Planned(request, prompt, Plan((*kept.segments, tail)), begun, kept)
     return Planned(request, prompt, plan_of(loaded.projector, prompt), begun)
 
 
@@ -99,7 +113,7 @@ class Job:
 
     Attributes:
         ticket: what the scheduler knows of it.
-        request: as it came.
+        planned: as it came, with its prompt.
         pictures: on their way to rows.
         answering: the answer so far.
         usage: rows, as far as they are known.
@@ -107,11 +121,13 @@ class Job:
         prefill: seconds of its prompt in the language model.
         generate: seconds of its answer in the language model.
         started: whether it has had a sequence.
+        stored: whether the disk has the state of its prompt's beginning.
+        known: whether the disk has that beginning, with or without its state.
         ready: an encoder input's rows that are to be decoded next, by its key: float32 [rows, n_embd_inp].
     """
 
     ticket: Ticket
-    request: Request
+    planned: Planned
     pictures: Pictures
     answering: Answering
     usage: Usage
@@ -119,6 +135,8 @@ class Job:
     prefill: float = 0.0
     generate: float = 0.0
     started: bool = False
+    stored: bool = False
+    known: bool = False
     ready: tuple[str, Float32] | None = field(default=None, repr=False)
 
     @property
@@ -126,14 +144,29 @@ class Job:
         """The request's id, as its events carry it."""
         return self.ticket.id
 
+    @property
+    def request(self) -> Request:
+        """As it came."""
+        return self.planned.request
+
+    @property
+    def needs_encoder(self) -> bool:
+        """Whether a picture that is not in its sequence has to be encoded, too."""
+        return any(self.pictures.known(segment) is None for segment in self._missing())
+
     def seated(self) -> None:
         """It has got a sequence, for the first time or again: begin with the next picture that is not in the cache."""
         self.ready = None
+        for segment in self._missing():
+            self.pictures.prepare(segment)
+            return
+
+    def _missing(self) -> Iterator[PictureSegment]:
+        """The encoder inputs whose rows are not in its sequence."""
         plan = self.ticket.plan
         for segment, row in zip(plan.segments, plan.row_starts, strict=True):
             if isinstance(segment, PictureSegment) and row >= self.ticket.row:
-                self.pictures.prepare(segment)
-                return
+                yield segment
 
     def encoded(self, segment: PictureSegment, rows: Float32) -> None:
         """Keep a segment's rows for decoding, free its picture after the last tile, and begin with the next one."""
@@ -153,6 +186,12 @@ class Job:
     def _inputs(self) -> list[PictureSegment]:
         return [segment for segment in self.ticket.plan.segments if isinstance(segment, PictureSegment)]
 
+    @property
+    def computing(self) -> float:
+        """Seconds that its prompt has taken so far."""
+        spent = self.pictures.spent
+        return spent.picture + spent.encode + self.prefill
+
     def spend(self, seconds: float) -> None:
         """Count time that the language model spent on it; to be called before the ticket moves on."""
         if self.ticket.pending is None:
@@ -166,7 +205,12 @@ class Job:
         return Answer(
             self.answering.text,
             reason,
-            replace(self.usage, answer_tokens=self.answering.tokens),
+            replace(
+                self.usage,
+                answer_tokens=self.answering.tokens,
+                encoded=self.pictures.encoded,
+                remembered=self.pictures.remembered,
+            ),
             Timings(self.load, spent.picture, spent.encode, self.prefill, self.generate),
             model,
         )

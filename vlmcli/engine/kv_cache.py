@@ -7,7 +7,7 @@ it. It knows tickets and rows, but no requests, answers or events.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -55,6 +55,27 @@ class KVCache:
             return False
         return True
 
+    def restore(self, ticket: Ticket, state: memoryview, row: int, last: int) -> bool:
+        """Put back what another process computed: the ticket's first rows, up to `row`. False if nothing is there then.
+
+        Args:
+            ticket: with a seat, whose rows are given up.
+            state: of exactly those rows, as `Context.state` gives it.
+            row: how many they are.
+            last: the highest position in it.
+        """
+        assert ticket.seat is not None
+        seq = ticket.seat.seq
+        self._scheduler.rewind(ticket, 0)
+        if not self._context.restore(seq, state):
+            return False
+        if self._context.last_position(seq) != last:
+            log.warning("a kept state is not of this prompt; computing it")
+            self._context.forget(seq)
+            return False
+        self._fork(self._scheduler.commit([(ticket, row)]))
+        return True
+
     def decode(self, step: RowStep | TokenStep, rows_of: RowsOf) -> Decoded:
         """Run one batch through the language model. Raises NativeError."""
         if isinstance(step, RowStep):
@@ -74,7 +95,11 @@ class KVCache:
 
     def commit(self, step: RowStep | TokenStep) -> None:
         """The step's rows are in the cache: move its tickets on, and keep copies where the scheduler wants them."""
-        for source, target in self._scheduler.commit((take[0], take[1]) for take in step.takes):
+        self._fork(self._scheduler.commit((take[0], take[1]) for take in step.takes))
+
+    def _fork(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Keep copies of whole sequences: (source, target)."""
+        for source, target in pairs:
             self._context.fork(source, target, self._context.last_position(source) + 1)
 
     def go_back(self, ticket: Ticket) -> None:

@@ -6,6 +6,7 @@ Where a GPU has no room, it is tried again with less on the GPU. It knows no req
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,12 +15,13 @@ from vlmcli.engine.desk import Desk
 from vlmcli.engine.grammar import Grammars, Pieces
 from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
 from vlmcli.engine.observer import Observer
+from vlmcli.engine.stores import Stores
 from vlmcli.engine.vision import Vision
 from vlmcli.errors import Cancelled, NoRoom
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
 from vlmcli.models.families import ENDS_LINE
-from vlmcli.values import Fit, ModelFiles, Notice, Progress
+from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
 MODEL_SHARE = 0.8  # of the progress bar; projectors are the smaller files
@@ -33,23 +35,54 @@ class Loaded:
         files: where they came from.
         fit: how they were put onto the machine.
         model: the weights and the vocabulary.
-        projector: the vision encoder and its projection into the language model's space.
+        lazy: the projector, which may not be loaded yet.
         context: the KV cache.
         template: the chat template.
         grammars: those that answers followed last.
         vision: the projector behind a memory of embeddings.
+        stores: what other processes have computed; None without.
         seconds: how long loading took.
     """
 
     files: ModelFiles
     fit: Fit
     model: Model
-    projector: Projector
+    lazy: LazyProjector
     context: Context
     template: ChatTemplate
     grammars: Grammars
     vision: Vision
+    stores: Stores | None
     seconds: float
+
+    @property
+    def projector(self) -> Projector:
+        """The vision encoder and its projection into the language model's space; loaded now if it is not yet."""
+        return self.lazy.get()
+
+
+class LazyProjector:
+    """A projector that is loaded when it is needed first: a question about a known prefix never does."""
+
+    def __init__(self, load: Callable[[], Projector]) -> None:
+        self._load = load
+        self._projector: Projector | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is there."""
+        return self._projector is not None
+
+    def get(self) -> Projector:
+        """The projector. Raises what keeps it from being loaded; the next call tries again."""
+        if self._projector is None:
+            self._projector = self._load()
+        return self._projector
+
+    def close(self) -> None:
+        """Free it, if it is there."""
+        if self._projector is not None:
+            self._projector.close()
 
 
 class Loader:
@@ -60,9 +93,12 @@ class Loader:
             was tried last.
     """
 
-    def __init__(self, files: ModelFiles, fit: Fit, desk: Desk, observer: Observer | None) -> None:
+    def __init__(
+        self, files: ModelFiles, fit: Fit, desk: Desk, observer: Observer | None, caching: Caching | None
+    ) -> None:
         self.fit = fit
         self._files = files
+        self._caching = caching
         self._desk = desk
         self._observer = observer
 
@@ -100,17 +136,28 @@ class Loader:
         source = files.card.chat_template or model.chat_template
         template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
         grammars = Grammars(lambda: _pieces(model))
-        projector = stack.enter_context(
-            Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, files.card.budget)
+        stores = None
+        if self._caching is not None and not (self._observer is not None and self._observer.watches):
+            stores = Stores(self._caching, files, model, fit)
+            stack.callback(stores.close)
+        budget = files.card.budget
+        lazy = LazyProjector(
+            lambda: Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, budget)
         )
-        n_batch = max(fit.n_batch, _bidirectional_rows(projector))
+        stack.callback(lazy.close)
+        rows = None if stores is None or stores.on_gpu else stores.bidirectional_rows()
+        if rows is None:  # on a GPU it must come while there is still something to be moved out of its way
+            rows = _bidirectional_rows(lazy.get())
+            if stores is not None:
+                stores.keep_bidirectional_rows(rows)
+        n_batch = max(fit.n_batch, rows)
         n_seq = 1 if model.one_sequence else fit.sequences(model.can_roll_back)
         n_ctx = max(fit.n_ctx, 256)
         context = stack.enter_context(Context(model, n_ctx, n_batch, n_seq, fit.threads, flag))
-        vision = Vision(projector, flag)
+        vision = Vision(lazy.get, flag, stores)
         stack.callback(vision.close)
         seconds = time.monotonic() - started
-        return Loaded(files, fit, model, projector, context, template, grammars, vision, seconds)
+        return Loaded(files, fit, model, lazy, context, template, grammars, vision, stores, seconds)
 
 
 class _Bar:

@@ -17,16 +17,20 @@ from dataclasses import replace
 
 from vlmcli.engine.answering import Answering
 from vlmcli.engine.desk import Close, Desk, Submit, internal
-from vlmcli.engine.job import Job, check, plan_request
+from vlmcli.engine.job import Job, Planned, check, plan_request
 from vlmcli.engine.kv_cache import KVCache
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Decoded, Float32, Watch
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.plan import PictureSegment
+from vlmcli.engine.prefixes import Prefixes
 from vlmcli.engine.scheduler import RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import Cancelled, ContextFull, NativeError, VlmError
 from vlmcli.values import Delta, Done, Failed, FinishReason, Measured, Progress, Request, Started, Usage
+
+FORESEE_SECONDS = 0.1
+"""The pixels of a picture that is known are not read, so that its request comes as soon as the model is loaded."""
 
 log = logging.getLogger("vlmcli.engine")
 
@@ -53,8 +57,17 @@ class Loop:
             model.first_rows_only,
         )
         self._cache = KVCache(model, context, self._scheduler)
+        self._prefixes = Prefixes(loaded, self._scheduler, self._cache)
         self._jobs: dict[int, Job] = {}
         self._load_seconds = loaded.seconds  # until the first request has waited for them
+
+    def foresee(self) -> None:
+        """Load the projector before there is a request, unless one comes soon: that may need none.
+
+        Raises ModelError where it cannot be loaded.
+        """
+        if not self.loaded.lazy.is_loaded and not self._desk.has_message(FORESEE_SECONDS):
+            self.loaded.lazy.get()
 
     def turn(self) -> bool:
         """One turn; False when the engine is to close. A call that was aborted ends the turn."""
@@ -112,7 +125,7 @@ class Loop:
     def _take(self, id: int, request: Request) -> None:
         """Plan a request and queue it; or only say how much it would take."""
         loaded = self.loaded
-        planned = plan_request(loaded, request)
+        planned = self._plan(id, request)
         plan = planned.plan
         if request.measure:
             self._desk.end(Measured(id, loaded.context.n_ctx, plan.rows, planned.rows_of_pictures()))
@@ -124,7 +137,35 @@ class Loop:
         load, self._load_seconds = self._load_seconds, 0.0
         ticket = self._scheduler.enqueue(id, plan, request.max_tokens, request.continues)
         pictures = Pictures(loaded.vision, planned.prompt)
-        self._jobs[id] = Job(ticket, request, pictures, answering, Usage(plan.picture_rows, plan.rows), load)
+        self._jobs[id] = Job(ticket, planned, pictures, answering, Usage(plan.picture_rows, plan.rows), load)
+
+    def _plan(self, id: int, request: Request) -> Planned:
+        """Plan a request, for which the projector may have to be loaded. Raises as that does."""
+        if self.loaded.lazy.is_loaded:
+            return plan_request(self.loaded, request)
+        if not self._desk.enter([id]):
+            raise Cancelled()
+        try:
+            return plan_request(self.loaded, request)
+        finally:
+            self._desk.leave()
+
+    def _has_projector(self, job: Job) -> bool:
+        """Load the projector if it is not there yet. False if that was aborted, or failed, and the request with it."""
+        if self.loaded.lazy.is_loaded:
+            return True
+        if not self._desk.enter([job.id]):
+            return False
+        try:
+            self.loaded.lazy.get()
+        except Cancelled:
+            return False
+        except VlmError as error:
+            self._fail(job, error)
+            return False
+        finally:
+            self._desk.leave()
+        return True
 
     def _seated(self, job: Job) -> None:
         """A request has got its sequence, which holds the beginning of its prompt, perhaps."""
@@ -135,9 +176,11 @@ class Loop:
                     self.observer.starting(job.id, job.request)
                 finally:
                     self._desk.leave()
-            job.usage = replace(job.usage, reused_tokens=job.ticket.row)
+            restored = self._prefixes.restore(job)
+            job.usage = replace(job.usage, reused_tokens=job.ticket.row, restored_tokens=restored)
             self._desk.send(Started(job.id))
-        job.seated()
+        if not job.needs_encoder or self._has_projector(job):
+            job.seated()
 
     def _fail(self, job: Job, error: VlmError) -> None:
         self._desk.end(Failed(job.id, error))
@@ -167,8 +210,11 @@ class Loop:
                 continue
             rows = job.pictures.known(segment)
             if rows is not None:
+                job.pictures.remembered += 1
                 job.encoded(segment, rows)
                 continue
+            if not self._has_projector(job):
+                return False
             job.pictures.prepare(segment)
             if encoded or (others and not job.pictures.prepared(segment)):
                 continue
@@ -262,6 +308,7 @@ class Loop:
             for job, (_, rows, segment, offset) in zip(jobs, step.takes, strict=True):
                 if offset + rows == segment.rows:
                     job.ready = None
+                    self._prefixes.keep(job)
         else:
             for job, (_, _, output) in zip(jobs, step.takes, strict=True):
                 if output is not None:

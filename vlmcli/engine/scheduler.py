@@ -270,6 +270,12 @@ class Scheduler:
         growth = sum(other.reserve - other.row for other in self.active)
         return len(held) + growth + ticket.reserve - keep <= self.n_ctx
 
+    def may_restore(self, ticket: Ticket) -> bool:
+        """Whether there is room for all of a ticket's rows in cells of their own, shared with no other sequence."""
+        held = {serial for one in self.seats if one is not ticket.seat for serial in one.serials}
+        growth = sum(other.reserve - other.row for other in self.active if other is not ticket)
+        return len(held) + growth + ticket.reserve <= self.n_ctx
+
     # ------------------------------------------------------------------------------------------ steps
 
     def pictures(self) -> list[tuple[Ticket, PictureSegment]]:

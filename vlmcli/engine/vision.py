@@ -18,6 +18,7 @@ from vlmcli import room
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Projector, Watch
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.prompt import Prompt, chunks_of
+from vlmcli.engine.stores import Stores
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
@@ -35,25 +36,59 @@ class Spent:
 class Vision:
     """The encoder behind its memory: an embedding is computed once for all requests that show its picture."""
 
-    def __init__(self, projector: Projector, flag: AbortFlag, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.projector = projector
+    def __init__(
+        self,
+        projector: Callable[[], Projector],
+        flag: AbortFlag,
+        stores: Stores | None = None,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        """Begin with an empty memory.
+
+        Args:
+            projector: gives the projector, which may be loaded only then; it is the caller's.
+            flag: ends the wait for pixels when set.
+            stores: embeddings on the disk; None without.
+            memory_bytes: of embeddings in memory.
+        """
+        self._projector = projector
         self.flag = flag
         self.encodes = 0
+        self._stores = stores
+        self._missing: set[str] = set()  # from the disk, so that it is asked once
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pixels")
         self._memory: OrderedDict[str, Float32] = OrderedDict()
         self._bytes = 0
         self._limit = memory_bytes
         self._tiles = 1  # of one picture, at most
 
-    def known(self, key: str) -> Float32 | None:
-        """An embedding from memory: float32 [rows, n_embd_inp]."""
+    @property
+    def projector(self) -> Projector:
+        """The encoder and its projection; only in the engine's thread, as it may have to be loaded first."""
+        return self._projector()
+
+    def known(self, segment: PictureSegment) -> Float32 | None:
+        """An embedding from memory or from the disk: float32 [rows, n_embd_inp]."""
+        key = segment.key
         rows = self._memory.get(key)
         if rows is not None:
             self._memory.move_to_end(key)
+        elif self._stores is not None and key not in self._missing:
+            rows = self._stores.embeddings.find(key, segment.rows)
+            if rows is None:
+                self._missing.add(key)
+            else:
+                self._remember(segment, rows)
         return rows
 
     def keep(self, segment: PictureSegment, rows: Float32) -> None:
-        """Remember an embedding, and forget the least recently used ones beyond the limits."""
+        """Remember a new embedding, here and on the disk."""
+        self._remember(segment, rows)
+        if (stores := self._stores) is not None:
+            stores.later(lambda: stores.embeddings.keep(segment.key, rows))
+
+    def _remember(self, segment: PictureSegment, rows: Float32) -> None:
+        """Keep an embedding in memory, and forget the least recently used ones beyond the limits."""
         if segment.key in self._memory or rows.nbytes > self._limit:
             return
         self._memory[segment.key] = rows
@@ -76,10 +111,11 @@ class Pictures:
         self._prompt = prompt
         self._prepared: dict[int, Future[Chunks]] = {}
         self.spent = Spent()
+        self.encoded = self.remembered = 0
 
     def prepare(self, segment: PictureSegment) -> None:
         """Begin to prepare the segment's picture in the pool, unless its rows are in memory."""
-        if segment.picture not in self._prepared and self._vision.known(segment.key) is None:
+        if segment.picture not in self._prepared and self._vision.known(segment) is None:
             work = self._vision.pool.submit(chunks_of, self._vision.projector, self._prompt, segment.picture)
             self._prepared[segment.picture] = work
 
@@ -90,7 +126,7 @@ class Pictures:
 
     def known(self, segment: PictureSegment) -> Float32 | None:
         """The segment's rows if no encoding is needed."""
-        return self._vision.known(segment.key)
+        return self._vision.known(segment)
 
     def encode(self, segment: PictureSegment, on_layer: Callable[[int], None], watch: Watch | None = None) -> Float32:
         """The segment's rows through the encoder. Raises Cancelled, SourceError, RequestError, NativeError."""
@@ -128,6 +164,7 @@ class Pictures:
         if len(rows) != segment.rows:
             raise NativeError(f"the vision encoder returned {len(rows)} rows instead of {segment.rows}")
         self._vision.encodes += 1
+        self.encoded += 1
         self._vision.keep(segment, rows)
         return rows
 

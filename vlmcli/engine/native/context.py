@@ -246,6 +246,40 @@ class Context(Handle):
         self._check_seq(seq)
         return int(llama.llama_memory_seq_pos_max(self._memory, seq))
 
+    def state_size(self, seq: int) -> int:
+        """Bytes of the sequence's `state`."""
+        self._check_seq(seq)
+        return int(llama.llama_state_seq_get_size(self.pointer, seq))
+
+    def state(self, seq: int) -> memoryview:
+        """All that the sequence's cells hold, to be put back by `restore`. Raises NativeError where that cannot be had.
+
+        The bytes are llama.cpp's own (llama-context.cpp, state_seq_write_data), and say little of what they are: they
+        belong to the same weights, computed in the same way by the same llama.cpp.
+        """
+        size = self.state_size(seq)
+        data = np.empty(size, np.uint8)
+        target = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        if not size or llama.llama_state_seq_get_data(self.pointer, target, size, seq) != size:
+            raise NativeError(f"the state of sequence {seq} cannot be had ({take_complaint() or size})")
+        return data.data
+
+    def restore(self, seq: int, state: memoryview) -> bool:
+        """Let the sequence hold what a `state` says, and nothing else. False, and the sequence is empty, if it cannot.
+
+        Args:
+            seq: the sequence.
+            state: whole, and of this model: only its length is noticed.
+        """
+        self.forget(seq)
+        data = np.frombuffer(state, np.uint8)
+        source = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        clear_complaints()
+        if data.size and llama.llama_state_seq_set_data(self.pointer, source, data.size, seq) == data.size:
+            return True
+        self.forget(seq)
+        return False
+
     def _check_seq(self, *seqs: int) -> None:
         if not all(0 <= seq < self.n_seq for seq in seqs):  # C aborts here
             raise NativeError(f"sequence {seqs} is out of range")

@@ -1,0 +1,104 @@
+"""What later processes find of this one's work: embeddings, prefixes, and a fact about the projector.
+
+It says what these depend on, opens their folders, and writes them in a thread of its own: no answer waits for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import vlmcli
+from vlmcli.engine.embedding_store import EmbeddingStore
+from vlmcli.engine.native import Model, devices, versions
+from vlmcli.engine.prefix_store import PrefixStore
+from vlmcli.entries import Entries, key_of
+from vlmcli.models import gguf
+from vlmcli.models.fingerprint import fingerprint
+from vlmcli.values import Caching, Fit, ModelFiles
+
+FACTS_BYTES = 16 << 20
+WAITING = 2
+"""Entries that may wait to be written, each of which holds memory."""
+
+log = logging.getLogger("vlmcli.engine")
+
+
+class Stores:
+    """The stores of one model as it is put onto this machine.
+
+    Attributes:
+        caching: where they are, and what is worth keeping.
+        embeddings: of pictures.
+        prefixes: of prompts.
+        on_gpu: whether the projector is on one.
+    """
+
+    def __init__(self, caching: Caching, files: ModelFiles, model: Model, fit: Fit) -> None:
+        """Find out what everything depends on. Raises ModelError where a file cannot be read."""
+        gpus = [f"{one.name} {one.description}" for one in devices() if one.kind in ("gpu", "igpu")]
+        self.on_gpu = bool(gpus) and fit.projector_on_gpu
+        encoder = _encoder(files, model, gpus if self.on_gpu else [])
+        decoder = encoder | _decoder(files, fit, gpus)
+        folder = caching.folder
+        self.caching = caching
+        self.embeddings = EmbeddingStore(Entries(folder / "embeddings", caching.embeddings), encoder, model.n_embd_inp)
+        self.prefixes = PrefixStore(Entries(folder / "prefixes", caching.prefixes), decoder)
+        self._facts = Entries(folder / "facts", FACTS_BYTES)
+        self._rows_key = key_of("bidirectional rows", encoder)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="vlm-keeper")
+        self._room = threading.Semaphore(WAITING)
+
+    def bidirectional_rows(self) -> int | None:
+        """The most rows of a picture that must be decoded in one batch; None where no process has found that out."""
+        entry = self._facts.get(self._rows_key)
+        return None if entry is None else int(json.loads(entry.about)["rows"])
+
+    def keep_bidirectional_rows(self, rows: int) -> None:
+        """Keep that number."""
+        self.later(lambda: self._facts.put(self._rows_key, json.dumps({"rows": rows}).encode(), memoryview(b"")))
+
+    def later(self, work: Callable[[], object]) -> None:
+        """Do something in the thread that writes; waits where too much is to be written already."""
+        self._room.acquire()
+        self._pool.submit(self._do, work)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._pool.shutdown(wait=True)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:  # what cannot be kept is only computed again
+            log.exception("a result cannot be kept")
+        finally:
+            self._room.release()
+
+
+def _encoder(files: ModelFiles, model: Model, gpus: list[str]) -> dict[str, object]:
+    """All that an embedding depends on beside its picture."""
+    version = versions()
+    return {
+        "llama.cpp": version["llama.cpp"],
+        "features": version["features"],
+        "projector": fingerprint(gguf.read(files.projector)),
+        "architecture": gguf.read(files.model).architecture,
+        "n_pos": model.n_pos,
+        "budget": files.card.budget,
+        "projector on": gpus,
+    }
+
+
+def _decoder(files: ModelFiles, fit: Fit, gpus: list[str]) -> dict[str, object]:
+    """What a state depends on beside its prompt and its embeddings."""
+    return {
+        "vlm": vlmcli.__version__,
+        "model": fingerprint(gguf.read(files.model)),
+        "layers": fit.n_gpu_layers if gpus else 0,
+        "gpus": gpus,
+        "repack": fit.repack,
+    }
