@@ -118,26 +118,28 @@ class Entries:
         self._count_hit()
         return entry
 
-    def put(self, key: str, about: bytes, content: memoryview) -> bool:
+    def put(self, key: str, about: bytes, *content: memoryview) -> bool:
         """Keep an entry, and remove others where there is no room for all. Returns whether it is kept.
 
         Args:
             key: as `key_of` makes it.
             about: what is said of the content.
-            content: contiguous bytes, which are not changed meanwhile.
+            content: contiguous bytes, one part behind the other, which are not changed meanwhile.
         """
-        size = _HEAD.size + len(about) + content.nbytes
+        length = sum(part.nbytes for part in content)
+        size = _HEAD.size + len(about) + length
         if self._broken or self._written + size > self.limit // 2:
             return False
         digest = hashlib.sha256(about)
-        digest.update(content)
-        head = _HEAD.pack(FIRST_BYTES, bytes.fromhex(key), len(about), content.nbytes, digest.digest())
+        for part in content:
+            digest.update(part)
+        head = _HEAD.pack(FIRST_BYTES, bytes.fromhex(key), len(about), length, digest.digest())
         try:
             self._make_folder()
             if not self._make_room(size):
                 return False
             # A power cut may leave a file of zeros, which is no entry: that is not worth waiting for the disk.
-            atomic.replace(self.folder / key, head, about, content, finish=_for_its_owner, lasting=False)
+            atomic.replace(self.folder / key, head, about, *content, finish=_for_its_owner, lasting=False)
         except (OSError, ValueError) as error:
             log.info("%s: nothing is kept there (%s)", self.folder, error)
             self._broken = True

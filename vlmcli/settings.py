@@ -25,6 +25,7 @@ LONGEST = 1 << 20  # bytes of the user's file
 BOUNDS = {
     "ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400),
     "max_tokens": (1, 2**31 - 1), "picture_tokens": (16, 65_536),
+    "cache_seconds": (0, 86_400), "embeddings_mb": (1, 1 << 20), "prefixes_mb": (1, 1 << 20),
 }  # fmt: skip
 DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 """What the setting `detail` may be, as a pattern: the names that --detail takes, or pixels."""
@@ -32,8 +33,15 @@ DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 # What the user's file of settings may have, beside what comes on the command line only.
 _FILE_KINDS: Mapping[str, type] = {
     "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
-    "threads": int, "gpu_layers": int, "patience": int,
+    "threads": int, "gpu_layers": int, "patience": int, "cache": bool, "cache_dir": str, "cache_seconds": int,
+    "embeddings_mb": int, "prefixes_mb": int,
 }  # fmt: skip
+
+_SHOWN = {
+    str: ("a string", "text in quotes"),
+    int: ("a whole number", "digits without quotes"),
+    bool: ("true or false", "true or false, without quotes"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class Settings:
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
         patience: seconds in which something must move in a process with an engine, else it is ended. VLM_PATIENCE.
+        cache: whether results are kept for later commands, and found. `--no-cache`, VLM_CACHE=0.
+        cache_dir: where; empty for `cache_folder`. VLM_CACHE_DIR.
+        cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
+        embeddings_mb: MB (of 2**20 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
+        prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
@@ -66,6 +79,11 @@ class Settings:
     threads: int = 0
     gpu_layers: int = -1
     patience: int = 300
+    cache: bool = True
+    cache_dir: str = ""
+    cache_seconds: int = 1
+    embeddings_mb: int = 2048
+    prefixes_mb: int = 4096
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -163,10 +181,9 @@ def _from_file(path: Path) -> dict[str, Any]:
         if name == "detail" and type(value) is int:
             values[name] = value = str(value)
         if type(value) is not _FILE_KINDS[name]:
-            kind = {str: "a string", int: "a whole number"}[_FILE_KINDS[name]]
-            shown = {str: "text in quotes", int: "digits without quotes"}[_FILE_KINDS[name]]
+            kind, shown = _SHOWN[_FILE_KINDS[name]]
             raise UsageError(f"{path}: {name} is not {kind}", f"set {name} to {shown}, or remove that line")
-        if isinstance(value, int):
+        if type(value) is int:
             _check_bounds(f"{path}: {name} = {value}", name, value)
         elif name == "detail":
             _check_detail(f"{path}: detail = {str(value)[:60]}", str(value))
@@ -219,6 +236,15 @@ def state_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("vlm", appauthor=False)
+
+
+def cache_folder(chosen: str = "") -> Path:
+    """Where `vlm` keeps what it can do without; it may not be there. `chosen` is what the user has set."""
+    if chosen:
+        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's raises when there is no such user
+    import platformdirs
+
+    return platformdirs.user_cache_path("vlm", appauthor=False)
 
 
 def debugging(environment: Mapping[str, str] | None = None) -> bool:

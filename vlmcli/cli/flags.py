@@ -174,6 +174,7 @@ class Flags:
     ctx: options.Ctx = None
     threads: options.Threads = None
     gpu_layers: options.GpuLayers = None
+    no_cache: options.NoCache = False
     worker: options.Contained = None
     verbose: options.Verbose = 0
 
@@ -190,7 +191,7 @@ class Flags:
             {
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
                 "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
-                "picture_tokens": self.picture_tokens,
+                "picture_tokens": self.picture_tokens, "cache": False if self.no_cache else None,
             }
         )  # fmt: skip
 
@@ -274,7 +275,7 @@ def _refuse_alone(*options: tuple[str, object, object, str]) -> None:
 
 MODEL = ("model", "mmproj", "chat_template")
 SAMPLING = ("sample", "temperature", "seed", "max_tokens")
-PLACE = ("ctx", "threads", "gpu_layers", "yes", "verbose")
+PLACE = ("ctx", "threads", "gpu_layers", "no_cache", "yes", "verbose")
 """Flags that go together in the help of the verbs that take some of them only."""
 
 

@@ -303,6 +303,9 @@ GpuLayers = Annotated[
         help="Number of layers on the GPU; default: all (-1).",
     ),
 ]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute everything anew; do not use or keep results of other commands.")
+]
 Contained = Annotated[
     bool | None,
     typer.Option(

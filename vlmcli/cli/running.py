@@ -16,10 +16,10 @@ from vlmcli import room
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
 from vlmcli.runners import last_death
-from vlmcli.settings import Settings, state_folder
+from vlmcli.settings import Settings, cache_folder, state_folder
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import ModelFiles, Runner, Wanted
+from vlmcli.values import Caching, ModelFiles, Runner, Wanted
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
@@ -72,7 +72,7 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     interruptible()
     worker = None
     try:
-        worker = Worker(files, _wanted(settings), patience=settings.patience)
+        worker = Worker(files, _wanted(settings), patience=settings.patience, caching=caching(settings))
         yield worker
     finally:
         if worker is not None:
@@ -100,7 +100,7 @@ def opened(
     log.info("%s", chosen.reason)
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
-        engine = Engine(files, chosen, observer)
+        engine = Engine(files, chosen, observer, caching(settings))
         try:
             yield engine
         finally:
@@ -110,6 +110,18 @@ def opened(
 
 def _wanted(settings: Settings) -> Wanted:
     return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
+
+
+def caching(settings: Settings) -> Caching | None:
+    """Where results are kept for later commands, as the user has set it; None for nowhere."""
+    if not settings.cache:
+        return None
+    return Caching(
+        cache_folder(settings.cache_dir),
+        settings.embeddings_mb << 20,
+        settings.prefixes_mb << 20,
+        float(settings.cache_seconds),
+    )
 
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:

@@ -76,6 +76,12 @@ class Engine:
         """All events as they come; ends when the engine is closed."""
         return self._desk.events()
 
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until what is kept for later processes is written."""
+        loop = self._loop
+        if loop is not None and loop.loaded.stores is not None:
+            loop.loaded.stores.settle(seconds)
+
     def close(self) -> None:
         """Abort what runs, fail what waits, free everything."""
         self._desk.close()

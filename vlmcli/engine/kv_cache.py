@@ -7,7 +7,7 @@ it. It knows tickets and rows, but no requests, answers or events.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -55,19 +55,19 @@ class KVCache:
             return False
         return True
 
-    def restore(self, ticket: Ticket, state: memoryview, row: int, last: int) -> bool:
+    def restore(self, ticket: Ticket, pieces: Sequence[memoryview], row: int, last: int) -> bool:
         """Put back what another process computed: the ticket's first rows, up to `row`. False if nothing is there then.
 
         Args:
             ticket: with a seat, whose rows are given up.
-            state: of exactly those rows, as `Context.state` gives it.
+            pieces: the state of exactly those rows, as `state` gives it.
             row: how many they are.
             last: the highest position in it.
         """
         assert ticket.seat is not None
         seq = ticket.seat.seq
         self._scheduler.rewind(ticket, 0)
-        if not self._context.restore(seq, state):
+        if not self._context.restore(seq, pieces, self._scheduler.spare):
             return False
         if self._context.last_position(seq) != last:
             log.warning("a kept state is not of this prompt; computing it")
@@ -75,6 +75,13 @@ class KVCache:
             return False
         self._fork(self._scheduler.commit([(ticket, row)]))
         return True
+
+    def state(self, ticket: Ticket, most: int) -> list[memoryview]:
+        """What a ticket's sequence holds now, for `restore`; empty where that is more than so many bytes."""
+        assert ticket.seat is not None
+        if self._context.state_size(ticket.seat.seq) > most:
+            return []
+        return self._context.state(ticket.seat.seq, self._scheduler.spare)
 
     def decode(self, step: RowStep | TokenStep, rows_of: RowsOf) -> Decoded:
         """Run one batch through the language model. Raises NativeError."""

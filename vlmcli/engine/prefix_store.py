@@ -31,13 +31,13 @@ class KeptPrefix:
     Attributes:
         segments: its rows, up to and with the last picture's.
         closing: the tokens behind the last picture that the projector put there; they are not in the state.
-        state: the KV cache's content, as `Context.state` gives it; empty where it was not worth keeping.
+        pieces: the KV cache's content, as `Context.state` gives it; none where it was not worth keeping.
         last_position: the highest position in the state.
     """
 
     segments: tuple[Segment, ...]
     closing: tuple[int, ...]
-    state: memoryview
+    pieces: Sequence[memoryview]
     last_position: int
 
 
@@ -77,10 +77,11 @@ class PrefixStore:
             )  # fmt: skip
             if segment.grid is not None:
                 arrays.append(np.ascontiguousarray(segment.grid, np.int32).tobytes())
-        about = {"segments": said, "closing": prefix.closing, "last_position": prefix.last_position}
-        grids = b"".join(arrays)
-        content = memoryview(grids) if not prefix.state.nbytes else memoryview(b"".join((grids, prefix.state)))
-        self._entries.put(self._key(prompt), json.dumps(about).encode(), content)
+        about = {
+            "segments": said, "closing": prefix.closing, "last_position": prefix.last_position,
+            "pieces": [piece.nbytes for piece in prefix.pieces],
+        }  # fmt: skip
+        self._entries.put(self._key(prompt), json.dumps(about).encode(), *(memoryview(one) for one in arrays), *prefix.pieces)
 
     def _key(self, prompt: Prompt) -> str:
         end = max(index for index, part in enumerate(prompt.parts) if not isinstance(part, TextPart))
@@ -111,7 +112,11 @@ def _read(entry: Entry, prompt: Prompt) -> KeptPrefix | None:
         segments.append(
             PictureSegment(one["picture"], one["tile"], key, rows, one["positions"], grid, one["bidirectional"], moved)
         )
-    return KeptPrefix(tuple(segments), tuple(about["closing"]), entry.content[at:], about["last_position"])
+    pieces = []
+    for size in about["pieces"]:
+        pieces.append(entry.content[at : at + size])
+        at += size
+    return KeptPrefix(tuple(segments), tuple(about["closing"]), pieces, about["last_position"])
 
 
 def closing_of(plan: Plan, prompt: Prompt, vocabulary: Vocabulary) -> tuple[int, ...] | None:

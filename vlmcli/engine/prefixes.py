@@ -39,9 +39,9 @@ class Prefixes:
             return 0
         rows = Plan(kept.segments).identities
         job.known = len(rows) == anchor == common_prefix(rows, ticket.plan.identities)
-        if not job.known or not kept.state.nbytes:
+        if not job.known or not kept.pieces:
             return 0
-        job.stored = self._cache.restore(ticket, kept.state, anchor, kept.last_position)
+        job.stored = self._cache.restore(ticket, kept.pieces, anchor, kept.last_position)
         return anchor if job.stored else 0
 
     def keep(self, job: Job) -> None:
@@ -54,14 +54,15 @@ class Prefixes:
             log.info("the prompt's beginning cannot be kept: its tokens are not those of its parts")
             return
         index, _ = planned.plan.at(ticket.row)
-        context, seq, state = self._loaded.context, ticket.seat.seq, memoryview(b"")
-        if job.computing >= stores.caching.seconds and context.state_size(seq) <= stores.caching.prefix:
+        pieces: list[memoryview] = []
+        if job.computing >= stores.caching.seconds:
             try:
-                state = context.state(seq)
+                pieces = self._cache.state(ticket, stores.caching.prefix)
             except NativeError as error:
                 log.info("the prompt's beginning cannot be kept: %s", error.message)
-        if job.known and not state.nbytes:
+        if job.known and not pieces:
             return
         job.stored = job.known = True
-        kept = KeptPrefix(planned.plan.segments[:index], closing, state, context.last_position(seq))
+        last = self._loaded.context.last_position(ticket.seat.seq)
+        kept = KeptPrefix(planned.plan.segments[:index], closing, pieces, last)
         stores.later(lambda: stores.prefixes.keep(planned.prompt, kept))

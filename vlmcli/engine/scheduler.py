@@ -135,6 +135,11 @@ class Scheduler:
         """Tickets with a seat, oldest first."""
         return sorted((seat.ticket for seat in self.seats if seat.ticket is not None), key=lambda ticket: ticket.id)
 
+    @property
+    def spare(self) -> int | None:
+        """A sequence that is empty and nobody's; None where there is none."""
+        return next((seat.seq for seat in self.seats if seat.ticket is None and not seat.rows), None)
+
     def enqueue(self, id: int, plan: Plan, max_tokens: int, continues: bool = False) -> Ticket:
         """A new ticket at the end of the queue; its plan must leave a cell for a token.
 

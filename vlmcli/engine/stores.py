@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,12 +60,18 @@ class Stores:
 
     def keep_bidirectional_rows(self, rows: int) -> None:
         """Keep that number."""
-        self.later(lambda: self._facts.put(self._rows_key, json.dumps({"rows": rows}).encode(), memoryview(b"")))
+        self.later(lambda: self._facts.put(self._rows_key, json.dumps({"rows": rows}).encode()))
 
     def later(self, work: Callable[[], object]) -> None:
         """Do something in the thread that writes; waits where too much is to be written already."""
         self._room.acquire()
         self._pool.submit(self._do, work)
+
+    def settle(self, seconds: float) -> None:
+        """Wait at most so long until everything is written that was to be."""
+        until = time.monotonic() + seconds
+        for _ in range(WAITING):
+            self._room.acquire(timeout=max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """Wait until everything is written."""

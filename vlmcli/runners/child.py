@@ -28,6 +28,9 @@ from vlmcli.values import Last, Notice, Request
 if TYPE_CHECKING:
     from vlmcli.engine import Observer
 
+SETTLE_SECONDS = 0.8
+"""What is being kept for later processes may take so long after the last message; a little later it would be killed."""
+
 BEAT_SECONDS = 1.0
 """How often the asking end is told whether anything has moved."""
 
@@ -123,7 +126,7 @@ class _Child:
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)
-        self._engine = Engine(opening.files, fit, observer)
+        self._engine = Engine(opening.files, fit, observer, opening.caching)
         for work in (lambda: self._load(fit.reason), self._events, self._beat):
             threading.Thread(target=_or_exit, args=(work,), daemon=True).start()
 
@@ -139,6 +142,7 @@ class _Child:
                     self._engine.cancel(id)
             elif isinstance(message, wire.Pixels):
                 self._pixels(message)
+        self._engine.settle(SETTLE_SECONDS)
 
     def _send(self, message: wire.FromEngine) -> None:
         self._writer.send(message)

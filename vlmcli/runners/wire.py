@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from vlmcli.errors import VlmError
-from vlmcli.values import Event, Fit, Message, ModelFiles, Picture, Request, Wanted
+from vlmcli.values import Caching, Event, Fit, Message, ModelFiles, Picture, Request, Wanted
 
 GAVE_UP = "llama.cpp gave up: "
 """What the last line on the engine's standard error begins with, after a failed assertion."""
@@ -29,13 +29,15 @@ GAVE_UP = "llama.cpp gave up: "
 class Open:
     """The first message: the model, its place (or what the user wants of it), and which records are wanted.
 
-    `back`: how many steps less of it goes onto a GPU, after as many processes have died while loading it.
+    `caching`: where results are kept. `back`: how many steps less of it goes onto a GPU, after as many processes have
+    died while loading it.
     """
 
     files: ModelFiles
     fit: Fit | None
     wanted: Wanted
     levels: dict[str, int]
+    caching: Caching | None = None
     back: int = 0
 
 

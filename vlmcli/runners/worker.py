@@ -22,7 +22,7 @@ from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
 from vlmcli.runners import wire
 from vlmcli.runners.process import Cause, Process
-from vlmcli.values import Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
+from vlmcli.values import Caching, Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
 
 log = logging.getLogger("vlmcli.worker")
 
@@ -79,6 +79,7 @@ class Worker:
         growth: int = GROWTH,
         back_off: Sequence[float] = BACK_OFF,
         observer: str = "",
+        caching: Caching | None = None,
     ) -> None:
         """Open a model.
 
@@ -90,9 +91,10 @@ class Worker:
             growth: bytes of growth after which the process is replaced, between requests.
             back_off: seconds before another process is started, by how many have died since one last answered.
             observer: what the engine shows its work to, made in its process: as `child.main`'s.
+            caching: where results are kept for later processes, and found; None for nowhere.
         """
         self.files = files
-        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels())
+        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching)
         self._patience, self._growth, self._back_off, self._observer = patience, growth, back_off, observer
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()

@@ -6,6 +6,7 @@ It knows cells, sequences and rows, and neither prompts nor which sequence serve
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
@@ -251,34 +252,64 @@ class Context(Handle):
         self._check_seq(seq)
         return int(llama.llama_state_seq_get_size(self.pointer, seq))
 
-    def state(self, seq: int) -> memoryview:
+    def state(self, seq: int, spare: int | None = None) -> list[memoryview]:
         """All that the sequence's cells hold, to be put back by `restore`. Raises NativeError where that cannot be had.
 
         The bytes are llama.cpp's own (llama-context.cpp, state_seq_write_data), and say little of what they are: they
         belong to the same weights, computed in the same way by the same llama.cpp.
+
+        It leaves out what no layer looks back at any more. Attention then sums in other groups, and rounds otherwise,
+        so that a sequence longer than the model's window comes in pieces, each of which leaves out nothing.
+
+        Args:
+            seq: the sequence.
+            spare: an empty one, for the pieces; None for all in one piece.
         """
+        end, width = self.last_position(seq) + 1, self._model.window - 1
+        if spare is None or width <= 0 or end <= width:
+            return [self._piece(seq)]
+        pieces = []
+        for start in range(0, end, width):
+            self.forget(spare)
+            llama.llama_memory_seq_cp(self._memory, seq, spare, start, start + width)
+            if self.last_position(spare) >= 0:
+                pieces.append(self._piece(spare))
+        self.forget(spare)
+        return pieces
+
+    def _piece(self, seq: int) -> memoryview:
         size = self.state_size(seq)
         data = np.empty(size, np.uint8)
         target = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        clear_complaints()
         if not size or llama.llama_state_seq_get_data(self.pointer, target, size, seq) != size:
             raise NativeError(f"the state of sequence {seq} cannot be had ({take_complaint() or size})")
         return data.data
 
-    def restore(self, seq: int, state: memoryview) -> bool:
+    def restore(self, seq: int, pieces: Sequence[memoryview], spare: int | None = None) -> bool:
         """Let the sequence hold what a `state` says, and nothing else. False, and the sequence is empty, if it cannot.
 
         Args:
             seq: the sequence.
-            state: whole, and of this model: only its length is noticed.
+            pieces: whole, and of this model: only their lengths are noticed.
+            spare: an empty sequence, which is needed for more than one piece.
         """
         self.forget(seq)
-        data = np.frombuffer(state, np.uint8)
-        source = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-        clear_complaints()
-        if data.size and llama.llama_state_seq_set_data(self.pointer, source, data.size, seq) == data.size:
-            return True
-        self.forget(seq)
-        return False
+        if len(pieces) > 1 and spare is None:
+            return False
+        for piece in pieces:
+            target = seq if len(pieces) == 1 or spare is None else spare
+            data = np.frombuffer(piece, np.uint8)
+            source = data.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+            clear_complaints()
+            if not data.size or llama.llama_state_seq_set_data(self.pointer, source, data.size, target) != data.size:
+                self.forget(seq)
+                self.forget(target)
+                return False
+            if target != seq:
+                llama.llama_memory_seq_cp(self._memory, target, seq, -1, -1)
+                self.forget(target)
+        return True
 
     def _check_seq(self, *seqs: int) -> None:
         if not all(0 <= seq < self.n_seq for seq in seqs):  # C aborts here

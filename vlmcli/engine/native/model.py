@@ -37,6 +37,7 @@ class Model(Handle):
         n_pos: positions of a picture row: 4 under M-RoPE (time, y, x and a spare), else 1.
         can_roll_back: whether a sequence can be cut at any position, and forked there. Otherwise it can only be copied
             as it stands and extended.
+        window: how many positions some of its layers look back, where it is no recurrent model; 0 for all.
         one_sequence: whether it attends to everything, instead of what it chooses, in a context of several sequences.
     """
 
@@ -78,7 +79,9 @@ class Model(Handle):
         # only one sequence holds, whatever swa_full says (llama-kv-cache.cpp, find_slot). Such sequences can be copied
         # as they stand and extended, but not cut.
         recurrent = llama.llama_model_is_recurrent(pointer) or llama.llama_model_is_hybrid(pointer)
-        self.can_roll_back = not recurrent and llama.llama_model_n_swa(pointer) == 0
+        window: int = llama.llama_model_n_swa(pointer)
+        self.can_roll_back = not recurrent and window == 0
+        self.window = 0 if recurrent else window
         arch = self._meta("general.architecture")
         # CogVLM's graph computes logits for all rows, of which llama_decode takes the first for those that were asked
         # for (src/models/cogvlm.cpp, which lacks build_inp_out_ids).
