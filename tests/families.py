@@ -33,6 +33,8 @@ with random weights, goes the same way. There is at least one for each kind
   to two questions about a small picture and about a large one that is cut into tiles, and to one about both together.
   The two may part only where the two likeliest tokens are as good as equally likely.
 - **reuse**: what is kept of a picture and of a prompt's beginning changes no answer.
+- **restore**: a later process that asks something else about the same pictures reads no pixel, does not load the
+  projector, and computes the same logits, bit for bit.
 - **cancel**: Ctrl-C inside the encoder ends it there, and the next question is answered as ever.
 - **explain**: `vlm explain` accounts for every token of the prompt, and `vlm show` says the same of a picture.
 - **memory**: what loading it takes is foreseen: the KV cache within 3 %, and the sum within 10 % for the pairs that are

@@ -15,9 +15,10 @@ REST = ("cancel", "explain", "memory", "worker")
 
 
 @pytest.mark.sample(3)
+@pytest.mark.parametrize("check", ["reuse", "restore"])
 @pytest.mark.parametrize("family", NAMES, indirect=True)
-def test_it_answers_alike_with_and_without_what_was_kept(family, tmp_path):
-    CHECKS["reuse"](family, tmp_path)
+def test_it_answers_alike_with_and_without_what_was_kept(family, check, tmp_path):
+    CHECKS[check](family, tmp_path)
 
 
 @pytest.mark.families

@@ -37,11 +37,12 @@ class Tap(Observer):
 
 
 @contextmanager
-def opened(files, tap=None, observer=None, caching=None, **fit):
-    """An engine that is ready."""
+def opened(files, tap=None, observer=None, caching=None, ready=True, **fit):
+    """An engine that is ready, unless nobody waits for that."""
     observer = observer or (Tap(tap) if tap else None)
     with Engine(files, Fit(**{"n_ctx": 4096, "threads": THREADS, **fit}), observer, caching) as engine:
-        engine.ready()
+        if ready:
+            engine.ready()
         yield engine
 
 

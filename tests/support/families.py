@@ -25,7 +25,7 @@ from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.pictures import images
 from vlmcli.runners.worker import Worker
-from vlmcli.values import THINK, Answer, Done, Failed, Fit, Machine, ModelFiles
+from vlmcli.values import THINK, Answer, Caching, Done, Failed, Fit, Machine, ModelFiles
 
 NAMES = (*pairs.SMALL, *families.PAIRS)
 """The pairs: of all projector types, and more than one of those that go with very different language models."""
@@ -129,6 +129,51 @@ def reuses(files, folder):
         assert alone.usage.reused_tokens == 0
         assert again.text == first.text or parts_at_a_tie(firsts, agains)
         assert second.text == alone.text or parts_at_a_tie(seconds, alones)
+
+
+LONG = "and what else is there to be seen in it, on the left and on the right? " * 6
+STATELESS = {"deepseek4v"}
+"""Pairs whose state llama.cpp cannot write down; their pictures' rows are kept all the same."""
+
+
+def remembers(files, folder):
+    """Another process answers from what the first has kept, and every logit is the same, bit for bit.
+
+    No pixel is read then, and the projector is not even loaded: once from the state of the prompt's beginning, once
+    from the picture's rows.
+    """
+    for number, pictures in enumerate(([SIZES[0]], list(SIZES))):
+        with tapped(files) as (engine, logits):
+            (cold,) = asked_about(engine, pictures, LONG)
+            (colds,) = logits.values()
+        for seconds in (0.0, 1e9):
+            caching = Caching(folder / f"{files.name}-{number}-{seconds}", seconds=seconds)
+            with tapped(files, caching=caching) as (engine, _):
+                asked_about(engine, pictures, QUESTIONS[0])
+            with tapped(files, caching=caching, ready=False) as (engine, logits):
+                (again,) = asked_about(engine, [replace(one, load=_unreadable) for one in pictures], LONG)
+                (agains,) = logits.values()
+                assert not engine.loaded.lazy.is_loaded
+            assert again.usage.encoded == 0
+            if not seconds and files.name not in STATELESS:
+                assert again.usage.restored_tokens >= again.usage.picture_tokens, again.usage
+            else:
+                assert again.usage.restored_tokens == 0
+                assert again.usage.remembered
+            assert len(agains) == len(colds)
+            assert all(np.array_equal(one, other) for one, other in zip(colds, agains, strict=True))
+            assert again.text == cold.text
+
+
+def asked_about(engine, pictures, question):
+    """An answer to a question about several pictures."""
+    found = engine.run([ask(question, *pictures)])
+    assert isinstance(found[0], Answer), found
+    return found
+
+
+def _unreadable():
+    raise AssertionError("pixels that are known are read again")
 
 
 def cancels(files, folder):
@@ -263,6 +308,6 @@ def works_in_a_worker(files, folder):
 
 
 CHECKS: dict[str, Callable[[ModelFiles, Path], None]] = {
-    "equal to upstream": equals_upstream, "reuse": reuses, "cancel": cancels, "explain": explains, "memory": fits,
-    "worker": works_in_a_worker,
+    "equal to upstream": equals_upstream, "reuse": reuses, "restore": remembers, "cancel": cancels,
+    "explain": explains, "memory": fits, "worker": works_in_a_worker,
 }  # fmt: skip

@@ -81,7 +81,9 @@ class PrefixStore:
             "segments": said, "closing": prefix.closing, "last_position": prefix.last_position,
             "pieces": [piece.nbytes for piece in prefix.pieces],
         }  # fmt: skip
-        self._entries.put(self._key(prompt), json.dumps(about).encode(), *(memoryview(one) for one in arrays), *prefix.pieces)
+        self._entries.put(
+            self._key(prompt), json.dumps(about).encode(), *(memoryview(one) for one in arrays), *prefix.pieces
+        )
 
     def _key(self, prompt: Prompt) -> str:
         end = max(index for index, part in enumerate(prompt.parts) if not isinstance(part, TextPart))

@@ -55,7 +55,7 @@ class Prefixes:
             return
         index, _ = planned.plan.at(ticket.row)
         pieces: list[memoryview] = []
-        if job.computing >= stores.caching.seconds:
+        if job.computing >= stores.caching.seconds and self._loaded.model.has_state:
             try:
                 pieces = self._cache.state(ticket, stores.caching.prefix)
             except NativeError as error:

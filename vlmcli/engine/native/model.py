@@ -26,6 +26,10 @@ from vlmcli.errors import Cancelled, ModelError, NativeError
 SPARSE = frozenset({"minimax-m3"})
 """Architectures whose sparse attention llama.cpp leaves out where sequences share cells (src/models/minimax-m3.cpp)."""
 
+STATELESS = frozenset({"deepseek4"})
+"""Architectures whose state cannot be kept: llama.cpp takes positions for rows when it writes it, which pictures have
+fewer of (src/llama-kv-cache-dsv4.cpp, state_write)."""
+
 
 class Model(Handle):
     """A language model's weights and vocabulary.
@@ -38,6 +42,7 @@ class Model(Handle):
         can_roll_back: whether a sequence can be cut at any position, and forked there. Otherwise it can only be copied
             as it stands and extended.
         window: how many positions some of its layers look back, where it is no recurrent model; 0 for all.
+        has_state: whether what a sequence holds can be kept and put back (`Context.state`).
         one_sequence: whether it attends to everything, instead of what it chooses, in a context of several sequences.
     """
 
@@ -87,6 +92,7 @@ class Model(Handle):
         # for (src/models/cogvlm.cpp, which lacks build_inp_out_ids).
         self.first_rows_only = arch == "cogvlm"
         self.one_sequence = arch in SPARSE
+        self.has_state = arch not in STATELESS
         if llama.llama_model_has_encoder(pointer) or not llama.llama_model_has_decoder(pointer):
             self.close()
             raise ModelError(f"{path}: not a decoder-only language model", "vlm cannot use this kind of model")
