@@ -304,7 +304,7 @@ GpuLayers = Annotated[
     ),
 ]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Compute everything anew; do not use or keep results of other commands.")
+    bool, typer.Option("--no-cache", help="Neither use nor keep results for other commands.")
 ]
 Contained = Annotated[
     bool | None,
