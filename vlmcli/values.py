@@ -413,11 +413,15 @@ class Machine:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user has decided of a model's place; zeros, and -1 layers, leave it open. The numbers are `Fit`'s."""
+    """What is decided of a model's place; zeros, and -1 layers, leave it open. The numbers are `Fit`'s.
+
+    `requests`: how many there will be at most.
+    """
 
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+    requests: int = 0
 
 
 @dataclass(frozen=True)

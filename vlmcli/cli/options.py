@@ -303,9 +303,7 @@ GpuLayers = Annotated[
         help="Number of layers on the GPU; default: all (-1).",
     ),
 ]
-NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Neither use nor keep results for other commands.")
-]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep results for other commands.")]
 Contained = Annotated[
     bool | None,
     typer.Option(

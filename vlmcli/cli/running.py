@@ -43,8 +43,8 @@ def runner_of(
     if worker is None:
         worker = len(asked) > 1 or died
     if worker:
-        return working(files, settings)
-    return opened(ui, files, settings, [name for names in asked for name in names])
+        return working(files, settings, len(asked))
+    return opened(ui, files, settings, [name for names in asked for name in names], requests=len(asked))
 
 
 def _marks() -> Path:
@@ -65,14 +65,14 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 
 
 @contextmanager
-def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
-    """The engine in a process of its own."""
+def working(files: ModelFiles, settings: Settings, requests: int = 0) -> Iterator[Runner]:
+    """The engine in a process of its own, for so many requests; zero for any number."""
     from vlmcli.runners.worker import Worker
 
     interruptible()
     worker = None
     try:
-        worker = Worker(files, _wanted(settings), patience=settings.patience, caching=caching(settings))
+        worker = Worker(files, _wanted(settings, requests), patience=settings.patience, caching=caching(settings))
         yield worker
     finally:
         if worker is not None:
@@ -81,7 +81,12 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
 
 @contextmanager
 def opened(
-    ui: Ui, files: ModelFiles, settings: Settings, names: Sequence[str], observer: Observer | None = None
+    ui: Ui,
+    files: ModelFiles,
+    settings: Settings,
+    names: Sequence[str],
+    observer: Observer | None = None,
+    requests: int = 0,
 ) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards. Should it kill the process, the next command says so.
 
@@ -91,12 +96,13 @@ def opened(
         settings: where it goes.
         names: of the pictures it is asked about.
         observer: as `Engine`'s.
+        requests: how many there will be; zero for any number.
     """
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
 
     interruptible()
-    chosen = place(files, _wanted(settings))
+    chosen = place(files, _wanted(settings, requests))
     log.info("%s", chosen.reason)
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
@@ -108,8 +114,8 @@ def opened(
             native.on_abort(door.last_words)  # the next command's failure is not this one's
 
 
-def _wanted(settings: Settings) -> Wanted:
-    return Wanted(settings.ctx, settings.threads, settings.gpu_layers)
+def _wanted(settings: Settings, requests: int) -> Wanted:
+    return Wanted(settings.ctx, settings.threads, settings.gpu_layers, requests)
 
 
 def caching(settings: Settings) -> Caching | None:

@@ -37,7 +37,7 @@ def place(files: ModelFiles, wanted: Wanted) -> Fit:
     require()
     machine = this_machine()
     model, projector = gguf.read(files.model), gguf.read(files.projector)
-    chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector)
+    chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector, wanted.requests)
     fit.check_memory(model, projector, machine, chosen)
     return chosen
 

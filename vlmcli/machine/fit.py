@@ -184,15 +184,19 @@ def fit(
     threads: int = 0,
     gpu_layers: int = -1,
     projector: Header | None = None,
+    requests: int = 0,
 ) -> Fit:
     """Choose for a language model with this header; zeros (and -1) leave the choice open.
+
+    There is room for as many requests at once as there will be `requests`: recurrent states are large.
 
     llama.cpp ends the process when a projector does not fit into a GPU's memory: where `projector` would not, it is
     kept on the CPU.
     """
     trained = header.number("context_length", CTX)
     reasons = []
-    n_ctx, n_parallel = ctx, N_PARALLEL
+    most = min(requests or N_PARALLEL, N_PARALLEL)
+    n_ctx, n_parallel = ctx, most
     keeps, room = kept(header), int(machine.memory_free * KV_SHARE)
     while room and n_parallel > 1 and _states(keeps, n_parallel) > room // 2:
         n_parallel //= 2
@@ -203,7 +207,7 @@ def fit(
         if machine.memory_free and affordable < n_ctx:
             n_ctx = max(min(CTX_FLOOR, trained), affordable // 256 * 256)
             reasons[-1] = f"context {n_ctx}, because {size(machine.memory_free)} of memory is free"
-    if n_parallel < N_PARALLEL:
+    if n_parallel < most:
         state = size(_states(keeps, n_parallel))
         reasons.append(f"{n_parallel} at a time, because their recurrent states need {state}")
     n_threads = threads or machine.cores
