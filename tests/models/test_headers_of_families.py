@@ -179,6 +179,7 @@ WORD_CASES = [
     ("qwen3vl_merger-qwen35moe", no_weight("blk.2.attn_gate.weight"), "tensor blk.2.attn_gate.weight is missing"),
     ("mimovl", no_weight("blk.1.ffn_gate_inp.weight"), "tensor blk.1.ffn_gate_inp.weight is missing"),
     ("step3vl-step35", no_weight("blk.0.ffn_up.weight"), "tensor blk.0.ffn_up.weight is missing"),
+    ("nemotron_v2_vl", no_weight("blk.0.ssm_conv1d.bias"), "tensor blk.0.ssm_conv1d.bias is missing"),
     ("phi4", no_weight("blk.1.attn_qkv.weight"), "tensor blk.1.attn_q.weight is missing"),
     ("deepseek4v", integers("blk.3.ffn_gate_inp.weight"), "tensor blk.3.ffn_gate_inp.weight has ggml type 26"),
     ("nemotron_v2_vl", half("blk.0.ssm_conv1d.weight"), "tensor blk.0.ssm_conv1d.weight has ggml type 1, not F32"),
