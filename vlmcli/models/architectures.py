@@ -68,7 +68,7 @@ GATED_DELTA = frozenset({"qwen35", "qwen35moe", "qwen3next", "qwen4exp"})
 OPTIONAL_QKV = frozenset({"phi3", "phimoe"})
 """Queries, keys and values may be missing, as far as loading goes: models/phi3.cpp, load_arch_tensors."""
 
-MAMBA2 = frozenset({"granitehybrid", "mamba2", "nemotron_h", "nemotron_h_moe"})
+MAMBA2 = frozenset({"falcon-h1", "granitehybrid", "mamba2", "nemotron_h", "nemotron_h_moe"})
 """Layers of Mamba 2: models/mamba-base.cpp, build_mamba2_layer."""
 
 SCALINGS = frozenset({"none", "linear", "yarn", "longrope"})

@@ -61,6 +61,8 @@ class _Attention:
             self._check_shared()
             self._check_latent()
             self._check_turned()
+        self._check_some("attention.sliding_window_pattern", 1, "so that no layer looks back a window")
+        self._check_some("attention.indexer.types", 0, "so that no layer has an index")
         self._check_frequencies()
         self._check_index()
         self._check_recurrent()
@@ -106,6 +108,16 @@ class _Attention:
             for window in windows[first:]:
                 if windows[first - (2 if window else 1)] != window:
                     self._refuse("attention.shared_kv_layers", "but an earlier layer sees another part of the text")
+
+    def _check_some(self, key: str, none: int, why: str) -> None:
+        """A list that says which layers have something, or one number for all: llama.cpp makes a cache for those.
+
+        It asserts that there is one (llama-model.cpp, create_memory), or divides by their number.
+        """
+        said = self._header.metadata.get(f"{self._arch}.{key}")
+        layers = max(0, self._header.number("block_count") - self._header.number("nextn_predict_layers"))
+        if (isinstance(said, list) and not any(said[:layers])) or (type(said) is int and said == none):
+            self._refuse(key, why)
 
     def _check_latent(self) -> None:
         """Attention that keeps one short row for all heads (MLA), and the part of a key that rotates beside it."""

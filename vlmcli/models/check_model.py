@@ -11,7 +11,7 @@ import re
 
 from vlmcli.errors import ModelError
 from vlmcli.models import check_attention, gguf
-from vlmcli.models.architectures import GATED_DELTA, OPTIONAL_QKV
+from vlmcli.models.architectures import GATED_DELTA, MAMBA2, OPTIONAL_QKV
 from vlmcli.models.families import NOT_CAUSAL, TURNING
 from vlmcli.models.gguf import Header, Tensor
 from vlmcli.models.patterns import MAX_LAYERS, MAX_WIDTH, uncomputable, unusable
@@ -79,6 +79,10 @@ def _check_layers(header: Header) -> None:
         for layer in some:
             for name in sorted(wanted - layers[layer]):
                 raise unusable(header, f"tensor blk.{layer}.{name}.weight is missing")
+    names = {tensor.name for tensor in header.tensors}
+    for layer, found in layers.items():
+        if arch in MAMBA2 and "ssm_conv1d" in found and f"blk.{layer}.ssm_conv1d.bias" not in names:
+            raise unusable(header, f"tensor blk.{layer}.ssm_conv1d.bias is missing")
     types = header.metadata.get(f"{arch}.attention.indexer.types", True)
     for layer, found in layers.items():
         full = types[layer] if isinstance(types, list) and layer < len(types) else types
