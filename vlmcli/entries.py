@@ -118,6 +118,10 @@ class Entries:
         self._count_hit()
         return entry
 
+    def takes(self, size: int) -> bool:
+        """Whether so many bytes more may be written, as far as that is known without looking."""
+        return not self._broken and self._written + size <= self.limit // 2
+
     def put(self, key: str, about: bytes, *content: memoryview) -> bool:
         """Keep an entry, and remove others where there is no room for all. Returns whether it is kept.
 
@@ -128,7 +132,7 @@ class Entries:
         """
         length = sum(part.nbytes for part in content)
         size = _HEAD.size + len(about) + length
-        if self._broken or self._written + size > self.limit // 2:
+        if not self.takes(size):
             return False
         digest = hashlib.sha256(about)
         for part in content:

@@ -76,10 +76,10 @@ class KVCache:
         self._fork(self._scheduler.commit([(ticket, row)]))
         return True
 
-    def state(self, ticket: Ticket, most: int) -> list[memoryview]:
-        """What a ticket's sequence holds now, for `restore`; empty where that is more than so many bytes."""
+    def state(self, ticket: Ticket, takes: Callable[[int], bool]) -> list[memoryview]:
+        """What a ticket's sequence holds now, for `restore`; empty where nobody takes so many bytes."""
         assert ticket.seat is not None
-        if self._context.state_size(ticket.seat.seq) > most:
+        if not takes(self._context.state_size(ticket.seat.seq)):
             return []
         return self._context.state(ticket.seat.seq, self._scheduler.spare)
 

@@ -59,6 +59,10 @@ class PrefixStore:
         entry = self._entries.get(self._key(prompt))
         return None if entry is None else _read(entry, prompt)
 
+    def takes(self, size: int) -> bool:
+        """Whether a state of so many bytes may be kept, as far as that is known without looking."""
+        return self._entries.takes(size)
+
     def keep(self, prompt: Prompt, prefix: KeptPrefix) -> None:
         """Keep a prompt's beginning."""
         said: list[dict[str, Any]] = []

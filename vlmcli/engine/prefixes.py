@@ -57,7 +57,7 @@ class Prefixes:
         pieces: list[memoryview] = []
         if job.computing >= stores.caching.seconds and self._loaded.model.has_state:
             try:
-                pieces = self._cache.state(ticket, stores.caching.prefix)
+                pieces = self._cache.state(ticket, self._takes)
             except NativeError as error:
                 log.info("the prompt's beginning cannot be kept: %s", error.message)
         if job.known and not pieces:
@@ -66,3 +66,8 @@ class Prefixes:
         last = self._loaded.context.last_position(ticket.seat.seq)
         kept = KeptPrefix(planned.plan.segments[:index], closing, pieces, last)
         stores.later(lambda: stores.prefixes.keep(planned.prompt, kept))
+
+    def _takes(self, size: int) -> bool:
+        """Whether a state of so many bytes is small enough to be kept."""
+        stores = self._loaded.stores
+        return stores is not None and size <= stores.caching.prefix and stores.prefixes.takes(size)

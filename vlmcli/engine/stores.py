@@ -91,6 +91,7 @@ def _encoder(files: ModelFiles, model: Model, gpus: list[str]) -> dict[str, obje
     version = versions()
     return {
         "llama.cpp": version["llama.cpp"],
+        "bindings": version["llama-cpp-python"],
         "features": version["features"],
         "projector": fingerprint(gguf.read(files.projector)),
         "architecture": gguf.read(files.model).architecture,
