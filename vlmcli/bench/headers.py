@@ -32,6 +32,9 @@ from vlmcli.bench import broken, families, mutants, pairs
 ALL = (*pairs.SMALL, *families.PAIRS)
 """Names of all pairs."""
 
+AT_ONCE = 500
+"""Mutants that one process is asked about: what engines leave of its address space, which is limited, adds up."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -146,7 +149,7 @@ def outcomes(seed: int, numbers: Sequence[int], whole: Path, names: Sequence[str
         environment = os.environ | {"XDG_STATE_HOME": state, "GGML_NO_BACKTRACE": "1"}
         while left:
             command = [sys.executable, "-m", "vlmcli.bench.headers", "--seed", str(seed), "--seconds", str(seconds)]
-            command += ["--folder", str(whole), "--families", *names, "--child", json.dumps(left)]
+            command += ["--folder", str(whole), "--families", *names, "--child", json.dumps(left[:AT_ONCE])]
             said = Path(state) / "said"
             begun: list[Any] = []
             with (
@@ -167,7 +170,7 @@ def outcomes(seed: int, numbers: Sequence[int], whole: Path, names: Sequence[str
                 number, words, eyes, how = begun
                 yield Outcome(number, words, eyes, how, process.returncode, last, 0.0, died=True)
                 left.pop(0)
-            elif left:
+            elif process.returncode:
                 raise SystemExit(f"the process that asks ends before it begins ({process.returncode})")
             for note in Path(state).glob("vlm/running/*"):  # or the next command would be careful
                 note.unlink()
