@@ -457,6 +457,7 @@ class Fit:
         reason: the choice in words.
         repacked: the machine's, for the types that are; none where there is no memory for a second copy.
         repack: whether weights may be copied at all.
+        snug: there will be one request, and the context gets no more cells than that needs.
     """
 
     n_ctx: int = 8192
@@ -468,6 +469,7 @@ class Fit:
     reason: str = ""
     repacked: frozenset[int] = frozenset()
     repack: bool = True
+    snug: bool = False
 
     def sequences(self, can_roll_back: bool) -> int:
         """How many sequences a context gets: more where a prefix is kept by a copy, as a recurrent state must be."""

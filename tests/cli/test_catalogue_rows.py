@@ -7,8 +7,8 @@ import pytest
 from tests.support.place import publish
 from tests.support.program import SCENE
 from vlmcli.bench import families
-from vlmcli.engine import loop
 from vlmcli.engine.plan import TextSegment
+from vlmcli.engine.planning import Planner
 from vlmcli.models import catalogue
 from vlmcli.tasks.ask import PROMPTS
 
@@ -48,7 +48,7 @@ def test_a_reader_is_asked_with_its_own_prompt_and_nothing_else(place, tmp_path,
     place.hub.add(entry.repository, {called: folder / file for called, file in files.items()})
     assert place.vlm("pull", name).returncode == 0
     sent = []
-    monkeypatch.setattr(loop, "plan_request", seen(loop.plan_request, sent))
+    monkeypatch.setattr(Planner, "plan", seen(Planner.plan, sent))
     for layout, prompt in zip(("plain", "markdown"), prompts, strict=True):
         done = place.vlm("ocr", "--json", "--max-tokens", "2", "--layout", layout, SCENE)
         assert done.returncode == 0, done.stderr
@@ -61,13 +61,13 @@ def test_a_reader_is_asked_with_its_own_prompt_and_nothing_else(place, tmp_path,
         assert PROMPTS[f"ocr {layout}"] not in text  # what other models are asked
 
 
-def seen(plan_request, sent):
+def seen(plan, sent):
     """A function that plans as before, and keeps each request with the text around its picture."""
 
-    def planned(loaded, request):
-        found = plan_request(loaded, request)
+    def planned(planner, request):
+        found = plan(planner, request)
         texts = [segment for segment in found.plan.segments if isinstance(segment, TextSegment)]
-        written = b"".join(loaded.model.piece(token) for segment in texts for token in segment.tokens)
+        written = b"".join(planner._model.piece(token) for segment in texts for token in segment.tokens)
         sent.append((request, written.decode()))
         return found
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from vlmcli import room
@@ -48,14 +50,17 @@ class Desk:
     Attributes:
         flag: aborts what runs in C.
         pulse: counts up whenever a native call begins, ends or reports; if it stands still for long, the call is stuck.
+        is_awaited: whether somebody waits for the model to be loaded, before any request.
         broken: why no request can be answered any more, if that is so; `submit` raises it once the desk is closed.
     """
 
     def __init__(self) -> None:
         self.flag = AbortFlag()
         self.pulse = 0
+        self.is_awaited = False
         self.broken: VlmError | None = None
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._ahead: deque[Message] = deque()  # read from the inbox, and not yet taken
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._open: set[int] = set()  # ids that have not ended
@@ -129,17 +134,20 @@ class Desk:
 
     def read(self, wait: bool) -> Message | None:
         """The next message; None where there is none, unless it waits for one."""
+        if self._ahead:
+            return self._ahead.popleft()
         try:
             return self._inbox.get(block=wait)
         except queue.Empty:
             return None
 
-    def has_message(self, seconds: float) -> bool:
-        """Whether there is a message; waits so long for one, and leaves it where it is."""
-        until = time.monotonic() + seconds
-        while self._inbox.empty() and time.monotonic() < until:
-            time.sleep(0.005)
-        return not self._inbox.empty()
+    def first(self, seconds: float) -> Request | None:
+        """The request that is read next, which stays where it is; waits so long for a message. None without one."""
+        if not self._ahead:
+            with suppress(queue.Empty):
+                self._ahead.append(self._inbox.get(timeout=seconds))
+        message = self._ahead[0] if self._ahead else None
+        return message.request if isinstance(message, Submit) else None
 
     def is_open(self, id: int) -> bool:
         """Whether the request has not ended."""
@@ -192,7 +200,7 @@ class Desk:
         with self._lock:
             left = sorted(self._open)
         self._fail_all(left, error)
-        while not isinstance(message := self._inbox.get(), Close):
+        while not isinstance(message := self.read(wait=True), Close):
             if isinstance(message, Submit):
                 self.end(Failed(message.id, error))
 

@@ -59,6 +59,7 @@ class Engine:
 
     def ready(self) -> None:
         """Wait until the model is loaded; raises what kept it from that."""
+        self._desk.is_awaited = True
         while not self._is_loaded.wait(0.2):  # in pieces: an untimed wait hides Ctrl-C on Windows
             pass
         if self._desk.broken is not None:
@@ -158,7 +159,6 @@ class Engine:
                     loop = Loop(self._loader.load(stack), self._desk, self._observer)
                     stack.callback(loop.close)
                     self._loop = loop
-                    loop.foresee()
                     self._is_loaded.set()
                     while loop.turn():
                         pass

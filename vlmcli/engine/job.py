@@ -5,75 +5,18 @@ It computes nothing and sends nothing: the loop does, and keeps its books here.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from vlmcli.engine.answering import Answering
-from vlmcli.engine.chat_template import begins_with, opened, parts, unthinking
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Float32
-from vlmcli.engine.plan import PictureSegment, Plan, TextSegment
-from vlmcli.engine.prefix_store import KeptPrefix, tail_of
-from vlmcli.engine.prompt import Prompt, plan_of
+from vlmcli.engine.plan import PictureSegment
+from vlmcli.engine.planning import Planned
 from vlmcli.engine.scheduler import Ticket
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import ContextFull, NoPicture, RequestError
 from vlmcli.values import Answer, FinishReason, Request, Timings, Usage
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A request whose prompt is planned.
-
-    Attributes:
-        request: as it came.
-        prompt: rendered.
-        plan: its rows.
-        begun: what the template has written of the answer.
-        kept: what the disk has of the prompt's beginning, where it was looked for.
-    """
-
-    request: Request
-    prompt: Prompt
-    plan: Plan
-    begun: str
-    kept: KeptPrefix | None = None
-
-    def without_kept(self) -> Planned:
-        """The same without what the disk has, which is not needed any more."""
-        return self if self.kept is None else replace(self, kept=None)
-
-    def rows_of_pictures(self) -> tuple[int, ...]:
-        """The rows that each of the request's pictures takes."""
-        rows = Counter(dict.fromkeys(range(len(self.request.pictures)), 0))
-        for segment in self.plan.segments:
-            if isinstance(segment, PictureSegment):
-                rows[segment.picture] += segment.rows
-        return tuple(rows.values())
-
-
-def plan_request(loaded: Loaded, request: Request) -> Planned:
-    """Plan a request. Raises NoPicture, RequestError, TemplateError."""
-    if not request.pictures:
-        raise NoPicture("the question has no picture", "add at least one picture")
-    if request.max_tokens < 1:
-        raise RequestError("an answer needs at least one token", "set --max-tokens to 1 or more")
-    template = loaded.template
-    think = loaded.files.card.think
-    pieces = template.render(request.messages, think=request.think)
-    if not request.think:
-        pieces = unthinking(pieces, think)
-    add_bos = not begins_with(pieces, template.bos)
-    prompt = Prompt(tuple(parts(pieces, loaded.model)), request.pictures, add_bos)
-    begun = opened(pieces, think[0])
-    if loaded.stores is not None and not loaded.lazy.is_loaded and not request.measure:
-        kept = loaded.stores.prefixes.find(prompt)
-        if kept is not None:
-            tail = TextSegment(kept.closing + tail_of(prompt, loaded.model))
-            if tail.rows:
-                return Planned(request, prompt, Plan((*kept.segments, tail)), begun, kept)
-    return Planned(request, prompt, plan_of(loaded.projector, prompt), begun)
 
 
 def check(loaded: Loaded, planned: Planned) -> None:

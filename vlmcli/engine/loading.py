@@ -6,7 +6,6 @@ Where a GPU has no room, it is tried again with less on the GPU. It knows no req
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -15,15 +14,19 @@ from vlmcli.engine.desk import Desk
 from vlmcli.engine.grammar import Grammars, Pieces
 from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
 from vlmcli.engine.observer import Observer
+from vlmcli.engine.planning import Planner
 from vlmcli.engine.stores import Stores
-from vlmcli.engine.vision import Vision
-from vlmcli.errors import Cancelled, NoRoom
+from vlmcli.engine.vision import LazyProjector, Vision
+from vlmcli.errors import Cancelled, NoRoom, VlmError
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
 from vlmcli.models.families import ENDS_LINE
-from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress
+from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress, Request
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
+AHEAD_SECONDS = 0.1
+"""What the first request needs is found out before everything is loaded, where it comes so soon: perhaps no projector,
+and a small context. The pixels of a known picture are not read, so that its request is there early."""
 MODEL_SHARE = 0.8  # of the progress bar; projectors are the smaller files
 
 
@@ -39,6 +42,7 @@ class Loaded:
         context: the KV cache.
         template: the chat template.
         grammars: those that answers followed last.
+        planner: plans requests.
         vision: the projector behind a memory of embeddings.
         stores: what other processes have computed; None without.
         seconds: how long loading took.
@@ -51,6 +55,7 @@ class Loaded:
     context: Context
     template: ChatTemplate
     grammars: Grammars
+    planner: Planner
     vision: Vision
     stores: Stores | None
     seconds: float
@@ -59,30 +64,6 @@ class Loaded:
     def projector(self) -> Projector:
         """The vision encoder and its projection into the language model's space; loaded now if it is not yet."""
         return self.lazy.get()
-
-
-class LazyProjector:
-    """A projector that is loaded when it is needed first: a question about a known prefix never does."""
-
-    def __init__(self, load: Callable[[], Projector]) -> None:
-        self._load = load
-        self._projector: Projector | None = None
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it is there."""
-        return self._projector is not None
-
-    def get(self) -> Projector:
-        """The projector. Raises what keeps it from being loaded; the next call tries again."""
-        if self._projector is None:
-            self._projector = self._load()
-        return self._projector
-
-    def close(self) -> None:
-        """Free it, if it is there."""
-        if self._projector is not None:
-            self._projector.close()
 
 
 class Loader:
@@ -101,6 +82,7 @@ class Loader:
         self._caching = caching
         self._desk = desk
         self._observer = observer
+        self._waited = 0.0
 
     def load(self, stack: ExitStack) -> Loaded:
         """Load everything; `stack` frees it. Raises ModelError, and Cancelled when the desk is closed meanwhile."""
@@ -145,6 +127,18 @@ class Loader:
             lambda: Projector(files.projector, model, fit.projector_on_gpu, fit.threads, bar.projector, flag, budget)
         )
         stack.callback(lazy.close)
+        planner = Planner(files.card, model, template, lazy, stores)
+        context = stack.enter_context(self._context(model, planner, lazy, stores))
+        if not lazy.is_loaded and self._first() is None:
+            lazy.get()
+        vision = Vision(lazy, flag, stores)
+        stack.callback(vision.close)
+        seconds = time.monotonic() - started - self._waited
+        return Loaded(files, fit, model, lazy, context, template, grammars, planner, vision, stores, seconds)
+
+    def _context(self, model: Model, planner: Planner, lazy: LazyProjector, stores: Stores | None) -> Context:
+        """The KV cache; of no more cells than the one request needs, where there will be one. Raises NoRoom."""
+        fit = self.fit
         rows = None if stores is None or stores.on_gpu else stores.bidirectional_rows()
         if rows is None:  # on a GPU it must come while there is still something to be moved out of its way
             rows = _bidirectional_rows(lazy.get())
@@ -153,11 +147,31 @@ class Loader:
         n_batch = max(fit.n_batch, rows)
         n_seq = 1 if model.one_sequence else fit.sequences(model.can_roll_back)
         n_ctx = max(fit.n_ctx, 256)
-        context = stack.enter_context(Context(model, n_ctx, n_batch, n_seq, fit.threads, flag))
-        vision = Vision(lazy.get, flag, stores)
-        stack.callback(vision.close)
-        seconds = time.monotonic() - started
-        return Loaded(files, fit, model, lazy, context, template, grammars, vision, stores, seconds)
+        if fit.snug:
+            n_ctx = min(n_ctx, max(256, self._needed(planner, lazy) or n_ctx))
+        return Context(model, n_ctx, n_batch, n_seq, fit.threads, self._desk.flag)
+
+    def _needed(self, planner: Planner, lazy: LazyProjector) -> int:
+        """Cells that the first request needs, in blocks of 256; 0 where it does not come, or cannot be planned."""
+        request = self._first()
+        if request is None and not lazy.is_loaded:
+            lazy.get()  # while its picture is read
+        while request is None and not (self._desk.is_awaited or self._desk.closing):
+            request = self._first()
+        if request is None:
+            return 0
+        try:
+            rows = planner.look_ahead(request).plan.rows
+        except VlmError:  # it will be told when its turn comes
+            return 0
+        return -(-(rows + request.max_tokens) // 256) * 256
+
+    def _first(self) -> Request | None:
+        """The first request, if it comes soon; the wait for it is not the loading's."""
+        started = time.monotonic()
+        request = self._desk.first(AHEAD_SECONDS)
+        self._waited += time.monotonic() - started
+        return request
 
 
 class _Bar:

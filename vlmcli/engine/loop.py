@@ -17,20 +17,18 @@ from dataclasses import replace
 
 from vlmcli.engine.answering import Answering
 from vlmcli.engine.desk import Close, Desk, Submit, internal
-from vlmcli.engine.job import Job, Planned, check, plan_request
+from vlmcli.engine.job import Job, check
 from vlmcli.engine.kv_cache import KVCache
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Decoded, Float32, Watch
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.plan import PictureSegment
+from vlmcli.engine.planning import Planned
 from vlmcli.engine.prefixes import Prefixes
 from vlmcli.engine.scheduler import RowStep, Scheduler, Ticket, TokenStep
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import Cancelled, ContextFull, NativeError, VlmError
 from vlmcli.values import Delta, Done, Failed, FinishReason, Measured, Progress, Request, Started, Usage
-
-FORESEE_SECONDS = 0.1
-"""The pixels of a picture that is known are not read, so that its request comes as soon as the model is loaded."""
 
 log = logging.getLogger("vlmcli.engine")
 
@@ -60,14 +58,6 @@ class Loop:
         self._prefixes = Prefixes(loaded, self._scheduler, self._cache)
         self._jobs: dict[int, Job] = {}
         self._load_seconds = loaded.seconds  # until the first request has waited for them
-
-    def foresee(self) -> None:
-        """Load the projector before there is a request, unless one comes soon: that may need none.
-
-        Raises ModelError where it cannot be loaded.
-        """
-        if not self.loaded.lazy.is_loaded and not self._desk.has_message(FORESEE_SECONDS):
-            self.loaded.lazy.get()
 
     def turn(self) -> bool:
         """One turn; False when the engine is to close. A call that was aborted ends the turn."""
@@ -142,11 +132,11 @@ class Loop:
     def _plan(self, id: int, request: Request) -> Planned:
         """Plan a request, for which the projector may have to be loaded. Raises as that does."""
         if self.loaded.lazy.is_loaded:
-            return plan_request(self.loaded, request)
+            return self.loaded.planner.plan(request)
         if not self._desk.enter([id]):
             raise Cancelled()
         try:
-            return plan_request(self.loaded, request)
+            return self.loaded.planner.plan(request)
         finally:
             self._desk.leave()
 

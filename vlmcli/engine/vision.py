@@ -33,12 +33,36 @@ class Spent:
     encode: float = 0.0
 
 
+class LazyProjector:
+    """A projector that is loaded when it is needed first: a question about a known prefix never does."""
+
+    def __init__(self, load: Callable[[], Projector]) -> None:
+        self._load = load
+        self._projector: Projector | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is there."""
+        return self._projector is not None
+
+    def get(self) -> Projector:
+        """The projector. Raises what keeps it from being loaded; the next call tries again."""
+        if self._projector is None:
+            self._projector = self._load()
+        return self._projector
+
+    def close(self) -> None:
+        """Free it, if it is there."""
+        if self._projector is not None:
+            self._projector.close()
+
+
 class Vision:
     """The encoder behind its memory: an embedding is computed once for all requests that show its picture."""
 
     def __init__(
         self,
-        projector: Callable[[], Projector],
+        projector: LazyProjector,
         flag: AbortFlag,
         stores: Stores | None = None,
         memory_bytes: int = MEMORY_BYTES,
@@ -46,7 +70,7 @@ class Vision:
         """Begin with an empty memory.
 
         Args:
-            projector: gives the projector, which may be loaded only then; it is the caller's.
+            projector: the encoder, which is the caller's.
             flag: ends the wait for pixels when set.
             stores: embeddings on the disk; None without.
             memory_bytes: of embeddings in memory.
@@ -65,7 +89,7 @@ class Vision:
     @property
     def projector(self) -> Projector:
         """The encoder and its projection; only in the engine's thread, as it may have to be loaded first."""
-        return self._projector()
+        return self._projector.get()
 
     def known(self, segment: PictureSegment) -> Float32 | None:
         """An embedding from memory or from the disk: float32 [rows, n_embd_inp]."""

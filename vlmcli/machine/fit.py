@@ -188,7 +188,8 @@ def fit(
 ) -> Fit:
     """Choose for a language model with this header; zeros (and -1) leave the choice open.
 
-    There is room for as many requests at once as there will be `requests`: recurrent states are large.
+    There is room for as many requests at once as there will be `requests`: recurrent states are large. For one, the
+    context is only as large as it needs, up to what is chosen here.
 
     llama.cpp ends the process when a projector does not fit into a GPU's memory: where `projector` would not, it is
     kept on the CPU.
@@ -223,6 +224,7 @@ def fit(
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
         threads=n_threads,
         repacked=machine.repacked,
+        snug=requests == 1 and not ctx,
     )
     if chosen.projector_on_gpu and projector is not None and gpus[0].memory_free:
         needed = needs(header, projector, chosen)
