@@ -402,7 +402,9 @@ def records(out):
     """What each line says, in order, but for times, and how much the KV cache still held."""
     rows = [json.loads(line) for line in out.splitlines()]
     for row in rows:
-        del row["timings"], row["usage"]["reused_tokens"]
+        del row["timings"]
+        for name in ("reused_tokens", "encoded", "remembered"):
+            del row["usage"][name]
     return rows
 
 
