@@ -32,7 +32,7 @@ DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 # What the user's file of settings may have, beside what comes on the command line only.
 _FILE_KINDS: Mapping[str, type] = {
     "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
-    "threads": int, "gpu_layers": int, "patience": int,
+    "threads": int, "gpu_layers": int, "patience": int, "cache_dir": str,
 }  # fmt: skip
 
 
@@ -52,6 +52,7 @@ class Settings:
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
         patience: seconds in which something must move in a process with an engine, else it is ended. VLM_PATIENCE.
+        cache_dir: the folder of what was computed before; empty for the system's. VLM_CACHE_DIR.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
@@ -66,6 +67,7 @@ class Settings:
     threads: int = 0
     gpu_layers: int = -1
     patience: int = 300
+    cache_dir: str = ""
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -219,6 +221,20 @@ def state_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_state_path("vlm", appauthor=False)
+
+
+def cache_folder(chosen: Settings | None = None) -> Path:
+    """Where `vlm` keeps what can be computed again; it may not be there.
+
+    Args:
+        chosen: the settings, which may say where; as `load` has them without any. Raises UsageError, as that does.
+    """
+    named = (load() if chosen is None else chosen).cache_dir
+    if named:
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path's raises when there is no such user
+    import platformdirs
+
+    return platformdirs.user_cache_path("vlm", appauthor=False)
 
 
 def debugging(environment: Mapping[str, str] | None = None) -> bool:

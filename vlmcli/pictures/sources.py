@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from vlmcli import typed
@@ -23,6 +24,9 @@ from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import folders, names, signatures
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.values import Picture
+
+if TYPE_CHECKING:  # it hashes files, which a page of help does not need
+    from vlmcli.pictures.known import Known
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,18 @@ class Source:
     expanded: bool = False
     root: Path | None = None
 
-    def load(self, bound: int = 0) -> Picture:
-        """Its pixels, scaled down as `images.load` does. Raises SourceError, which names it."""
+    def load(self, bound: int = 0, known: Known | None = None) -> Picture:
+        """Its pixels, scaled down as `images.load` does; those of a `known` file are read later. Raises SourceError."""
+        if known is not None:
+            return known.load(self.fetched(), self.name, self.frame, bound)
         from vlmcli.pictures import images  # not needed for a page of help
 
         return images.load(self.fetched(), self.name, self.frame, bound)
 
-    def load_parts(self) -> list[Picture]:
-        """Its pixels; those of a long picture in parts, as `images.load_parts` cuts it. Raises SourceError."""
+    def load_parts(self, known: Known | None = None) -> list[Picture]:
+        """Its pixels as `load` has them; those of a long picture in parts, as `images.load_parts` cuts it."""
+        if known is not None:
+            return known.load_parts(self.fetched(), self.name, self.frame)
         from vlmcli.pictures import images
 
         return images.load_parts(self.fetched(), self.name, self.frame)
