@@ -243,12 +243,13 @@ class Flags:
             self.touch, self.in_place,
         )  # fmt: skip
 
-    def known(self, settings: Settings) -> Known:
-        """The files of pictures that earlier commands have read."""
+    @functools.cached_property
+    def known(self) -> Known:
+        """The files of pictures that earlier commands have read. Raises UsageError."""
         from vlmcli.entries import Entries
         from vlmcli.pictures import known  # it hashes files, which a page of help does not need
 
-        return known.Known(Entries(cache_folder(settings) / known.FOLDER, known.LIMIT))
+        return known.Known(Entries(cache_folder(self.settings()) / known.FOLDER, known.LIMIT))
 
     @property
     def lists(self) -> list[Path]:

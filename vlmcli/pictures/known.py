@@ -27,6 +27,7 @@ from functools import cached_property, partial
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 import vlmcli
 from vlmcli import digest, files
@@ -87,33 +88,22 @@ class _Stamp:
 
 
 @dataclass(frozen=True)
-class _Facts:
-    """What is kept of a picture; the name of its file within its notices is `_NAME`."""
-
-    identity: str
-    size: tuple[int, int]
-    notices: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Asked:
-    """A file, and what is to be made of it.
+    """Something that can be known of a file.
 
     Attributes:
         file: its path or its bytes.
-        source: what the user calls it.
-        made: how pictures are made of it, as a part of a key.
-        read: makes them. Raises SourceError.
+        what: it is, and all it depends on beside the file, as JSON can say it.
+        read: finds it out, as JSON can say it. Raises SourceError.
     """
 
     file: Path | bytes
-    source: str
-    made: tuple[object, ...]
-    read: Callable[[], list[Picture]]
+    what: tuple[object, ...]
+    read: Callable[[], object]
 
-    def key(self, of: str, what: object) -> str:
-        """The entry's key for a file that is recognised by this."""
-        return key_of(of, what, *self.made)
+    def by(self, how: str, mark: object) -> str:
+        """The entry's key for a file that is recognised by this mark."""
+        return key_of(how, mark, *self.what)
 
 
 class Known:
@@ -150,33 +140,60 @@ class Known:
 
         return self._pictures(file, source, ("parts", frame), read)
 
+    def pages(self, file: Path | bytes, source: str) -> tuple[int, ...]:
+        """What `images.pages` finds in a file. Raises SourceError."""
+
+        def read() -> object:
+            from vlmcli.pictures import images
+
+            return images.pages(file, source)
+
+        return tuple(self._found(_Asked(file, ("pages",), read)))
+
     def _pictures(
         self, file: Path | bytes, source: str, how: tuple[object, ...], read: Callable[[], list[Picture]]
     ) -> list[Picture]:
-        if self._decoder is None:
-            return read()
+        fresh: list[Picture] = []
+
+        def facts() -> object:
+            fresh[:] = read()
+            return [(one.identity, one.size, _nameless(one.notices, source)) for one in fresh]
+
         raw = source.lower().endswith(tuple(signatures.RAW))  # `images` goes by that
-        asked = _Asked(file, source, (_FORMAT, self._decoder, *how, raw), read)
-        stamp = _Stamp.of(file)
-        facts = self._get(asked.key("stamp", stamp.numbers)) if stamp and stamp.settled else None
-        if facts is None:
-            hashed = _hash(file, stamp)
-            facts = None if hashed is None else self._get(asked.key("bytes", hashed))
-            if facts is None:
-                return self._read(asked, stamp, hashed)
-            if stamp and stamp.settled and _Stamp.of(file) == stamp:
-                self._put(asked.key("stamp", stamp.numbers), facts)
-        later = _Later(asked, facts, self._correct)
+        asked = _Asked(file, (*how, raw), facts)
+        found = self._found(asked)
+        if fresh:
+            return fresh
+        later = _Later(source, read, [identity for identity, _, _ in found], lambda: self._find_out(asked))
         return [
-            Picture(one.identity, one.size, source, partial(later.pixels, number), _named(one.notices, source))
-            for number, one in enumerate(facts)
+            Picture(identity, (width, height), source, partial(later.pixels, number), _named(notices, source))
+            for number, (identity, (width, height), notices) in enumerate(found)
         ]
 
     @cached_property
     def _decoder(self) -> str | None:
         return decoder()
 
-    def _read(self, asked: _Asked, stamp: _Stamp | None, hashed: str | None) -> list[Picture]:
+    def _found(self, asked: _Asked) -> Any:
+        """What is known of a file, or else is found out. Raises SourceError."""
+        if self._decoder is None:
+            return asked.read()
+        stamp = _Stamp.of(asked.file)
+        if stamp and stamp.settled and (found := self._get(asked.by("stamp", stamp.numbers))) is not None:
+            return found
+        hashed = _hash(asked.file, stamp)
+        if hashed is None or (found := self._get(asked.by("bytes", hashed))) is None:
+            return self._read(asked, stamp, hashed)
+        if stamp and stamp.settled and _Stamp.of(asked.file) == stamp:
+            self._put(asked.by("stamp", stamp.numbers), found)
+        return found
+
+    def _find_out(self, asked: _Asked) -> None:
+        """Keep what a file is now, whatever was known of it. Raises SourceError."""
+        stamp = _Stamp.of(asked.file)
+        self._read(asked, stamp, _hash(asked.file, stamp))
+
+    def _read(self, asked: _Asked, stamp: _Stamp | None, hashed: str | None) -> Any:
         """Read a file, and keep what came of it, unless the file may have changed meanwhile.
 
         Args:
@@ -186,51 +203,42 @@ class Known:
 
         Raises SourceError.
         """
-        pictures = asked.read()
-        facts = [_Facts(one.identity, one.size, _nameless(one.notices, asked.source)) for one in pictures]
+        found = asked.read()
         if stamp != _Stamp.of(asked.file):
-            return pictures
+            return found
         settled = stamp is not None and stamp.settled
         if hashed is not None and (settled or _hash(asked.file, stamp) == hashed):
-            self._put(asked.key("bytes", hashed), facts)
+            self._put(asked.by("bytes", hashed), found)
         if stamp is not None and settled:
-            self._put(asked.key("stamp", stamp.numbers), facts)
-        return pictures
+            self._put(asked.by("stamp", stamp.numbers), found)
+        return found
 
-    def _correct(self, asked: _Asked) -> None:
-        """Keep what a file is now. Raises SourceError."""
-        stamp = _Stamp.of(asked.file)
-        self._read(asked, stamp, _hash(asked.file, stamp))
-
-    def _get(self, key: str) -> list[_Facts] | None:
+    def _get(self, key: str) -> Any:
+        """What is kept under a key; None for nothing."""
         with self._lock:
-            entry = self._entries.get(key)
-        if entry is None:
-            return None
-        return [
-            _Facts(identity, (width, height), tuple(notices))
-            for identity, width, height, notices in json.loads(entry.about)
-        ]
+            entry = self._entries.get(key_of(_FORMAT, self._decoder, key))
+        return None if entry is None else json.loads(entry.about)
 
-    def _put(self, key: str, facts: Sequence[_Facts]) -> None:
-        about = json.dumps([(one.identity, *one.size, one.notices) for one in facts]).encode()
+    def _put(self, key: str, found: object) -> None:
         with self._lock:
-            self._entries.put(key, about, memoryview(b""))
+            self._entries.put(key_of(_FORMAT, self._decoder, key), json.dumps(found).encode(), memoryview(b""))
 
 
 class _Later:
     """The pictures of a known file, which is read when the first of their pixels are needed. Threads may share it."""
 
-    def __init__(self, asked: _Asked, promised: Sequence[_Facts], correct: Callable[[_Asked], None]) -> None:
+    def __init__(
+        self, source: str, read: Callable[[], list[Picture]], promised: Sequence[str], correct: Callable[[], None]
+    ) -> None:
         """Read nothing yet.
 
         Args:
-            asked: the file.
-            promised: what is known of its pictures.
-            correct: is called with a file that is not what was promised.
+            source: what the user calls the file.
+            read: makes pictures of it. Raises SourceError.
+            promised: their identities.
+            correct: is called where the file has others.
         """
-        self._asked, self._correct = asked, correct
-        self._promised = [one.identity for one in promised]
+        self._source, self._read, self._promised, self._correct = source, read, promised, correct
         self._pictures: list[Picture] = []
         self._lock = threading.Lock()
 
@@ -238,11 +246,11 @@ class _Later:
         """The pixels of a picture, by its number. Raises SourceError."""
         with self._lock:
             if not self._pictures:
-                pictures = self._asked.read()
+                pictures = self._read()
                 if [one.identity for one in pictures] != self._promised:
-                    self._correct(self._asked)  # a decoder may have changed without a trace: not again, then
+                    self._correct()  # a decoder may have changed without a trace: not again, then
                     raise SourceError(
-                        f"{self._asked.source}: the picture changed while vlm was working", "run the command again"
+                        f"{self._source}: the picture changed while vlm was working", "run the command again"
                     )
                 self._pictures = pictures
             return self._pictures[number].pixels()

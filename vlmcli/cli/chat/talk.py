@@ -137,8 +137,8 @@ class Talk:
         found: list[tuple[str, Source]] = []
         for word in words:
             try:
-                allow = self.wishes.allow_local_urls
-                found += ((word, source) for source in sources.find([word], allow_local=allow, left_out=left_out))
+                allow, known = self.wishes.allow_local_urls, self.wishes.known
+                found += ((word, source) for source in sources.find([word], (), allow, left_out, known))
             except VlmError as error:
                 self.fail(error)
                 failed[word] = None
