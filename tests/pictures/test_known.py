@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,6 +39,18 @@ def folder(tmp_path):
 def later(monkeypatch):
     """All files are three seconds older than they are."""
     monkeypatch.setattr(known, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 3_000_000_000))
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """No file system's clock ticks: as on one that counts in milliseconds, within such a time."""
+    stamp = known._Stamp.of
+
+    def of(file):
+        found = stamp(file)
+        return found and replace(found, numbers=(*found.numbers[:4], 1_000_000_001))
+
+    monkeypatch.setattr(known._Stamp, "of", of)
 
 
 def opened(folder):
@@ -275,18 +288,14 @@ def test_another_picture_of_the_same_size_and_time_is_read(folder, tmp_path, lat
     assert picture == images.load(path)
 
 
-def test_a_file_that_changes_faster_than_the_clock_is_read(folder, tmp_path):
-    """Its stamp stays as it was, on most file systems for some milliseconds."""
+def test_a_file_that_changes_faster_than_the_clock_is_read(folder, tmp_path, still):
     path, index = tmp_path / "a.bmp", opened(folder)
-    path.write_bytes(bitmap(RED))
-    stamps = set()
-    for number in range(200):
+    for number in range(50):
         color = (number, 0, 0)
         path.write_bytes(bitmap(color))
         os.utime(path, (1, 1))
-        stamps.add(path.stat().st_ctime_ns)
         assert tuple(index.load(path, "a.bmp").pixels()[:3]) == color
-    assert len(kept(folder)) == 200
+    assert len(kept(folder)) == 50
 
 
 def test_a_link_that_leads_elsewhere_is_followed(folder, tmp_path, later):
@@ -313,6 +322,24 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(folder, tmp_path, late
         load(folder, path)
     assert kept(folder) == []
     assert tuple(load(folder, path).pixels()[:3]) == BLUE
+
+
+def test_a_young_file_that_changes_before_it_is_read_is_not_kept_by_its_former_bytes(
+    folder, tmp_path, still, monkeypatch
+):
+    path, read = tmp_path / "a.bmp", images.load
+
+    def write(color):
+        path.write_bytes(bitmap(color))
+        os.utime(path, (1, 1))
+
+    write(RED)
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "load", lambda *args: (write(BLUE), read(*args))[1])
+        load(folder, path)
+    assert kept(folder) == []
+    write(RED)
+    assert tuple(load(folder, path).pixels()[:3]) == RED
 
 
 @pytest.mark.parametrize("way", ["in place", "replaced"])
