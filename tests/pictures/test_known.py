@@ -19,7 +19,7 @@ from tests.support.dicom_files import save
 from tests.support.engines import ask, outcomes
 from tests.support.files import BLUE, GREEN, NOISE, RED, array, pdf
 from tests.support.program import SCENE, VLM, own_environment, vlm
-from vlmcli.entries import Entries
+from vlmcli.entries import BLOCK, Entries, key_of
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images, known, sources
 from vlmcli.pictures.known import Known
@@ -491,6 +491,21 @@ def test_many_at_once_say_the_same(folder, tmp_path):
     expected = [images.load(path).identity for path in map(Path, paths)]
     assert said == [expected * 3, expected * 3, expected[::-1] * 3]
     assert all(len(path.name) == 64 or path.name == "hits" for path in folder.iterdir())
+
+
+def test_what_is_kept_stays_within_its_limit(folder):
+    """On the disk, where a small entry takes a block; those that were not used for the longest time go first."""
+    limit = 1024 * BLOCK
+    keys = [key_of(number) for number in range(2400)]
+    for number, key in enumerate(keys):
+        if number % 400 == 0:  # as other commands
+            entries = Entries(folder, limit)
+        assert entries.put(key, b"facts", memoryview(b""))
+        os.utime(folder / key, (number, number))
+    found = entries.kept()
+    assert found.count * BLOCK == found.size <= 1.1 * limit
+    assert found.count >= 900
+    assert set(kept(folder)) == set(keys[-found.count :])
 
 
 # --- what it is for ---
