@@ -35,6 +35,11 @@ FORMAT = 1
 SPARE = 512 << 20
 """Bytes that are left free on the disk, whatever the limit says."""
 FIRST_BYTES = b"vlmcache"
+BLOCK = 4096
+"""Bytes by which a file's place on a disk grows: a small entry takes no less."""
+SMALL = 1024
+"""Of entries that so many have room, only every sixteenth, by its key, has the folder looked through to see whether it
+is full: there may be many thousands, and one more or less does not count."""
 HITS = "hits"
 """The file that gets a byte whenever an entry is found: processes can add to it without waiting for each other."""
 
@@ -63,7 +68,7 @@ class Kept:
 
     Attributes:
         count: of entries.
-        size: bytes of their files.
+        size: bytes that their files take on the disk.
         hits: how often one was found.
         oldest: when the entry was used that was not used for the longest time, in seconds since 1970; 0 without one.
     """
@@ -88,13 +93,15 @@ class Entries:
 
         Args:
             folder: of the entries; it is made when the first one is written, for its owner alone.
-            limit: bytes of all entries together. This object writes half of that at most: a run over more pictures than
-                find room would otherwise remove what it has just written, and find nothing the next time.
+            limit: bytes that all entries together take on the disk. This object writes half of that at most: a run over
+                more pictures than find room would otherwise remove what it has just written, and find nothing the next
+                time.
         """
         self.folder = folder
         self.limit = limit
         self._written = 0
         self._total: int | None = None  # not yet known
+        self._made = False  # whether there is a folder
         self._broken = False
 
     def get(self, key: str) -> Entry | None:
@@ -131,7 +138,7 @@ class Entries:
             content: contiguous bytes, one part behind the other, which are not changed meanwhile.
         """
         length = sum(part.nbytes for part in content)
-        size = _HEAD.size + len(about) + length
+        size = _on_disk(_HEAD.size + len(about) + length)
         if not self.takes(size):
             return False
         digest = hashlib.sha256(about)
@@ -140,7 +147,10 @@ class Entries:
         head = _HEAD.pack(FIRST_BYTES, bytes.fromhex(key), len(about), length, digest.digest())
         try:
             self._make_folder()
-            if not self._make_room(size):
+            small = size * SMALL <= self.limit and not key.startswith("0")
+            if not (small and self._total is None) and not self._make_room(size):
+                return False
+            if shutil.disk_usage(self.folder).free < size + SPARE:
                 return False
             # A power cut may leave a file of zeros, which is no entry: that is not worth waiting for the disk.
             atomic.replace(self.folder / key, head, about, *content, finish=_for_its_owner, lasting=False)
@@ -149,7 +159,8 @@ class Entries:
             self._broken = True
             return False
         self._written += size
-        self._total = (self._total or 0) + size
+        if self._total is not None:
+            self._total += size
         return True
 
     def kept(self) -> Kept:
@@ -182,12 +193,13 @@ class Entries:
 
     def _make_folder(self) -> None:
         """Make the folder, which nobody else may look into: what is kept shows what pictures looked like."""
-        if self._total is not None:
+        if self._made:
             return
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.mkdir(exist_ok=True, mode=0o700)
         if os.name != "nt" and stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
             self.folder.chmod(0o700)
+        self._made = True
 
     def _make_room(self, size: int) -> bool:
         """Remove what was not used for the longest time, until there is room for so many bytes. False if there is none.
@@ -196,16 +208,15 @@ class Entries:
         """
         if self._total is None:
             self._total = sum(bytes_of for _, bytes_of, _ in _files(self.folder))
-        over = self._total + size - self.limit
-        if over > 0:
+        if self._total + size > self.limit:
+            aim = self.limit - self.limit // 16 - size  # or all files would be looked through for each entry
             for _, bytes_of, path in sorted(_files(self.folder)):
-                if over <= 0:
+                if self._total <= aim:
                     break
                 with suppress(FileNotFoundError):
                     path.unlink()
-                over -= bytes_of
                 self._total -= bytes_of
-        return over <= 0 and shutil.disk_usage(self.folder).free >= size + SPARE
+        return self._total + size <= self.limit
 
     def _count_hit(self) -> None:
         with suppress(OSError):
@@ -231,13 +242,17 @@ def _entry(key: str, data: bytes) -> Entry | None:
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """When each entry was used last, its bytes, and its file."""
+    """When each entry was used last, its bytes on the disk, and its file."""
     with suppress(OSError), os.scandir(folder) as found:
         for one in found:
             if len(one.name) == 64:
                 with suppress(OSError):
                     about = one.stat(follow_symlinks=False)
-                    yield about.st_mtime, about.st_size, Path(one.path)
+                    yield about.st_mtime, _on_disk(about.st_size), Path(one.path)
+
+
+def _on_disk(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
 
 
 def _for_its_owner(part: Path) -> None:

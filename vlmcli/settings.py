@@ -238,10 +238,15 @@ def state_folder() -> Path:
     return platformdirs.user_state_path("vlm", appauthor=False)
 
 
-def cache_folder(chosen: str = "") -> Path:
-    """Where `vlm` keeps what it can do without; it may not be there. `chosen` is what the user has set."""
-    if chosen:
-        return Path(os.path.expanduser(chosen))  # noqa: PTH111 - Path's raises when there is no such user
+def cache_folder(chosen: Settings | None = None) -> Path:
+    """Where `vlm` keeps what can be computed again; it may not be there.
+
+    Args:
+        chosen: the settings, which may say where; as `load` has them without any. Raises UsageError, as that does.
+    """
+    named = (load() if chosen is None else chosen).cache_dir
+    if named:
+        return Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - Path's raises when there is no such user
     import platformdirs
 
     return platformdirs.user_cache_path("vlm", appauthor=False)

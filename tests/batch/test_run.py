@@ -225,8 +225,8 @@ def test_what_the_model_thought_is_in_the_result_where_that_is_wished():
 
 def test_what_must_be_known_of_a_picture_is_told_before_it_is_asked_about():
     class Cut(Source):
-        def load(self, detail=0):
-            return replace(super().load(detail), notices=("cut.png: only half of it",))
+        def load(self, detail=0, known=None):
+            return replace(super().load(detail, known), notices=("cut.png: only half of it",))
 
     runner = ScriptedRunner(["yes"])
     with closing(Run([Job(ASK, (Cut("cut.png", picture(1).file),))], FILES).steps(runner)) as steps:

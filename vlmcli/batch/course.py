@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmcli import typed
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import Picture
+
+if TYPE_CHECKING:
+    from vlmcli.pictures.known import Known
 
 MAX_TOGETHER = 8
 """Pictures that are asked about at once where nobody has said --together."""
@@ -84,14 +88,14 @@ class Job:
         """What the pictures are called."""
         return [source.name for source in self.pictures]
 
-    def load(self) -> list[Picture]:
-        """Their pixels, in the task's detail. Raises SourceError for the first that cannot be read.
+    def load(self, known: Known | None = None) -> list[Picture]:
+        """Their pixels, in the task's detail; those of `known` files are read when they are needed.
 
-        A long picture that is cut into parts is several.
+        A long picture that is cut into parts is several. Raises SourceError for the first that cannot be read.
         """
         if self.task.parts:
-            return [part for source in self.pictures for part in source.load_parts()]
-        return [source.load(self.task.detail) for source in self.pictures]
+            return [part for source in self.pictures for part in source.load_parts(known)]
+        return [source.load(self.task.detail, known) for source in self.pictures]
 
 
 ONCE = Course()

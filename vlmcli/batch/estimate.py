@@ -6,18 +6,26 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from vlmcli.amounts import duration
 from vlmcli.batch.course import Job
 from vlmcli.errors import SourceError
 from vlmcli.values import Done, Event, Failed, Request, Runner, run
 
+if TYPE_CHECKING:
+    from vlmcli.pictures.known import Known
+
 SAMPLE = 3
 """Jobs that are done to know how long all of them take."""
 
 
 def estimate(
-    runner: Runner, jobs: Sequence[Job], timeout: float | None = None, tell: Callable[[Event], None] = lambda _: None
+    runner: Runner,
+    jobs: Sequence[Job],
+    timeout: float | None = None,
+    tell: Callable[[Event], None] = lambda _: None,
+    known: Known | None = None,
 ) -> str:
     """How long the jobs take, in words.
 
@@ -26,9 +34,10 @@ def estimate(
         jobs: all.
         timeout: seconds that one may take; None for as long as it takes.
         tell: is called with what the runner is at.
+        known: files that were read before.
     """
     began, ends = 0.0, []
-    for _, event in run(runner, _loadable(jobs[:SAMPLE], timeout)):
+    for _, event in run(runner, _loadable(jobs[:SAMPLE], timeout, known)):
         tell(event)
         if event.id is not None and not began:
             began = time.monotonic()
@@ -45,8 +54,8 @@ def estimate(
     return f"the questions take {about} ({first})"
 
 
-def _loadable(jobs: Sequence[Job], timeout: float | None) -> Iterator[Request]:
+def _loadable(jobs: Sequence[Job], timeout: float | None, known: Known | None) -> Iterator[Request]:
     """The requests of jobs whose pictures can be read."""
     for job in jobs:
         with suppress(SourceError):
-            yield replace(job.task.request(job.load()), timeout=timeout)
+            yield replace(job.task.request(job.load(known)), timeout=timeout)

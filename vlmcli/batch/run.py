@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
@@ -33,6 +34,9 @@ from vlmcli.values import (
     Runner,
     Started,
 )
+
+if TYPE_CHECKING:
+    from vlmcli.pictures.known import Known
 
 WINDOW = 16
 """Requests that are under way or wait, with their pictures in memory."""
@@ -58,7 +62,7 @@ class Outcome:
         job: which has ended.
         result: its answer, or its error.
         work: what it is called in the journal; None in a run that is not remembered.
-        drawn: whether its pictures all look like drawings; looked at only for a model that may answer it does not know.
+        drawn: whether its pictures all look like drawings; looked at only where the model answers it does not know.
     """
 
     job: Job
@@ -99,10 +103,12 @@ class Run:
         sidecars: Sidecars | None = None,
         skipped: int = 0,
         thinking: bool = False,
+        known: Known | None = None,
     ) -> None:
         """The run's clock starts; nothing is asked before `steps`.
 
-        `sidecars` are where else the answers go, and `skipped` pictures were left out because they have a text there.
+        `sidecars` are where else the answers go, `skipped` pictures were left out because they have a text there, and
+        `known` files were read before.
         """
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
@@ -110,7 +116,7 @@ class Run:
         self.changed = self.stayed = 0
         self.unwritten: Counter[str] = Counter()
         self.stopping = self.dropping = False
-        self._sidecars, self._skipped = sidecars, skipped
+        self._sidecars, self._skipped, self._known = sidecars, skipped, known
         self._asked: dict[int, int] = {}  # jobs by the id of their request
         self._begun: set[int] = set()  # ids of requests that the runner has begun
         self._twins = _Twins()
@@ -118,7 +124,8 @@ class Run:
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
         self._unwritten: dict[int, Fingerprint] = {}  # pictures as they were asked about, to be written into
         self._notices: dict[int, tuple[str, ...]] = {}  # of the pictures of jobs that have no outcome yet
-        self._drawn: set[int] = set()  # of those jobs, the ones whose pictures all look like drawings
+        self._shown: dict[int, Sequence[Picture]] = {}  # by job, while it is asked; for a model that may not know
+        self._drawn: set[int] = set()  # jobs without an outcome, not answered by the model, about drawings only
         self._began = time.monotonic()
 
     @property
@@ -212,8 +219,11 @@ class Run:
                 elif isinstance(event, Done | Failed):
                     self._begun.discard(event.id)
                     outcome = event.answer if isinstance(event, Done) else event.error
-                    for number in self._twins.ended(asked.pop(event.id), outcome):
-                        self._waiting[number] = outcome
+                    number = asked.pop(event.id)
+                    ended = self._twins.ended(number, outcome)
+                    self._waiting |= dict.fromkeys(ended, outcome)
+                    if self._is_about_drawings(number, outcome, self._shown.pop(number, ())):
+                        self._drawn.update(ended)
                     yield from self._ready()
                 elif isinstance(event, Started | Progress | Notice):
                     yield event
@@ -296,7 +306,7 @@ class Run:
             if job.pictures != last:
                 last = job.pictures
                 try:
-                    pictures = job.load()
+                    pictures = job.load(self._known)
                 except SourceError as error:
                     pictures = error
             if isinstance(pictures, SourceError):
@@ -305,12 +315,12 @@ class Run:
                 self.stopping |= self.course.fail_fast
                 continue
             self._notices[number] = tuple(text for picture in pictures for text in picture.notices)
-            if self.files.card.unsure and _are_drawn(pictures):
-                self._drawn.add(number)
             yield from map(Notice, self._notices[number])
             if self._is_twin(number, job, pictures):
                 yield from self._ready()
                 continue
+            if self.files.card.unsure:
+                self._shown[number] = pictures
             yield number, replace(job.task.request(pictures), stream=stream, timeout=self.course.timeout)
 
     def _is_twin(self, number: int, job: Job, pictures: Sequence[Picture]) -> bool:
@@ -321,8 +331,22 @@ class Run:
         answer = self._twins.answer(same)
         if answer is not None:
             self._waiting[number] = answer
+            if self._is_about_drawings(number, answer, pictures):
+                self._drawn.add(number)
             return True
         return not self._twins.is_first(number, same)
+
+    def _is_about_drawings(self, number: int, ended: Answer | VlmError, pictures: Sequence[Picture]) -> bool:
+        """Whether the model does not know what to answer, though all it was shown are drawings."""
+        job, unsure = self.jobs[number], self.files.card.unsure
+        if not unsure or job.task.result(job.names, ended, self.files.name).text != unsure:
+            return False
+        from vlmcli.pictures.drawings import is_drawn  # a page of help needs no numpy
+
+        try:
+            return all(map(is_drawn, pictures))
+        except SourceError:  # a known file that is read only now, and has changed
+            return False
 
     def _ready(self) -> Iterator[Outcome]:
         """The outcomes of jobs that have ended and whose turn has come."""
@@ -365,12 +389,6 @@ class Run:
             self.stayed += 1
         else:
             self.changed += sidecars.write(job, text, before)
-
-
-def _are_drawn(pictures: Sequence[Picture]) -> bool:
-    from vlmcli.pictures.drawings import is_drawn  # a page of help needs no numpy
-
-    return all(map(is_drawn, pictures))
 
 
 _Same = tuple[Ask, tuple[str, ...]]

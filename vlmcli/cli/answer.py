@@ -64,7 +64,7 @@ def answer(
         jobs: Sequence[Job] = [Job(Ask(question), ()) for question in questions(Card())]
         left_out = LeftOut()
         try:
-            found, context = named_pictures(named, left_out)
+            found, context = named_pictures(named, left_out, flags.known)
             files = find_model(ui, settings, flags.chat_template or "")
             if reading and any(files.card.reading_budget):
                 files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
@@ -119,7 +119,7 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     said = plan(left.jobs, left.before, texts)
     if left.jobs:
         with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
-            said += f"; {estimate(runner, left.jobs, course.timeout, ui.progress)}"
+            said += f"; {estimate(runner, left.jobs, course.timeout, ui.progress, flags.known)}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
 
@@ -131,7 +131,7 @@ def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Re
         with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
             run = Run(
                 left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-                thinking=flags.think,
+                thinking=flags.think, known=flags.known,
             )  # fmt: skip
             show = Show(
                 ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,

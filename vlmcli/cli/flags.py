@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from vlmcli import typed
 from vlmcli.batch.course import Course, check_records_name
@@ -22,10 +22,13 @@ from vlmcli.cli.options import Existing, Format, SidecarName
 from vlmcli.cli.words import Named
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import expand
-from vlmcli.settings import Settings, load
+from vlmcli.settings import Settings, cache_folder, load
 from vlmcli.tasks.templates import WHOLE, Template
 from vlmcli.terminal import door
 from vlmcli.values import Sampling
+
+if TYPE_CHECKING:
+    from vlmcli.pictures.known import Known
 
 MAX_TOKENS = 512
 
@@ -240,6 +243,15 @@ class Flags:
             kind, self.keywords, (self.existing or Existing.SKIP).value, (self.sidecar_name or SidecarName.STEM).value,
             self.touch, self.in_place,
         )  # fmt: skip
+
+    @functools.cached_property
+    def known(self) -> Known | None:
+        """The files of pictures that earlier commands have read. Raises UsageError."""
+        from vlmcli.entries import Entries
+        from vlmcli.pictures import known  # it hashes files, which a page of help does not need
+
+        settings = self.settings()
+        return known.Known(Entries(cache_folder(settings) / known.FOLDER, known.LIMIT)) if settings.cache else None
 
     @property
     def lists(self) -> list[Path]:

@@ -123,7 +123,7 @@ def caching(settings: Settings) -> Caching | None:
     if not settings.cache:
         return None
     return Caching(
-        cache_folder(settings.cache_dir),
+        cache_folder(settings),
         settings.embeddings_mb << 20,
         settings.prefixes_mb << 20,
         float(settings.cache_seconds),

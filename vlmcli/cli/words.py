@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmcli import files, settings, typed
 from vlmcli.amounts import size
@@ -20,6 +21,9 @@ from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source, expand
 from vlmcli.tasks import templates
 from vlmcli.tasks.templates import QUESTION, Template
+
+if TYPE_CHECKING:
+    from vlmcli.pictures.known import Known
 
 MAX_STDIN = 256 << 20
 """Bytes of a picture on stdin, and of a list."""
@@ -223,10 +227,11 @@ def _is_file(word: str) -> bool:
         return False
 
 
-def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
+def named_pictures(named: Named, left_out: LeftOut, known: Known | None = None) -> tuple[list[Source], str]:
     """The pictures of a command, and the text on stdin, if "-" is one of the names and what is there is text.
 
-    What is in folders and is no picture is added to `left_out`, unless --include or --exclude leave it out, too.
+    What is in folders and is no picture is added to `left_out`, unless --include or --exclude leave it out, too. The
+    pages of `known` files are not counted again.
     """
     names, files_from = named.names, named.files_from
     if named.null and files_from is None:
@@ -239,11 +244,11 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
     context = ""
     for name in names:
         if name not in on_stdin:
-            found.extend(sources.find([name], allow_local=named.allow_local_urls, left_out=left_out))
+            found.extend(sources.find([name], (), named.allow_local_urls, left_out, known))
         elif (text := _text(piped)) is not None:
             context = text.strip()
         elif name == "-":
-            found.extend(sources.of_bytes("-", piped))
+            found.extend(sources.of_bytes("-", piped, known))
         else:
             found.append(sources.Source(name, piped, int(name[2:])))
     if files_from is not None:
@@ -255,7 +260,7 @@ def named_pictures(named: Named, left_out: LeftOut) -> tuple[list[Source], str]:
                 f"{files_from}: none of its {len(listed):,} names is a file here",
                 "names in a list are looked up from the current folder: change to that of the pictures, or list paths",
             )
-        found.extend(sources.find((), listed, named.allow_local_urls))
+        found.extend(sources.find((), listed, named.allow_local_urls, known=known))
     if not found:
         if context:
             raise UsageError(

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from vlmcli import typed
@@ -23,6 +24,9 @@ from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import folders, names, signatures
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.values import Picture
+
+if TYPE_CHECKING:  # it hashes files, which a page of help does not need
+    from vlmcli.pictures.known import Known
 
 
 @dataclass(frozen=True)
@@ -53,14 +57,18 @@ class Source:
     expanded: bool = False
     root: Path | None = None
 
-    def load(self, bound: int = 0) -> Picture:
-        """Its pixels, scaled down as `images.load` does. Raises SourceError, which names it."""
+    def load(self, bound: int = 0, known: Known | None = None) -> Picture:
+        """Its pixels, scaled down as `images.load` does; those of a `known` file are read later. Raises SourceError."""
+        if known is not None:
+            return known.load(self.fetched(), self.name, self.frame, bound)
         from vlmcli.pictures import images  # not needed for a page of help
 
         return images.load(self.fetched(), self.name, self.frame, bound)
 
-    def load_parts(self) -> list[Picture]:
-        """Its pixels; those of a long picture in parts, as `images.load_parts` cuts it. Raises SourceError."""
+    def load_parts(self, known: Known | None = None) -> list[Picture]:
+        """Its pixels as `load` has them; those of a long picture in parts, as `images.load_parts` cuts it."""
+        if known is not None:
+            return known.load_parts(self.fetched(), self.name, self.frame)
         from vlmcli.pictures import images
 
         return images.load_parts(self.fetched(), self.name, self.frame)
@@ -79,6 +87,7 @@ def find(
     listed: Iterable[str] = (),
     allow_local: bool = False,
     left_out: LeftOut | None = None,
+    known: Known | None = None,
 ) -> Iterator[Source]:
     """What words of the command line mean, and then the names of a list, which are files or addresses.
 
@@ -87,15 +96,16 @@ def find(
         listed: names of a list.
         allow_local: whether addresses may lead to this machine or its network.
         left_out: takes up what is in folders and is no picture.
+        known: files that were read before, whose pages need not be counted.
 
     Raises SourceError where a folder has no pictures, or a glob no matches. A file that is not there is an error when
     it is loaded, so that the others are not lost.
     """
     left_out = LeftOut() if left_out is None else left_out
     for word in words:
-        yield from _word(word, allow_local, left_out)
+        yield from _word(word, allow_local, left_out, known)
     for name in listed:
-        for source in _url(name, allow_local) if _is_url(name) else _file(name, names.same(Path(name))):
+        for source in _url(name, allow_local) if _is_url(name) else _file(name, names.same(Path(name)), known):
             yield replace(source, expanded=True)
 
 
@@ -116,26 +126,26 @@ def _url(word: str, allow_local: bool) -> Iterator[Source]:
     yield Source(word, Url(address, allow_local), number)
 
 
-def _word(word: str, allow_local: bool, left_out: LeftOut) -> Iterator[Source]:
+def _word(word: str, allow_local: bool, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
     """What one word names: of all its readings, the first that fits."""
     if _is_url(word):
         yield from _url(word, allow_local)
         return
     if word[:5].lower() == "data:":
-        yield from of_bytes(word[:40] + ("…" if len(word) > 40 else ""), _data(word))
+        yield from of_bytes(word[:40] + ("…" if len(word) > 40 else ""), _data(word), known)
         return
     if word[:5].lower() == "file:":
-        yield from _file(word, _local_path(word))
+        yield from _file(word, _local_path(word), known)
         return
     if not word:  # or an unset variable would be the current folder
         raise UsageError("the name of a picture is empty", "check the command")
     path = names.same(Path(expand(word)))
     if _is_dir(path):
-        yield from _folder(word, path, left_out)
+        yield from _folder(word, path, left_out, known)
     elif re.search(r"[*?[]", word) and not _exists(path):
-        yield from _glob(word, left_out)
+        yield from _glob(word, left_out, known)
     else:
-        yield from _file(word, path)
+        yield from _file(word, path, known)
 
 
 def _local_path(address: str) -> Path:
@@ -158,7 +168,7 @@ def _exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - as above
 
 
-def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
+def _file(name: str, path: Path, known: Known | None, kind: str = "") -> Iterator[Source]:
     """A file, or one frame of it; a PDF or TIFF of several pages as its pages.
 
     The kind is the file's format, where it has been looked into already.
@@ -167,35 +177,37 @@ def _file(name: str, path: Path, kind: str = "") -> Iterator[Source]:
     if numbered and not _exists(path):
         yield Source(name, names.same(Path(numbered[1])), int(numbered[2]))
         return
-    pages = _pages(name, path) if (kind in ("PDF", "TIFF") if kind else folders.has_pages(path)) else ()
+    pages = _pages(name, path, known) if (kind in ("PDF", "TIFF") if kind else folders.has_pages(path)) else ()
     if not pages:
         yield Source(name, path)
     for page in pages:
         yield Source(f"{name}#{page}", path, page, expanded=True)
 
 
-def _pages(name: str, file: Path | bytes) -> tuple[int, ...]:
+def _pages(name: str, file: Path | bytes, known: Known | None) -> tuple[int, ...]:
     """The numbers of the pages of a PDF or TIFF that has several."""
     if isinstance(file, Path) and not _exists(file):
         return ()
-    from vlmcli.pictures import images
-
     try:
+        if known is not None:
+            return known.pages(file, name)
+        from vlmcli.pictures import images
+
         return images.pages(file, name)
     except SourceError:  # it is said when it is loaded
         return ()
 
 
-def of_bytes(name: str, data: bytes) -> Iterator[Source]:
+def of_bytes(name: str, data: bytes, known: Known | None = None) -> Iterator[Source]:
     """A picture in memory; a PDF or TIFF of several pages as its pages."""
-    pages = _pages(name, data) if signatures.kind(data[: signatures.HEAD]) in ("PDF", "TIFF") else ()
+    pages = _pages(name, data, known) if signatures.kind(data[: signatures.HEAD]) in ("PDF", "TIFF") else ()
     if not pages:
         yield Source(name, data)
     for page in pages:
         yield Source(f"{name}#{page}", data, page, expanded=True)
 
 
-def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
+def _folder(word: str, path: Path, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
     """The pictures below a folder, by name. A folder that cannot be read is one, too.
 
     It fails when it is loaded, so that it is told of, and the others are not lost.
@@ -204,7 +216,7 @@ def _folder(word: str, path: Path, left_out: LeftOut) -> Iterator[Source]:
     found = False
     for file in folder.pictures():
         found = True
-        for source in _file(file.name, file.path, file.kind):
+        for source in _file(file.name, file.path, known, file.kind):
             yield replace(source, expanded=True, root=path)
     for name, closed in folder.closed:
         yield Source(name, closed)
@@ -228,7 +240,7 @@ def _of_raw_files(word: str, left_out: LeftOut) -> str:
     return "export the raw files as JPEG first, with darktable or the camera maker's program" if found else ""
 
 
-def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
+def _glob(word: str, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
     """The files that a pattern matches in any case, by name; if it says nothing of a suffix, the pictures."""
     own, pattern = LeftOut(), expand(word).replace(os.altsep or os.sep, os.sep)
     if "**" in pattern.split(os.sep):  # noqa: PTH206 - keeps what the user has written
@@ -250,7 +262,7 @@ def _glob(word: str, left_out: LeftOut) -> Iterator[Source]:
     left_out.files += own.files
     root = Path(re.split(r"[*?[]", pattern, maxsplit=1)[0] + "_").parent  # what is written before the pattern begins
     for file in chosen:
-        for source in _file(file.name, file.path, file.kind):
+        for source in _file(file.name, file.path, known, file.kind):
             yield replace(source, expanded=True, root=root)
 
 

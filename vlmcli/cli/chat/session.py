@@ -48,6 +48,7 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
     wishes = Wishes(
         _sampling(flags, chosen), stats=flags.stats, think=flags.think, side=_side(flags),
         thumbnails=with_thumbnails, allow_local_urls=flags.allow_local_urls,
+        known=flags.known,
     )  # fmt: skip
     with Ui(markdown=not flags.plain) as ui:
         files = find_model(ui, chosen, flags.chat_template or "")

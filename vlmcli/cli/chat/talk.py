@@ -21,6 +21,7 @@ from vlmcli.machine import tiling
 from vlmcli.models import gguf
 from vlmcli.pictures import drawings, sources
 from vlmcli.pictures.folders import LeftOut
+from vlmcli.pictures.known import Known
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
@@ -70,6 +71,7 @@ class Wishes:
         side: pixels to which a picture's longer side is scaled down; 0 for none.
         thumbnails: show pictures where the terminal can.
         allow_local_urls: fetch from addresses of this machine and network, too.
+        known: files of pictures that were read before; None reads all.
     """
 
     sampling: dict[str, str] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class Wishes:
     side: int = 0
     thumbnails: bool = True
     allow_local_urls: bool = False
+    known: Known | None = None
 
     def chosen(self) -> tuple[Sampling, int]:
         """The options as a Sampling, and how many tokens at most. Raises UsageError."""
@@ -134,8 +137,8 @@ class Talk:
         found: list[tuple[str, Source]] = []
         for word in words:
             try:
-                allow = self.wishes.allow_local_urls
-                found += ((word, source) for source in sources.find([word], allow_local=allow, left_out=left_out))
+                allow, known = self.wishes.allow_local_urls, self.wishes.known
+                found += ((word, source) for source in sources.find([word], (), allow, left_out, known))
             except VlmError as error:
                 self.fail(error)
                 failed[word] = None
@@ -157,7 +160,7 @@ class Talk:
 
     def attach_one(self, source: Source, number: int = 0) -> Attached:
         """Attach one picture, by this number if it is free. Raises SourceError."""
-        picture = source.load(self.wishes.side)
+        picture = source.load(self.wishes.side, self.wishes.known)
         self.ui.notices(picture.notices)
         place = source.name if source.name.lower().startswith(("http://", "https://")) else ""
         hashed = ""
