@@ -127,7 +127,15 @@ def test_a_record_says_everything():
         "model": "demo",
         "answer": "a\tb\nc\\",
         "finish_reason": "stop",
-        "usage": {"picture_tokens": 64, "prompt_tokens": 77, "reused_tokens": 0, "answer_tokens": 3},
+        "usage": {
+            "picture_tokens": 64,
+            "prompt_tokens": 77,
+            "reused_tokens": 0,
+            "answer_tokens": 3,
+            "restored_tokens": 0,
+            "encoded": 0,
+            "remembered": 0,
+        },
         "timings": {"load": 0.1235, "picture": 0.0, "encode": 0.0, "prefill": 0.0, "generate": 0.0},
     }
     failed = lines.record(Ask("q").result(["x"], SourceError("what", "do"), "demo"))
