@@ -221,6 +221,16 @@ def state_folder() -> Path:
     return platformdirs.user_state_path("vlm", appauthor=False)
 
 
+def cache_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """Where `vlm` keeps what it can find out again; it may not be there. VLM_CACHE_DIR, or the system's."""
+    folder = (os.environ if environment is None else environment).get(PREFIX + "CACHE_DIR", "")
+    if folder:
+        return Path(folder)
+    import platformdirs
+
+    return platformdirs.user_cache_path("vlm", appauthor=False)
+
+
 def debugging(environment: Mapping[str, str] | None = None) -> bool:
     """Whether VLM_DEBUG asks for tracebacks; never fails, so that it can be asked when something else has."""
     return _flag((os.environ if environment is None else environment).get(PREFIX + "DEBUG", ""))

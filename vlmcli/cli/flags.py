@@ -21,8 +21,9 @@ from vlmcli.cli import options
 from vlmcli.cli.options import Existing, Format, SidecarName
 from vlmcli.cli.words import Named
 from vlmcli.errors import UsageError
+from vlmcli.memo import kept_in
 from vlmcli.pictures.sources import expand
-from vlmcli.settings import Settings, load
+from vlmcli.settings import Settings, cache_folder, load
 from vlmcli.tasks.templates import WHOLE, Template
 from vlmcli.terminal import door
 from vlmcli.values import Sampling
@@ -313,7 +314,7 @@ def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         @functools.wraps(verb)
         def command(**values: Any) -> None:
             flags = Flags(**{name: values.pop(name) for name in taken})
-            with _logged(flags.verbose):
+            with _logged(flags.verbose), kept_in(cache_folder() / "pairs"):
                 verb(**values, flags=flags)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads

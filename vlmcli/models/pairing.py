@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlmcli import memo
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf, known
 from vlmcli.models.check_model import check_model
@@ -23,6 +24,8 @@ OWN_PROJECTOR = "use the mmproj file that was published with this model"
 def check(model: Header, projector: Header) -> None:
     """Raise ModelError, naming the file or both, unless these two can be loaded and belong together.
 
+    What an earlier command has found of two files that have not changed holds (`memo`).
+
     Args:
         model: the language model's header.
         projector: the projector's.
@@ -33,10 +36,15 @@ def check(model: Header, projector: Header) -> None:
         raise ModelError(f"{projector.path}: not a projector", "give the mmproj file that was published with the model")
     for header in (model, projector):
         known.check(header)
+    identities = [header.identity for header in (model, projector) if header.identity is not None]
+    if len(identities) == 2 and memo.known("pair", identities):
+        return
     for header in (model, projector):
         gguf.check_whole(header)
     check_model(model)
     check_projector_of(model, projector)
+    if len(identities) == 2:
+        memo.keep("pair", identities, True)
 
 
 def exchanged(model: Header) -> ModelError:
