@@ -9,12 +9,14 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmcli import room
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
+from vlmcli.machine.ahead import Ahead
 from vlmcli.runners import last_death
 from vlmcli.settings import Settings, state_folder
 from vlmcli.terminal import door
@@ -70,6 +72,7 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
     from vlmcli.runners.worker import Worker
 
     interruptible()
+    Ahead([files.model, files.projector])
     worker = None
     try:
         worker = Worker(files, _wanted(settings), patience=settings.patience)
@@ -92,6 +95,7 @@ def opened(
         names: of the pictures it is asked about.
         observer: as `Engine`'s.
     """
+    reading = Ahead([files.model, files.projector])
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
 
@@ -101,9 +105,11 @@ def opened(
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
         engine = Engine(files, chosen, observer)
+        import_module("vlmcli.engine.template_sandbox")  # Jinja, which the engine needs when the weights are loaded
         try:
             yield engine
         finally:
+            reading.end()
             engine.close()
             native.on_abort(door.last_words)  # the next command's failure is not this one's
 

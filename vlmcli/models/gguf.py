@@ -299,7 +299,7 @@ def _keep(header: Header, identity: Identity) -> None:
 def _kept(path: Path, identity: Identity) -> Header | None:
     """The header of a file that an earlier command has read."""
     try:
-        metadata, tensors, data, entries = memo.known("header", [identity]) or ()
+        metadata, tensors, data, entries = memo.known("header", [identity])
         shapes = tuple(Tensor(name, tuple(shape), kind, offset) for name, shape, kind, offset in tensors)
         places = {key: Entry(*one) for key, one in entries.items()}
     except (TypeError, ValueError):  # nothing, or nothing that was kept here
