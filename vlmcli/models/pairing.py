@@ -7,6 +7,7 @@ the two together. What llama.cpp refuses by itself is left to it, and so is ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vlmcli import memo
@@ -41,15 +42,24 @@ def check(model: Header, projector: Header) -> None:
         raise ModelError(f"{projector.path}: not a projector", "give the mmproj file that was published with the model")
     for header in (model, projector):
         known.check(header)
-    identities = [header.identity for header in (model, projector) if header.identity is not None]
-    if len(identities) == 2 and memo.known("pair", identities):
-        return
+    _once("pair", _check, model, projector)
+
+
+def _check(model: Header, projector: Header) -> None:
     for header in (model, projector):
         gguf.check_whole(header)
     check_model.check_model(model)
     check_projector_of(model, projector)
-    if len(identities) == 2:
-        memo.keep("pair", identities, True)
+
+
+def _once(what: str, check: Callable[[Header, Header], None], model: Header, projector: Header) -> None:
+    """Check two headers, unless it is known that their files have passed, which is then kept."""
+    passed = [one.identity for one in (model, projector) if one.identity is not None]
+    if len(passed) == 2 and memo.known(what, passed):
+        return
+    check(model, projector)
+    if len(passed) == 2:
+        memo.keep(what, passed, True)
 
 
 def exchanged(model: Header) -> ModelError:
@@ -60,6 +70,10 @@ def exchanged(model: Header) -> ModelError:
 def check_projector_of(model: Header, projector: Header) -> None:
     """Raise ModelError unless a whole projector can be loaded and belongs to a model, which is not looked at itself."""
     known.check(projector)
+    _once("projector", _check_projector_of, model, projector)
+
+
+def _check_projector_of(model: Header, projector: Header) -> None:
     check_projector.check_projector(projector)
     check_pair(model, projector)
 
