@@ -39,7 +39,7 @@ def names(folder):
 def odd_file():
     file = small_file()
     file.keys += [
-        (b"odd.text", Value(8, "\0 \u2028 \U0001f600 \\ \"".encode() + b"\xff")),
+        (b"odd.text", Value(8, '\0 \u2028 \U0001f600 \\ "'.encode() + b"\xff")),
         (b"odd.numbers", Value(12, [1e308, -0.0, 5e-324, float("inf"), 0.1], True)),
         (b"odd.flags", Value(7, [True, False], True)),
         (b"odd.large", Value(10, (1 << 64) - 1)),

@@ -95,7 +95,7 @@ def opened(
         names: of the pictures it is asked about.
         observer: as `Engine`'s.
     """
-    reading = Ahead([files.model, files.projector])
+    Ahead([files.model, files.projector])
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
 
@@ -109,7 +109,6 @@ def opened(
         try:
             yield engine
         finally:
-            reading.end()
             engine.close()
             native.on_abort(door.last_words)  # the next command's failure is not this one's
 

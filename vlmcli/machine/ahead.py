@@ -17,7 +17,7 @@ from vlmcli import files
 from vlmcli.machine import fit
 
 PIECE = 64 << 20
-"""Bytes that are read at once; between two of them the reading can end."""
+"""Bytes that are read at once."""
 SAMPLES = 32
 """Places of a file that are looked at to see whether it is in memory."""
 SHARE = 0.8
@@ -27,30 +27,35 @@ SHARE = 0.8
 class Ahead:
     """Files on their way into memory, one after the other."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], free: int | None = None) -> None:
         """Begin at once, in a thread of its own, if there is anything to read.
 
         Args:
             paths: of the files; what cannot be read is left out.
+            free: bytes of memory that may be filled; None for most of what is free.
         """
-        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
         missing = [path for path in paths if is_missing(path)]
         if missing:
-            threading.Thread(target=self._read, args=(missing,), name="vlm-ahead", daemon=True).start()
+            free = int(fit.memory()[0] * SHARE) if free is None else free
+            self._thread = threading.Thread(target=self._read, args=(missing, free), name="vlm-ahead", daemon=True)
+            self._thread.start()
 
-    def end(self) -> None:
-        """Read no more than what is under way: a file of the rest is not needed."""
-        self._ended.set()
+    def wait(self) -> None:
+        """Wait until nothing more is read."""
+        if self._thread is not None:
+            self._thread.join()
 
-    def _read(self, paths: Sequence[Path]) -> None:
-        left = int(fit.memory()[0] * SHARE)
+    def _read(self, paths: Sequence[Path], left: int) -> None:
         with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
             for path in paths:
                 with suppress(OSError, ValueError), files.opened(path) as file:
                     size = os.fstat(file.fileno()).st_size
+                    if size > left:
+                        continue
                     left -= size
                     at = 0
-                    while at < size and left >= 0 and not self._ended.is_set():
+                    while at < size:
                         sent = os.sendfile(nowhere.fileno(), file.fileno(), at, min(PIECE, size - at))
                         if not sent:
                             break
