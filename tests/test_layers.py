@@ -142,3 +142,16 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Usage: vlm" in done.stdout
+
+
+def test_a_model_begins_to_load_before_what_answering_needs_is_imported():
+    """numpy, Pillow and Jinja take longer to import than all else; they come while llama.cpp reads the weights."""
+    code = (
+        "import sys; from vlmcli.cli import answer, running, verbs; from vlmcli.engine import Engine, native, place;"
+        "from vlmcli.models import store;"
+        "heavy = {'numpy', 'PIL', 'rich', 'jinja2', 'xml', 'tomllib', 'email', 'httpx2', 'huggingface_hub', 'gguf'};"
+        "heavy &= {m.split('.')[0] for m in sys.modules};"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

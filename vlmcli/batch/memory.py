@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TextIO
 
 import vlmcli
@@ -54,7 +53,9 @@ class Memory:
         self.done: list[tuple[Job, str]] = []
         """Jobs that need not be asked, with the names of their work."""
         self._journal, self._model, self._retry = journal, model_id(files), retry
-        from vlmcli.models import hub_cache  # only runs that are remembered need it
+        from importlib.metadata import version  # only runs that are remembered need these
+
+        from vlmcli.models import hub_cache
 
         self._extra = {
             "revision": hub_cache.revision(files.model),

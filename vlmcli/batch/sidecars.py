@@ -14,17 +14,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmcli import atomic, files
 from vlmcli.atomic import write
-from vlmcli.batch import originals
 from vlmcli.batch.course import Course, Job
-from vlmcli.batch.keywords import keywords
 from vlmcli.errors import UsageError, VlmError
-from vlmcli.pictures import captions, embedded, xmp
+from vlmcli.later import Later
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint
 from vlmcli.values import Card
+
+if TYPE_CHECKING:
+    from vlmcli.batch import keywords, originals
+    from vlmcli.pictures import captions, embedded, xmp
+else:  # most runs have no sidecars
+    keywords, originals = Later("vlmcli.batch.keywords"), Later("vlmcli.batch.originals")
+    captions, embedded = Later("vlmcli.pictures.captions"), Later("vlmcli.pictures.embedded")
+    xmp = Later("vlmcli.pictures.xmp")
 
 
 class Sidecars:
@@ -289,7 +296,7 @@ class Sidecars:
             before = xmp.description(packet, name) if packet is not None else ""
             return xmp.described(packet, self._joined(before or within.text, text), name)
         old = (xmp.subjects(packet, name) if packet is not None else ()) or within.words
-        new = keywords(text, name)
+        new = keywords.keywords(text, name)
         if not new:
             raise VlmError(f"{name}: the answer has no keywords", "ask for keywords, as -t tags does")
         both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)

@@ -16,19 +16,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from vlmcli import typed
-from vlmcli.batch.course import Course, check_records_name
 from vlmcli.cli import options
 from vlmcli.cli.options import Existing, Format, SidecarName
-from vlmcli.cli.words import Named
 from vlmcli.errors import UsageError
-from vlmcli.pictures.sources import expand
+from vlmcli.later import Later
+from vlmcli.memo import kept_in
 from vlmcli.settings import Settings, cache_folder, load
-from vlmcli.tasks.templates import WHOLE, Template
 from vlmcli.terminal import door
-from vlmcli.values import Sampling
 
 if TYPE_CHECKING:
+    from vlmcli import values as nouns
+    from vlmcli.batch import course as courses
+    from vlmcli.cli import words
+    from vlmcli.pictures import sources
     from vlmcli.pictures.known import Known
+    from vlmcli.tasks import templates
+else:  # a page of help needs none of them
+    nouns, courses, words = Later("vlmcli.values"), Later("vlmcli.batch.course"), Later("vlmcli.cli.words")
+    sources, templates = Later("vlmcli.pictures.sources"), Later("vlmcli.tasks.templates")
 
 MAX_TOKENS = 512
 
@@ -46,16 +51,16 @@ def sampling_of(
     temperature: float | None = None,
     seed: int | None = None,
     max_tokens: int | None = None,
-    template: Template | None = None,
+    template: templates.Template | None = None,
     usual: int = 0,
     form: str = "-o {}={}",
-) -> tuple[Sampling, int]:
+) -> tuple[nouns.Sampling, int]:
     """`-o` pairs and the long options as one Sampling, and the limit of tokens; a template says the rest.
 
     Errors name a pair as `form` has it.
     """
-    kinds = dict.fromkeys(WHOLE, int)
-    names = [field.name for field in fields(Sampling)] + ["max_tokens"]
+    kinds = dict.fromkeys(templates.WHOLE, int)
+    names = [field.name for field in fields(nouns.Sampling)] + ["max_tokens"]
     values: dict[str, float | int | None] = {}
     written: dict[str, str] = {}
     if template is not None:
@@ -86,13 +91,13 @@ def sampling_of(
 
 def _checked(
     values: dict[str, float | int | None], usual: int = 0, written: Mapping[str, str] | None = None
-) -> tuple[Sampling, int]:
+) -> tuple[nouns.Sampling, int]:
     """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range.
 
     The error names it as it was `written`, or else by its name.
     """
     limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
-    sampling = replace(Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
+    sampling = replace(nouns.Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
     values |= {"max_tokens": limit}
     bounds = (
         ("temperature", 0 <= sampling.temperature <= 100, "from 0 to 100"),
@@ -181,9 +186,9 @@ class Flags:
     worker: options.Contained = None
     verbose: options.Verbose = 0
 
-    def named(self, names: Sequence[str], *, each: bool, together: bool = False) -> Named:
+    def named(self, names: Sequence[str], *, each: bool, together: bool = False) -> words.Named:
         """The pictures of a command that names these."""
-        return Named(
+        return words.Named(
             names, self.files_from, self.null, self.allow_local_urls, each, together,
             self.include or (), self.exclude or (),
         )  # fmt: skip
@@ -198,7 +203,7 @@ class Flags:
             }
         )  # fmt: skip
 
-    def sampling(self, template: Template | None = None) -> tuple[Sampling, int]:
+    def sampling(self, template: templates.Template | None = None) -> tuple[nouns.Sampling, int]:
         """How tokens are chosen, and how many at most."""
         usual = self.settings().max_tokens
         return sampling_of(self.sample, self.temperature, self.seed, self.max_tokens, template, usual)
@@ -218,13 +223,13 @@ class Flags:
         """Whether long pictures are cut into parts."""
         return self.size == "parts"
 
-    def course(self) -> Course:
+    def course(self) -> courses.Course:
         """How the command goes through its pictures. Raises UsageError for flags that exclude one another."""
         for option, name in (("--output", self.output), ("--journal", self.journal)):
             if name is not None and not name.strip():
                 raise UsageError(f"{option} needs a file name", "check the command: a variable may be empty")
             if name is not None and Path(name).suffix.lower() in (".csv", ".tsv"):
-                check_records_name(name)  # before folders are looked through
+                courses.check_records_name(name)  # before folders are looked through
         if self.output is not None and self.journal is not None:
             raise UsageError("--output and --journal cannot be used together", "leave out --output or --journal")
         if self.sidecar and self.write_metadata:
@@ -238,7 +243,7 @@ class Flags:
             ("--touch", self.touch, self.write_metadata, "--write-metadata"),
             ("--in-place", self.in_place, self.write_metadata, "--write-metadata"),
         )
-        return Course(
+        return courses.Course(
             self.output, self.journal, self.retry_errors, self.fail_fast, self.unordered, self.timeout, self.dry_run,
             kind, self.keywords, (self.existing or Existing.SKIP).value, (self.sidecar_name or SidecarName.STEM).value,
             self.touch, self.in_place,
@@ -256,7 +261,7 @@ class Flags:
     @property
     def lists(self) -> list[Path]:
         """Files that the command reads names from."""
-        return [Path(expand(self.files_from))] if self.files_from not in (None, "-") else []
+        return [Path(sources.expand(self.files_from))] if self.files_from not in (None, "-") else []
 
     @property
     def as_json(self) -> bool:
@@ -326,7 +331,9 @@ def with_flags(*names: str) -> Callable[[Callable[..., None]], Callable[..., Non
         @functools.wraps(verb)
         def command(**values: Any) -> None:
             flags = Flags(**{name: values.pop(name) for name in taken})
-            with _logged(flags.verbose):
+            settings = flags.settings()
+            folder = cache_folder(settings) / "pairs" if settings.cache else None
+            with _logged(flags.verbose), kept_in(folder):
                 verb(**values, flags=flags)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # what typer reads

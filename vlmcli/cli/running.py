@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,7 @@ def opened(
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
         engine = Engine(files, chosen, observer, caching(settings))
+        import_module("vlmcli.engine.template_sandbox")  # Jinja, which the engine needs when the weights are loaded
         try:
             yield engine
         finally:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vlmcli.cli import options
 from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.words import arguments_of, only_pictures, questions_of
 from vlmcli.errors import UsageError
-from vlmcli.tasks.ask import prompt
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    from vlmcli.cli import words as arguments
+    from vlmcli.tasks import ask as tasks
+else:  # a page of help needs neither
+    arguments, tasks = Later("vlmcli.cli.words"), Later("vlmcli.tasks.ask")
 
 PicturesArgument = Annotated[
     list[str] | None,
@@ -70,8 +75,8 @@ def ask(
     """
     if questions_file is not None:
         others = [*(words or ()), *(questions or ()), flags.files_from or ""]
-        questions = [*(questions or ()), *questions_of(questions_file, others)]
-    what = arguments_of(words or (), questions, flags.files_from, template, param)
+        questions = [*(questions or ()), *arguments.questions_of(questions_file, others)]
+    what = arguments.arguments_of(words or (), questions, flags.files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     named = flags.named(what.names, each=each, together=together)
     _answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)
@@ -87,8 +92,8 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
     """
     _prose("caption", flags)
     _answer(
-        lambda card: [prompt("caption", card.prompts)],
-        flags.named(only_pictures("caption", words or ()), each=True),
+        lambda card: [tasks.prompt("caption", card.prompts)],
+        flags.named(arguments.only_pictures("caption", words or ()), each=True),
         flags,
     )
 
@@ -107,8 +112,8 @@ def describe(
     if length and focus.strip():
         raise UsageError("--length and --focus cannot be used together", "leave out --length or --focus")
     name = "describe focus" if focus.strip() else f"describe {length.value}" if length else "describe"
-    named = flags.named(only_pictures("describe", words or ()), each=True)
-    _answer(lambda card: [prompt(name, card.prompts, focus=focus.strip())], named, flags)
+    named = flags.named(arguments.only_pictures("describe", words or ()), each=True)
+    _answer(lambda card: [tasks.prompt(name, card.prompts, focus=focus.strip())], named, flags)
 
 
 @with_flags()
@@ -120,8 +125,8 @@ def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.L
     vlm ocr scan.png --layout markdown > scan.md
     """
     _prose("ocr", flags)
-    named = flags.named(only_pictures("ocr", words or ()), each=True)
+    named = flags.named(arguments.only_pictures("ocr", words or ()), each=True)
     _answer(
-        lambda card: [prompt(f"ocr {layout.value}", card.prompts)], named, flags,
+        lambda card: [tasks.prompt(f"ocr {layout.value}", card.prompts)], named, flags,
         plain=layout is options.Layout.PLAIN, reading=True,
     )  # fmt: skip

@@ -19,13 +19,17 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from vlmcli.engine.template_meter import Exceeded
 from vlmcli.engine.template_pictures import PROBES, word_for_a_picture
-from vlmcli.engine.template_sandbox import Sandbox
 from vlmcli.errors import TemplateError
+from vlmcli.later import Later
 from vlmcli.values import Message, Picture
+
+if TYPE_CHECKING:
+    from vlmcli.engine import template_meter, template_sandbox
+else:  # Jinja is not needed before a model has been loaded
+    template_meter, template_sandbox = Later("vlmcli.engine.template_meter"), Later("vlmcli.engine.template_sandbox")
 
 READING_SECONDS = 1.5  # to compile a template and to try it out
 MAX_SECONDS = 1.0  # to write one prompt
@@ -122,7 +126,7 @@ class ChatTemplate:
             )
         self.bos = bos
         self._exceeded = False  # a bound, as it would in any other attempt
-        self._sandbox = Sandbox(bos_token=bos, eos_token=eos)
+        self._sandbox = template_sandbox.Sandbox(bos_token=bos, eos_token=eos)
         with self._sandbox.meter.limited(READING_SECONDS):
             self._guarded(lambda: self._sandbox.load(source), "is not a Jinja template")
             self._typed = self._wants_parts()
@@ -135,7 +139,7 @@ class ChatTemplate:
         """
         try:
             return run()
-        except Exceeded as error:
+        except template_meter.Exceeded as error:
             how, fatal = str(error), True
         except RecursionError:
             how, fatal = f"{failing} (it is nested too deeply, or calls itself)", False

@@ -7,11 +7,16 @@ given, whatever the picture's file is called now, and by which encoder it was.
 from __future__ import annotations
 
 import json
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlmcli.engine.native import Float32
 from vlmcli.entries import Entries, key_of
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 
 class EmbeddingStore:

@@ -11,13 +11,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, TypeAlias
 
 from vlmcli.engine import gbnf
 from vlmcli.engine.gbnf import LAST, Chars, Item
 from vlmcli.errors import RequestError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Later("numpy")
 
 MAX_STACKS = 250  # ways in which an answer so far may be read
 MAX_HEIGHT = 2000  # of a stack: how deep an answer may be nested
@@ -26,7 +31,7 @@ MAX_KEPT = 2_000_000  # what an automaton remembers: stacks, steps, and the stac
 KEPT_MASKS = 32  # of an automaton
 KEPT_AUTOMATA = 8
 
-Bool = npt.NDArray[np.bool_]
+Bool: TypeAlias = "npt.NDArray[np.bool_]"
 
 
 def _contains(chars: Chars, low: int, high: int) -> bool:

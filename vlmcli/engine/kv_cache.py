@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlmcli.engine.native import Context, Decoded, Float32, Model
 from vlmcli.engine.plan import Int32, PictureSegment
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 log = logging.getLogger("vlmcli.engine")
 

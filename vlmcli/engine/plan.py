@@ -11,12 +11,18 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from vlmcli.later import Later
 
-Identities = npt.NDArray[np.int64]
-Int32 = npt.NDArray[np.int32]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Later("numpy")
+
+Identities: TypeAlias = "npt.NDArray[np.int64]"
+Int32: TypeAlias = "npt.NDArray[np.int32]"
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vlmcli.engine.chat_template import TextPart, Vocabulary
 from vlmcli.engine.plan import Int32, PictureSegment, Plan, Segment, TextSegment, picture_key
 from vlmcli.engine.prompt import Prompt
 from vlmcli.entries import Entries, Entry, key_of
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 
 @dataclass(frozen=True)

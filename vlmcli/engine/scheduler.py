@@ -12,11 +12,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from vlmcli.engine.plan import Identities, Int32, PictureSegment, Plan, TextSegment, common_prefix
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Later("numpy")
 
 WORTH_WAITING = 64  # rows of text another request is about to compute
 

@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlmcli import room
 from vlmcli.engine.native import AbortFlag, Chunks, Float32, Projector, Watch
@@ -20,6 +19,12 @@ from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.prompt import Prompt, chunks_of
 from vlmcli.engine.stores import Stores
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
 MEMORY_PICTURES = 64  # … of so many, so that a run over a folder does not grow

@@ -226,7 +226,15 @@ def fit(
         repacked=machine.repacked,
         snug=requests == 1 and not ctx,
     )
-    if chosen.projector_on_gpu and projector is not None and gpus[0].memory_free:
+    if projector is not None:
+        chosen = _with_projector(header, projector, machine, chosen, reasons)
+    return replace(chosen, reason=", ".join(reasons))
+
+
+def _with_projector(header: Header, projector: Header, machine: Machine, chosen: Fit, reasons: list[str]) -> Fit:
+    """What was chosen, with less where there is no room for the projector, too; says why in `reasons`."""
+    gpus = _gpus(machine)
+    if chosen.projector_on_gpu and gpus[0].memory_free:
         needed = needs(header, projector, chosen)
         left = gpus[0].memory_free - (needed.gpu - needed.gpu_projector) // len(gpus) - GPU_MARGIN
         if needed.gpu_projector > left:
@@ -235,12 +243,12 @@ def fit(
                 f"the projector on the CPU, because it needs {size(needed.gpu_projector)} "
                 f"and {gpus[0].name} has {size(max(0, left))} left"
             )
-    if projector is not None and machine.memory_free and chosen.repacked:
+    if machine.memory_free and chosen.repacked:
         needed = needs(header, projector, chosen)
         if needed.repacked and needed.total - needed.weights - needed.gpu > machine.memory_free:
             chosen = replace(chosen, repacked=frozenset(), repack=False)
             reasons.append(f"weights not repacked, because {size(needed.repacked)} more does not fit")
-    return replace(chosen, reason=", ".join(reasons))
+    return chosen
 
 
 def _states(keeps: Kept, n_parallel: int) -> int:

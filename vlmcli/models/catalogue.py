@@ -11,17 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vlmcli.models import shapes
+from vlmcli import memo
+from vlmcli.later import Later
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.gguf import Header
 from vlmcli.values import THINK, Card
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+if TYPE_CHECKING:
+    from vlmcli.models import shapes
+else:  # a model that is asked has a header of its own
+    shapes = Later("vlmcli.models.shapes")
 
 BOXES = ("none", "pixels", "0-1000")
 USES = ("general", "ocr", "medical", "embedding")
@@ -103,8 +104,22 @@ class Entry:
 @cache
 def entries() -> tuple[Entry, ...]:
     """All rows, in the file's order."""
-    rows = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    return tuple(_entry(name, row) for name, row in rows.items())
+    return tuple(_entry(name, row) for name, row in _rows().items())
+
+
+def _rows() -> dict[str, dict[str, Any]]:
+    """The file's content, which takes ten times as long to read as what is kept of it (`memo`)."""
+    path = Path(__file__).with_suffix(".toml")
+    identity = memo.identity(path)
+    rows: dict[str, dict[str, Any]] | None = memo.known("catalogue", [identity])
+    if rows is None:
+        if sys.version_info >= (3, 11):
+            import tomllib
+        else:
+            import tomli as tomllib
+        rows = tomllib.loads(path.read_text("utf-8"))
+        memo.keep("catalogue", [identity], rows)
+    return rows
 
 
 def _entry(name: str, row: dict[str, Any]) -> Entry:
@@ -117,6 +132,8 @@ def _entry(name: str, row: dict[str, Any]) -> Entry:
 
 def find(name: str) -> Entry | None:
     """The row of this name, in letters of either case."""
+    if name.endswith(".gguf") or "/" in name:  # a file or a repository: nothing need be read
+        return None
     return next((entry for entry in entries() if name.lower() in (entry.name, *entry.also)), None)
 
 

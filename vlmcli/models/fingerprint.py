@@ -11,7 +11,8 @@ import os
 from functools import lru_cache
 from pathlib import Path
 
-from vlmcli import files
+from vlmcli import files, memo
+from vlmcli.memo import Identity
 from vlmcli.models import gguf
 from vlmcli.models.gguf import Header
 
@@ -22,16 +23,25 @@ SAMPLE_BYTES = 1 << 16
 def fingerprint(header: Header) -> str:
     """64 hex digits: the sha256 of a GGUF file's size, its header, and `SAMPLES` pieces of its weights.
 
-    Read once a process for a file that has not changed. Raises ModelError where it cannot be read.
+    Read once for a file that has not changed (`memo`). Raises ModelError where it cannot be read.
     """
     try:
-        return _fingerprint(header.path, header.file_size, header.path.stat().st_mtime_ns, header.data)
-    except OSError as error:
+        return _fingerprint(header.path, memo.identity(header.path), header.data)
+    except (OSError, ValueError) as error:
         raise gguf.unreadable(header.path, error) from error
 
 
 @lru_cache(maxsize=16)
-def _fingerprint(path: Path, size: int, _mtime: int, data: int) -> str:
+def _fingerprint(path: Path, identity: Identity, data: int) -> str:
+    kept = memo.known(f"fingerprint {data}", [identity])
+    if isinstance(kept, str):
+        return kept
+    found = _of_content(path, identity[3], data)
+    memo.keep(f"fingerprint {data}", [identity], found)
+    return found
+
+
+def _of_content(path: Path, size: int, data: int) -> str:
     hashed = hashlib.sha256(b"%d\n" % size)
     with files.opened(path) as file:
         hashed.update(file.read(data))

@@ -10,14 +10,15 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
-from vlmcli import amounts, files
+from vlmcli import amounts, files, memo
 from vlmcli.errors import ModelError
+from vlmcli.memo import Identity
 
 MAX_ITEMS = 10_000_000  # of an array; the largest vocabularies have a few hundred thousand
 MAX_TENSORS = 100_000
@@ -105,6 +106,8 @@ class Header:
     data: int
     file_size: int
     entries: dict[str, Entry] = field(default_factory=dict)
+    identity: Identity | None = None
+    """Of the file when it was read; None for a header that was read from none."""
 
     @property
     def architecture(self) -> str:
@@ -254,15 +257,15 @@ def unreadable(path: Path, error: Exception) -> ModelError:
 def read(path: Path) -> Header:
     """Read a header. Raises ModelError when the file is no GGUF, or says things that cannot be.
 
-    A file that has not changed is read once a process: a vocabulary takes a tenth of a second to step over.
+    A file that has not changed is read once a process, or taken from what an earlier one has kept (`memo`): a
+    vocabulary takes a tenth of a second to step over.
     """
     try:
         if path.is_dir():
             raise ModelError(f"{path}: a folder, not a GGUF file", "choose a file in it")
         if there := files.what(path):
             raise files.Unfit(there, path)
-        stat = path.stat()
-        return _read_file(path, stat.st_size, stat.st_mtime_ns)
+        return _read_file(path, memo.identity(path))
     except FileNotFoundError:
         raise ModelError(f"{path}: there is no such file", "check the path") from None
     except files.Unfit as error:
@@ -274,11 +277,34 @@ def read(path: Path) -> Header:
 
 
 @lru_cache(maxsize=16)
-def _read_file(path: Path, size: int, _mtime: int) -> Header:
+def _read_file(path: Path, identity: Identity) -> Header:
+    if (header := _kept(path, identity)) is not None:
+        return header
+    size = identity[3]
     if size < 24:
         raise ModelError(f"{path}: not a GGUF file ({size} bytes)", AGAIN)
     with files.opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _read(_Reader(path, data), size)
+        header = replace(_read(_Reader(path, data), size), identity=identity)
+    _keep(header, identity)
+    return header
+
+
+def _keep(header: Header, identity: Identity) -> None:
+    """Keep a header for later commands: all of it but where it lies."""
+    tensors = [(one.name, one.shape, one.kind, one.offset) for one in header.tensors]
+    entries = {key: (one.kind, one.count, one.start, one.end) for key, one in header.entries.items()}
+    memo.keep("header", [identity], [header.metadata, tensors, header.data, entries])
+
+
+def _kept(path: Path, identity: Identity) -> Header | None:
+    """The header of a file that an earlier command has read."""
+    try:
+        metadata, tensors, data, entries = memo.known("header", [identity])
+        shapes = tuple(Tensor(name, tuple(shape), kind, offset) for name, shape, kind, offset in tensors)
+        places = {key: Entry(*one) for key, one in entries.items()}
+    except (TypeError, ValueError):  # nothing, or nothing that was kept here
+        return None
+    return Header(path, metadata, shapes, data, identity[3], places, identity)
 
 
 def _read(reader: _Reader, size: int) -> Header:

@@ -7,21 +7,30 @@ the two together. What llama.cpp refuses by itself is left to it, and so is ever
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from vlmcli import memo
 from vlmcli.errors import ModelError
+from vlmcli.later import Later
 from vlmcli.models import gguf, known
-from vlmcli.models.check_model import check_model
-from vlmcli.models.check_projector import check_projector
-from vlmcli.models.encoders import ENCODERS
 from vlmcli.models.families import FAMILIES, KNOWN, TURNING, TURNING_IF_TOLD
 from vlmcli.models.gguf import Header
+
+if TYPE_CHECKING:
+    from vlmcli.models import check_model, check_projector, encoders
+else:  # a pair that was checked before needs none of them
+    check_model = Later("vlmcli.models.check_model")
+    check_projector = Later("vlmcli.models.check_projector")
+    encoders = Later("vlmcli.models.encoders")
 
 OWN_PROJECTOR = "use the mmproj file that was published with this model"
 
 
 def check(model: Header, projector: Header) -> None:
     """Raise ModelError, naming the file or both, unless these two can be loaded and belong together.
+
+    What an earlier command has found of two files that have not changed holds (`memo`).
 
     Args:
         model: the language model's header.
@@ -33,10 +42,24 @@ def check(model: Header, projector: Header) -> None:
         raise ModelError(f"{projector.path}: not a projector", "give the mmproj file that was published with the model")
     for header in (model, projector):
         known.check(header)
+    _once("pair", _check, model, projector)
+
+
+def _check(model: Header, projector: Header) -> None:
     for header in (model, projector):
         gguf.check_whole(header)
-    check_model(model)
+    check_model.check_model(model)
     check_projector_of(model, projector)
+
+
+def _once(what: str, check: Callable[[Header, Header], None], model: Header, projector: Header) -> None:
+    """Check two headers, unless it is known that their files have passed, which is then kept."""
+    passed = [one.identity for one in (model, projector) if one.identity is not None]
+    if len(passed) == 2 and memo.known(what, passed):
+        return
+    check(model, projector)
+    if len(passed) == 2:
+        memo.keep(what, passed, True)
 
 
 def exchanged(model: Header) -> ModelError:
@@ -47,7 +70,11 @@ def exchanged(model: Header) -> ModelError:
 def check_projector_of(model: Header, projector: Header) -> None:
     """Raise ModelError unless a whole projector can be loaded and belongs to a model, which is not looked at itself."""
     known.check(projector)
-    check_projector(projector)
+    _once("projector", _check_projector_of, model, projector)
+
+
+def _check_projector_of(model: Header, projector: Header) -> None:
+    check_projector.check_projector(projector)
     check_pair(model, projector)
 
 
@@ -86,7 +113,7 @@ def _input_width(model: Header) -> int:
 def _output_width(projector: Header, kind: str) -> int:
     """Numbers of a row the projector gives: clip.cpp, clip_n_mmproj_embd."""
     tensors: dict[str, Any] = {tensor.name: tensor for tensor in projector.tensors}
-    names = [name for name, shape in ENCODERS[kind].projector.items() if "out" in shape and len(shape) == 2]
+    names = [name for name, shape in encoders.ENCODERS[kind].projector.items() if "out" in shape and len(shape) == 2]
     if kind == "mlp" and "mm.3.weight" in tensors:
         names = ["mm.3.weight"]
     tensor = tensors.get(names[0])

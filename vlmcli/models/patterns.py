@@ -6,11 +6,14 @@ A pattern is a name of a tensor and its dimensions, as `encoders` describes them
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf
-from vlmcli.models.encoders import Shape
 from vlmcli.models.gguf import Header, Tensor
+
+if TYPE_CHECKING:
+    from vlmcli.models.encoders import Shape
 
 MAX_LAYERS = 512  # llama-hparams.h, LLAMA_MAX_LAYERS
 MAX_WIDTH = 1 << 16  # of a row inside an encoder; the widest has some thousands

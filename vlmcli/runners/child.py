@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from vlmcli import memo
 from vlmcli.errors import NativeError, VlmError
 from vlmcli.runners import frames, wire
 from vlmcli.values import Last, Notice, Request
@@ -55,8 +56,9 @@ def main(shared: int = -1, observer: str = "") -> None:
     writer = frames.Writer(sink)
     opening = _receive(source)
     if isinstance(opening, wire.Open):
-        child = _Child(writer, opening, shared, _made(observer))
-        _or_exit(lambda: child.serve(lambda: _receive(source)))
+        with memo.kept_in(opening.caching.folder / "pairs" if opening.caching else None):
+            child = _Child(writer, opening, shared, _made(observer))
+            _or_exit(lambda: child.serve(lambda: _receive(source)))
     os._exit(0)
 
 

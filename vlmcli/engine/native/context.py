@@ -8,9 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from enum import Enum
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from vlmcli.engine.native.library import (
     AbortFlag,
@@ -25,6 +23,13 @@ from vlmcli.engine.native.library import (
 from vlmcli.engine.native.model import Model
 from vlmcli.engine.native.sampler import TOKEN_DATA, Sampler
 from vlmcli.errors import ModelError, NativeError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Later("numpy")
 
 MAX_CTX = 1 << 22
 """The most cells a context is asked for."""

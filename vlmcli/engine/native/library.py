@@ -21,13 +21,14 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from vlmcli import installing, room
 from vlmcli.errors import ModelError, NativeError, NoRoom
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 LLAMA_VERSION = "0.5.0-dev"
 """What llama_version() says in that release."""
@@ -45,8 +46,8 @@ SIZES = {
 }
 """Bytes of each structure that crosses to C: sizeof, by gcc on the headers of that release."""
 
-Int32 = npt.NDArray[np.int32]
-Float32 = npt.NDArray[np.float32]
+Int32: TypeAlias = "npt.NDArray[np.int32]"
+Float32: TypeAlias = "npt.NDArray[np.float32]"
 
 OnProgress = Callable[[float], None]
 """Called while a file loads, with the part that is done: 0.0 to 1.0."""

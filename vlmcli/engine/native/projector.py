@@ -12,9 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vlmcli.engine.native.library import (
     AbortFlag,
@@ -32,6 +30,12 @@ from vlmcli.engine.native.library import (
 from vlmcli.engine.native.model import Model
 from vlmcli.engine.native.watch import Watch, ends_layer, is_cleared, tensor_size, write_tensor
 from vlmcli.errors import Cancelled, ModelError, NativeError, RequestError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 OVERVIEW = "<global-img>"
 """What Idefics3 puts before the whole picture: letters like others for SmolVLM-Instruct and Idefics3-8B, but libmtmd

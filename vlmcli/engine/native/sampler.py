@@ -7,16 +7,20 @@ A chain holds what they remember (the last tokens, a random state), so it belong
 from __future__ import annotations
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from vlmcli.engine.native.library import Handle, llama
 from vlmcli.engine.native.model import Model
 from vlmcli.errors import NativeError
+from vlmcli.later import Later
 
-TOKEN_DATA = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
-"""llama_token_data, for arrays of candidates that a chain is applied to: 12 bytes each."""
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
+
+TOKEN_DATA = [("id", "i4"), ("logit", "f4"), ("p", "f4")]
+"""llama_token_data as numpy takes a type, for arrays of candidates that a chain is applied to: 12 bytes each."""
 
 
 class Sampler(Handle):

@@ -7,11 +7,16 @@ that is kept is a copy. It knows the names that clip.cpp gives tensors, and no p
 from __future__ import annotations
 
 import ctypes
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from vlmcli.engine.native.library import Float32, bind, install_hint
 from vlmcli.errors import NativeError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 _name_address = bind("ggml_get_name", ctypes.c_void_p, ctypes.c_void_p)
 _size = bind("ggml_nbytes", ctypes.c_size_t, ctypes.c_void_p)

@@ -18,11 +18,6 @@ from vlmcli import files, typed
 from vlmcli.errors import UsageError
 from vlmcli.values import Sampling
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 SHIPPED = Path(__file__).parent
 SUFFIX = ".toml"
 QUESTION = "question"
@@ -123,6 +118,10 @@ def path_of(name: str, own: Path) -> Path:
 
 def read(path: Path) -> Template:
     """A template's file. Raises UsageError, which names the file and the key."""
+    if sys.version_info >= (3, 11):  # here, because few commands read one
+        import tomllib
+    else:
+        import tomli as tomllib
     try:
         values = tomllib.loads(files.read(path, MAX_BYTES).decode("utf-8-sig"))
     except OSError as error:

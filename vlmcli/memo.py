@@ -1,0 +1,108 @@
+"""What was found out about files of weights, kept from one command to the next, for as long as they do not change.
+
+A vocabulary of 150,000 tokens takes Python a fifth of a second to step over and to look through, at each start, before
+anything is loaded. What came of it is a few kilobytes.
+
+Nothing is kept, and nothing found, until the command line has said where (`kept_in`). A file is known by its place and
+by what the system says of it (`identity`): one that is written again, in place or not, is another. What is kept is
+forgotten when the code that looks at them (`models`) changes.
+
+Does not know what is kept. Raises nothing: what is not known is found out again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmcli import __version__
+
+if TYPE_CHECKING:
+    from vlmcli.entries import Entries
+
+LIMIT = 64 << 20
+"""Bytes of all that is kept: a header is a tenth of a megabyte."""
+SETTLED = 2.0
+"""Seconds for which a file must not have changed. Some file systems count in these, and a change in the same two
+seconds as another would not be seen."""
+
+Identity = tuple[str, int, int, int, int, int]
+"""A file's path without links, device, inode, bytes, and when its content and its state changed, in nanoseconds."""
+
+_entries: Entries | None = None
+
+
+@contextmanager
+def kept_in(folder: Path | None) -> Iterator[None]:
+    """Keep what is found out in a folder, which is made when it is needed; nowhere without one."""
+    from vlmcli.entries import Entries  # few commands look at a model
+
+    global _entries
+    before, _entries = _entries, Entries(folder, LIMIT) if folder is not None else None
+    try:
+        yield
+    finally:
+        _entries = before
+
+
+def identity(path: Path) -> Identity:
+    """What tells a file from what it was before. Raises OSError, ValueError."""
+    about = path.stat()
+    return os.path.realpath(path), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def known(what: str, files: Sequence[Identity]) -> Any:
+    """What is kept of files under a name, as JSON has it; None where that is nothing, or the files are unknown."""
+    if _entries is None or not files or not all(files):
+        return None
+    import json
+
+    entry = _entries.get(_key(what, files))
+    try:
+        return None if entry is None else json.loads(bytes(entry.content))
+    except ValueError:
+        return None
+
+
+def keep(what: str, files: Sequence[Identity], value: Any) -> None:
+    """Keep what was found out about files, unless they have changed since, or a moment before.
+
+    Args:
+        what: a name for it.
+        files: as they were before they were read; empty ones where that is not known.
+        value: what JSON can say, but None.
+    """
+    if _entries is None or not files or not all(files):
+        return
+    import json
+
+    now = time.time_ns()
+    for one in files:
+        try:
+            if identity(Path(one[0])) != one or now - max(one[-2:]) < SETTLED * 1e9:
+                return
+        except (OSError, ValueError):
+            return
+    _entries.put(_key(what, files), what.encode(), memoryview(json.dumps(value, separators=(",", ":")).encode()))
+
+
+def _key(what: str, files: Sequence[Identity]) -> str:
+    from vlmcli.entries import key_of
+
+    return key_of("pairs", __version__, _code(), what, *files)
+
+
+@cache
+def _code() -> list[tuple[str, int, int]]:
+    """What tells the code that looks at models from other code of the same version."""
+    try:
+        with os.scandir(Path(__file__).parent / "models") as found:
+            stats = [(one.name, one.stat()) for one in found if one.name.endswith(".py")]
+    except OSError:  # it lies in an archive
+        return []
+    return sorted((name, about.st_size, about.st_mtime_ns) for name, about in stats)
