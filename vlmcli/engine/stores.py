@@ -103,9 +103,11 @@ def _encoder(files: ModelFiles, model: Model, gpus: list[str]) -> dict[str, obje
 
 def _decoder(files: ModelFiles, fit: Fit, gpus: list[str]) -> dict[str, object]:
     """What a state depends on beside its prompt and its embeddings."""
+    header = gguf.read(files.model)
     return {
         "vlm": vlmcli.__version__,
-        "model": fingerprint(gguf.read(files.model)),
+        "model": fingerprint(header),
+        "context": fit.n_ctx if header.turns_by_context else 0,
         "layers": fit.n_gpu_layers if gpus else 0,
         "gpus": gpus,
         "repack": fit.repack,

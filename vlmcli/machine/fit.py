@@ -224,7 +224,7 @@ def fit(
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
         threads=n_threads,
         repacked=machine.repacked,
-        snug=requests == 1 and not ctx,
+        snug=requests == 1 and not ctx and not header.turns_by_context,
     )
     if projector is not None:
         chosen = _with_projector(header, projector, machine, chosen, reasons)

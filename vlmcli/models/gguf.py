@@ -120,6 +120,11 @@ class Header:
         return self.architecture == "clip"
 
     @property
+    def turns_by_context(self) -> bool:
+        """Whether a large context makes it rotate otherwise (LongRoPE; llama-model.cpp, get_rope_factors)."""
+        return any(tensor.name == "rope_factors_long.weight" for tensor in self.tensors)
+
+    @property
     def projector_type(self) -> str:
         """The family of a projector for pictures, by llama.cpp's name of it; empty where the file names none.
 
