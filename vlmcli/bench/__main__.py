@@ -1,91 +1,120 @@
-"""`python -m vlmcli.bench`: this engine beside its peers, on one pair, the same pictures, threads and tokens.
+"""`python -m vlmcli.bench`: whole commands of `vlm` beside its peers', with the goal beside each ratio.
 
-What counts are the ratios; seconds are only there to see that they are large enough to mean something.
-`python -m vlmcli.bench folder` compares them over a folder of pictures.
+Each pair has a published model's shape and random weights, quantised as people have them, and is made here. What counts
+are the ratios of one round, by their medians; seconds are only there to see that they are large enough to mean
+something. llama-mtmd-cli and llama-server are taken from the PATH; without them, their rows stay empty.
+
+`python -m vlmcli.bench repack` measures whether weights are faster in the CPU's own order.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
-import numpy as np
-from PIL import Image
-
-from vlmcli.bench import folder, pairs, rounds
-from vlmcli.bench.contestant import Job, available
+from vlmcli import settings
+from vlmcli.bench import commands, goals, photo
+from vlmcli.bench.goals import Found, Row
+from vlmcli.bench.recipes import Recipe
+from vlmcli.bench.turns import Course, Turn
 from vlmcli.machine.fit import this_machine
 
-BASE = "MTMDChatHandler"
-NAMES = ("vlm", "vlm --worker", BASE, "llama-mtmd-cli", "llama-server")
+PAIRS = ("llava-460m:Q8_0", "smolvlm2-500m:Q8_0", "qwen2.5-vl-3b:Q4_K_M")
+MEGAPIXELS = 1024 * 768 / 1e6
+CTX = 8192
 
 
 def main() -> None:
-    """Run the rounds, and print the table."""
-    if sys.argv[1:2] == ["folder"]:
-        folder.main(sys.argv[2:])
+    """Make each pair and the pictures, run the rounds, and print two tables for each pair."""
+    if sys.argv[1:2] == ["repack"]:
+        from vlmcli.bench import repack  # it loads llama.cpp here, which sets variables for all children
+
+        repack.main(sys.argv[2:])
         return
+    options = _options()
+    rows = [row for row in goals.ROWS if row.number in options.rows]
+    for text, recipe in options.pairs:
+        with tempfile.TemporaryDirectory(prefix="vlm-bench-") as temporary:
+            course = _course(text, recipe, options, Path(temporary))
+            try:
+                found, turns = _rounds(course, rows, options.rounds, Path(temporary))
+            except commands.Failure as failure:
+                raise SystemExit(f"{text}: {failure}") from failure
+        sys.stdout.write(f"{_head(text, recipe, options)}\n{goals.table(found, recipe.weights)}\n{goals.work(turns)}\n")
+        sys.stdout.flush()
+
+
+def _options() -> argparse.Namespace:
+    """Those of the command line; `pairs` has each as it was written, and as a recipe."""
     parser = argparse.ArgumentParser(prog="python -m vlmcli.bench", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--pairs", nargs="+", default=PAIRS, metavar="SHAPE:QUANT", help=f"by default {' '.join(PAIRS)}"
+    )
+    parser.add_argument("--rows", nargs="+", type=int, default=[row.number for row in goals.ROWS], help="by number")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--pictures", type=int, default=8, help="after the first")
-    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--pictures", type=int, default=16, help="of the folder, after the first")
     parser.add_argument("--threads", type=int, default=this_machine().cores)
-    parser.add_argument("--layers", type=int, default=12, help="of the language model that is made for this")
-    parser.add_argument("--keep", type=Path, help="a folder for the pair, to use it again")
-    parser.add_argument("--digits", type=int, default=2, help="of a ratio, behind the point")
-    parser.add_argument("--only", nargs="*", help="names of contestants")
+    parser.add_argument("--layers", type=int, default=0, help="of the language models; by default all of the shape's")
+    parser.add_argument(
+        "--longest", type=int, default=0, metavar="PIXELS",
+        help="side that SmolVLM's pictures are scaled to before they are cut into tiles; 0 for the published 2048",
+    )  # fmt: skip
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="a folder for the pairs, to use them again")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="vlm-bench-") as temporary:
-        place = options.keep or Path(temporary)
-        if not (place / "mmproj-real.gguf").exists():
-            pairs.real(place, options.layers)
-        job = Job(
-            str(place / "real.gguf"),
-            str(place / "mmproj-real.gguf"),
-            _pictures(Path(temporary), options.pictures + 1),
-            options.threads,
-            options.tokens,
-            8192,
-        )
-        names = [name for name in available(NAMES) if not options.only or name in options.only]
-        results = rounds.run(Path(temporary), job, names, options.rounds)
-    _report(results, names, options)
+    try:
+        options.pairs = [(text, Recipe.parse(text, options.layers, options.longest)) for text in options.pairs]
+    except ValueError as error:
+        parser.error(str(error))
+    return options
 
 
-def _pictures(place: Path, count: int) -> tuple[str, ...]:
-    """Write so many pictures of noise at the encoder's own size, no two alike; the paths of their files."""
-    paths = []
-    for number in range(count):
-        pixels = np.random.default_rng(number).integers(0, 256, (384, 384, 3), np.uint8)
-        path = place / f"{number}.png"
-        Image.fromarray(pixels).save(path)
-        paths.append(str(path))
-    return tuple(paths)
+def _course(text: str, recipe: Recipe, options: argparse.Namespace, temporary: Path) -> Course:
+    """Make what the rounds need, and start each program once."""
+    folder = (options.keep or temporary).absolute()
+    command = [sys.executable, "-m", "vlmcli.bench.published", str(folder), text]
+    subprocess.run([*command, "--layers", str(recipe.layers), "--longest", str(recipe.longest)], check=True)
+    files = recipe.files(folder)
+    (temporary / "pictures").mkdir()
+    pictures = tuple(temporary / "pictures" / f"{number:03}.jpg" for number in range(options.pictures + 1))
+    for picture in pictures:
+        photo.make(picture, MEGAPIXELS)
+    ctx = min(CTX, recipe.dimensions()[0].context)
+    job = commands.Job(files.model, files.projector, options.threads, ctx)
+    commands.warm(job, pictures[0])
+    return Course(job, pictures, lambda line: sys.stderr.write(f"{text}: {line}\n"))
 
 
-def _report(results: rounds.Rounds, names: list[str], options: argparse.Namespace) -> None:
-    write = sys.stdout.write
-    base = BASE if BASE in names else names[0]
-    write(f"{options.threads} threads, {options.tokens} tokens an answer, {options.rounds} rounds, medians\n")
-    many = f"{options.pictures} pictures"
-    write(f"{'':18}{'cold, s':>10}{'ratio':>8}{many + ', s':>16}{'ratio':>8}  tokens\n")
-    for name in names:
-        columns = f"{name:18}"
-        for key, width in (("cold", 10), ("many", 16)):
-            seconds = [one[key] for one in results[name]]
-            if None in seconds:
-                columns += f"{'—':>{width}}{'—':>8}"
-                continue
-            columns += f"{median(seconds):{width}.2f}"
-            if None in [one[key] for one in results[base]]:
-                columns += f"{'—':>8}"
-                continue
-            columns += f"{median(rounds.ratios(results, name, base, key)):8.{options.digits}f}"
-        write(f"{columns}  {rounds.tokens(results, name)}\n")
-    write(f"ratios: to {base}, round by round\n")
+def _rounds(
+    course: Course, rows: Sequence[Row], rounds: int, temporary: Path
+) -> tuple[dict[Row, list[Found]], list[Turn]]:
+    """What each row measured, round by round, and the rounds. Raises commands.Failure."""
+    found: dict[Row, list[Found]] = {row: [] for row in rows}
+    turns = []
+    for number in range(1, rounds + 1):
+        course.say(f"round {number} of {rounds}")
+        with tempfile.TemporaryDirectory(dir=temporary) as kept:
+            turns.append(Turn(course, Path(kept)))
+            for row in rows:
+                if not row.needs or commands.available(row.needs):
+                    found[row].append(row.measure(turns[-1]))
+    return found, turns
+
+
+def _head(text: str, recipe: Recipe, options: argparse.Namespace) -> str:
+    """What was measured, in a line."""
+    layers = recipe.dimensions()[0].layers
+    cut = f", cut to {layers} layers" if recipe.layers else f", {layers} layers"
+    longest = f", pictures scaled to {recipe.longest} pixels" if recipe.longest else ""
+    spins = settings.variables().get("GOMP_SPINCOUNT")
+    return (
+        f"{text}: {recipe.weights / 1e6:.0f} M weights{cut}{longest}; {options.pictures} pictures of 1024x768, "
+        f"{options.threads} threads, {options.rounds} rounds, medians"
+        f"{f', GOMP_SPINCOUNT={spins} for all' if spins else ''}"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vlmcli.bench.pair_maker import BPE_SPECIALS
+from vlmcli.bench.pair_maker import BPE_SPECIALS, PICTURE_MARKS
 from vlmcli.engine import Engine
 from vlmcli.engine.place import this_machine
 from vlmcli.machine import fit, hollow_gguf
@@ -27,12 +27,6 @@ NAMES = (
     "qwen3-vl-2b", "qwen2.5-vl-3b", "gemma-3-4b", "llava-1.5-7b", "lfm2.5-vl-450m", "qwen3.5-0.8b", "paddleocr-vl-1.6",
     "glm-ocr",
 )  # fmt: skip
-MARKS = (
-    "<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>", "<|image>", "<image|>", "<image>",
-    "</image>", "<slice>", "</slice>", "<|begin_of_image|>", "<|end_of_image|>", "<|IMAGE_START|>", "<|IMAGE_END|>",
-    "<|img|>", "<|endofimg|>", "<｜hy_place▁holder▁no▁100｜>", "<｜hy_place▁holder▁no▁101｜>",
-)  # fmt: skip
-"""What libmtmd puts around a picture, by family."""
 GOOD = 0.10
 """How far from the prediction counts as right, as a part of what was taken."""
 MB = 1_000_000
@@ -54,7 +48,7 @@ def main() -> None:
     for name in options.names or NAMES:
         with tempfile.TemporaryDirectory(prefix="vlm-memory-") as folder:
             words, eyes = shapes.SHAPES[name]
-            hollow_gguf.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *MARKS))
+            hollow_gguf.pair(Path(folder), name, words, eyes, options.quant, specials=(*BPE_SPECIALS, *PICTURE_MARKS))
             command = [sys.executable, "-m", __spec__.name, name, "--child", folder, "--ctx", str(options.ctx)]
             done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:

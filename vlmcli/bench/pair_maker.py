@@ -32,6 +32,12 @@ BPE_SPECIALS = [
     *("[INST]", "[/INST]", "<end_of_utterance>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>"),
     *(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7)),
 ]
+PICTURE_MARKS = (
+    "<start_of_image>", "<end_of_image>", "<start_of_turn>", "<end_of_turn>", "<|image>", "<image|>", "<image>",
+    "</image>", "<slice>", "</slice>", "<|begin_of_image|>", "<|end_of_image|>", "<|IMAGE_START|>", "<|IMAGE_END|>",
+    "<|img|>", "<|endofimg|>", "<｜hy_place▁holder▁no▁100｜>", "<｜hy_place▁holder▁no▁101｜>",
+)  # fmt: skip
+"""What libmtmd puts around a picture, by family."""
 BPE_MERGES = ["Ġ t", "h e", "i n", "Ġt he", "Ċ Ċ", "y e", "ye s", "n o"]
 SPM_PIECES = ["▁", "e", "t", "a", "o", "i", "n", "s", "r", "h", "l", "d", "\n", "\n\n"]
 
