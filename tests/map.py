@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "terminal": "vlmcli pictures tasks records batch",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal",
     "demo/training": "vlmcli pictures demo engine",
-    "bench": "vlmcli pictures models demo machine engine engine/native runners cli",
+    "bench": "vlmcli pictures models demo machine engine engine/native cli",
 }
 """Who may import whom. A folder inside another that is not named here is part of it."""
 
