@@ -20,7 +20,7 @@ from vlmcli import settings
 from vlmcli.bench import commands, goals, photo
 from vlmcli.bench.goals import Found, Row
 from vlmcli.bench.recipes import Recipe
-from vlmcli.bench.turns import Course, Turn
+from vlmcli.bench.turns import LONG, QUESTIONS, Course, Turn
 from vlmcli.machine.fit import this_machine
 
 PAIRS = ("llava-460m:Q8_0", "smolvlm2-500m:Q8_0", "qwen2.5-vl-3b:Q4_K_M")
@@ -39,8 +39,8 @@ def main() -> None:
     rows = [row for row in goals.ROWS if row.number in options.rows]
     for text, recipe in options.pairs:
         with tempfile.TemporaryDirectory(prefix="vlm-bench-") as temporary:
-            course = _course(text, recipe, options, Path(temporary))
             try:
+                course = _course(text, recipe, options, Path(temporary))
                 found, turns = _rounds(course, rows, options.rounds, Path(temporary))
             except commands.Failure as failure:
                 raise SystemExit(f"{text}: {failure}") from failure
@@ -84,8 +84,8 @@ def _course(text: str, recipe: Recipe, options: argparse.Namespace, temporary: P
         photo.make(picture, MEGAPIXELS)
     ctx = min(CTX, recipe.dimensions()[0].context)
     job = commands.Job(files.model, files.projector, options.threads, ctx)
-    commands.warm(job, pictures[0])
-    return Course(job, pictures, lambda line: sys.stderr.write(f"{text}: {line}\n"))
+    untimed = commands.warm(job, pictures[0], QUESTIONS[0], LONG)
+    return Course(job, pictures, lambda line: sys.stderr.write(f"{text}: {line}\n"), untimed)
 
 
 def _rounds(

@@ -22,6 +22,7 @@ from typing import IO
 from vlmcli import settings
 
 CLI, SERVER = "llama-mtmd-cli", "llama-server"
+COUNTING = ("--perf", "--verbosity", "4")
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,14 @@ def vlm(job: Job, cache: Path, pictures: Sequence[Path], questions: Sequence[str
     )
 
 
-def cli(job: Job, picture: Path, question: str, tokens: int) -> Run:
-    """`llama-mtmd-cli`, which answers one question a process."""
+def cli(job: Job, picture: Path, question: str, tokens: int, *more: str) -> Run:
+    """`llama-mtmd-cli`, which answers one question a process. With `COUNTING` it says how many tokens there were."""
     command = [CLI, "-m", str(job.model), "--mmproj", str(job.projector), "--image", str(picture), "-p", question]
     command += ["-n", str(tokens), "--temp", "0", "--top-k", "1", "--jinja", "-t", str(job.threads), "-c", str(job.ctx)]
-    seconds, peak, said = _timed(command, settings.variables())
+    seconds, peak, said = _timed([*command, *more], settings.variables())
     prompts = re.findall(r"prompt eval time = .*? / +([0-9]+) tokens", said)
-    answers = re.findall(r"[^t] eval time = .*? / +([0-9]+) runs", said)
-    return Run(seconds, peak, tuple(map(int, prompts)), tuple(map(int, answers)))
+    decodes = re.findall(r" {2}eval time = .*? / +([0-9]+) runs", said)  # after the prompt's; the last is not counted
+    return Run(seconds, peak, tuple(map(int, prompts)), tuple(int(count) + 1 for count in decodes))
 
 
 def chat_handler(job: Job, picture: Path, question: str, tokens: int) -> Run:
@@ -117,8 +118,12 @@ def chat_handler(job: Job, picture: Path, question: str, tokens: int) -> Run:
     return Run(seconds, peak, (usage["prompt_tokens"],), (usage["completion_tokens"],))
 
 
-def warm(job: Job, picture: Path) -> None:
-    """Start every program once, untimed: none shall be the one who reads files from the disk, or compiles modules."""
+def warm(job: Job, picture: Path, question: str, tokens: int) -> Run | None:
+    """Start every program once, so that none is the one who reads files from the disk, or compiles modules.
+
+    Returns:
+        What llama-mtmd-cli read and wrote, which it does not say where it is timed; None without it.
+    """
     for weights in (job.model, job.projector):
         with weights.open("rb") as file:
             while file.read(1 << 24):
@@ -128,8 +133,9 @@ def warm(job: Job, picture: Path) -> None:
         _timed([*command, "--in-process"], _own(Path(cache)))
         _timed([*command, "--worker", "-q", "why?"], _own(Path(cache)))
     _timed([sys.executable, "-c", "import llama_cpp, llama_cpp.llama_chat_format"], compiled())
-    for program in filter(available, (CLI, SERVER)):
-        _timed([program, "--version"], settings.variables())
+    if available(SERVER):
+        _timed([SERVER, "--version"], settings.variables())
+    return cli(job, picture, question, tokens, *COUNTING) if available(CLI) else None
 
 
 def compiled() -> dict[str, str]:

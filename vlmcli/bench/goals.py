@@ -125,9 +125,11 @@ def work(turns: Sequence[Turn]) -> str:
     lines = [f"   {'':32}{'answers':>9}{'prompt':>10}{'answer':>8}{'encoder, s':>12}"]
     for name in turns[0].runs if turns else ():
         runs = [turn.runs[name] for turn in turns]
+        if not runs[0].prompts:
+            continue  # llama-mtmd-cli, where it is timed
         encode = "-" if runs[0].encode is None else f"{median(run.encode or 0.0 for run in runs):.2f}"
         lines.append(
-            f"   {name:32}{len(runs[0].answers) or '-':>9}{_numbers(run.prompts for run in runs):>10}"
+            f"   {name:32}{len(runs[0].answers):>9}{_numbers(run.prompts for run in runs):>10}"
             f"{_numbers(run.answers for run in runs):>8}{encode:>12}"
         )
     return "\n".join(lines) + "\n"

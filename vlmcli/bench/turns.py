@@ -32,11 +32,13 @@ class Course:
         job: the pair, threads and context.
         pictures: JPEG files in one folder; the first is asked about alone, and left out where loading is.
         say: told of each command that has ended.
+        untimed: what llama-mtmd-cli read and wrote before the first round; None without it.
     """
 
     job: Job
     pictures: tuple[Path, ...]
     say: Callable[[str], object]
+    untimed: Run | None = None
 
 
 class Turn:
@@ -51,9 +53,11 @@ class Turn:
         """
         self._course, self._folder = course, folder
         self.runs: dict[str, Run] = {}
+        if course.untimed is not None:
+            self._told("llama-mtmd-cli, untimed", course.untimed, LONG)
 
     def _told(self, name: str, run: Run, tokens: int) -> Run:
-        """Keep a run. Raises Failure where an answer has another length than the others'."""
+        """Keep a run. Raises Failure where an answer has another length than all shall have."""
         if any(answer != tokens for answer in run.answers):
             raise commands.Failure(f"{name}: answers have {run.answers} tokens, not {tokens}")
         self.runs[name] = run
