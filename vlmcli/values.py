@@ -402,6 +402,7 @@ class Machine:
         devices: as llama.cpp sees them.
         memory_total: bytes, 0 when unknown.
         repacked: types of tensors, by ggml's number, of which llama.cpp keeps a second copy in its CPU's order.
+        slower: those of them that are slower in that order.
     """
 
     cores: int
@@ -409,6 +410,7 @@ class Machine:
     devices: tuple[Device, ...] = ()
     memory_total: int = 0
     repacked: frozenset[int] = frozenset()
+    slower: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,14 @@ def test_weights_are_kept_once_where_there_is_no_room_for_a_copy():
     tight = fit.fit(model, short, projector=projector)
     assert (tight.repack, fit.needs(model, projector, tight).repacked) == (False, 0)
     assert "weights not repacked" in tight.reason
+
+
+def test_weights_that_are_slower_when_repacked_are_left_as_they_are():
+    model, kinds = shapes.headers("internvl3-8b")[0], frozenset({shapes.Q4_K})
+    machine = Machine(4, 1 << 40, repacked=kinds)
+    assert fit.fit(model, machine).repack
+    assert not fit.fit(model, replace(machine, slower=kinds)).repack
+    assert fit.fit(model, replace(machine, slower=frozenset({2}))).repack
     assert fit.missing(fit.needs(model, projector, tight), short) == ""
 
 

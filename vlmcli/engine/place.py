@@ -48,7 +48,7 @@ def this_machine() -> Machine:
         return fit.this_machine()
     from vlmcli.engine import native
 
-    return fit.this_machine(native.devices(), native.repacked_types())
+    return fit.this_machine(native.devices(), native.repacked_types(), native.slower_types())
 
 
 def prefers_bf16() -> bool:

@@ -226,6 +226,10 @@ def fit(
         repacked=machine.repacked,
         snug=requests == 1 and not ctx and not header.turns_by_context,
     )
+    again = _repacked(header, chosen)
+    if again and _repacked(header, replace(chosen, repacked=machine.repacked & machine.slower)) * 2 > again:
+        chosen = replace(chosen, repacked=frozenset(), repack=False)
+        reasons.append("weights not repacked, which is faster here")
     if projector is not None:
         chosen = _with_projector(header, projector, machine, chosen, reasons)
     return replace(chosen, reason=", ".join(reasons))
@@ -326,15 +330,18 @@ def _gpus(machine: Machine) -> list[Device]:
     return [device for device in machine.devices if device.kind in ("gpu", "igpu")]
 
 
-def this_machine(devices: Sequence[Device] = (), repacked: frozenset[int] = frozenset()) -> Machine:
+def this_machine(
+    devices: Sequence[Device] = (), repacked: frozenset[int] = frozenset(), slower: frozenset[int] = frozenset()
+) -> Machine:
     """What this process may use.
 
     Args:
         devices: that llama.cpp sees.
         repacked: types of tensors that it keeps a second time.
+        slower: those that are slower then.
     """
     free, total = memory()
-    return Machine(_cores(), free, tuple(devices), total, repacked)
+    return Machine(_cores(), free, tuple(devices), total, repacked, slower)
 
 
 def _cores() -> int:

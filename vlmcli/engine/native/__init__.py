@@ -11,7 +11,7 @@ Threads: a `Context` and the encoder of a `Projector` belong to one thread. `Mod
 """
 
 from vlmcli.engine.native.context import MAX_CTX, Context, Decoded
-from vlmcli.engine.native.device import backends, devices, miscompiler, repacked_types
+from vlmcli.engine.native.device import backends, devices, miscompiler, repacked_types, slower_types
 from vlmcli.engine.native.library import AbortFlag, Float32, Handle, Int32, OnProgress, on_abort, versions
 from vlmcli.engine.native.model import Model
 from vlmcli.engine.native.projector import OVERVIEW, Bitmap, Chunk, Chunks, Projector, Text
@@ -41,5 +41,6 @@ __all__ = [
     "miscompiler",
     "on_abort",
     "repacked_types",
+    "slower_types",
     "versions",
 ]

@@ -52,6 +52,16 @@ def repacked_types() -> frozenset[int]:
     return frozenset(found | ({q2_k} if "AVX512" in features else set()))
 
 
+def slower_types() -> frozenset[int]:
+    """Those of the `repacked_types` that are slower in that order, and take longer to load.
+
+    `python -m vlmcli.bench repack` measures it: Q4_K on x86, where there is no AMX. Others were not seen to be slower.
+    """
+    q4_k = 12
+    features = _features()
+    return frozenset({q4_k} if "AVX2" in features and "AMX_INT8" not in features else ())
+
+
 def backends() -> tuple[str, ...]:
     """The kinds of devices this build of llama.cpp can compute on, in its own words: "CUDA", "Vulkan", "CPU".
 
