@@ -224,7 +224,7 @@ def fit(
         projector_on_gpu=bool(gpus) and gpu_layers != 0,
         threads=n_threads,
         repacked=machine.repacked,
-        snug=requests == 1 and not ctx and not header.turns_by_context,
+        snug=requests == 1 and not header.turns_by_context,
     )
     again = _repacked(header, chosen)
     if again and _repacked(header, replace(chosen, repacked=machine.repacked & machine.slower)) * 2 > again:
