@@ -32,6 +32,7 @@ from vlmcli.values import (
     Result,
     Runner,
     Started,
+    Timings,
 )
 
 WINDOW = 16
@@ -85,6 +86,7 @@ class Run:
         changed: how many files beside the pictures, or of them, have an answer written to them.
         stayed: how many have a text that was there before, and stays.
         unwritten: how many answers were not written there, by the reason.
+        spent: where the time of all answers went that were asked for; an answer that is given again took none.
         stopping: whether nothing more is asked.
         dropping: whether what the runner has not begun yet is taken back, too.
     """
@@ -109,6 +111,7 @@ class Run:
         self.errors: list[VlmError] = []
         self.changed = self.stayed = 0
         self.unwritten: Counter[str] = Counter()
+        self.spent = Timings()
         self.stopping = self.dropping = False
         self._sidecars, self._skipped = sidecars, skipped
         self._asked: dict[int, int] = {}  # jobs by the id of their request
@@ -212,6 +215,8 @@ class Run:
                 elif isinstance(event, Done | Failed):
                     self._begun.discard(event.id)
                     outcome = event.answer if isinstance(event, Done) else event.error
+                    if isinstance(outcome, Answer):
+                        self.spent += outcome.timings
                     for number in self._twins.ended(asked.pop(event.id), outcome):
                         self._waiting[number] = outcome
                     yield from self._ready()
@@ -293,6 +298,7 @@ class Run:
                 continue
             if self._sidecars is not None and self._sidecars.inside:
                 self._unwritten[number] = fingerprint(job.pictures[0].file)
+            since = time.monotonic()
             if job.pictures != last:
                 last = job.pictures
                 try:
@@ -311,7 +317,8 @@ class Run:
             if self._is_twin(number, job, pictures):
                 yield from self._ready()
                 continue
-            yield number, replace(job.task.request(pictures), stream=stream, timeout=self.course.timeout)
+            request = job.task.request(pictures)
+            yield number, replace(request, stream=stream, timeout=self.course.timeout, since=since)
 
     def _is_twin(self, number: int, job: Job, pictures: Sequence[Picture]) -> bool:
         """Whether the same was asked before about equal pixels; then that answer is or will be this job's, too."""

@@ -28,7 +28,12 @@ log = logging.getLogger("vlmcli")
 
 
 def runner_of(
-    ui: Ui, files: ModelFiles, settings: Settings, asked: Sequence[Sequence[str]], worker: bool | None
+    ui: Ui,
+    files: ModelFiles,
+    settings: Settings,
+    asked: Sequence[Sequence[str]],
+    worker: bool | None,
+    began: float | None = None,
 ) -> AbstractContextManager[Runner]:
     """The engine in this process for one question, which starts sooner, else in one of its own.
 
@@ -38,13 +43,14 @@ def runner_of(
         settings: where it goes.
         asked: the pictures' names of each request.
         worker: whether it shall be in one of its own; None leaves it open.
+        began: when the command began, as `Engine` takes it.
     """
     died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
     if worker:
-        return working(files, settings)
-    return opened(ui, files, settings, [name for names in asked for name in names])
+        return working(files, settings, began)
+    return opened(ui, files, settings, [name for names in asked for name in names], began=began)
 
 
 def _marks() -> Path:
@@ -65,14 +71,14 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 
 
 @contextmanager
-def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
+def working(files: ModelFiles, settings: Settings, began: float | None = None) -> Iterator[Runner]:
     """The engine in a process of its own."""
     from vlmcli.runners.worker import Worker
 
     interruptible()
     worker = None
     try:
-        worker = Worker(files, _wanted(settings), patience=settings.patience, caching=caching(settings))
+        worker = Worker(files, _wanted(settings), patience=settings.patience, caching=caching(settings), began=began)
         yield worker
     finally:
         if worker is not None:
@@ -81,7 +87,12 @@ def working(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
 
 @contextmanager
 def opened(
-    ui: Ui, files: ModelFiles, settings: Settings, names: Sequence[str], observer: Observer | None = None
+    ui: Ui,
+    files: ModelFiles,
+    settings: Settings,
+    names: Sequence[str],
+    observer: Observer | None = None,
+    began: float | None = None,
 ) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards. Should it kill the process, the next command says so.
 
@@ -91,6 +102,7 @@ def opened(
         settings: where it goes.
         names: of the pictures it is asked about.
         observer: as `Engine`'s.
+        began: as `Engine`'s.
     """
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
@@ -100,7 +112,7 @@ def opened(
     log.info("%s", chosen.reason)
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
-        engine = Engine(files, chosen, observer, caching(settings))
+        engine = Engine(files, chosen, observer, caching(settings), began)
         try:
             yield engine
         finally:

@@ -21,7 +21,7 @@ from vlmcli.errors import Cancelled, NoRoom
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
 from vlmcli.models.families import ENDS_LINE
-from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress
+from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress, Timings
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
 MODEL_SHARE = 0.8  # of the progress bar; projectors are the smaller files
@@ -41,7 +41,8 @@ class Loaded:
         grammars: those that answers followed last.
         vision: the projector behind a memory of embeddings.
         stores: what other processes have computed; None without.
-        seconds: how long loading took.
+        began: when loading began, as `time.monotonic` counts.
+        seconds: how long it took.
     """
 
     files: ModelFiles
@@ -53,6 +54,7 @@ class Loaded:
     grammars: Grammars
     vision: Vision
     stores: Stores | None
+    began: float
     seconds: float
 
     @property
@@ -94,9 +96,17 @@ class Loader:
     """
 
     def __init__(
-        self, files: ModelFiles, fit: Fit, desk: Desk, observer: Observer | None, caching: Caching | None
+        self,
+        files: ModelFiles,
+        fit: Fit,
+        desk: Desk,
+        observer: Observer | None,
+        caching: Caching | None,
+        began: float | None = None,
     ) -> None:
+        """`began`: when the command did, as `time.monotonic` counts; None where that is not to be shown."""
         self.fit = fit
+        self._began = began
         self._files = files
         self._caching = caching
         self._desk = desk
@@ -123,7 +133,8 @@ class Loader:
                 self.fit = back
         if self._desk.flag.is_set():
             raise Cancelled("the model's loading was cancelled")
-        self._desk.send(Progress(None, "load", 1.0))
+        start = 0.0 if self._began is None else started - self._began
+        self._desk.send(Progress(None, "load", 1.0, Timings(start=start, load=loaded.seconds)))
         return loaded
 
     def _attempt(self, stack: ExitStack, started: float, lined: bool) -> Loaded:
@@ -131,7 +142,7 @@ class Loader:
         fit, files, flag = self.fit, self._files, self._desk.flag
         if self._observer is not None:
             self._observer.loading()
-        bar = _Bar(self._desk)
+        bar = _Bar(self._desk, started, started if self._began is None else self._began)
         model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
         source = files.card.chat_template or model.chat_template
         template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
@@ -157,14 +168,16 @@ class Loader:
         vision = Vision(lazy.get, flag, stores)
         stack.callback(vision.close)
         seconds = time.monotonic() - started
-        return Loaded(files, fit, model, lazy, context, template, grammars, vision, stores, seconds)
+        return Loaded(files, fit, model, lazy, context, template, grammars, vision, stores, started, seconds)
 
 
 class _Bar:
     """One progress bar over both files, which moves in steps of a hundredth."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, began: float, command_began: float) -> None:
+        """When loading began, and the command, as `time.monotonic` counts."""
         self._desk = desk
+        self._began, self._before = began, began - command_began
         self._last = -1.0
 
     def model(self, done: float) -> None:
@@ -177,7 +190,8 @@ class _Bar:
         self._desk.beat()
         if total - self._last >= 0.01:
             self._last = total
-            self._desk.send(Progress(None, "load", total))
+            so_far = Timings(start=self._before, load=time.monotonic() - self._began)
+            self._desk.send(Progress(None, "load", total, so_far))
 
 
 def _pieces(model: Model) -> Pieces:

@@ -24,6 +24,7 @@ from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
+from vlmcli.terminal import stats
 from vlmcli.terminal.streams import uninterrupted
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
@@ -243,7 +244,7 @@ class Talk:
                 " for longer answers, /set max_tokens NUMBER"
             )
         if self.wishes.stats:
-            self.ui.stats(outcome)
+            self.ui.figures(stats.of_answer(outcome))
         return True
 
     def measured(self, question: str = "?") -> Measured | None:
