@@ -277,6 +277,7 @@ class Loop:
             self._ledger.book(job.spent, "picture")
             rows = job.pictures.encode(segment, chunks, self._on_layer(job, segment), watch)
             self._ledger.book(job.spent, "encode")
+            self._show_prefill(job)
         except Cancelled:
             return False  # the inbox says who
         except VlmError as error:
@@ -350,9 +351,7 @@ class Loop:
     def _go_on(self, step: RowStep | TokenStep, jobs: Sequence[Job]) -> None:
         """A step's rows are in the cache: show how far its prompts are, and pick the tokens that it gives."""
         for job in jobs:
-            row, rows = job.ticket.row, job.ticket.plan.rows
-            if row < rows:
-                self._desk.send(Progress(job.id, "prefill", row / rows, job.spent.timings()))
+            self._show_prefill(job)
         if isinstance(step, RowStep):
             for job, (_, rows, segment, offset) in zip(jobs, step.takes, strict=True):
                 if offset + rows == segment.rows:
@@ -363,6 +362,11 @@ class Loop:
             for job, (_, _, output) in zip(jobs, step.takes, strict=True):
                 if output is not None:
                     self._guard(job.id, self._pick, job, output)
+
+    def _show_prefill(self, job: Job) -> None:
+        row, rows = job.ticket.row, job.ticket.plan.rows
+        if row < rows:
+            self._desk.send(Progress(job.id, "prefill", row / rows, job.spent.timings()))
 
     def _pick(self, job: Job, index: int) -> None:
         """Pick a token from row `index` of the batch, show the text that is certain, and notice the answer's end."""
