@@ -209,7 +209,8 @@ def test_a_thumbnail_where_the_terminal_can_show_one(home):
 
 
 def test_a_picture_is_looked_at_while_somebody_types(home, slow):
-    with Terminal("chat", "-m", slow, "my scene.png", "--max-tokens", "4", "--stats", cwd=home, columns=200) as talk:
+    words = ("chat", "-m", slow, "my scene.png", "--max-tokens", "4", "--stats", "--no-cache")
+    with Terminal(*words, cwd=home, columns=200) as talk:
         talk.wait(r">>> a question")
         said = talk.line("what is this?")
         pictures = int(re.search(r"\((\d+) of pictures\)", said)[1])
@@ -219,7 +220,7 @@ def test_a_picture_is_looked_at_while_somebody_types(home, slow):
 
 
 def test_ctrl_c_in_an_answer_and_in_an_encode_leaves_the_conversation(home, slow):
-    with Terminal("chat", "-m", slow, "my scene.png", "--max-tokens", "4000", cwd=home) as talk:
+    with Terminal("chat", "-m", slow, "my scene.png", "--max-tokens", "4000", "--no-cache", cwd=home) as talk:
         talk.wait(r">>> a question")
         talk.type("what is this?\r")
         talk.wait(r"looking at the picture")
