@@ -127,16 +127,10 @@ def test_a_record_says_everything():
         "model": "demo",
         "answer": "a\tb\nc\\",
         "finish_reason": "stop",
-        "usage": {
-            "picture_tokens": 64,
-            "prompt_tokens": 77,
-            "reused_tokens": 0,
-            "answer_tokens": 3,
-            "restored_tokens": 0,
-            "encoded": 0,
-            "remembered": 0,
-        },
-        "timings": {"load": 0.1235, "picture": 0.0, "encode": 0.0, "prefill": 0.0, "generate": 0.0},
+        "usage": {"picture_tokens": 64, "prompt_tokens": 77, "reused_tokens": 0, "answer_tokens": 3}
+        | dict.fromkeys(("restored_tokens", "encoded", "remembered", "from_disk"), 0),
+        "timings": {"load": 0.1235, "picture": 0.0, "encode": 0.0, "prefill": 0.0, "generate": 0.0}
+        | dict.fromkeys(("start", "restore", "other", "wait"), 0.0),
     }
     failed = lines.record(Ask("q").result(["x"], SourceError("what", "do"), "demo"))
     assert failed["error"] == {"type": "SourceError", "message": "what", "hint": "do"}

@@ -22,11 +22,11 @@ for number in range(3):
 
 def main() -> int:
     """Run `vlm`, for the last time in this process, and return its exit code."""
-    from vlmcli.cli import app
+    from vlmcli.cli import app, beginning
     from vlmcli.terminal import door
 
     door.guard()  # for good: a traceback of Python's own at the end is printed after the command
-    code = app.main()
+    code = app.main(began=beginning.of_process())
     _let_go_of_stdout()
     _end_with(code)
     return code

@@ -99,6 +99,8 @@ class Entries:
         """
         self.folder = folder
         self.limit = limit
+        self.seconds = 0.0
+        """What has been spent on `get`."""
         self._written = 0
         self._total: int | None = None  # not yet known
         self._made = False  # whether there is a folder
@@ -106,11 +108,18 @@ class Entries:
 
     def get(self, key: str) -> Entry | None:
         """The entry of this key. None where there is none that is whole."""
+        began = time.monotonic()
+        try:
+            return self._get(key)
+        finally:
+            self.seconds += time.monotonic() - began
+
+    def _get(self, key: str) -> Entry | None:
         path = self.folder / key
         try:
             with files.opened(path, links=False) as file:
-                if hasattr(os, "geteuid") and os.fstat(file.fileno()).st_uid != os.geteuid():
-                    return None  # llama.cpp would believe what a stranger wrote
+                if _is_strange(file.fileno()):
+                    return None
                 data = file.read()
         except (OSError, ValueError):
             return None
@@ -128,6 +137,26 @@ class Entries:
     def takes(self, size: int) -> bool:
         """Whether so many bytes more may be written, as far as that is known without looking."""
         return not self._broken and self._written + size <= self.limit // 2
+
+    def look(self, key: str) -> bytes | None:
+        """What is said of the content of this key's entry, if there is one that may be whole.
+
+        For estimates: the content is not read, so nothing is checked by it, and the entry does not count as used.
+        """
+        try:
+            with files.opened(self.folder / key, links=False) as file:
+                if _is_strange(file.fileno()):
+                    return None
+                head = file.read(_HEAD.size)
+                if len(head) < _HEAD.size:
+                    return None
+                first, own_key, about_size, content_size, _ = _HEAD.unpack(head)
+                whole = _HEAD.size + about_size + content_size == os.fstat(file.fileno()).st_size
+                if first != FIRST_BYTES or own_key != bytes.fromhex(key) or not whole:
+                    return None
+                return file.read(about_size)
+        except (OSError, ValueError):
+            return None
 
     def put(self, key: str, about: bytes, *content: memoryview) -> bool:
         """Keep an entry, and remove others where there is no room for all. Returns whether it is kept.
@@ -239,6 +268,11 @@ def _entry(key: str, data: bytes) -> Entry | None:
     if hashlib.sha256(view).digest() != digest:
         return None
     return Entry(bytes(view[:about_size]), view[about_size:])
+
+
+def _is_strange(descriptor: int) -> bool:
+    """Whether somebody else has written an open file: llama.cpp would believe what is in it."""
+    return hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid()
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -13,6 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 from vlmcli.errors import VlmError
+from vlmcli.figures import Timings as Timings
+from vlmcli.figures import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "loop"]
@@ -104,6 +106,8 @@ class Request:
         continues: another turn of the conversation will follow, so that its prompt is worth keeping.
         measure: say only how much of the context it would take (`Measured`); no pixels are read for that.
         think: let the model think before it answers, where it can be told.
+        since: when whoever asks began to read its pictures, as `time.monotonic` counts. What the engine has stood idle
+            since then is time that the request had to wait for them; None where it is not known.
     """
 
     messages: tuple[Message, ...]
@@ -117,53 +121,12 @@ class Request:
     continues: bool = False
     measure: bool = False
     think: bool = False
+    since: float | None = None
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """All pictures of all turns, in order."""
         return tuple(picture for message in self.messages for picture in message.pictures)
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Counts of rows, one for each token or picture row the language model has seen.
-
-    Attributes:
-        picture_tokens: rows that came out of the projector.
-        prompt_tokens: all rows of the prompt, those of pictures among them.
-        reused_tokens: how many of the prompt's rows were in the KV cache already, or came from the disk.
-        answer_tokens: tokens generated, without the one that ends the turn.
-        restored_tokens: how many of the reused rows came from the disk.
-        encoded: pictures, or tiles of them, that went through the encoder.
-        remembered: pictures, or tiles, whose rows were in memory or came from the disk.
-    """
-
-    picture_tokens: int = 0
-    prompt_tokens: int = 0
-    reused_tokens: int = 0
-    answer_tokens: int = 0
-    restored_tokens: int = 0
-    encoded: int = 0
-    remembered: int = 0
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Seconds. A step that serves several requests is shared out by their rows in it.
-
-    Attributes:
-        load: opening the model and the projector, before the first request of an engine only.
-        picture: reading, turning and preparing pixels, where the request had to wait for it.
-        encode: the vision encoder and the projector.
-        prefill: the language model over the prompt's rows.
-        generate: the language model over the answer's tokens.
-    """
-
-    load: float = 0.0
-    picture: float = 0.0
-    encode: float = 0.0
-    prefill: float = 0.0
-    generate: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -196,18 +159,29 @@ class Result:
 
 @dataclass(frozen=True)
 class Started:
-    """The request has a place in the cache; its prefill begins."""
+    """The request has a place in the cache; its prefill begins. `so_far` is what has been taken until now."""
 
     id: int
+    so_far: Timings = field(default=Timings(), compare=False)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come, 0 to 1. `id` is None for the model's loading."""
+    """How far a stage has come.
+
+    Attributes:
+        id: of the request; None for the model's loading.
+        stage: which.
+        done: its share that is done, 0 to 1.
+        so_far: what has been taken until now, this stage included.
+        inputs: how many the stage has, of which it does one after the other: the encoder's pictures or tiles.
+    """
 
     id: int | None
     stage: Literal["load", "encode", "prefill"]
     done: float
+    so_far: Timings = field(default=Timings(), compare=False)
+    inputs: int = 1
 
 
 @dataclass(frozen=True)
@@ -250,12 +224,18 @@ class Measured:
         n_ctx: the context's cells.
         rows: of the whole prompt.
         pictures: rows of each picture, in order.
+        inputs: of the encoder: pictures, or tiles of them.
+        kept_inputs: how many of these need not be encoded, as far as can be told without reading what is kept.
+        kept_rows: rows at the prompt's beginning whose state earlier commands have kept, as far as can be told so.
     """
 
     id: int
     n_ctx: int
     rows: int
     pictures: tuple[int, ...]
+    inputs: int = 0
+    kept_inputs: int = 0
+    kept_rows: int = 0
 
 
 Last = Done | Failed | Measured

@@ -10,7 +10,7 @@ from tests.support.program import VLM
 
 
 def test_what_would_be_done_is_said_and_nothing_is_asked(folder):
-    done = ask(folder, "--dry-run")
+    done = ask(folder, "--dry-run", "--no-cache")
     assert (done.returncode, done.stdout, (folder / "out.jsonl").exists()) == (0, "", False)
     assert "would ask 6 questions about 6 pictures; the questions take " in done.stderr
     assert re.search(

@@ -347,7 +347,7 @@ def test_on_a_terminal_the_live_line_goes_before_the_answer_comes(slow):
     import pty
 
     parent, child = pty.openpty()
-    command = [VLM, "ask", "-m", slow, "--max-tokens", "2", SCENE, "what is this?"]
+    command = [VLM, "ask", "-m", slow, "--max-tokens", "2", "--no-cache", SCENE, "what is this?"]
     with subprocess.Popen(command, stdout=child, stderr=child, stdin=child) as process:
         os.close(child)
         seen = b""

@@ -33,6 +33,7 @@ from vlmcli.values import (
     Result,
     Runner,
     Started,
+    Timings,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Run:
         changed: how many files beside the pictures, or of them, have an answer written to them.
         stayed: how many have a text that was there before, and stays.
         unwritten: how many answers were not written there, by the reason.
+        spent: where the time of all answers went that were asked for; an answer that is given again took none.
         stopping: whether nothing more is asked.
         dropping: whether what the runner has not begun yet is taken back, too.
     """
@@ -115,6 +117,7 @@ class Run:
         self.errors: list[VlmError] = []
         self.changed = self.stayed = 0
         self.unwritten: Counter[str] = Counter()
+        self.spent = Timings()
         self.stopping = self.dropping = False
         self._sidecars, self._skipped, self._known = sidecars, skipped, known
         self._asked: dict[int, int] = {}  # jobs by the id of their request
@@ -219,6 +222,8 @@ class Run:
                 elif isinstance(event, Done | Failed):
                     self._begun.discard(event.id)
                     outcome = event.answer if isinstance(event, Done) else event.error
+                    if isinstance(outcome, Answer):
+                        self.spent += outcome.timings
                     number = asked.pop(event.id)
                     ended = self._twins.ended(number, outcome)
                     self._waiting |= dict.fromkeys(ended, outcome)
@@ -303,6 +308,7 @@ class Run:
                 continue
             if self._sidecars is not None and self._sidecars.inside:
                 self._unwritten[number] = fingerprint(job.pictures[0].file)
+            since = time.monotonic()
             if job.pictures != last:
                 last = job.pictures
                 try:
@@ -321,7 +327,8 @@ class Run:
                 continue
             if self.files.card.unsure:
                 self._shown[number] = pictures
-            yield number, replace(job.task.request(pictures), stream=stream, timeout=self.course.timeout)
+            request = job.task.request(pictures)
+            yield number, replace(request, stream=stream, timeout=self.course.timeout, since=since)
 
     def _is_twin(self, number: int, job: Job, pictures: Sequence[Picture]) -> bool:
         """Whether the same was asked before about equal pixels; then that answer is or will be this job's, too."""

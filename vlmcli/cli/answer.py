@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import ceil
@@ -14,6 +15,7 @@ from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
 from vlmcli.batch.run import Run
 from vlmcli.cli import daily
+from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
@@ -25,6 +27,7 @@ from vlmcli.records.target import is_empty_file, length
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.templates import Template
+from vlmcli.terminal import stats
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import Card, ModelFiles
@@ -119,29 +122,34 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     said = plan(left.jobs, left.before, texts)
     if left.jobs:
         with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
-            said += f"; {estimate(runner, left.jobs, course.timeout, ui.progress, flags.known)}"
+            known = flags.known
+            told = estimate(runner, left.jobs, course.timeout, ui.progress, known=known, cached=settings.cache)
+            said += f"; {told}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
 
 
 def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
-    run = None
+    run, failed = None, None
     try:
-        with runner_of(ui, files, settings, _names(left.jobs), flags.worker) as runner:
+        with runner_of(ui, files, settings, _names(left.jobs), flags.worker, BEGAN.get()) as runner:
             run = Run(
                 left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
                 thinking=flags.think, known=flags.known,
             )  # fmt: skip
             show = Show(
-                ui, run, everything=left.everything, json=flags.as_json, stats=flags.stats, table=flags.table,
+                ui, run, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
                 left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
             )  # fmt: skip
-            return show.all(runner)
+            failed = show.all(runner)
     except KeyboardInterrupt:  # the second, when all that was under way is finished
         if run is None or not (run.stopping and run.left):
             raise
         raise run.stopped() from None
+    if flags.stats:  # when all is written that is kept, and the model is freed
+        ui.figures([stats.of_command(run.spent, time.monotonic() - BEGAN.get())])
+    return failed
 
 
 def _tell_of_together(ui: Ui, questions: int, pictures: int) -> None:

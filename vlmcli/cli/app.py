@@ -10,6 +10,7 @@ import functools
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -18,6 +19,7 @@ from typer.core import TyperGroup
 
 from vlmcli import room, settings, typed
 from vlmcli.cli import help, meant, parsing
+from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.signals import signals_as_found
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.terminal import door
@@ -220,7 +222,7 @@ def root_page(width: int, *, short: bool = False) -> str:
     return help.root_page(str(_vlm.__doc__), verbs, () if short else options, example, width)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, began: float | None = None) -> int:
     """Run `vlm` and return its exit code, one of `errors.Exit`.
 
     It may be called any number of times in a process: streams, environment and folders are looked at anew each time,
@@ -228,10 +230,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Args:
         arguments: the words behind `vlm`; None for the process's own.
+        began: when the command began, as `time.monotonic` counts; None for now.
     """
+    token = BEGAN.set(time.monotonic() if began is None else began)
     words = _join_options(list(sys.argv[1:] if arguments is None else arguments))
-    with signals_as_found(), door.guarded():  # the parser, too, puts other streams there when its reader goes away
-        return _run(words)
+    try:
+        with signals_as_found(), door.guarded():  # the parser, too, puts other streams there when its reader goes away
+            return _run(words)
+    finally:
+        BEGAN.reset(token)
 
 
 def _run(words: Sequence[str]) -> int:

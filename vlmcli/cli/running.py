@@ -29,7 +29,12 @@ log = logging.getLogger("vlmcli")
 
 
 def runner_of(
-    ui: Ui, files: ModelFiles, settings: Settings, asked: Sequence[Sequence[str]], worker: bool | None
+    ui: Ui,
+    files: ModelFiles,
+    settings: Settings,
+    asked: Sequence[Sequence[str]],
+    worker: bool | None,
+    began: float | None = None,
 ) -> AbstractContextManager[Runner]:
     """The engine in this process for one question, which starts sooner, else in one of its own.
 
@@ -39,13 +44,15 @@ def runner_of(
         settings: where it goes.
         asked: the pictures' names of each request.
         worker: whether it shall be in one of its own; None leaves it open.
+        began: when the command began, as `Engine` takes it.
     """
     died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
     if worker:
-        return working(files, settings, len(asked))
-    return opened(ui, files, settings, [name for names in asked for name in names], requests=len(asked))
+        return working(files, settings, began, len(asked))
+    names = [name for names in asked for name in names]
+    return opened(ui, files, settings, names, began=began, requests=len(asked))
 
 
 def _marks() -> Path:
@@ -66,14 +73,16 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 
 
 @contextmanager
-def working(files: ModelFiles, settings: Settings, requests: int = 0) -> Iterator[Runner]:
+def working(files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0) -> Iterator[Runner]:
     """The engine in a process of its own, for so many requests; zero for any number."""
     from vlmcli.runners.worker import Worker
 
     interruptible()
     worker = None
     try:
-        worker = Worker(files, _wanted(settings, requests), patience=settings.patience, caching=caching(settings))
+        worker = Worker(
+            files, _wanted(settings, requests), patience=settings.patience, caching=caching(settings), began=began
+        )
         yield worker
     finally:
         if worker is not None:
@@ -88,6 +97,7 @@ def opened(
     names: Sequence[str],
     observer: Observer | None = None,
     requests: int = 0,
+    began: float | None = None,
 ) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards. Should it kill the process, the next command says so.
 
@@ -98,6 +108,7 @@ def opened(
         names: of the pictures it is asked about.
         observer: as `Engine`'s.
         requests: how many there will be; zero for any number.
+        began: as `Engine`'s.
     """
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
@@ -107,7 +118,7 @@ def opened(
     log.info("%s", chosen.reason)
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
-        engine = Engine(files, chosen, observer, caching(settings))
+        engine = Engine(files, chosen, observer, caching(settings), began)
         import_module("vlmcli.engine.template_sandbox")  # Jinja, which the engine needs when the weights are loaded
         try:
             yield engine

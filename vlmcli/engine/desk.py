@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vlmcli import room
 from vlmcli.engine.native import AbortFlag
@@ -23,10 +23,11 @@ from vlmcli.values import Delta, Event, Failed, Last, Notice, Progress, Request,
 
 @dataclass(frozen=True)
 class Submit:
-    """A request to be answered under this id."""
+    """A request to be answered under this id; it came `at` that time of `time.monotonic`."""
 
     id: int
     request: Request
+    at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Desk:
                 if self._watcher is None:
                     self._watcher = threading.Thread(target=self._watch, name="vlm-watcher", daemon=True)
                     self._watcher.start()
-            self._inbox.put(Submit(id, request))
+            self._inbox.put(Submit(id, request, time.monotonic()))
         return id
 
     def cancel(self, id: int) -> None:

@@ -42,6 +42,10 @@ class EmbeddingStore:
         found: Float32 = np.frombuffer(entry.content, np.float32).reshape(rows, self._width)
         return found
 
+    def has(self, key: str, rows: int) -> bool:
+        """Whether `find` will probably find it; it is not read."""
+        return self._entries.look(self._key(key)) == self._about(rows)
+
     def keep(self, key: str, rows: Float32) -> None:
         """Keep an embedding: float32 [rows, width]."""
         content = np.ascontiguousarray(rows, np.float32).data.cast("B")

@@ -37,6 +37,7 @@ class Engine:
         fit: Fit | None = None,
         observer: Observer | None = None,
         caching: Caching | None = None,
+        began: float | None = None,
     ) -> None:
         """Open a model.
 
@@ -45,11 +46,14 @@ class Engine:
             fit: how to put them onto the machine; the default suits a small model.
             observer: is shown what happens on the way.
             caching: where results are kept for later processes, and found; None for nowhere.
+            began: when the command began whose requests it answers, as `time.monotonic` counts: the first one's timings
+                begin there. None for an engine that is opened without one, or before anybody waits for an answer.
         """
         self.files = files
         self._observer = observer
         self._desk = Desk()
-        self._loader = Loader(files, fit or Fit(), self._desk, observer, caching)
+        self._began = began
+        self._loader = Loader(files, fit or Fit(), self._desk, observer, caching, began)
         self._loop: Loop | None = None
         self._is_loaded = threading.Event()
         self._thread = threading.Thread(target=self._main, name="vlm-engine", daemon=True)
@@ -156,7 +160,7 @@ class Engine:
         try:
             try:
                 with ExitStack() as stack:
-                    loop = Loop(self._loader.load(stack), self._desk, self._observer)
+                    loop = Loop(self._loader.load(stack), self._desk, self._observer, self._began)
                     stack.callback(loop.close)
                     self._loop = loop
                     self._is_loaded.set()

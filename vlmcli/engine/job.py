@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from vlmcli.engine.answering import Answering
+from vlmcli.engine.ledger import Spent
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Float32
 from vlmcli.engine.plan import PictureSegment
@@ -16,7 +17,7 @@ from vlmcli.engine.planning import Planned
 from vlmcli.engine.scheduler import Ticket
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import ContextFull, NoPicture, RequestError
-from vlmcli.values import Answer, FinishReason, Request, Timings, Usage
+from vlmcli.values import Answer, FinishReason, Request, Usage
 
 
 def check(loaded: Loaded, planned: Planned) -> None:
@@ -60,9 +61,9 @@ class Job:
         pictures: on their way to rows.
         answering: the answer so far.
         usage: rows, as far as they are known.
-        load: seconds of the model's loading that it waited for.
-        prefill: seconds of its prompt in the language model.
-        generate: seconds of its answer in the language model.
+        spent: where its time went.
+        came: when, as `time.monotonic` counts.
+        before: how much of `spent` was before that.
         started: whether it has had a sequence.
         stored: whether the disk has the state of its prompt's beginning.
         known: whether the disk has that beginning, with or without its state.
@@ -74,9 +75,9 @@ class Job:
     pictures: Pictures
     answering: Answering
     usage: Usage
-    load: float
-    prefill: float = 0.0
-    generate: float = 0.0
+    spent: Spent
+    came: float
+    before: float
     started: bool = False
     stored: bool = False
     known: bool = False
@@ -121,10 +122,10 @@ class Job:
         if later:
             self.pictures.prepare(later[0])
 
-    def encoded_share(self, segment: PictureSegment, share: float) -> float:
-        """The share of the prompt's encoder inputs that are done, given the share of this one."""
+    def encoded_share(self, segment: PictureSegment, share: float) -> tuple[float, int]:
+        """The share of the prompt's encoder inputs that are done, given the share of this one; and their number."""
         inputs = self._inputs()
-        return (inputs.index(segment) + min(1.0, share)) / len(inputs)
+        return (inputs.index(segment) + min(1.0, share)) / len(inputs), len(inputs)
 
     def _inputs(self) -> list[PictureSegment]:
         return [segment for segment in self.ticket.plan.segments if isinstance(segment, PictureSegment)]
@@ -132,29 +133,30 @@ class Job:
     @property
     def computing(self) -> float:
         """Seconds that its prompt has taken so far."""
-        spent = self.pictures.spent
-        return spent.picture + spent.encode + self.prefill
+        return self.spent.picture + self.spent.encode + self.spent.prefill
 
     def spend(self, seconds: float) -> None:
         """Count time that the language model spent on it; to be called before the ticket moves on."""
         if self.ticket.pending is None:
-            self.prefill += seconds
+            self.spent.prefill += seconds
         else:
-            self.generate += seconds
+            self.spent.generate += seconds
 
-    def answer(self, reason: FinishReason, model: str) -> Answer:
-        """The finished answer, by the name of the model that gave it."""
-        spent = self.pictures.spent
+    def answer(self, reason: FinishReason, model: str, now: float) -> Answer:
+        """The finished answer, by the name of the model that gave it; it is finished `now`."""
+        own = self.spent.timings().all - self.before
+        pictures = self.pictures
         return Answer(
             self.answering.text,
             reason,
             replace(
                 self.usage,
                 answer_tokens=self.answering.tokens,
-                encoded=self.pictures.encoded,
-                remembered=self.pictures.remembered,
+                encoded=pictures.encoded,
+                remembered=pictures.remembered,
+                from_disk=min(pictures.from_disk, pictures.remembered),
             ),
-            Timings(self.load, spent.picture, spent.encode, self.prefill, self.generate),
+            self.spent.timings(max(0.0, now - self.came - own)),
             model,
         )
 

@@ -21,7 +21,7 @@ from vlmcli.errors import Cancelled, NoRoom, VlmError
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
 from vlmcli.models.families import ENDS_LINE
-from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress, Request
+from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress, Request, Timings
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
 AHEAD_SECONDS = 0.1
@@ -45,7 +45,9 @@ class Loaded:
         planner: plans requests.
         vision: the projector behind a memory of embeddings.
         stores: what other processes have computed; None without.
-        seconds: how long loading took.
+        began: when loading began, as `time.monotonic` counts.
+        seconds: how long it took, without the wait.
+        waited: seconds for the first request, whose picture was read meanwhile.
     """
 
     files: ModelFiles
@@ -58,7 +60,9 @@ class Loaded:
     planner: Planner
     vision: Vision
     stores: Stores | None
+    began: float
     seconds: float
+    waited: float
 
     @property
     def projector(self) -> Projector:
@@ -75,9 +79,17 @@ class Loader:
     """
 
     def __init__(
-        self, files: ModelFiles, fit: Fit, desk: Desk, observer: Observer | None, caching: Caching | None
+        self,
+        files: ModelFiles,
+        fit: Fit,
+        desk: Desk,
+        observer: Observer | None,
+        caching: Caching | None,
+        began: float | None = None,
     ) -> None:
+        """`began`: when the command did, as `time.monotonic` counts; None where that is not to be shown."""
         self.fit = fit
+        self._began = began
         self._files = files
         self._caching = caching
         self._desk = desk
@@ -105,7 +117,8 @@ class Loader:
                 self.fit = back
         if self._desk.flag.is_set():
             raise Cancelled("the model's loading was cancelled")
-        self._desk.send(Progress(None, "load", 1.0))
+        start = 0.0 if self._began is None else started - self._began
+        self._desk.send(Progress(None, "load", 1.0, Timings(start=start, load=loaded.seconds)))
         return loaded
 
     def _attempt(self, stack: ExitStack, started: float, lined: bool) -> Loaded:
@@ -113,7 +126,7 @@ class Loader:
         fit, files, flag = self.fit, self._files, self._desk.flag
         if self._observer is not None:
             self._observer.loading()
-        bar = _Bar(self._desk)
+        bar = _Bar(self._desk, started, started if self._began is None else self._began)
         model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
         source = files.card.chat_template or model.chat_template
         template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
@@ -134,7 +147,10 @@ class Loader:
         vision = Vision(lazy, flag, stores)
         stack.callback(vision.close)
         seconds = time.monotonic() - started - self._waited
-        return Loaded(files, fit, model, lazy, context, template, grammars, planner, vision, stores, seconds)
+        return Loaded(
+            files, fit, model, lazy, context, template, grammars, planner, vision, stores, started, seconds,
+            self._waited,
+        )  # fmt: skip
 
     def _context(self, model: Model, planner: Planner, lazy: LazyProjector, stores: Stores | None) -> Context:
         """The KV cache; of no more cells than the one request needs, where there will be one. Raises NoRoom."""
@@ -177,8 +193,10 @@ class Loader:
 class _Bar:
     """One progress bar over both files, which moves in steps of a hundredth."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, began: float, command_began: float) -> None:
+        """When loading began, and the command, as `time.monotonic` counts."""
         self._desk = desk
+        self._began, self._before = began, began - command_began
         self._last = -1.0
 
     def model(self, done: float) -> None:
@@ -191,7 +209,8 @@ class _Bar:
         self._desk.beat()
         if total - self._last >= 0.01:
             self._last = total
-            self._desk.send(Progress(None, "load", total))
+            so_far = Timings(start=self._before, load=time.monotonic() - self._began)
+            self._desk.send(Progress(None, "load", total, so_far))
 
 
 def _pieces(model: Model) -> Pieces:

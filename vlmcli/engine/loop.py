@@ -19,6 +19,7 @@ from vlmcli.engine.answering import Answering
 from vlmcli.engine.desk import Close, Desk, Submit, internal
 from vlmcli.engine.job import Job, check
 from vlmcli.engine.kv_cache import KVCache
+from vlmcli.engine.ledger import Ledger, Spent
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Decoded, Float32, Watch
 from vlmcli.engine.observer import Observer
@@ -41,7 +42,8 @@ class Loop:
         observer: is shown what happens.
     """
 
-    def __init__(self, loaded: Loaded, desk: Desk, observer: Observer | None) -> None:
+    def __init__(self, loaded: Loaded, desk: Desk, observer: Observer | None, began: float | None = None) -> None:
+        """`began`: when the command did, as `Engine` takes it."""
         context, model = loaded.context, loaded.model
         self.loaded = loaded
         self.observer = observer
@@ -57,7 +59,11 @@ class Loop:
         self._cache = KVCache(model, context, self._scheduler)
         self._prefixes = Prefixes(loaded, self._scheduler, self._cache)
         self._jobs: dict[int, Job] = {}
-        self._load_seconds = loaded.seconds  # until the first request has waited for them
+        stores = loaded.stores
+        self._ledger = Ledger(lambda: 0.0 if stores is None else stores.reading)
+        start = 0.0 if began is None else max(0.0, loaded.began - began)
+        self._first = Spent(start, loaded.seconds, loaded.waited)  # until the first request has waited for it
+        self._loaded_at = loaded.began + loaded.seconds + loaded.waited
 
     def turn(self) -> bool:
         """One turn; False when the engine is to close. A call that was aborted ends the turn."""
@@ -89,13 +95,18 @@ class Loop:
         """Read the messages; wait for one when there is nothing to do. False to close."""
         if self._desk.closing:
             return False
-        message = self._desk.read(wait=not self._jobs)
+        if self._jobs:
+            message = self._desk.read(wait=False)
+        else:
+            self._ledger.lap()  # tidying up, which was nobody's
+            message = self._desk.read(wait=True)
+            self._ledger.book_idle()
         while message is not None:
             if isinstance(message, Close):
                 return False
             if isinstance(message, Submit):
                 if self._desk.is_open(message.id):
-                    self._guard(message.id, self._take, message.id, message.request)
+                    self._guard(message.id, self._take, message)
             elif message.id in self._jobs:
                 self._drop(self._jobs[message.id])
             message = self._desk.read(wait=False)
@@ -112,22 +123,44 @@ class Loop:
             if id in self._jobs:
                 self._drop(self._jobs[id])
 
-    def _take(self, id: int, request: Request) -> None:
+    def _take(self, message: Submit) -> None:
         """Plan a request and queue it; or only say how much it would take."""
-        loaded = self.loaded
+        loaded, id, request = self.loaded, message.id, message.request
+        spent, before = self._spent_before(message)
+        was_loaded = loaded.lazy.is_loaded
         planned = self._plan(id, request)
+        self._ledger.book(spent, "other" if was_loaded or not loaded.lazy.is_loaded else "load")
         plan = planned.plan
         if request.measure:
-            self._desk.end(Measured(id, loaded.context.n_ctx, plan.rows, planned.rows_of_pictures()))
+            self._desk.end(self._measured(id, planned))
             return
         check(loaded, planned)
         if self.observer is not None:
             self.observer.planned(id, plan)
         answering = Answering(loaded, request, planned.begun)
-        load, self._load_seconds = self._load_seconds, 0.0
+        self._first = Spent()
         ticket = self._scheduler.enqueue(id, plan, request.max_tokens, request.continues)
         pictures = Pictures(loaded.vision, planned.prompt)
-        self._jobs[id] = Job(ticket, planned, pictures, answering, Usage(plan.picture_rows, plan.rows), load)
+        usage = Usage(plan.picture_rows, plan.rows)
+        self._jobs[id] = Job(ticket, planned, pictures, answering, usage, spent, message.at, before)
+
+    def _spent_before(self, message: Submit) -> tuple[Spent, float]:
+        """What has been spent on a request that is new; and how much of that was before it came."""
+        idle, self._ledger.idle = self._ledger.idle, 0.0
+        spent = replace(self._first)
+        if message.request.since is not None:
+            spent.picture += max(0.0, min(idle, message.at - message.request.since))
+        after = max(0.0, min(spent.load, self._loaded_at - message.at))
+        return spent, spent.timings().all - after
+
+    def _measured(self, id: int, planned: Planned) -> Measured:
+        """How much a planned request would take, and how much of it earlier commands have kept."""
+        loaded, plan = self.loaded, planned.plan
+        inputs = [segment for segment in plan.segments if isinstance(segment, PictureSegment)]
+        return Measured(
+            id, loaded.context.n_ctx, plan.rows, planned.rows_of_pictures(), len(inputs),
+            sum(map(loaded.vision.has, inputs)), self._prefixes.kept_rows(planned),
+        )  # fmt: skip
 
     def _plan(self, id: int, request: Request) -> Planned:
         """Plan a request, for which the projector may have to be loaded. Raises as that does."""
@@ -146,8 +179,10 @@ class Loop:
             return True
         if not self._desk.enter([job.id]):
             return False
+        self._ledger.book(job.spent, "other")
         try:
             self.loaded.lazy.get()
+            self._ledger.book(job.spent, "load")
         except Cancelled:
             return False
         except VlmError as error:
@@ -166,11 +201,14 @@ class Loop:
                     self.observer.starting(job.id, job.request)
                 finally:
                     self._desk.leave()
+            self._ledger.book(job.spent, "other")
             restored = self._prefixes.restore(job)
+            self._ledger.book(job.spent, "restore")
             job.usage = replace(job.usage, reused_tokens=job.ticket.row, restored_tokens=restored)
-            self._desk.send(Started(job.id))
+            self._desk.send(Started(job.id, job.spent.timings()))
         if not job.needs_encoder or self._has_projector(job):
             job.seated()
+        self._ledger.book(job.spent, "other")
 
     def _fail(self, job: Job, error: VlmError) -> None:
         self._desk.end(Failed(job.id, error))
@@ -178,11 +216,13 @@ class Loop:
 
     def _finish(self, job: Job, reason: FinishReason) -> None:
         self._show(job, job.answering.finish())
-        self._desk.end(Done(job.id, job.answer(reason, self.loaded.files.name)))
+        self._ledger.book(job.spent, "generate")
+        self._desk.end(Done(job.id, job.answer(reason, self.loaded.files.name, time.monotonic())))
         self._drop(job)
 
     def _drop(self, job: Job) -> None:
         """Forget a request that has ended. Its rows stay in the cache, for others."""
+        self._ledger.lap()  # what an aborted call took is nobody's
         job.close()
         self._scheduler.leave(job.ticket)
         self._jobs.pop(job.id, None)
@@ -218,8 +258,13 @@ class Loop:
         if not self._desk.enter([job.id]):
             return False
         watch = Watch() if self.observer is not None and self.observer.watches else None
+        self._ledger.book(job.spent, "other")
         try:
-            rows = job.pictures.encode(segment, self._on_layer(job, segment), watch)
+            chunks = job.pictures.wait(segment)
+            self._ledger.book(job.spent, "picture")
+            rows = job.pictures.encode(segment, chunks, self._on_layer(job, segment), watch)
+            self._ledger.book(job.spent, "encode")
+            self._show_prefill(job)
         except Cancelled:
             return False  # the inbox says who
         except VlmError as error:
@@ -239,7 +284,9 @@ class Loop:
         def on_layer(layer: int) -> None:
             self._desk.beat()
             if layers:
-                self._desk.send(Progress(job.id, "encode", job.encoded_share(segment, layer / layers)))
+                done, inputs = job.encoded_share(segment, layer / layers)
+                so_far = replace(job.spent, encode=job.spent.encode + self._ledger.running).timings()
+                self._desk.send(Progress(job.id, "encode", done, so_far, inputs))
 
         return on_layer
 
@@ -250,7 +297,6 @@ class Loop:
         jobs = [self._jobs[take[0].id] for take in step.takes]
         if not self._desk.enter(job.id for job in jobs):
             return False
-        started = time.monotonic()
         try:
             result = self._cache.decode(step, self._ready_rows)
         except NativeError as error:
@@ -263,7 +309,7 @@ class Loop:
         if result is not Decoded.OK:
             self._go_back(jobs, result)
             return False
-        self._count(step, time.monotonic() - started)
+        self._count(step)
         self._cache.commit(step)
         self._go_on(step, jobs)
         return True
@@ -282,8 +328,9 @@ class Loop:
         if result is Decoded.FULL:  # the scheduler counts cells, so this is its error; end one, not all
             self._fail(jobs[-1], ContextFull("the context is full", "use a larger one: --ctx N"))
 
-    def _count(self, step: RowStep | TokenStep, seconds: float) -> None:
+    def _count(self, step: RowStep | TokenStep) -> None:
         """Share a step's time out by rows."""
+        seconds = sum(self._ledger.lap())
         total = sum(take[1] for take in step.takes)
         for take in step.takes:
             self._jobs[take[0].id].spend(seconds * take[1] / total)
@@ -291,24 +338,30 @@ class Loop:
     def _go_on(self, step: RowStep | TokenStep, jobs: Sequence[Job]) -> None:
         """A step's rows are in the cache: show how far its prompts are, and pick the tokens that it gives."""
         for job in jobs:
-            row, rows = job.ticket.row, job.ticket.plan.rows
-            if row < rows:
-                self._desk.send(Progress(job.id, "prefill", row / rows))
+            self._show_prefill(job)
         if isinstance(step, RowStep):
             for job, (_, rows, segment, offset) in zip(jobs, step.takes, strict=True):
                 if offset + rows == segment.rows:
                     job.ready = None
                     self._prefixes.keep(job)
+                    self._ledger.book(job.spent, "other")
         else:
             for job, (_, _, output) in zip(jobs, step.takes, strict=True):
                 if output is not None:
                     self._guard(job.id, self._pick, job, output)
+
+    def _show_prefill(self, job: Job) -> None:
+        row, rows = job.ticket.row, job.ticket.plan.rows
+        if row < rows:
+            self._desk.send(Progress(job.id, "prefill", row / rows, job.spent.timings()))
 
     def _pick(self, job: Job, index: int) -> None:
         """Pick a token from row `index` of the batch, show the text that is certain, and notice the answer's end."""
         if self.observer is not None:
             self.observer.picking(job.id, job.answering.tokens, self.loaded.context.logits(index))
         token = job.answering.pick(index)
+        if not job.answering.tokens:
+            self._ledger.book(job.spent, "prefill")
         text, reason = job.answering.take(token, job.ticket.full)
         self._show(job, text)
         if reason is not None:

@@ -67,6 +67,17 @@ class PrefixStore:
         """Whether a state of so many bytes may be kept, as far as that is known without looking."""
         return self._entries.takes(size)
 
+    def rows(self, prompt: Prompt) -> int:
+        """How many rows `find` will probably find the state of, which is not read; 0 for none."""
+        about = self._entries.look(self._key(prompt))
+        try:
+            said = {} if about is None else json.loads(about)
+            if not said.get("pieces"):
+                return 0
+            return sum(int(one["rows"]) if "rows" in one else len(one["tokens"]) for one in said["segments"])
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # nothing has been checked
+            return 0
+
     def keep(self, prompt: Prompt, prefix: KeptPrefix) -> None:
         """Keep a prompt's beginning."""
         said: list[dict[str, Any]] = []

@@ -12,6 +12,7 @@ from vlmcli.engine.job import Job
 from vlmcli.engine.kv_cache import KVCache
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.plan import Plan, common_prefix
+from vlmcli.engine.planning import Planned
 from vlmcli.engine.prefix_store import KeptPrefix, closing_of
 from vlmcli.engine.scheduler import Scheduler
 from vlmcli.errors import NativeError
@@ -43,6 +44,12 @@ class Prefixes:
             return 0
         job.stored = self._cache.restore(ticket, kept.pieces, anchor, kept.last_position)
         return anchor if job.stored else 0
+
+    def kept_rows(self, planned: Planned) -> int:
+        """How many rows of a planned prompt would come from the disk, as far as can be told without reading them."""
+        stores = self._loaded.stores
+        rows = 0 if stores is None else stores.prefixes.rows(planned.prompt)
+        return rows if rows == planned.plan.anchor else 0
 
     def keep(self, job: Job) -> None:
         """Keep the beginning of a request's prompt, if it ends just here and took long enough."""

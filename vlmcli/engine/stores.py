@@ -46,12 +46,18 @@ class Stores:
         decoder = encoder | _decoder(files, fit, gpus)
         folder = caching.folder
         self.caching = caching
-        self.embeddings = EmbeddingStore(Entries(folder / "embeddings", caching.embeddings), encoder, model.n_embd_inp)
-        self.prefixes = PrefixStore(Entries(folder / "prefixes", caching.prefixes), decoder)
+        self._read = Entries(folder / "embeddings", caching.embeddings), Entries(folder / "prefixes", caching.prefixes)
+        self.embeddings = EmbeddingStore(self._read[0], encoder, model.n_embd_inp)
+        self.prefixes = PrefixStore(self._read[1], decoder)
         self._facts = Entries(folder / "facts", FACTS_BYTES)
         self._rows_key = key_of("bidirectional rows", encoder)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="vlm-keeper")
         self._room = threading.Semaphore(WAITING)
+
+    @property
+    def reading(self) -> float:
+        """Seconds that were spent on reading embeddings and prefixes."""
+        return sum(entries.seconds for entries in self._read)
 
     def bidirectional_rows(self) -> int | None:
         """The most rows of a picture that must be decoded in one batch; None where no process has found that out."""

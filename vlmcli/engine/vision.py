@@ -6,11 +6,9 @@ what is not in memory. It knows encoder inputs by their keys, and nothing of que
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vlmcli import room
@@ -28,14 +26,6 @@ else:
 
 MEMORY_BYTES = 256 << 20  # embeddings kept for the next question about a picture …
 MEMORY_PICTURES = 64  # … of so many, so that a run over a folder does not grow
-
-
-@dataclass
-class Spent:
-    """Seconds a request waited for pixels, and for the encoder."""
-
-    picture: float = 0.0
-    encode: float = 0.0
 
 
 class LazyProjector:
@@ -83,6 +73,8 @@ class Vision:
         self._projector = projector
         self.flag = flag
         self.encodes = 0
+        self.finds = 0
+        """How many embeddings have come from the disk."""
         self._stores = stores
         self._missing: set[str] = set()  # from the disk, so that it is asked once
         self.pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pixels")
@@ -107,8 +99,14 @@ class Vision:
             if rows is None:
                 self._missing.add(key)
             else:
+                self.finds += 1
                 self._remember(segment, rows)
         return rows
+
+    def has(self, segment: PictureSegment) -> bool:
+        """Whether `known` will probably know it; nothing is read."""
+        stored = self._stores is not None and self._stores.embeddings.has(segment.key, segment.rows)
+        return stored or segment.key in self._memory
 
     def keep(self, segment: PictureSegment, rows: Float32) -> None:
         """Remember a new embedding, here and on the disk."""
@@ -139,12 +137,11 @@ class Pictures:
         self._vision = vision
         self._prompt = prompt
         self._prepared: dict[int, Future[Chunks]] = {}
-        self.spent = Spent()
-        self.encoded = self.remembered = 0
+        self.encoded = self.remembered = self.from_disk = 0
 
     def prepare(self, segment: PictureSegment) -> None:
         """Begin to prepare the segment's picture in the pool, unless its rows are in memory."""
-        if segment.picture not in self._prepared and self._vision.known(segment) is None:
+        if segment.picture not in self._prepared and self.known(segment) is None:
             work = self._vision.pool.submit(chunks_of, self._vision.projector, self._prompt, segment.picture)
             self._prepared[segment.picture] = work
 
@@ -155,18 +152,23 @@ class Pictures:
 
     def known(self, segment: PictureSegment) -> Float32 | None:
         """The segment's rows if no encoding is needed."""
-        return self._vision.known(segment)
+        before = self._vision.finds
+        rows = self._vision.known(segment)
+        self.from_disk += self._vision.finds - before
+        return rows
 
-    def encode(self, segment: PictureSegment, on_layer: Callable[[int], None], watch: Watch | None = None) -> Float32:
-        """The segment's rows through the encoder. Raises Cancelled, SourceError, RequestError, NativeError."""
-        started = time.monotonic()
+    def wait(self, segment: PictureSegment) -> Chunks:
+        """The whole prompt with the segment's picture in it. Raises Cancelled, SourceError, RequestError, NativeError.
+
+        They stay ready until `release`.
+        """
         self.prepare(segment)
         work = self._prepared[segment.picture]
         while not wait([work], timeout=0.05).done:
             if self._vision.flag.is_set():
                 raise Cancelled()
         try:
-            chunks = work.result()
+            return work.result()
         except (SourceError, RequestError, NativeError):
             raise
         except Exception as error:  # `Picture.load` is whoever's: its failure is this picture's, not the engine's
@@ -174,17 +176,16 @@ class Pictures:
             if room.is_out(error):
                 raise NoMemory(f"{source}: not enough memory to read it", room.HINT) from error
             raise SourceError(f"{source}: cannot be read ({error})", "the file may be damaged") from error
-        ready = time.monotonic()
-        self.spent.picture += ready - started
+
+    def encode(
+        self, segment: PictureSegment, chunks: Chunks, on_layer: Callable[[int], None], watch: Watch | None = None
+    ) -> Float32:
+        """The segment's rows through the encoder, from what `wait` gave. Raises Cancelled, NativeError."""
         name = f"{self._prompt.pictures[segment.picture].identity}#{segment.picture}"
         tiles = [n for n, id in enumerate(chunks.ids) if id == name]
         if segment.tile >= len(tiles):
             raise NativeError(f"a picture gave {len(tiles)} tiles, fewer than planned")
-        index = tiles[segment.tile]
-        try:
-            rows = self._vision.projector.encode(chunks, index, on_layer, watch)
-        finally:
-            self.spent.encode += time.monotonic() - ready
+        rows = self._vision.projector.encode(chunks, tiles[segment.tile], on_layer, watch)
         if not np.isfinite(rows).all():
             projector = self._vision.projector.path
             raise NativeError(

@@ -128,7 +128,7 @@ class _Child:
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)
-        self._engine = Engine(opening.files, fit, observer, opening.caching)
+        self._engine = Engine(opening.files, fit, observer, opening.caching, opening.began)
         for work in (lambda: self._load(fit.reason), self._events, self._beat):
             threading.Thread(target=_or_exit, args=(work,), daemon=True).start()
 

@@ -29,7 +29,8 @@ GAVE_UP = "llama.cpp gave up: "
 class Open:
     """The first message: the model, its place (or what the user wants of it), and which records are wanted.
 
-    `caching`: where results are kept. `back`: how many steps less of it goes onto a GPU, after as many processes have
+    `caching`: where results are kept. `began`: when the command did, as `Engine` takes it.
+    `back`: how many steps less of it goes onto a GPU, after as many processes have
     died while loading it.
     """
 
@@ -39,6 +40,7 @@ class Open:
     levels: dict[str, int]
     caching: Caching | None = None
     back: int = 0
+    began: float | None = None
 
 
 @dataclass(frozen=True)

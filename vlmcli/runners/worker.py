@@ -80,6 +80,7 @@ class Worker:
         back_off: Sequence[float] = BACK_OFF,
         observer: str = "",
         caching: Caching | None = None,
+        began: float | None = None,
     ) -> None:
         """Open a model.
 
@@ -92,9 +93,10 @@ class Worker:
             back_off: seconds before another process is started, by how many have died since one last answered.
             observer: what the engine shows its work to, made in its process: as `child.main`'s.
             caching: where results are kept for later processes, and found; None for nowhere.
+            began: when the command began, as `Engine` takes it; both processes count time from the same moment.
         """
         self.files = files
-        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching)
+        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching, began=began)
         self._patience, self._growth, self._back_off, self._observer = patience, growth, back_off, observer
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -245,6 +247,7 @@ class Worker:
                 self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))
             return None
         process.send(self._opening)
+        self._opening = replace(self._opening, began=None)  # the command does not begin again with another process
         threading.Thread(target=process.watch, args=(lambda: self._is_busy(process),), daemon=True).start()
         with self._lock:
             self._process = process

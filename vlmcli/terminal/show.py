@@ -20,6 +20,7 @@ from vlmcli.records import lines
 from vlmcli.records.target import ends_with_line, first_line, length, name_of
 from vlmcli.settings import debugging
 from vlmcli.tasks.thinking import Thinking
+from vlmcli.terminal import stats
 from vlmcli.terminal.pace import Pace
 from vlmcli.terminal.ui import Ui, stage_of
 from vlmcli.values import Answer, Notice, Progress, Result, Runner, Started
@@ -38,7 +39,7 @@ class Show:
         *,
         everything: Sequence[Job] = (),
         json: bool = False,
-        stats: bool = False,
+        with_stats: bool = False,
         table: str = "",
         left_out: str = "",
         on_answer: Callable[[], None] = lambda: None,
@@ -50,7 +51,7 @@ class Show:
             run: what is shown; with what the model thinks, if its results have that.
             everything: all jobs of the command, also those that were done before; the run's where there are no others.
             json: a record for each outcome.
-            stats: tokens and times of each.
+            with_stats: tokens and times of each.
             table: the separator of a table's columns, of which each is a question; empty for no table.
             left_out: what folders have that is no picture, in words, for the summary, or before a run that has none.
             on_answer: called once, when the first answer has been shown.
@@ -58,7 +59,7 @@ class Show:
         Raises UsageError for a table that is appended to one with other columns.
         """
         self._ui, self._run = ui, run
-        self._json, self._stats, self._left_out = json, stats, left_out
+        self._json, self._stats, self._left_out = json, with_stats, left_out
         self._on_answer: Callable[[], None] | None = on_answer
         everything = everything or run.jobs
         self._groups = len({job.pictures for job in everything}) > 1 or any(
@@ -117,7 +118,8 @@ class Show:
     def _show_stage(self, step: Started | Progress | Notice) -> None:
         """Show what the runner is at: behind the count, where there is one."""
         if not self._is_long or isinstance(step, Notice):
-            self._ui.progress(step)
+            taken = stats.so_far(step) if self._stats and not isinstance(step, Notice) else ""
+            self._ui.progress(step, taken)
         elif step.id is None:
             self._pace.loading(stage_of(step))
         else:
@@ -211,7 +213,7 @@ class Show:
         elif only_thought:
             self._ui.say(f"{about}the answer is empty: the model only thought")
         if self._stats:
-            self._ui.stats(answer)
+            self._ui.figures(stats.of_answer(answer, whole=self._is_long))
 
     def _stream(self, thought: str, text: str) -> None:
         if self._run.thinking:

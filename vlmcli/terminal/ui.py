@@ -32,13 +32,16 @@ from vlmcli.terminal.streams import (
     terminal_width,
 )
 from vlmcli.terminal.wrapping import wrapped
-from vlmcli.values import Answer, Event, Notice, Progress, Started
+from vlmcli.values import Event, Notice, Progress, Started
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
 MOST_NOTICES = 20
 """Of different remarks about pictures that are shown; the rest is counted."""
+
+WAIT_SECONDS = 1.0
+"""A wait as long as this is explained, where the figures are wanted."""
 
 NARROWEST = 20
 """Columns that the last field of a row is wrapped to at least."""
@@ -120,6 +123,7 @@ class Ui:
         self._line = LiveLine(self.stderr, self._to_stderr, self.say)
         self._one_terminal = are_one_terminal(self.stdout, self.stderr)
         self._quiet_since = time.monotonic()
+        self._stage = ""  # the word that stands for the last one that was shown
         self._begun = False
         self._held = ""
         self._noticed: set[str] = set()
@@ -340,23 +344,30 @@ class Ui:
             text += f"{dim}{self._wrapped(f'     {error.hint}', 5)}{plain}\n"
         self._tell_person(text)
 
-    def progress(self, event: Event) -> None:
-        """Show how far a stage has come."""
+    def progress(self, event: Event, taken: str = "") -> None:
+        """Show how far a stage has come, and what was `taken` until now, in words.
+
+        Where no terminal shows a live line, that is said when a wait of more than a second has come to another stage.
+        """
         if isinstance(event, Notice):
             self.notices([event.text])
         elif text := stage_of(event):
-            self.status(text)
+            stage, self._stage = self._stage, text.partition(" ")[0]
+            if not taken:
+                self.status(text)
+            else:
+                self.status(f"{text} ({taken})", WAIT_SECONDS if stage != self._stage else QUIET_SECONDS)
 
     def thinking(self) -> None:
         """Show that the model thinks."""
         self.status("thinking")
 
-    def status(self, text: str) -> None:
-        """What is going on: on the live line, or now and then."""
+    def status(self, text: str, quiet: float = QUIET_SECONDS) -> None:
+        """What is going on: on the live line, or after so many seconds without a line."""
         if self._line.redraws:
             if not self._begun:  # the answer is on that line
                 self._line.passing(text)
-        elif time.monotonic() - self._quiet_since >= QUIET_SECONDS:
+        elif time.monotonic() - self._quiet_since >= quiet:
             self.say(text)
             self._quiet_since = time.monotonic()
 
@@ -389,24 +400,12 @@ class Ui:
         if not self._line.end() and self.stderr.isatty():
             self._tell_person("\n")
 
-    def stats(self, answer: Answer) -> None:
-        """Where tokens and time went, in a line."""
-        usage, timings = answer.usage, answer.timings
-        rate = f" ({usage.answer_tokens / timings.generate:.0f}/s)" if timings.generate > 0 else ""
-        times = ", ".join(
-            f"{name} {value:.2f} s"
-            for name, value in (
-                ("load", timings.load),
-                ("picture", timings.picture),
-                ("encode", timings.encode),
-                ("prefill", timings.prefill),
-                ("generate", timings.generate),
-            )
-        )
-        self.say(
-            f"{usage.prompt_tokens} prompt tokens ({usage.picture_tokens} of pictures, {usage.reused_tokens} reused), "
-            f"{usage.answer_tokens} answer tokens{rate}; {times}"
-        )
+    def figures(self, lines: Sequence[str]) -> None:
+        """Lines of what was taken, broken for 80 columns where there is no terminal."""
+        width = terminal_width(self.stderr) or 80
+        for text in lines:
+            shown = written_in(one_line(f"vlm: {text}"), self.stderr.encoding)
+            self._tell_person(wrapped(shown, width, len("vlm: ")) + "\n")
 
     def about(self, lines: Sequence[str]) -> None:
         """Write plain facts to stdout, each on one line and without what a terminal obeys."""

@@ -23,7 +23,7 @@ from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures.sources import Source, Url, expand
 from vlmcli.records.target import target_of
 from vlmcli.settings import variables
-from vlmcli.terminal import clipboard
+from vlmcli.terminal import clipboard, stats
 from vlmcli.terminal.lineedit import PATHS, Completions
 from vlmcli.values import Sampling
 
@@ -165,7 +165,7 @@ def _detail(talk: Talk, rest: str) -> None:
 def _stats(talk: Talk, _: str) -> None:
     if talk.last is None:
         raise UsageError("there was no answer yet", "ask something first")
-    talk.ui.stats(talk.last)
+    talk.ui.figures(stats.of_answer(talk.last))
 
 
 def _tokens(talk: Talk, _: str) -> None:

@@ -25,6 +25,7 @@ from vlmcli.pictures.known import Known
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.thinking import Thinking, split
+from vlmcli.terminal import stats
 from vlmcli.terminal.streams import uninterrupted
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import (
@@ -246,7 +247,7 @@ class Talk:
                 " for longer answers, /set max_tokens NUMBER"
             )
         if self.wishes.stats:
-            self.ui.stats(outcome)
+            self.ui.figures(stats.of_answer(outcome))
         return True
 
     def measured(self, question: str = "?") -> Measured | None:
