@@ -304,7 +304,7 @@ GpuLayers = Annotated[
     ),
 ]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Compute everything anew; do not use or keep results of other commands.")
+    bool, typer.Option("--no-cache", help="Do not use results of earlier commands, and keep none for later ones.")
 ]
 Contained = Annotated[
     bool | None,

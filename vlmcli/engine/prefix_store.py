@@ -12,6 +12,7 @@ state depends on is in the key, and no state is handed over that is not whole.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from vlmcli.engine.chat_template import TextPart, Vocabulary
 from vlmcli.engine.plan import Int32, PictureSegment, Plan, Segment, TextSegment, picture_key
 from vlmcli.engine.prompt import Prompt
 from vlmcli.entries import Entries, Entry, key_of
+
+log = logging.getLogger("vlmcli.engine")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class PrefixStore:
     def find(self, prompt: Prompt) -> KeptPrefix | None:
         """What is kept of the prompt's beginning; None for nothing."""
         entry = self._entries.get(self._key(prompt))
-        return None if entry is None else _read(entry, prompt)
+        if entry is None:
+            return None
+        try:
+            return _read(entry, prompt)
+        except (ValueError, LookupError, TypeError) as error:  # whole, but not what is written here
+            log.info("a kept prompt's beginning cannot be read (%r)", error)
+            return None
 
     def keep(self, prompt: Prompt, prefix: KeptPrefix) -> None:
         """Keep a prompt's beginning."""
