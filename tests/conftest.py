@@ -98,7 +98,7 @@ def own_state(tmp_path_factory, everything):
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("STATE", "CONFIG"):
+        for name in ("STATE", "CONFIG", "CACHE"):
             patch.setenv(f"XDG_{name}_HOME", str(tmp_path_factory.mktemp(name.lower())))
         daily.remember(settings.state_folder())
         keep_speed(settings.state_folder())

@@ -105,7 +105,7 @@ def test_the_commands_are_in_the_order_of_their_use():
     assert re.findall(r"^  ([a-z]+)  +[A-Z]", text, re.MULTILINE) == [
         "ask", "caption", "describe", "ocr", "chat",
         "models", "pull", "ls", "default", "rm", "verify",
-        "show", "explain", "templates", "doctor",
+        "show", "explain", "templates", "cache", "doctor",
     ]  # fmt: skip
     assert len(GROUPS) == 3
 

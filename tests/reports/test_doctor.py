@@ -20,7 +20,7 @@ from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
 from vlmcli.values import Device
 
-AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "hub", "settings", "model"]
+AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "results", "hub", "settings", "model"]
 
 
 @pytest.fixture

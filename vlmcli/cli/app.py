@@ -55,7 +55,7 @@ VERBS: Mapping[str, Entry] = {
     "show": Entry("show", "show", "Show details of a model, or what a model sees in a picture."),
     "explain": Entry("explain", "explain", "Trace a question through the model, stage by stage."),
     "templates": Entry("templates", "list_templates", "List question templates, or show one."),
-    "cache": Entry("cache", "cache", "List or clear what is kept for later commands."),
+    "cache": Entry("cache", "cache", "List or clear cached results."),
     "doctor": Entry("doctor", "doctor", "Check the installation and suggest fixes."),
     "help": Entry("app", "show_help", "Show help for a command."),
     "version": Entry("version", "version", "Show the versions of vlm and llama.cpp."),

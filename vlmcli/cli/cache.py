@@ -40,7 +40,7 @@ def cache(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """List or clear what is kept for later commands.
+    """List or clear cached results.
 
     What the model has made of a picture and of a prompt is kept, so that the next question about the picture is
     answered sooner. Without it, answers are the same, and take longer.

@@ -20,7 +20,7 @@ GROUPS: Mapping[str, str] = {
     "Output": "json format html stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata keywords touch in-place",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
-    "Engine": "ctx threads gpu-layers worker verbose",
+    "Engine": "ctx threads gpu-layers no-cache worker verbose",
 }
 """Options by their long names, the common ones first."""
 
