@@ -106,7 +106,8 @@ class PrefixStore:
         return key_of("prefix", self._maker, prompt.add_bos, parts)
 
 
-def _read(entry: Entry, prompt: Prompt) -> KeptPrefix | None:
+def _read(entry: Entry, prompt: Prompt) -> KeptPrefix:
+    """What an entry says. Raises ValueError, LookupError or TypeError where that cannot be of the prompt."""
     about, at = json.loads(entry.about), 0
     segments: list[Segment] = []
     for one in about["segments"]:
@@ -127,7 +128,21 @@ def _read(entry: Entry, prompt: Prompt) -> KeptPrefix | None:
     for size in about["pieces"]:
         pieces.append(entry.content[at : at + size])
         at += size
-    return KeptPrefix(tuple(segments), tuple(about["closing"]), pieces, about["last_position"])
+    found = KeptPrefix(tuple(segments), tuple(about["closing"]), pieces, about["last_position"])
+    if at != len(entry.content) or not _is_of(found, prompt):
+        raise ValueError("it is of another prompt")
+    return found
+
+
+def _is_of(prefix: KeptPrefix, prompt: Prompt) -> bool:
+    """Whether a prefix has the prompt's pictures, in their order, and ends with the last of them."""
+    of_pictures = [one for one in prefix.segments if isinstance(one, PictureSegment)]
+    wanted = [part.picture for part in prompt.parts if not isinstance(part, TextPart)]
+    return (
+        list(dict.fromkeys(one.picture for one in of_pictures)) == wanted
+        and prefix.segments[-1] is of_pictures[-1]
+        and prefix.last_position < Plan(prefix.segments).positions
+    )
 
 
 def closing_of(plan: Plan, prompt: Prompt, vocabulary: Vocabulary) -> tuple[int, ...] | None:
