@@ -128,6 +128,8 @@ class Entries:
         """The entry of this key. None where there is none that is whole."""
         path = self.folder / key
         try:
+            if not _is_folder_of_ours(self.folder):
+                return None
             with files.opened(path, links=False) as file:
                 there = os.fstat(file.fileno())
                 if not _belongs_to_us(there):

@@ -202,6 +202,7 @@ STATES = {
 }  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", STATES)
 def test_a_state_that_does_not_fit_is_not_answered_from(folder, scene, name):
     rewritten(folder, "prefixes", STATES[name])
