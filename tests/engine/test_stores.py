@@ -188,6 +188,7 @@ STATES = {
     "more streams": number(8, 2),
     "of another format": number(0, 1),
     "another last position": lambda about, content: ({**about, "last_position": about["last_position"] + 1}, content),
+    "an earlier one": lambda about, content: ({**about, "last_position": about["last_position"] - 1}, content),
     "more bytes than there are": lambda about, content: ({**about, "pieces": [len(content) + 9]}, content),
     "fewer segments": lambda about, content: ({**about, "segments": about["segments"][:1]}, content),
     "other tokens": lambda about, content: ({**about, "segments": [{"tokens": [5]}, *about["segments"][1:]]}, content),
