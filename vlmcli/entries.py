@@ -183,7 +183,7 @@ class Entries:
 
     def sweep(self) -> None:
         """Remove what processes that were killed have left of their writing, as the next `put` would."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             if _is_folder_of_ours(self.folder):
                 atomic.sweep(self.folder)
 

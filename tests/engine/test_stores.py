@@ -256,11 +256,13 @@ def test_a_full_disk_keeps_what_finds_room(tmp_path, scene):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["file", "link to a file", "link to nothing", "another's"])
+@pytest.mark.parametrize("kind", ["file", "link to a file", "link to nothing", "another's", "no path"])
 def test_a_folder_that_is_none_is_left_alone(tmp_path, scene, kind):
     place, mine = tmp_path / "cache", tmp_path / "mine"
     mine.write_bytes(b"mine")
-    if kind == "file":
+    if kind == "no path":
+        place = tmp_path / "a\0b"
+    elif kind == "file":
         place.write_bytes(b"mine")
     elif kind == "another's":
         if os.geteuid() != 0:

@@ -1,6 +1,7 @@
 """A name becomes two verified files that belong together: a language model and its projector.
 
     gguf             a file's header: metadata and tensor infos
+    fingerprint      what tells one file of weights from another
     known            the architectures and projector types that the engine knows
     families         facts about families of projectors, and which language models they go with
     encoders         facts about encoders: what their tensors must be
