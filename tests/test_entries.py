@@ -263,6 +263,26 @@ def test_a_full_disk_keeps_nothing_and_leaves_nothing(kept, most):
     assert content(kept) == (ABOUT, CONTENT)
 
 
+def test_a_disk_that_gets_full_keeps_what_found_room(tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        monkeypatch.setattr(entries, "SPARE", -(1 << 20))
+        keys = [key_of(number) for number in range(6)]
+        kept = [Entries(disk, 1 << 20).put(key, b"", memoryview(bytes(15_000))) for key in keys]
+        assert kept == [True] * 4 + [False] * 2
+        there = Entries(disk, 1 << 20)
+        assert [there.get(key) is not None for key in keys] == kept
+        assert set(names(disk)) - {"hits"} == set(keys[:4])
+        monkeypatch.setattr(entries, "SPARE", 0)
+        assert Entries(disk, 40_000).put(keys[5], b"", memoryview(bytes(15_000)))  # which makes room first
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
 def test_a_disk_is_not_filled(kept, monkeypatch):
     monkeypatch.setattr(entries, "SPARE", 1 << 60)
     assert not Entries(kept.folder, 1 << 20).put(OTHER, b"")
