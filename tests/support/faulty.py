@@ -46,7 +46,7 @@ def _put_in(fault):
 
         given = {"observer": named(fault)}
         made = engine.Engine
-        engine.Engine = lambda files, fit=None, observer=None: made(files, fit, observer or Fault(fault))
+        engine.Engine = lambda files, fit, observer, caching: made(files, fit, observer or Fault(fault), caching)
     worker.Worker = partial(worker.Worker, back_off=(0.0,), **given)
 
 
