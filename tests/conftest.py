@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import hashlib
 import os
 import signal
 from collections import Counter
@@ -110,6 +111,13 @@ def own_state(tmp_path_factory, everything):
         for name in ("VLM_MODEL", "PYTHONUNBUFFERED"):  # the latter hides what is left in a buffer
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_cache(own_state, request, monkeypatch):
+    """What the commands of a test keep for one another is no other test's."""
+    name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:16]
+    monkeypatch.setenv("XDG_CACHE_HOME", os.path.join(os.environ["XDG_CACHE_HOME"], name))  # noqa: PTH118 - a text
 
 
 @pytest.fixture

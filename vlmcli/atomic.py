@@ -88,10 +88,13 @@ def replace(
         raise
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes of this user that were killed have left of their writing in a folder; looks there once."""
+def sweep(folder: Path, *, again: bool = False) -> None:
+    """Remove what processes of this user that were killed have left of their writing in a folder.
+
+    A process looks there once, unless it is to look `again`.
+    """
     looked = folder.absolute()
-    if looked in _swept:
+    if looked in _swept and not again:
         return
     _swept.add(looked)
     with suppress(OSError, ValueError), os.scandir(folder) as found:

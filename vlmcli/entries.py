@@ -5,8 +5,11 @@ carries its key and a checksum: one that was cut, damaged, or put under another'
 removed. Entries that were not used for the longest time go first when there is no room. Any number of processes may
 read and write the same folder at once; what one removes, another simply does not find.
 
-Nothing here raises for what the disk does: a cache that cannot be read is empty, and one that cannot be written stays
-as it is. It does not know what is kept.
+A folder may be anywhere, also where others have files, so nothing is removed but what is an entry by its name, its
+owner and its first bytes; and a folder that is a link, or another user's, is left alone.
+
+Nothing but `clear` raises for what the disk does: a cache that cannot be read is empty, and one that cannot be written
+stays as it is. It does not know what is kept.
 
     >>> entries = Entries(Path("/home/me/.cache/vlm/embeddings"), limit=2 << 30)
     >>> entries.put(key_of("a", 1), b"what it is", memoryview(rows).cast("B"))
@@ -15,10 +18,12 @@ as it is. It does not know what is kept.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import stat
 import struct
@@ -27,6 +32,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from vlmcli import atomic, files
 
@@ -42,9 +48,12 @@ SMALL = 1024
 is full: there may be many thousands, and one more or less does not count."""
 HITS = "hits"
 """The file that gets a byte whenever an entry is found: processes can add to it without waiting for each other."""
+LATER = 86_400
+"""Seconds. An entry that was used so much later than now was used by a clock that was wrong: nobody knows when."""
 
 _HEAD = struct.Struct("<8s32sIQ32s")
-"""First bytes, key, bytes of what is said of the content, bytes of the content, sha256 of the two."""
+"""First bytes, key, bytes of what is said of the content, bytes of the content, sha256 of all but itself."""
+_NAME = re.compile("[0-9a-f]{64}")
 
 log = logging.getLogger("vlmcli.entries")
 
@@ -70,13 +79,22 @@ class Kept:
         count: of entries.
         size: bytes that their files take on the disk.
         hits: how often one was found.
-        oldest: when the entry was used that was not used for the longest time, in seconds since 1970; 0 without one.
+        used: when an entry was used last, in seconds since 1970; 0 if that is not known.
     """
 
     count: int
     size: int
-    hits: int
-    oldest: float
+    hits: int = 0
+    used: float = 0.0
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that has the name of an entry: when it was used last, its bytes, and where it is."""
+
+    used: float
+    size: int
+    path: Path
 
 
 def key_of(*facts: object) -> str:
@@ -85,22 +103,31 @@ def key_of(*facts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def folders(parent: Path) -> list[Path]:
+    """The folders in a folder that have entries. Raises OSError where the folder cannot be read."""
+    with suppress(FileNotFoundError), os.scandir(parent) as found:
+        inside = [Path(one.path) for one in found if one.is_dir(follow_symlinks=False)]
+        return sorted(one for one in inside if any(_is_ours(file.path) for file in _files(one)))
+    return []
+
+
 class Entries:
-    """One folder of entries. For one thread at a time; other processes may use the folder, too."""
+    """One folder of entries. One thread may find entries, another may write them; other processes may do both."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         """Look at no file yet.
 
         Args:
             folder: of the entries; it is made when the first one is written, for its owner alone.
-            limit: bytes that all entries together take on the disk. This object writes half of that at most: a run over
-                more pictures than find room would otherwise remove what it has just written, and find nothing the next
-                time.
+            limit: bytes that all entries together take on the disk. This object writes half of that at most, and
+                removes nothing that it has written: a run over more pictures than find room would otherwise find
+                nothing the next time.
         """
         self.folder = folder
         self.limit = limit
         self.seconds = 0.0
         """What has been spent on `get`."""
+        self._own: set[str] = set()
         self._written = 0
         self._total: int | None = None  # not yet known
         self._made = False  # whether there is a folder
@@ -117,20 +144,23 @@ class Entries:
     def _get(self, key: str) -> Entry | None:
         path = self.folder / key
         try:
+            if not _is_folder_of_ours(self.folder):
+                return None
             with files.opened(path, links=False) as file:
-                if _is_strange(file.fileno()):
-                    return None
-                data = file.read()
-        except (OSError, ValueError):
+                there = os.fstat(file.fileno())
+                if not _belongs_to_us(there):
+                    return None  # llama.cpp would believe what a stranger wrote
+                entry = _entry(key, file, there.st_size)
+                if entry is not None:
+                    with suppress(OSError):
+                        os.utime(file.fileno() if os.utime in os.supports_fd else path)
+        except (OSError, ValueError, MemoryError):
             return None
-        entry = _entry(key, data)
         if entry is None:
             log.info("%s: damaged, and removed", path)
             with suppress(OSError):
                 path.unlink()
             return None
-        with suppress(OSError):
-            os.utime(path)
         self._count_hit()
         return entry
 
@@ -144,8 +174,10 @@ class Entries:
         For estimates: the content is not read, so nothing is checked by it, and the entry does not count as used.
         """
         try:
+            if not _is_folder_of_ours(self.folder):
+                return None
             with files.opened(self.folder / key, links=False) as file:
-                if _is_strange(file.fileno()):
+                if not _belongs_to_us(os.fstat(file.fileno())):
                     return None
                 head = file.read(_HEAD.size)
                 if len(head) < _HEAD.size:
@@ -170,123 +202,184 @@ class Entries:
         size = _on_disk(_HEAD.size + len(about) + length)
         if not self.takes(size):
             return False
-        digest = hashlib.sha256(about)
-        for part in content:
-            digest.update(part)
-        head = _HEAD.pack(FIRST_BYTES, bytes.fromhex(key), len(about), length, digest.digest())
+        head = _head(key, len(about), length, about, *content)
+        path = self.folder / key
         try:
             self._make_folder()
             small = size * SMALL <= self.limit and not key.startswith("0")
-            if not (small and self._total is None) and not self._make_room(size):
+            if not (small and self._total is None) and not self._make_room(key, size):
                 return False
             if shutil.disk_usage(self.folder).free < size + SPARE:
                 return False
+            replaced = _size(path)
             # A power cut may leave a file of zeros, which is no entry: that is not worth waiting for the disk.
-            atomic.replace(self.folder / key, head, about, *content, finish=_for_its_owner, lasting=False)
+            atomic.replace(path, head, about, *content, finish=_for_its_owner, lasting=False)
+        except files.Unfit as error:
+            log.info("%s: not kept, as there is %s", path, error.strerror)
+            return False
         except (OSError, ValueError) as error:
             log.info("%s: nothing is kept there (%s)", self.folder, error)
             self._broken = True
             return False
+        self._own.add(key)
         self._written += size
         if self._total is not None:
-            self._total += size
+            self._total += size - replaced
         return True
+
+    def sweep(self) -> None:
+        """Remove what processes that were killed have left of their writing, as the next `put` would."""
+        with suppress(OSError, ValueError):
+            if _is_folder_of_ours(self.folder):
+                atomic.sweep(self.folder)
 
     def kept(self) -> Kept:
         """What there is."""
-        found = list(_files(self.folder))
+        found = [one for one in _files(self.folder) if _is_ours(one.path)]
         hits = 0
         with suppress(OSError):
-            hits = (self.folder / HITS).stat().st_size
-        return Kept(
-            len(found), sum(size for _, size, _ in found), hits, min((used for used, _, _ in found), default=0.0)
-        )
+            there = (self.folder / HITS).lstat()
+            hits = there.st_size if stat.S_ISREG(there.st_mode) else 0
+        return Kept(len(found), sum(one.size for one in found), hits, max((one.used for one in found), default=0.0))
 
-    def clear(self, unused: float = 0.0) -> Kept:
+    def clear(self, unused: float | None = None) -> Kept:
         """Remove the entries that were not used for so many seconds; all without a number. Returns what was removed.
 
-        Raises OSError where one cannot be removed.
+        Leftovers of processes that were killed are removed, too. Raises OSError where something cannot be removed.
         """
-        before = time.time() - unused
         count = size = 0
-        for used, bytes_of, path in list(_files(self.folder)):
-            if not unused or used < before:
-                with suppress(FileNotFoundError):
-                    path.unlink()
-                    count, size = count + 1, size + bytes_of
-        if not unused:
-            with suppress(FileNotFoundError):
-                (self.folder / HITS).unlink()
+        if os.path.lexists(self.folder) and _is_folder_of_ours(self.folder):
+            atomic.sweep(self.folder, again=True)
+            before = time.time() - (unused or 0)
+            for one in list(_files(self.folder)):
+                if (unused is None or one.used < before) and _is_ours(one.path):
+                    with suppress(FileNotFoundError):
+                        one.path.unlink()
+                        count, size = count + 1, size + one.size
+            hits = self.folder / HITS
+            if unused is None and files.what(hits, links=False) == "":
+                hits.unlink(missing_ok=True)
         self._total = None
-        return Kept(count, size, 0, 0.0)
+        return Kept(count, size)
 
     def _make_folder(self) -> None:
         """Make the folder, which nobody else may look into: what is kept shows what pictures looked like."""
         if self._made:
             return
         self.folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.folder.mkdir(exist_ok=True, mode=0o700)
+        with suppress(FileExistsError):
+            self.folder.mkdir(mode=0o700)
+        if not _is_folder_of_ours(self.folder):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder of this user", str(self.folder))
         if os.name != "nt" and stat.S_IMODE(self.folder.stat().st_mode) & 0o077:
             self.folder.chmod(0o700)
         self._made = True
 
-    def _make_room(self, size: int) -> bool:
-        """Remove what was not used for the longest time, until there is room for so many bytes. False if there is none.
+    def _make_room(self, key: str, size: int) -> bool:
+        """Remove what was not used for the longest time, until there is room for an entry. False if there is none.
 
         The folder is looked through once; what others write into it meanwhile is counted by the next command.
         """
         if self._total is None:
-            self._total = sum(bytes_of for _, bytes_of, _ in _files(self.folder))
+            self._total = sum(one.size for one in _files(self.folder))
         if self._total + size > self.limit:
-            aim = self.limit - self.limit // 16 - size  # or all files would be looked through for each entry
-            for _, bytes_of, path in sorted(_files(self.folder)):
+            spare = self.limit // 16 if size * SMALL <= self.limit else 0  # or each would look through thousands
+            aim = self.limit - spare - size
+            for one in sorted(_files(self.folder), key=lambda one: one.used):
                 if self._total <= aim:
                     break
-                with suppress(FileNotFoundError):
-                    path.unlink()
-                self._total -= bytes_of
+                if one.path.name not in (key, *self._own) and _is_ours(one.path):
+                    with suppress(FileNotFoundError):
+                        one.path.unlink()
+                    self._total -= one.size
         return self._total + size <= self.limit
 
     def _count_hit(self) -> None:
+        hits = self.folder / HITS
         with suppress(OSError):
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            descriptor = os.open(self.folder / HITS, flags, 0o600)
+            if files.what(hits, links=False):
+                return
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):  # it may be a pipe by now
+                flags |= getattr(os, name, 0)
+            descriptor = os.open(hits, flags, 0o600)
             try:
-                os.write(descriptor, b".")
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    os.write(descriptor, b".")
             finally:
                 os.close(descriptor)
 
 
-def _entry(key: str, data: bytes) -> Entry | None:
-    """The entry that a file's bytes are, if they are whole and of this key."""
-    if len(data) < _HEAD.size:
+def _head(key: str, about_size: int, content_size: int, *data: bytes | memoryview) -> bytes:
+    """What an entry's file begins with."""
+    head = FIRST_BYTES, bytes.fromhex(key), about_size, content_size
+    digest = hashlib.sha256(_HEAD.pack(*head, bytes(32)))
+    for part in data:
+        digest.update(part)
+    return _HEAD.pack(*head, digest.digest())
+
+
+def _entry(key: str, file: BinaryIO, size: int) -> Entry | None:
+    """The entry that an open file of so many bytes is, if it is whole and of this key."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
         return None
-    first, own_key, about_size, content_size, digest = _HEAD.unpack_from(data)
-    view = memoryview(data)[_HEAD.size :]
-    if first != FIRST_BYTES or own_key != bytes.fromhex(key) or len(view) != about_size + content_size:
+    first, own_key, about_size, content_size, _ = _HEAD.unpack(head)
+    whole = size == _HEAD.size + about_size + content_size
+    if first != FIRST_BYTES or own_key != bytes.fromhex(key) or not whole:
+        return None  # and nobody knows how large it is
+    data = memoryview(file.read(about_size + content_size + 1))
+    if head != _head(key, about_size, content_size, data):
         return None
-    if hashlib.sha256(view).digest() != digest:
-        return None
-    return Entry(bytes(view[:about_size]), view[about_size:])
+    return Entry(bytes(data[:about_size]), data[about_size:])
 
 
-def _is_strange(descriptor: int) -> bool:
-    """Whether somebody else has written an open file: llama.cpp would believe what is in it."""
-    return hasattr(os, "geteuid") and os.fstat(descriptor).st_uid != os.geteuid()
-
-
-def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """When each entry was used last, its bytes on the disk, and its file."""
-    with suppress(OSError), os.scandir(folder) as found:
-        for one in found:
-            if len(one.name) == 64:
-                with suppress(OSError):
-                    about = one.stat(follow_symlinks=False)
-                    yield about.st_mtime, _on_disk(about.st_size), Path(one.path)
+def _files(folder: Path) -> Iterator[_File]:
+    """What may be entries by name; nothing where the folder is not this user's."""
+    with suppress(OSError):
+        if not _is_folder_of_ours(folder):
+            return
+        latest = time.time() + LATER
+        with os.scandir(folder) as found:
+            for one in found:
+                if _NAME.fullmatch(one.name):
+                    with suppress(OSError):
+                        there = one.stat(follow_symlinks=False)
+                        if stat.S_ISREG(there.st_mode):
+                            used = there.st_mtime if there.st_mtime <= latest else 0.0
+                            yield _File(used, _on_disk(there.st_size), Path(one.path))
 
 
 def _on_disk(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
+
+
+def _size(path: Path) -> int:
+    """Bytes of what is in the place of an entry; 0 without anything."""
+    try:
+        return _on_disk(path.lstat().st_size)
+    except FileNotFoundError:
+        return 0
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file that has the name of an entry is one, or what a power cut has left of one."""
+    try:
+        with files.opened(path, links=False) as file:
+            first = file.read(len(FIRST_BYTES))
+            return first in (FIRST_BYTES, bytes(len(first))) and _belongs_to_us(os.fstat(file.fileno()))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_folder_of_ours(folder: Path) -> bool:
+    """Whether a folder is one, and not a link or another user's. Raises OSError, FileNotFoundError among others."""
+    there = folder.lstat()
+    return stat.S_ISDIR(there.st_mode) and _belongs_to_us(there)
+
+
+def _belongs_to_us(there: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or there.st_uid == os.geteuid()
 
 
 def _for_its_owner(part: Path) -> None:

@@ -49,6 +49,9 @@ def test_commands():
     assert completed("bash", "des") == ["describe"]
     assert completed("bash", "--v") == ["--version"]
     assert completed("bash", "help", "temp") == ["templates"]
+    assert completed("bash", "cache", "") == ["clear"]
+    assert completed("bash", "cache", "clear", "") == []
+    assert "--older-than" in completed("bash", "cache", "clear", "--")
 
 
 @pytest.mark.parametrize("option", ["-m", "--model"])

@@ -18,9 +18,9 @@ from vlmcli.engine import native
 from vlmcli.installing import Graphics
 from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
-from vlmcli.values import Device
+from vlmcli.values import Caching, Device
 
-AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "hub", "settings", "model"]
+AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "results", "hub", "settings", "model"]
 
 
 @pytest.fixture
@@ -133,6 +133,47 @@ def test_downloads_that_were_not_finished_are_told_of(env):
     (blobs / ("0" * 64 + ".incomplete")).write_bytes(bytes(1_200_000))
     done = run(env)
     assert "--\tcache\t1.2 MB of unfinished downloads" in done.stdout
+
+
+def test_kept_results_are_told_of(env):
+    folder = Path(env["XDG_CACHE_HOME"]) / "vlm"
+    found = findings(env | {"VLM_CACHE": "0"})["results"]
+    empty = f"0 bytes kept for later commands, at most 6.44 GB, in {folder}; vlm cache lists them"
+    assert (found["ok"], found["what"]) == (None, f"{empty}; turned off now (VLM_CACHE)")
+    assert not folder.exists()
+    assert doctor._results(Caching(folder), "") == [Finding("results", True, empty)]
+    findings(env)  # which asks a question
+    (kept,) = doctor._results(Caching(folder), "")
+    assert (kept.ok, kept.what.startswith("0 bytes")) == (True, False)
+
+
+def test_a_folder_of_results_that_is_open_or_is_not_used_is_told_of(tmp_path):
+    folder = tmp_path / "cache"
+    (folder / "embeddings").mkdir(parents=True)
+    (folder / "embeddings").chmod(0o755)
+    (folder / "prefixes").symlink_to(tmp_path)
+    (folder / "facts").write_text("mine", "utf-8")
+    _, *wrong = doctor._results(Caching(folder), "")
+    fix = "remove it, or set VLM_CACHE_DIR to another folder"
+    assert wrong == [
+        Finding("results", None, f"{folder}/embeddings can be read by other users",
+                f"make it private: chmod 700 {folder}/embeddings"),
+        Finding("results", None, f"{folder}/prefixes is a link, not a folder; nothing is kept there", fix),
+        Finding("results", None, f"{folder}/facts is a file, not a folder; nothing is kept there", fix),
+    ]  # fmt: skip
+
+
+def test_a_folder_of_results_that_is_none_is_broken(env, tmp_path):
+    (tmp_path / "mine").write_text("mine", "utf-8")
+    found = findings(env | {"VLM_CACHE_DIR": str(tmp_path / "mine")}, code=1)["results"]
+    assert (found["ok"], "is a file, not a folder" in found["what"]) == (False, True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_of_results_that_cannot_be_written_is_told_of(tmp_path):
+    (tmp_path / "closed").mkdir(0o500)
+    what = [one.what for one in doctor._results(Caching(tmp_path / "closed" / "cache"), "")]
+    assert f"{tmp_path}/closed/cache cannot be written to" in what
 
 
 CPU = Device("CPU", "a CPU", "cpu", 1, 2)

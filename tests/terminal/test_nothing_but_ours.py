@@ -166,6 +166,12 @@ CASES |= {
         Case("unfinished downloads", ("--unfinished",), seen=""),
     ],
     "doctor": [Case("VLM_MODEL", env={"VLM_MODEL": EVIL}, seen="tty")],
+    "cache": [
+        Case("where it is", env={"VLM_CACHE_DIR": f"{{}}/{NAME}cache"}, seen="tty"),
+        Case("what is no folder", env={"VLM_CACHE_DIR": f"{{}}/{NAME}model/m.gguf"}),
+        Case("a word", (EVIL,)),
+        Case("an age", ("clear", "--older-than", EVIL)),
+    ],
     "templates": [Case("the user's", env={"XDG_CONFIG_HOME": "{}/settings"})],
     "help": [Case("a command", (EVIL,))],
     "version": [Case("alone", seen="")],

@@ -18,6 +18,7 @@
     templates  templates
     pull       pull, and the offer to download a model that is missing
     models     ls, models, rm, verify, default
+    cache      cache
     doctor     doctor
 
 Typer is imported here only, and nothing heavy before a command needs it: `vlm --help` is immediate.

@@ -57,6 +57,7 @@ VERBS: Mapping[str, Entry] = {
     "show": Entry("show", "show", "Show details of a model, or what a model sees in a picture."),
     "explain": Entry("explain", "explain", "Trace a question through the model, stage by stage."),
     "templates": Entry("templates", "list_templates", "List question templates, or show one."),
+    "cache": Entry("cache", "cache", "List or clear cached results."),
     "doctor": Entry("doctor", "doctor", "Check the installation and suggest fixes."),
     "help": Entry("app", "show_help", "Show help for a command."),
     "version": Entry("version", "version", "Show the versions of vlm and llama.cpp."),
@@ -66,7 +67,7 @@ VERBS: Mapping[str, Entry] = {
 GROUPS: Mapping[str, Sequence[str]] = {
     "Ask about pictures": ("ask", "caption", "describe", "ocr", "chat"),
     "Models": ("models", "pull", "ls", "default", "rm", "verify"),
-    "More": ("show", "explain", "templates", "doctor"),
+    "More": ("show", "explain", "templates", "cache", "doctor"),
 }
 """The verbs of the help of `vlm`, under their titles."""
 

@@ -123,6 +123,8 @@ def _of_argument(verb: str, rest: Sequence[str], begun: str, verbs: Values) -> V
         return _models(begun, published=False)
     if verb in ("default", "show"):
         return {"demo": "", **_models(begun, published=False)}
+    if verb == "cache":
+        return {} if rest else {"clear": "Remove what is kept."}
     if verb == "templates":
         if not rest:
             return {"list": "List the templates.", "show": "Print the file of a template."}

@@ -6,6 +6,7 @@ Does not know what is right: `reports.doctor` does.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -18,6 +19,7 @@ from vlmcli.terminal.ui import Ui
 
 if TYPE_CHECKING:
     from vlmcli.reports.doctor import Finding, Native
+    from vlmcli.values import Caching
 
 MARKS = {True: "ok", None: "--", False: "!!"}
 QUESTION, SEEN = "What color is the circle?", "red"
@@ -34,8 +36,9 @@ def doctor(json: options.Json = False) -> None:
     broken = False
     with Ui() as ui:
         probes = Probes(
-            _native, hub_cache.folder, settings.state_folder(), hub.reach, hub_client.is_offline, _default, _answer
-        )
+            _native, hub_cache.folder, settings.state_folder(), hub.reach, hub_client.is_offline, _default, _answer,
+            _results,
+        )  # fmt: skip
         for finding in checks(probes):
             broken |= finding.ok is False
             if json:
@@ -72,6 +75,15 @@ def _native() -> Native:
 def _default() -> tuple[str, str]:
     chosen = settings.load()
     return chosen.model, chosen.sources.get("model", "")
+
+
+def _results() -> tuple[Caching, str]:
+    from vlmcli.cli.running import caching
+
+    chosen = settings.load()
+    where = caching(replace(chosen, cache=True))
+    assert where is not None
+    return where, "" if chosen.cache else chosen.sources["cache"]
 
 
 def _answer() -> Finding:

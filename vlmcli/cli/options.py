@@ -303,7 +303,9 @@ GpuLayers = Annotated[
         help="Number of layers on the GPU; default: all (-1).",
     ),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor keep results for other commands.")]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Do not use results of earlier commands, and keep none for later ones.")
+]
 Contained = Annotated[
     bool | None,
     typer.Option(

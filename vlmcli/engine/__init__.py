@@ -19,6 +19,10 @@ come from, or who reads the answers.
     prompt          prompt parts become chunks for libmtmd, and a plan
     plan            a prompt as rows of the KV cache
     vision          pictures become rows, from memory or through the encoder
+    stores          what later processes find of this one's work, and what that depends on
+    embedding_store   pictures' rows on the disk
+    prefix_store      beginnings of prompts on the disk
+    prefixes        puts such a beginning into the KV cache, and keeps a new one
     answering       an answer's tokens are picked, become text, and end
     sampling        a request's sampling becomes a chain of samplers
     grammar         answers that follow a grammar

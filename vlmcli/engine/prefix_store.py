@@ -12,6 +12,7 @@ state depends on is in the key, and no state is handed over that is not whole.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import numpy as np
 else:
     np = Later("numpy")
+
+log = logging.getLogger("vlmcli.engine")
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,13 @@ class PrefixStore:
     def find(self, prompt: Prompt) -> KeptPrefix | None:
         """What is kept of the prompt's beginning; None for nothing."""
         entry = self._entries.get(self._key(prompt))
-        return None if entry is None else _read(entry, prompt)
+        if entry is None:
+            return None
+        try:
+            return _read(entry, prompt)
+        except (ValueError, LookupError, TypeError) as error:  # whole, but not what is written here
+            log.info("a kept prompt's beginning cannot be read (%r)", error)
+            return None
 
     def takes(self, size: int) -> bool:
         """Whether a state of so many bytes may be kept, as far as that is known without looking."""
@@ -116,7 +125,8 @@ class PrefixStore:
         return key_of("prefix", self._maker, prompt.add_bos, parts)
 
 
-def _read(entry: Entry, prompt: Prompt) -> KeptPrefix | None:
+def _read(entry: Entry, prompt: Prompt) -> KeptPrefix:
+    """What an entry says. Raises ValueError, LookupError or TypeError where that cannot be of the prompt."""
     about, at = json.loads(entry.about), 0
     segments: list[Segment] = []
     for one in about["segments"]:
@@ -137,7 +147,21 @@ def _read(entry: Entry, prompt: Prompt) -> KeptPrefix | None:
     for size in about["pieces"]:
         pieces.append(entry.content[at : at + size])
         at += size
-    return KeptPrefix(tuple(segments), tuple(about["closing"]), pieces, about["last_position"])
+    found = KeptPrefix(tuple(segments), tuple(about["closing"]), pieces, about["last_position"])
+    if at != len(entry.content) or not _is_of(found, prompt):
+        raise ValueError("it is of another prompt")
+    return found
+
+
+def _is_of(prefix: KeptPrefix, prompt: Prompt) -> bool:
+    """Whether a prefix has the prompt's pictures, in their order, and ends with the last of them."""
+    of_pictures = [one for one in prefix.segments if isinstance(one, PictureSegment)]
+    wanted = [part.picture for part in prompt.parts if not isinstance(part, TextPart)]
+    return (
+        list(dict.fromkeys(one.picture for one in of_pictures)) == wanted
+        and prefix.segments[-1] is of_pictures[-1]
+        and prefix.last_position < Plan(prefix.segments).positions
+    )
 
 
 def closing_of(plan: Plan, prompt: Prompt, vocabulary: Vocabulary) -> tuple[int, ...] | None:

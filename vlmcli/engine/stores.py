@@ -22,6 +22,7 @@ from vlmcli.models.fingerprint import fingerprint
 from vlmcli.values import Caching, Fit, ModelFiles
 
 FACTS_BYTES = 16 << 20
+MOST_ROWS = 1 << 20
 WAITING = 2
 """Entries that may wait to be written, each of which holds memory."""
 
@@ -46,23 +47,32 @@ class Stores:
         decoder = encoder | _decoder(files, fit, gpus)
         folder = caching.folder
         self.caching = caching
-        self._read = Entries(folder / "embeddings", caching.embeddings), Entries(folder / "prefixes", caching.prefixes)
-        self.embeddings = EmbeddingStore(self._read[0], encoder, model.n_embd_inp)
-        self.prefixes = PrefixStore(self._read[1], decoder)
+        embeddings = Entries(folder / "embeddings", caching.embeddings)
+        prefixes = Entries(folder / "prefixes", caching.prefixes)
+        self.embeddings = EmbeddingStore(embeddings, encoder, model.n_embd_inp)
+        self.prefixes = PrefixStore(prefixes, decoder)
         self._facts = Entries(folder / "facts", FACTS_BYTES)
+        self._all = embeddings, prefixes, self._facts
         self._rows_key = key_of("bidirectional rows", encoder)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="vlm-keeper")
         self._room = threading.Semaphore(WAITING)
+        self._pool.submit(self._sweep)
 
     @property
     def reading(self) -> float:
         """Seconds that were spent on reading embeddings and prefixes."""
-        return sum(entries.seconds for entries in self._read)
+        return sum(entries.seconds for entries in self._all)
 
     def bidirectional_rows(self) -> int | None:
         """The most rows of a picture that must be decoded in one batch; None where no process has found that out."""
         entry = self._facts.get(self._rows_key)
-        return None if entry is None else int(json.loads(entry.about)["rows"])
+        if entry is None:
+            return None
+        try:
+            rows = json.loads(entry.about)["rows"]
+        except (ValueError, LookupError, TypeError):
+            return None
+        return rows if isinstance(rows, int) and 0 <= rows < MOST_ROWS else None
 
     def keep_bidirectional_rows(self, rows: int) -> None:
         """Keep that number."""
@@ -82,6 +92,11 @@ class Stores:
     def close(self) -> None:
         """Wait until everything is written."""
         self._pool.shutdown(wait=True)
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed has left: this one may find all it needs, and write nothing."""
+        for entries in self._all:
+            entries.sweep()
 
     def _do(self, work: Callable[[], object]) -> None:
         try:

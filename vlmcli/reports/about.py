@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from vlmcli.amounts import size
+from vlmcli.engine.chat_template import ChatTemplate, Given, PicturePart
 from vlmcli.engine.place import this_machine
+from vlmcli.errors import TemplateError
 from vlmcli.machine import fit, tiling
 from vlmcli.models import gguf
+from vlmcli.models.families import ENDS_LINE
 from vlmcli.models.gguf import Header
-from vlmcli.values import Fit, ModelFiles
+from vlmcli.values import Fit, Message, ModelFiles, Picture
 
 PICTURE = (1024, 768)
 """The picture whose tokens are counted, in pixels."""
+AGAIN = "the model reads a picture again for each question, as the template puts the question first"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class PairFacts:
         memory: bytes it would take then.
         missing: why it would not fit here; empty when it would.
         tokens: rows of a picture of `PICTURE`; None where the family is not known.
+        question_first: whether the chat template puts the question before the picture; None without a template that
+            can be used. A picture that was asked about before is then computed again behind another question.
     """
 
     files: ModelFiles
@@ -41,6 +47,7 @@ class PairFacts:
     memory: int
     missing: str
     tokens: int | None
+    question_first: bool | None
 
 
 def facts(files: ModelFiles) -> PairFacts:
@@ -51,8 +58,22 @@ def facts(files: ModelFiles) -> PairFacts:
     needed = fit.needs(model, projector, chosen)
     return PairFacts(
         files, model, projector, chosen, needed.wanted, fit.missing(needed, machine),
-        tiling.picture_tokens(projector, *PICTURE),
+        tiling.picture_tokens(projector, *PICTURE), _question_first(files, model, projector),
     )  # fmt: skip
+
+
+def _question_first(files: ModelFiles, model: Header, projector: Header) -> bool | None:
+    """Render a question about a picture, and see which of the two comes first."""
+    source = files.card.chat_template or model.metadata.get("tokenizer.chat_template")
+    if not isinstance(source, str) or not source:
+        return None
+    picture, question = Picture("", PICTURE, "a picture", bytes), "a question"
+    try:
+        template = ChatTemplate(source, owner=files.name, lined=projector.projector_type in ENDS_LINE)
+        pieces = template.render([Message("user", (picture, question))])
+    except TemplateError:
+        return None  # whoever asks a question is told why
+    return pieces.index(Given(question)) < pieces.index(PicturePart(0))
 
 
 def lines(found: PairFacts) -> Sequence[str]:
@@ -71,6 +92,7 @@ def lines(found: PairFacts) -> Sequence[str]:
         "too large": f"it {found.missing}" if found.missing else "",
         "licence": card.licence or "unknown; see where it was published",
         "template": template,
+        "again": AGAIN if found.question_first else "",
         "files": str(found.files.model),
         "": str(found.files.projector),
     }
@@ -102,6 +124,7 @@ def record(found: PairFacts) -> dict[str, Any]:
         "why": found.missing or found.chosen.reason,
         "licence": card.licence,
         "chat_template": "catalogue" if card.chat_template else "file" if _has_template(model) else "none",
+        "question_first": found.question_first,
     }
 
 

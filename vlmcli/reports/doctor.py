@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import vlmcli
-from vlmcli import installing
+from vlmcli import installing, typed
 from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.machine import fit
 from vlmcli.models import disk, hub_cache
-from vlmcli.values import Device
+from vlmcli.reports import kept
+from vlmcli.values import Caching, Device
 
 _DRIVER = {
     "CUDA": "check the driver: nvidia-smi",
@@ -86,6 +87,7 @@ class Probes:
         offline: says whether the Hub shall not be asked.
         default: name of the default model and where it is set; raises an error that a person can be told.
         answer: asks that model about a drawn scene; returns a finding.
+        results: where results are kept for later commands, and what has turned that off; empty for nothing.
     """
 
     native: Callable[[], Native]
@@ -95,6 +97,7 @@ class Probes:
     offline: Callable[[], bool]
     default: Callable[[], tuple[str, str]]
     answer: Callable[[], Finding]
+    results: Callable[[], tuple[Caching, str]]
 
 
 def checks(probes: Probes) -> Iterator[Finding]:
@@ -113,6 +116,7 @@ def checks(probes: Probes) -> Iterator[Finding]:
     yield from _guarded("memory", lambda: [_memory()])
     yield from _guarded("disk", lambda: _disk(probes.cache(), probes.state))
     yield from _guarded("cache", lambda: _cache(probes.cache()))
+    yield from _guarded("results", lambda: _results(*probes.results()))
     yield from _guarded("hub", lambda: [_hub(probes)])
     yield from _guarded("settings", lambda: [_default(probes)])
     if native:
@@ -228,6 +232,27 @@ def _cache(cache: Path) -> list[Finding]:
     if parts:
         mend = "vlm pull MODEL continues them; vlm rm --unfinished removes them"
         findings.append(Finding("cache", None, f"{size(parts)} of unfinished downloads", mend))
+    return findings
+
+
+def _results(caching: Caching, off: str) -> list[Finding]:
+    """How much is kept for later commands, and what keeps it from being kept, or from being private."""
+    folder, mend = caching.folder, "set VLM_CACHE_DIR to another folder"
+    found = kept.kinds(caching)
+    used, most = sum(one.entries.kept().size for one in found), sum(one.limit or 0 for one in found)
+    what = f"{size(used)} kept for later commands, at most {size(most)}, in {folder}; vlm cache lists them"
+    findings = [Finding("results", None if off else True, f"{what}; turned off now ({off})" if off else what)]
+    if not off and not os.access(disk.existing(folder), os.W_OK):
+        findings.append(
+            Finding("results", None, f"{folder} cannot be written to", f"change its permissions, or {mend}")
+        )
+    for one in found:
+        path = one.entries.folder
+        if wrong := kept.problem(path):
+            findings.append(Finding("results", None, f"{path} {wrong}; nothing is kept there", f"remove it, or {mend}"))
+        elif kept.is_open(path):
+            fix = f"make it private: {typed.command(('chmod', '700', str(path)))}"
+            findings.append(Finding("results", None, f"{path} can be read by other users", fix))
     return findings
 
 
