@@ -180,7 +180,10 @@ def test_many_commands_at_once_share_a_folder(tmp_path, everything):
     for one in running:
         out, err = one.communicate(timeout=300)
         assert (one.returncode, out) == (0, f"{RIGHT}\n"), err
-    assert {kind: one["entries"] for kind, one in kept.listed().items()} == {"embeddings": 2, "prefixes": 2, "facts": 1}
+    counts = {kind: one["entries"] for kind, one in kept.listed().items()}
+    assert {kind: counts[kind] for kind in ("embeddings", "prefixes", "pictures", "facts")} == {
+        "embeddings": 2, "prefixes": 2, "pictures": 2, "facts": 1,
+    }  # fmt: skip
     assert [kept.usage(picture) for picture in pictures] == [PREFIX, PREFIX]
     assert kept.leftovers() == []
 
@@ -213,7 +216,7 @@ def test_a_command_that_is_killed_while_it_writes_leaves_nothing_behind_the_next
 def test_it_lists_each_kind(kept):
     kept.ask("scene.png")
     found = kept.listed()
-    assert list(found) == ["embeddings", "prefixes", "facts"]
+    assert list(found) == ["embeddings", "prefixes", "pictures", "pairs", "facts"]
     assert [(one["entries"], one["hits"]) for one in found.values()] == [(1, 0), (1, 1), (1, 1)]
     for kind, one in found.items():
         assert one["folder"] == str(kept.folder / kind)
@@ -246,7 +249,7 @@ def test_clear_removes_all_and_says_so(kept):
     (kept.folder / "prefixes" / f".vlm-{'0' * 16}.part").touch()
     done = kept.run("cache", "clear")
     assert done.stdout == ""
-    assert "removed 1 entry from embeddings: 49 kB freed" in done.stderr
+    assert "removed 1 entry from embeddings: 53 kB freed" in done.stderr
     assert done.stderr.count("removed") == 3
     assert [file for file in kept.folder.rglob("*") if file.is_file()] == []
     assert kept.run("cache", "clear").stderr == "vlm: nothing to remove\n"
@@ -262,7 +265,7 @@ def test_clear_of_what_is_older(kept):
     for age in ("3w", "30d", "481h"):
         assert kept.run("cache", "clear", "--older-than", age).stderr == "vlm: nothing to remove\n"
     assert {kind: one["removed"] for kind, one in kept.listed("clear", "--older-than", "2w").items()} == {
-        "embeddings": 1, "prefixes": 0, "facts": 0,
+        "embeddings": 1, "prefixes": 0, "pictures": 0, "pairs": 0, "facts": 0,
     }  # fmt: skip
     assert kept.usage("scene.png") == PREFIX
     assert sum(one["removed"] for one in kept.listed("clear", "--older-than", "0h").values()) >= 2

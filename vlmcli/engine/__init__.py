@@ -9,6 +9,8 @@ come from, or who reads the answers.
     loop            answers any number of requests in one thread
     scheduler       decides who sits in which sequence, and what is computed next
     kv_cache        makes the KV cache hold what the scheduler decided
+    planning        a request becomes a plan of its rows, with or without the projector
+    ledger          whose time it is
     job             a request inside the engine, checked, and how far it has come
     chat_template   messages become prompt parts
     template_pictures  the word that a chat template has for a picture

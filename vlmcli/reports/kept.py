@@ -19,6 +19,8 @@ from vlmcli.values import Caching
 KINDS: Mapping[str, str] = {
     "embeddings": "what the encoder made of pictures",
     "prefixes": "beginnings of prompts, with their pictures, as the model has read them",
+    "pictures": "sizes and fingerprints of picture files, so that a known one is not decoded",
+    "pairs": "headers of model files, and that two of them belong together",
     "facts": "facts about models that take time to find out",
 }
 """Kinds of what is kept, and what each is."""
