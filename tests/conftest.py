@@ -48,8 +48,6 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # What one test has kept would change what another sees; tests of the caches say where they are.
-    os.environ["VLM_CACHE"] = "0"
     everything = config.getoption("--all")
     engines.THREADS = 2 if everything else 1
     hypothesis.settings.load_profile("all" if everything else "some")
