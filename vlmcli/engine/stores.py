@@ -1,6 +1,7 @@
 """What later processes find of this one's work: embeddings, prefixes, and a fact about the projector.
 
-It says what these depend on, opens their folders, and writes them in a thread of its own: no answer waits for the disk.
+It says what these depend on, opens their folders, and writes them in a thread of its own: an answer waits for the disk
+only where `WAITING` entries are still to be written.
 """
 
 from __future__ import annotations

@@ -111,6 +111,7 @@ class Vision:
     def keep(self, segment: PictureSegment, rows: Float32) -> None:
         """Remember a new embedding, here and on the disk."""
         self._remember(segment, rows)
+        self._missing.discard(segment.key)
         if (stores := self._stores) is not None:
             stores.later(lambda: stores.embeddings.keep(segment.key, rows))
 
