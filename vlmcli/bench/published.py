@@ -14,11 +14,11 @@ import os
 from pathlib import Path
 
 import gguf
-import llama_cpp
 import numpy as np
 
 from vlmcli.bench.pair_maker import BPE_SPECIALS, PICTURE_MARKS
 from vlmcli.bench.recipes import QUANTS, Recipe
+from vlmcli.engine.native.library import llama
 from vlmcli.machine import hollow_gguf
 from vlmcli.models import shapes
 from vlmcli.models.dimensions import Words
@@ -32,7 +32,6 @@ _TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """Takes a turn as a text and as typed parts, so that all contestants write the same prompt."""
-_NOTHING = llama_cpp.llama_log_callback(lambda level, text, data: None)
 
 
 def pair(folder: Path, recipe: Recipe) -> ModelFiles:
@@ -74,14 +73,10 @@ def model(path: Path, words: Words, quant: str) -> np.ndarray[tuple[int, ...], n
 
 
 def quantise(source: Path, target: Path, quant: str) -> None:
-    """Write a language model in fewer bits, as llama-quantize does without an importance matrix. Raises OSError.
-
-    llama.cpp says nothing in this process from then on: two lines a tensor are of no interest.
-    """
-    llama_cpp.llama_log_set(_NOTHING, None)
-    params = llama_cpp.llama_model_quantize_default_params()
+    """Write a language model in fewer bits, as llama-quantize does without an importance matrix. Raises OSError."""
+    params = llama.llama_model_quantize_default_params()
     params.ftype = QUANTS[quant]
-    status = llama_cpp.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
+    status = llama.llama_model_quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params))
     if status:
         raise OSError(f"{source} cannot be quantised to {quant} ({status})")
 
