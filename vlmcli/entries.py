@@ -38,7 +38,7 @@ from vlmcli import atomic, files
 
 FORMAT = 1
 """Of the files. Another number makes all entries missing, as it is part of every key."""
-SPARE = 512 << 20
+SPARE = 500 * 10**6
 """Bytes that are left free on the disk, whatever the limit says."""
 FIRST_BYTES = b"vlmcache"
 BLOCK = 4096

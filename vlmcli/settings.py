@@ -63,7 +63,7 @@ class Settings:
         cache: whether results are kept for later commands, and found. `--no-cache`, VLM_CACHE=0.
         cache_dir: where; empty for `cache_folder`. VLM_CACHE_DIR.
         cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
-        embeddings_mb: MB (of 2**20 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
+        embeddings_mb: MB (of 10**6 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
         prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.

@@ -419,10 +419,10 @@ class Caching:
     """
 
     folder: Path
-    embeddings: int = 2 << 30
-    prefixes: int = 4 << 30
+    embeddings: int = 2 * 10**9
+    prefixes: int = 4 * 10**9
     seconds: float = 1.0
-    prefix: int = 256 << 20
+    prefix: int = 256 * 10**6
 
 
 @dataclass(frozen=True)

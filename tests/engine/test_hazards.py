@@ -359,7 +359,7 @@ CLOSED = {
     "mtmd_tokenize: markers in a user's text": "mtmd_tokenize",
     "seq_add on M-RoPE: abort": "llama_memory_seq_add",
     "seq_div": "llama_memory_seq_div",
-    "state files that are corrupt: bit flips undetected": "llama_state",
+    "state files that llama.cpp reads itself: flipped bits are not noticed": "llama_state_seq_load",
     "chunk files that are corrupt": "mtmd_input_chunk_load",
     "llama_sampler_init_grammar: overflows the stack, hangs": "llama_sampler_init_grammar",
     "V-quant without flash attention: NULL": "type_v",

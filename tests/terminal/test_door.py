@@ -132,7 +132,7 @@ def test_a_fault_of_the_programs_own_is_cleaned_too():
         "import threading, warnings; from vlmcli.cli import app; from vlmcli import __main__;"
         f"evil = {EVIL!r};"
         "fail = lambda *_: (_ for _ in ()).throw(ValueError(evil));"
-        "app.main = lambda: (warnings.warn(evil), threading.Thread(target=fail).start(), fail());"
+        "app.main = lambda **_: (warnings.warn(evil), threading.Thread(target=fail).start(), fail());"
         "__main__.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment(), check=False)

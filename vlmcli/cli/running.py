@@ -137,8 +137,8 @@ def caching(settings: Settings) -> Caching | None:
         return None
     return Caching(
         cache_folder(settings),
-        settings.embeddings_mb << 20,
-        settings.prefixes_mb << 20,
+        settings.embeddings_mb * 10**6,
+        settings.prefixes_mb * 10**6,
         float(settings.cache_seconds),
     )
 
