@@ -140,34 +140,33 @@ def remembers(files, folder):
     """Another process answers from what the first has kept, and every logit is the same, bit for bit.
 
     No pixel is read then, and the projector is not even loaded: once from the state of the prompt's beginning, once
-    from the picture's rows.
+    from the pictures' rows, after another question.
     """
-    for number, pictures in enumerate(([SIZES[0]], list(SIZES))):
-        with tapped(files) as (engine, logits):
-            (cold,) = asked_about(engine, pictures, LONG)
-            (colds,) = logits.values()
-        for seconds in (0.0, 1e9):
-            caching = Caching(folder / f"{files.name}-{number}-{seconds}", seconds=seconds)
-            with tapped(files, caching=caching) as (engine, _):
-                asked_about(engine, pictures, QUESTIONS[0])
-            with tapped(files, caching=caching, ready=False) as (engine, logits):
-                (again,) = asked_about(engine, [replace(one, load=_unreadable) for one in pictures], LONG)
-                (agains,) = logits.values()
-                assert not engine.loaded.lazy.is_loaded
-            assert again.usage.encoded == 0
-            if not seconds and files.name not in STATELESS:
-                assert again.usage.restored_tokens >= again.usage.picture_tokens, again.usage
-            else:
-                assert again.usage.restored_tokens == 0
-                assert again.usage.remembered
-            assert len(agains) == len(colds)
-            assert all(np.array_equal(one, other) for one, other in zip(colds, agains, strict=True))
-            assert again.text == cold.text
+    colds, cold = [], None
+    for seconds, first in ((0.0, LONG), (1e9, QUESTIONS[0])):
+        caching = Caching(folder / f"{files.name}-{seconds}", seconds=seconds)
+        with tapped(files, caching=caching) as (engine, logits):
+            (answer,) = asked_about(engine, SIZES, first)
+            if cold is None:
+                cold, (colds,) = answer, logits.values()
+        with tapped(files, caching=caching, ready=False) as (engine, logits):
+            (again,) = asked_about(engine, [replace(one, load=_unreadable) for one in SIZES], LONG)
+            (agains,) = logits.values()
+            assert not engine.loaded.lazy.is_loaded
+        assert again.usage.encoded == 0
+        if not seconds and files.name not in STATELESS:
+            assert again.usage.restored_tokens >= again.usage.picture_tokens, again.usage
+        else:
+            assert again.usage.restored_tokens == 0
+            assert again.usage.remembered
+        assert len(agains) == len(colds)
+        assert all(np.array_equal(one, other) for one, other in zip(colds, agains, strict=True))
+        assert again.text == cold.text
 
 
 def asked_about(engine, pictures, question):
     """An answer to a question about several pictures."""
-    found = engine.run([ask(question, *pictures)])
+    found = engine.run([ask(question, *pictures, tokens=2 * GREEDY)])
     assert isinstance(found[0], Answer), found
     return found
 
