@@ -82,8 +82,8 @@ class Settings:
     cache: bool = True
     cache_dir: str = ""
     cache_seconds: int = 1
-    embeddings_mb: int = 2048
-    prefixes_mb: int = 4096
+    embeddings_mb: int = 2000
+    prefixes_mb: int = 4000
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)

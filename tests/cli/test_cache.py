@@ -227,7 +227,7 @@ def test_it_lists_each_kind(kept):
         assert one["entries"] == len(sizes) > 0
         assert sum(sizes) <= one["size"] < sum(sizes) + 4096 * len(sizes)
         assert abs(one["used"] - time.time()) < 300
-    assert [one["limit"] for one in found.values()] == [2048 * 10**6, 4096 * 10**6, None, None, None]
+    assert [one["limit"] for one in found.values()] == [2000 * 10**6, 4000 * 10**6, None, None, None]
     done = kept.run("cache", VLM_EMBEDDINGS_MB="1")
     rows = [line.split("\t") for line in done.stdout.splitlines()]
     assert rows[0] == ["KIND", "ENTRIES", "SIZE", "LIMIT", "HITS", "LAST USED"]

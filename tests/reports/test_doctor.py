@@ -138,7 +138,7 @@ def test_downloads_that_were_not_finished_are_told_of(env):
 def test_kept_results_are_told_of(env):
     folder = Path(env["XDG_CACHE_HOME"]) / "vlm"
     found = findings(env | {"VLM_CACHE": "0"})["results"]
-    empty = f"0 bytes kept for later commands, at most 6.14 GB, in {folder}; vlm cache lists them"
+    empty = f"0 bytes kept for later commands, at most 6.00 GB, in {folder}; vlm cache lists them"
     assert (found["ok"], found["what"]) == (None, f"{empty}; turned off now (VLM_CACHE)")
     assert not folder.exists()
     assert doctor._results(Caching(folder), "") == [Finding("results", True, empty)]
