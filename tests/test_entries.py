@@ -1,12 +1,10 @@
 """Entries of a cache: what was kept is found whole or not at all, whatever befalls its files."""
 
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import ROOT
+from tests.support.disks import full
 from vlmcli import atomic, entries
 from vlmcli.entries import Entries, folders, key_of
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names and owners are POSIX's")
 
 KEY, OTHER = key_of("a", 1), key_of("a", 2)
 ABOUT, CONTENT = b'{"rows": 3}', bytes(range(200))
@@ -242,17 +241,6 @@ def test_a_folder_that_cannot_be_used_is_empty_and_stays_as_it_is(tmp_path, make
     assert sorted((str(one), one.lstat().st_mode) for one in tmp_path.rglob("*")) == before
     assert there.put(OTHER, b"") == (make is _nothing)
     assert make is _nothing or sorted((str(one), one.lstat().st_mode) for one in tmp_path.rglob("*")) == before
-
-
-@contextmanager
-def full(most):
-    """No file may grow beyond so many bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("most", [0, 10, HEAD, HEAD + 50_000])

@@ -18,7 +18,7 @@ from vlmcli import demo
 from vlmcli.bench import mutants
 from vlmcli.entries import FIRST_BYTES
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names and owners are POSIX's")
 
 FIRST, SECOND = "what is this?", "What color is the circle?"
 RIGHT = "The circle is red."

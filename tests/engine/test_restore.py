@@ -1,4 +1,4 @@
-"""What one process has kept, another answers from: beside other requests, with little room, in a conversation."""
+"""What one process has kept, another answers from: beside other requests, in a conversation, in a worker."""
 
 from dataclasses import replace
 
@@ -73,13 +73,6 @@ def test_known_and_new_pictures_are_answered_beside_each_other(files, caching):
     assert texts(found) == texts(expected)
     assert found[1].usage.restored_tokens > 0
     assert found[2].usage.restored_tokens == 0  # both pictures together are another beginning
-
-
-def test_with_no_room_for_cells_of_its_own_it_is_computed(files, caching):
-    picture, others = noise(1), [noise(seed) for seed in (2, 3)]
-    answers(files, [ask(QUESTIONS[0], picture)], caching)
-    asked = [*(ask(QUESTIONS[1], other, tokens=100) for other in others), ask(QUESTIONS[1], picture, tokens=100)]
-    assert texts(answers(files, asked, caching, n_ctx=512)) == texts(answers(files, asked, n_ctx=512))
 
 
 def test_a_conversation_goes_on_in_another_process(files, caching):

@@ -202,3 +202,17 @@ def test_whatever_is_asked_and_cancelled(seed, can_roll_back):
             world.scheduler.requeue(ticket)
     world.run()
     assert sorted([*world.done, *cancelled]) == list(range(40))
+
+
+def test_a_state_is_put_back_only_where_there_is_room_for_cells_of_its_own():
+    """Two prompts share 50 of 60 rows, and each may answer with 10 tokens: 90 cells, but 140 if nothing is shared."""
+    one, other = (Plan([TextSegment((*range(50), *range(start, start + 10)))]) for start in (100, 200))
+    for n_ctx, room in ((100, False), (139, False), (140, True)):
+        scheduler = Scheduler(n_ctx, 64, 4, 2, can_roll_back=True)
+        first = scheduler.enqueue(0, one, 10)
+        scheduler.admit()
+        scheduler.commit([(first, 60)])
+        second = scheduler.enqueue(1, other, 10)
+        (admission,) = scheduler.admit()
+        assert (admission.ticket, second.row) == (second, 50)
+        assert scheduler.may_restore(second) == room

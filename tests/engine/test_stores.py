@@ -5,9 +5,7 @@ How entries themselves stand this is in tests/test_entries.py; what the command 
 
 import json
 import os
-import resource
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pytest
 
 import vlmcli
+from tests.support.disks import full
 from tests.support.engines import ask, opened
 from vlmcli import demo
 from vlmcli.entries import Entries
@@ -234,17 +233,6 @@ def test_a_fact_that_is_none_is_found_out_again(folder, scene, about):
 
 
 # ------------------------------------------------------------------------------------------ places
-
-
-@contextmanager
-def full(most):
-    """No file may grow beyond so many bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_keeps_what_finds_room(tmp_path, scene):
