@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.models.test_gguf import small_file
-from vlmcli import demo, memo
+from vlmcli import demo, files, memo
 from vlmcli.bench import mutants
 from vlmcli.bench.mutants import Value
 from vlmcli.bench.pairs import SMALL
@@ -178,3 +178,13 @@ def test_the_catalogue_is_the_same(kept):
         assert catalogue.entries() == plain
     assert len(names(kept)) == 1
     assert not any("/" in name or name.endswith(".gguf") for row in plain for name in (row.name, *row.also))
+
+
+def test_a_file_whose_times_are_in_hundredths_of_a_second_is_not_kept(kept, tmp_path, monkeypatch):
+    """FAT has such, and does not know when an inode was changed."""
+    path = tmp_path / "one.gguf"
+    path.write_bytes(mutants.write(small_file()))
+    monkeypatch.setattr(files, "TICK", 1)
+    forget()
+    gguf.read(path)
+    assert names(kept) == []

@@ -33,6 +33,15 @@ WAIT = 10.0
 SILENCE = 300.0
 """Seconds in which a byte must come out of a pipe that somebody holds open."""
 
+SETTLED = 2_000_000_000
+"""Nanoseconds after which a file system's clock has certainly ticked."""
+TICK = 10_000_000
+"""Nanoseconds. Times that are a multiple of it are those of a file system that counts in seconds or in hundredths, as
+FAT does, which does not know when an inode was changed, either."""
+
+Stamp = tuple[int, int, int, int, int]
+"""Device, inode, bytes, and the times in nanoseconds when the content and the inode were changed."""
+
 _LINK_LOST, _LINK_RING = "a broken link", "a link that leads back to itself"
 _BLOCK = 1 << 16
 _KINDS = {stat.S_IFREG: "", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket",
@@ -185,6 +194,20 @@ def _check(mode: int, path: Path, *, pipes: bool) -> None:
 
 def _words(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "a device")
+
+
+def stamp(about: os.stat_result) -> Stamp:
+    """By what a file is recognised without reading it."""
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
+def has_settled(about: os.stat_result) -> bool:
+    """Whether a file would have another `stamp` if it were changed from now on. On Windows nobody knows.
+
+    There the last number is when the file was made.
+    """
+    changed = about.st_ctime_ns
+    return os.name != "nt" and changed % TICK != 0 and changed + SETTLED <= time.time_ns()
 
 
 def not_toml(error: BaseException) -> str:

@@ -13,24 +13,19 @@ Does not know what is kept. Raises nothing: what is not known is found out again
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmcli import __version__
+from vlmcli import __version__, files
 
 if TYPE_CHECKING:
     from vlmcli.entries import Entries
 
 LIMIT = 64 << 20
 """Bytes of all that is kept: a header is a tenth of a megabyte."""
-SETTLED = 2.0
-"""Seconds for which a file must not have changed. Some file systems count in these, and a change in the same two
-seconds as another would not be seen."""
-
 Identity = tuple[str, int, int, int, int, int]
 """A file's path without links, device, inode, bytes, and when its content and its state changed, in nanoseconds."""
 
@@ -52,49 +47,47 @@ def kept_in(folder: Path | None) -> Iterator[None]:
 
 def identity(path: Path) -> Identity:
     """What tells a file from what it was before. Raises OSError, ValueError."""
-    about = path.stat()
-    return os.path.realpath(path), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    return os.path.realpath(path), *files.stamp(path.stat())
 
 
-def known(what: str, files: Sequence[Identity]) -> Any:
+def known(what: str, known_as: Sequence[Identity]) -> Any:
     """What is kept of files under a name, as JSON has it; None where that is nothing, or the files are unknown."""
-    if _entries is None or not files or not all(files):
+    if _entries is None or not known_as or not all(known_as):
         return None
     import json
 
-    entry = _entries.get(_key(what, files))
+    entry = _entries.get(_key(what, known_as))
     try:
         return None if entry is None else json.loads(bytes(entry.content))
     except ValueError:
         return None
 
 
-def keep(what: str, files: Sequence[Identity], value: Any) -> None:
+def keep(what: str, known_as: Sequence[Identity], value: Any) -> None:
     """Keep what was found out about files, unless they have changed since, or a moment before.
 
     Args:
         what: a name for it.
-        files: as they were before they were read; empty ones where that is not known.
+        known_as: the files as they were before they were read; empty ones where that is not known.
         value: what JSON can say, but None.
     """
-    if _entries is None or not files or not all(files):
+    if _entries is None or not known_as or not all(known_as):
         return
     import json
 
-    now = time.time_ns()
-    for one in files:
+    for one in known_as:
         try:
-            if identity(Path(one[0])) != one or now - max(one[-2:]) < SETTLED * 1e9:
+            if identity(Path(one[0])) != one or not files.has_settled(Path(one[0]).stat()):
                 return
         except (OSError, ValueError):
             return
-    _entries.put(_key(what, files), what.encode(), memoryview(json.dumps(value, separators=(",", ":")).encode()))
+    _entries.put(_key(what, known_as), what.encode(), memoryview(json.dumps(value, separators=(",", ":")).encode()))
 
 
-def _key(what: str, files: Sequence[Identity]) -> str:
+def _key(what: str, known_as: Sequence[Identity]) -> str:
     from vlmcli.entries import key_of
 
-    return key_of("pairs", __version__, _code(), what, *files)
+    return key_of("pairs", __version__, _code(), what, *known_as)
 
 
 @cache

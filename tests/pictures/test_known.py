@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from tests.support.dicom_files import save
 from tests.support.engines import ask, outcomes
 from tests.support.files import BLUE, GREEN, NOISE, RED, array, pdf
 from tests.support.program import SCENE, VLM, own_environment, vlm
+from vlmcli import files
 from vlmcli.entries import BLOCK, Entries, key_of
 from vlmcli.errors import SourceError
 from vlmcli.pictures import images, known, sources
@@ -38,7 +38,7 @@ def folder(tmp_path):
 @pytest.fixture
 def later(monkeypatch):
     """All files are three seconds older than they are."""
-    monkeypatch.setattr(known, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 3_000_000_000))
+    monkeypatch.setattr(time, "time_ns", lambda now=time.time_ns: now() + 3_000_000_000)
 
 
 @pytest.fixture
@@ -119,10 +119,10 @@ def test_an_old_file_is_known_by_its_stamp_and_a_new_one_by_its_bytes(folder, tm
     assert len(kept(folder)) == 1
     assert is_known(folder, path)
     with monkeypatch.context() as patch:
-        patch.setattr(known, "time", SimpleNamespace(time_ns=lambda: time.time_ns() - 10**12))  # a clock set back
+        patch.setattr(time, "time_ns", lambda now=time.time_ns: now() - 10**12)  # a clock set back
         load(folder, path)
         assert len(kept(folder)) == 1
-    monkeypatch.setattr(known, "time", SimpleNamespace(time_ns=lambda: time.time_ns() + 3_000_000_000))
+    monkeypatch.setattr(time, "time_ns", lambda now=time.time_ns: now() + 3_000_000_000)
     load(folder, path)
     assert len(kept(folder)) == 2
     monkeypatch.setattr(known, "LARGEST", 10)  # nothing of the bytes counts any more
@@ -132,7 +132,7 @@ def test_an_old_file_is_known_by_its_stamp_and_a_new_one_by_its_bytes(folder, tm
 def test_times_in_hundredths_of_a_second_are_not_trusted(folder, tmp_path, later, monkeypatch):
     """FAT has such, and does not know when an inode was changed."""
     path = drawn(tmp_path / "a.png", RED)
-    monkeypatch.setattr(known, "TICK", 1)
+    monkeypatch.setattr(files, "TICK", 1)
     load(folder, path)
     assert len(kept(folder)) == 1
 

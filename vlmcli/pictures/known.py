@@ -20,7 +20,6 @@ import logging
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -42,11 +41,6 @@ LIMIT = 64 << 20
 """Bytes on the disk: about 8,000 pictures."""
 LARGEST = 64 << 20
 """Bytes of a file that is recognised by its bytes: to hash a larger one may take longer than to decode a part of it."""
-SETTLED = 2_000_000_000
-"""Nanoseconds after which a file system's clock has certainly ticked."""
-TICK = 10_000_000
-"""Nanoseconds. Times that are a multiple of it are those of a file system that counts in seconds or in hundredths, as
-FAT does, which does not know when an inode was changed, either."""
 
 _FORMAT = 1
 """Of what is kept. To be changed with it."""
@@ -65,11 +59,11 @@ class _Stamp:
     """By what a file is recognised without reading it.
 
     Attributes:
-        numbers: device, inode, size, and the times in nanoseconds when the content and the inode were changed.
+        numbers: as `files.stamp` has them.
         settled: whether the file would have others if it were changed from now on.
     """
 
-    numbers: tuple[int, int, int, int, int]
+    numbers: files.Stamp
     settled: bool = field(compare=False)
 
     @classmethod
@@ -82,9 +76,7 @@ class _Stamp:
                 one = os.fstat(opened.fileno())
         except (OSError, ValueError):
             return None
-        changed = one.st_ctime_ns  # on Windows, when the file was made
-        settled = os.name != "nt" and changed % TICK != 0 and changed + SETTLED <= time.time_ns()
-        return cls((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, changed), settled)
+        return cls(files.stamp(one), files.has_settled(one))
 
 
 @dataclass(frozen=True)
