@@ -8,8 +8,13 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
     _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import atexit
+import gc
 import os
 import sys
+from contextlib import suppress
+
+# Hardly anything of what is imported is ever let go of: looking for it costs a tenth of the start.
+gc.set_threshold(20_000, 20, 50)
 
 # A standard stream that is closed is not opened again as something else: the next file that is opened gets its number,
 # and whoever writes to "stdout" writes into it.
@@ -42,10 +47,24 @@ def _let_go_of_stdout() -> None:
 
 
 def _end_with(code: int) -> None:
-    """The work is done, and Python's own end takes a moment: a Ctrl-C in it no longer changes the exit code."""
+    """The work is done: from here on, neither a Ctrl-C nor a thread that Python waits for changes the exit code."""
     if _signal.getsignal(_signal.SIGINT) is _signal.SIG_DFL:
-        _signal.signal(_signal.SIGINT, lambda *_: os._exit(code))  # nor do threads that Python waits for keep it
-        atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_IGN)  # after them Python forgets its handlers
+        _signal.signal(_signal.SIGINT, lambda *_: os._exit(code))
+    _CODES.append(code)
+
+
+_CODES: list[int] = []
+"""The exit code, once it is known."""
+
+
+@atexit.register  # before anything else registers what must be done at the end: so this is done last
+def _end() -> None:
+    """End without freeing each object by itself, which takes Python 0.1 to 0.2 s and the system none."""
+    if _CODES:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(_CODES[0])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def _piped(data):
     source, sink = os.pipe()
 
     def write():
-        with os.fdopen(sink, "wb") as file:
+        with suppress(BrokenPipeError), os.fdopen(sink, "wb") as file:  # a command may refuse without reading
             file.write(data if isinstance(data, bytes) else data.encode())
 
     threading.Thread(target=write, daemon=True).start()
