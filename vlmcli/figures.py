@@ -29,6 +29,10 @@ class Usage:
     remembered: int = 0
     from_disk: int = 0
 
+    def __add__(self, more: Usage) -> Usage:
+        """Both together."""
+        return Usage(**{name: count + getattr(more, name) for name, count in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Timings:

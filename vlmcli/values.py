@@ -12,6 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
+from vlmcli.decisions import Decision
 from vlmcli.errors import VlmError
 from vlmcli.figures import Timings as Timings
 from vlmcli.figures import Usage as Usage
@@ -106,6 +107,9 @@ class Request:
         continues: another turn of the conversation will follow, so that its prompt is worth keeping.
         measure: say only how much of the context it would take (`Measured`); no pixels are read for that.
         think: let the model think before it answers, where it can be told.
+        choices: instead of an answer, how likely each of these is (`Answer.scores`): the ways in which each may be
+            written, whose likelihoods are summed. Nothing is picked, so that most of the above does not matter.
+        whole: the answer ends behind a choice; otherwise anything may follow.
         since: when whoever asks began to read its pictures, as `time.monotonic` counts. What the engine has stood idle
             since then is time that the request had to wait for them; None where it is not known.
     """
@@ -121,6 +125,8 @@ class Request:
     continues: bool = False
     measure: bool = False
     think: bool = False
+    choices: tuple[tuple[str, ...], ...] = ()
+    whole: bool = True
     since: float | None = None
 
     @property
@@ -130,21 +136,39 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Score:
+    """How likely one of a request's choices is.
+
+    Attributes:
+        logprob: the natural logarithm of its likelihood, which is 0 at most.
+        tokens: how many it has, in the likeliest way to write it, with the one that ends the answer if that is counted.
+    """
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What came back for a request; the text begins with what the model thought, in its tags, if it did."""
+    """What came back for a request; the text begins with what the model thought, in its tags, if it did.
+
+    `scores` are those of the request's choices, in their order; with them there is no text.
+    """
 
     text: str
     finish_reason: FinishReason
     usage: Usage
     timings: Timings
     model: str
+    scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True)
 class Result:
     """One question, its pictures' sources, and what came of it: a text, and what was thought before, or an error.
 
-    `notices` are those of the pictures: what of them was left out, or cannot be seen.
+    `notices` are those of the pictures: what of them was left out, or cannot be seen. `decisions` are what was decided,
+    where that was asked.
     """
 
     sources: tuple[str, ...]
@@ -155,6 +179,7 @@ class Result:
     error: VlmError | None = None
     thinking: str = ""
     notices: tuple[str, ...] = ()
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -397,13 +422,14 @@ class Machine:
 class Wanted:
     """What is decided of a model's place; zeros, and -1 layers, leave it open. The numbers are `Fit`'s.
 
-    `requests`: how many there will be at most.
+    `requests`: how many there will be at most. `choices`: whether some of them have choices.
     """
 
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
     requests: int = 0
+    choices: bool = False
 
 
 @dataclass(frozen=True)
@@ -440,6 +466,7 @@ class Fit:
         repacked: the machine's, for the types that are; none where there is no memory for a second copy.
         repack: whether weights may be copied at all.
         snug: there will be one request, and the context gets no more cells than that needs.
+        choices: whether there are sequences to decode a request's choices in.
     """
 
     n_ctx: int = 8192
@@ -452,6 +479,7 @@ class Fit:
     repacked: frozenset[int] = frozenset()
     repack: bool = True
     snug: bool = False
+    choices: bool = False
 
     def sequences(self, can_roll_back: bool) -> int:
         """How many sequences a context gets: more where a prefix is kept by a copy, as a recurrent state must be."""

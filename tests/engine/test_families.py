@@ -14,8 +14,8 @@ from vlmcli.values import Answer, Sampling
 REST = ("cancel", "explain", "memory", "worker")
 
 
-@pytest.mark.sample(3)
-@pytest.mark.parametrize("check", ["reuse", "restore"])
+@pytest.mark.sample(4)  # no multiple of the checks' number
+@pytest.mark.parametrize("check", ["reuse", "restore", "choices"])
 @pytest.mark.parametrize("family", NAMES, indirect=True)
 def test_it_answers_alike_with_and_without_what_was_kept(family, check, tmp_path):
     CHECKS[check](family, tmp_path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vlmcli import typed
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source
-from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.task import Task
 from vlmcli.values import Picture
 
 if TYPE_CHECKING:
@@ -71,15 +71,15 @@ class Course:
 
 @dataclass(frozen=True)
 class Job:
-    """One question about one group of pictures.
+    """One task about one group of pictures.
 
     Attributes:
-        task: the question.
+        task: what is asked.
         pictures: that are asked about together.
         group: the number of these pictures in the command, from 0.
     """
 
-    task: Ask
+    task: Task
     pictures: tuple[Source, ...]
     group: int = 0
 
@@ -116,7 +116,7 @@ def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tupl
     return [tuple(replace(source, expanded=False) for source in found)]  # one group, as if they had been typed
 
 
-def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Ask]) -> list[Job]:
+def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Task]) -> list[Job]:
     """All questions about each group of pictures, group by group."""
     return [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
 

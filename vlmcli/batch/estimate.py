@@ -120,7 +120,7 @@ def _loadable(jobs: Sequence[Job], timeout: float | None, known: Known | None) -
     """The requests of jobs whose pictures can be read."""
     for job in jobs:
         with suppress(SourceError):
-            yield replace(job.task.request(job.load(known)), timeout=timeout)
+            yield from (replace(one, timeout=timeout) for one in job.task.requests(job.load(known)))
 
 
 def _kinds(runner: Runner, jobs: Sequence[Job], tell: Callable[[Event], None], known: Known | None) -> _Kinds:
@@ -139,7 +139,7 @@ def _kinds(runner: Runner, jobs: Sequence[Job], tell: Callable[[Event], None], k
             job = groups[group][0]
             found.looked += len(groups[group])
             with suppress(SourceError):
-                request = replace(job.task.request(job.load(known)), measure=True)
+                request = replace(job.task.requests(job.load(known))[0], measure=True)
                 asked.append(group)
                 yield request
 

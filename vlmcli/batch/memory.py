@@ -117,6 +117,10 @@ class Memory:
         record = self._journal.record(work)
         return str(record.get("answer", "")), str(record.get("error", {}).get("message", ""))
 
+    def cells(self, job: Job, work: str) -> dict[str, str]:
+        """The cells of a table for work that is done, by the names of their columns."""
+        return job.task.cells(self._journal.record(work))
+
     def work(self, job: Job) -> Work:
         """A job's name in the journal, by what its pictures' files are now."""
         fingerprints = [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]

@@ -19,7 +19,7 @@ from vlmcli.batch.sidecars import Sidecars, unsaid
 from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, TimedOut, VlmError
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint, fingerprint
-from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.task import Task, joined
 from vlmcli.values import (
     Answer,
     Delta,
@@ -120,8 +120,11 @@ class Run:
         self.spent = Timings()
         self.stopping = self.dropping = False
         self._sidecars, self._skipped, self._known = sidecars, skipped, known
-        self._asked: dict[int, int] = {}  # jobs by the id of their request
+        self._asked: dict[int, int] = {}  # jobs by the ids of their requests
+        self._answers: dict[int, dict[int, Answer | None]] = {}  # those to a job's requests, by their ids; None yet
         self._begun: set[int] = set()  # ids of requests that the runner has begun
+        self._requests: dict[int, int] = {}  # how many a job has
+        self._failed: set[int] = set()  # jobs of which a request has failed
         self._twins = _Twins()
         self._waiting: dict[int, Answer | VlmError] = {}  # jobs that have ended, and whose turn has not come
         self._works: dict[int, Work] = {}  # of jobs that have no outcome yet
@@ -205,7 +208,9 @@ class Run:
                 while len(asked) < WINDOW and (fed := next(feed, None)) is not None:
                     if isinstance(fed, tuple):
                         number, request = fed
-                        asked[runner.submit(request)] = number
+                        id = runner.submit(request)
+                        asked[id] = number
+                        self._answers.setdefault(number, {})[id] = None
                     else:
                         yield fed
                 if self.dropping:
@@ -220,11 +225,9 @@ class Run:
                 if isinstance(event, Failed) and event.id in dropped:
                     del asked[event.id]
                 elif isinstance(event, Done | Failed):
-                    self._begun.discard(event.id)
-                    outcome = event.answer if isinstance(event, Done) else event.error
-                    if isinstance(outcome, Answer):
-                        self.spent += outcome.timings
-                    number = asked.pop(event.id)
+                    number, outcome = self._take(runner, event)
+                    if outcome is None:
+                        continue
                     ended = self._twins.ended(number, outcome)
                     self._waiting |= dict.fromkeys(ended, outcome)
                     if self._is_about_drawings(number, outcome, self._shown.pop(number, ())):
@@ -238,6 +241,28 @@ class Run:
         finally:
             for id in asked:
                 runner.cancel(id)
+
+    def _take(self, runner: Runner, event: Done | Failed) -> tuple[int, Answer | VlmError | None]:
+        """The end of a request: its job, and the job's outcome, which is None while others of its requests go on."""
+        id = event.id
+        self._begun.discard(id)
+        number = self._asked.pop(id)
+        answers = self._answers[number]
+        if isinstance(event, Failed):
+            for other in [other for other, answer in answers.items() if answer is None and other in self._asked]:
+                runner.cancel(other)
+                del self._asked[other]
+                self._begun.discard(other)
+            self._failed.add(number)
+            del self._answers[number]
+            return number, event.error
+        self.spent += event.answer.timings
+        answers[id] = event.answer
+        there = [answer for answer in answers.values() if answer is not None]
+        if len(there) < self._requests[number]:
+            return number, None
+        del self._answers[number]
+        return number, joined(there)
 
     def _drop(self, runner: Runner, dropped: set[int]) -> set[int]:
         """Take back what the runner has not begun; of that it sends `Failed`, or `Done` where it was quicker."""
@@ -327,8 +352,11 @@ class Run:
                 continue
             if self.files.card.unsure:
                 self._shown[number] = pictures
-            request = job.task.request(pictures)
-            yield number, replace(request, stream=stream, timeout=self.course.timeout, since=since)
+            requests = job.task.requests(pictures)
+            self._requests[number] = len(requests)
+            for request in requests:
+                if number not in self._failed:
+                    yield number, replace(request, stream=stream, timeout=self.course.timeout, since=since)
 
     def _is_twin(self, number: int, job: Job, pictures: Sequence[Picture]) -> bool:
         """Whether the same was asked before about equal pixels; then that answer is or will be this job's, too."""
@@ -398,7 +426,7 @@ class Run:
             self.changed += sidecars.write(job, text, before)
 
 
-_Same = tuple[Ask, tuple[str, ...]]
+_Same = tuple[Task, tuple[str, ...]]
 """What is asked, and the identities of the pictures it is asked about."""
 
 

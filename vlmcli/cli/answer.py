@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 import typer
@@ -13,7 +13,7 @@ from vlmcli.batch.course import Course, Job, count, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
-from vlmcli.batch.run import Run
+from vlmcli.batch.run import Outcome, Run
 from vlmcli.cli import daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
@@ -26,11 +26,25 @@ from vlmcli.records import lines
 from vlmcli.records.target import is_empty_file, length
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.task import Task
 from vlmcli.tasks.templates import Template
 from vlmcli.terminal import stats
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import Card, ModelFiles
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a command's outcomes are shown, where they are no text to be read.
+
+    Attributes:
+        lined: as `Show` takes it.
+        ended: makes the command's exit code of the run, when it has ended, and of that for what has failed.
+    """
+
+    lined: Callable[[Outcome], str] | None = None
+    ended: Callable[[Ui, Exit | None], Exit | None] = lambda _, failed: failed
 
 
 def answer(
@@ -59,33 +73,62 @@ def answer(
 
     Raises typer.Exit with the code of some or all failing.
     """
-    settings, sampling, course, side = flags.settings(), flags.sampling(template), flags.course(), flags.side
-    parts, system = flags.parts, flags.system or system or settings.system
+    sampling, side, parts = flags.sampling(template), flags.side, flags.parts
+
+    def tasks(files: ModelFiles, settings: Settings, context: str) -> list[Ask]:
+        card, told = files.card, flags.system or system or settings.system
+        return [
+            Ask(question, context, told, *sampling, reading, card.think, side, parts, flags.think or card.thinks)
+            for question in questions(card)
+        ]
+
+    do(tasks, [Ask(question) for question in questions(Card())], named, flags, plain=plain, reading=reading)
+
+
+def do(
+    tasks: Callable[[ModelFiles, Settings, str], Sequence[Task]],
+    first: Sequence[Task],
+    named: Named,
+    flags: Flags,
+    *,
+    plain: bool = False,
+    reading: bool = False,
+    manner: Manner = Manner(),
+) -> None:
+    """Do a model's tasks with the pictures that were named, and show what comes of it.
+
+    Args:
+        tasks: by the model, the user's settings, and the text that is piped in beside pictures.
+        first: the same as far as they are known without a model, for the records of an error before there is one.
+        named: the pictures.
+        flags: of the command.
+        plain: show text as it was written.
+        reading: let a picture have as many tokens as the model's card says for text.
+        manner: how outcomes are shown.
+
+    Raises typer.Exit with the code of some or all failing.
+    """
+    settings, course = flags.settings(), flags.course()
     as_records = flags.as_json and course.output is None
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model
-        jobs: Sequence[Job] = [Job(Ask(question), ()) for question in questions(Card())]
+        jobs: Sequence[Job] = jobs_of([()], first)
         left_out = LeftOut()
         try:
             found, context = named_pictures(named, left_out, flags.known)
             files = find_model(ui, settings, flags.chat_template or "")
             if reading and any(files.card.reading_budget):
                 files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
-            model, card = files.name, files.card
-            thinks = flags.think or card.thinks
-            tasks = [
-                Ask(question, context, system, *sampling, reading, card.think, side, parts, thinks)
-                for question in questions(card)
-            ]
-            jobs = jobs_of(grouped(found, each=named.each, together=named.together), tasks)
+            model, todo = files.name, tasks(files, settings, context)
+            jobs = jobs_of(grouped(found, each=named.each, together=named.together), todo)
             if flags.limit is not None and len(found) > 1 and jobs[-1].group == 0:
                 raise UsageError("--limit does nothing where all pictures are asked about together", "add --each")
             if len(found) > 1 and jobs[-1].group == 0 and not (named.together or flags.as_json):
-                _tell_of_together(ui, len(tasks), len(found))
+                _tell_of_together(ui, len(todo), len(found))
             with remaining(course, jobs, files, lists=flags.lists, stdout=ui.stdout) as all_left:
                 left = replace(all_left, left_out=str(left_out)).first(flags.limit)
                 jobs = left.jobs
-                failed = _do(ui, files, settings, course, left, flags)
+                failed = _do(ui, files, settings, course, left, flags, manner)
         except (ModelError, SourceError) as error:
             for job in jobs if as_records else ():
                 ui.line(lines.json_line(job.task.result(job.names or list(named.names), error, model)))
@@ -94,7 +137,9 @@ def answer(
         raise typer.Exit(int(failed))
 
 
-def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
+def _do(
+    ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags, manner: Manner
+) -> Exit | None:
     """Do what is left, or say what there is to do. Returns an exit code when some failed."""
     settings = replace(settings, patience=_patience(settings, course))
     failed = None
@@ -118,10 +163,10 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     if left.jobs and not course.dry_run:
         if texts:
             ui.say(texts)
-        return _run(ui, files, settings, course, left, flags) or failed
+        return _run(ui, files, settings, course, left, flags, manner) or failed
     said = plan(left.jobs, left.before, texts)
     if left.jobs:
-        with runner_of(ui, files, settings, _names(left.jobs), None) as runner:
+        with runner_of(ui, files, settings, _asked(left.jobs), None, choices=_choose(left.jobs)) as runner:
             known = flags.known
             told = estimate(runner, left.jobs, course.timeout, ui.progress, known=known, cached=settings.cache)
             said += f"; {told}"
@@ -129,20 +174,23 @@ def _do(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Rem
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
 
 
-def _run(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> Exit | None:
+def _run(
+    ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags, manner: Manner
+) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     run, failed = None, None
     try:
-        with runner_of(ui, files, settings, _names(left.jobs), flags.worker, BEGAN.get()) as runner:
+        asked, choices = _asked(left.jobs), _choose(left.jobs)
+        with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
             run = Run(
                 left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
                 thinking=flags.think, known=flags.known,
             )  # fmt: skip
             show = Show(
                 ui, run, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
-                left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card),
+                left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card), lined=manner.lined,
             )  # fmt: skip
-            failed = show.all(runner)
+            failed = manner.ended(ui, show.all(runner))
     except KeyboardInterrupt:  # the second, when all that was under way is finished
         if run is None or not (run.stopping and run.left):
             raise
@@ -174,8 +222,14 @@ def _tell_of_output(ui: Ui, course: Course, left: Remaining, *, as_json: bool) -
         ui.say(f"{known}, but the output file is empty; use >> to keep them together")
 
 
-def _names(jobs: Sequence[Job]) -> list[list[str]]:
-    return [job.names for job in jobs]
+def _asked(jobs: Sequence[Job]) -> list[list[str]]:
+    """The names of the pictures of each request that there will be."""
+    return [job.names for job in jobs for _ in range(job.task.count)]
+
+
+def _choose(jobs: Sequence[Job]) -> bool:
+    """Whether there are choices to be compared."""
+    return any(not job.task.streams for job in jobs)
 
 
 def _patience(settings: Settings, course: Course) -> int:

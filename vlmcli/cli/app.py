@@ -47,6 +47,9 @@ VERBS: Mapping[str, Entry] = {
     "caption": Entry("verbs", "caption", "Describe each picture in one sentence."),
     "describe": Entry("verbs", "describe", "Describe each picture in detail."),
     "ocr": Entry("verbs", "ocr", "Read the text in each picture."),
+    "match": Entry("decide", "match", "List the pictures that show something."),
+    "classify": Entry("decide", "classify", "Choose a label for each picture."),
+    "decide": Entry("decide", "decide", "Decide typed questions about each picture, with probabilities."),
     "chat": Entry("chat.command", "chat", "Chat with a model about pictures."),
     "models": Entry("models", "models", "List models to download, the best for this machine first."),
     "pull": Entry("pull", "pull", "Download a model."),
@@ -66,12 +69,13 @@ VERBS: Mapping[str, Entry] = {
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Ask about pictures": ("ask", "caption", "describe", "ocr", "chat"),
+    "Decide about pictures": ("match", "classify", "decide"),
     "Models": ("models", "pull", "ls", "default", "rm", "verify"),
     "More": ("show", "explain", "templates", "cache", "doctor"),
 }
 """The verbs of the help of `vlm`, under their titles."""
 
-NEEDS_WORDS = ("ask", "caption", "describe", "ocr", "explain", "pull", "rm")
+NEEDS_WORDS = ("ask", "caption", "describe", "ocr", "match", "classify", "decide", "explain", "pull", "rm")
 """Verbs that do nothing without an argument or an option: typed alone, they show their help."""
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

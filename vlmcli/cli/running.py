@@ -35,6 +35,8 @@ def runner_of(
     asked: Sequence[Sequence[str]],
     worker: bool | None,
     began: float | None = None,
+    *,
+    choices: bool = False,
 ) -> AbstractContextManager[Runner]:
     """The engine in this process for one question, which starts sooner, else in one of its own.
 
@@ -45,14 +47,15 @@ def runner_of(
         asked: the pictures' names of each request.
         worker: whether it shall be in one of its own; None leaves it open.
         began: when the command began, as `Engine` takes it.
+        choices: whether requests have choices.
     """
     died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
     if worker:
-        return working(files, settings, began, len(asked))
+        return working(files, settings, began, len(asked), choices=choices)
     names = [name for names in asked for name in names]
-    return opened(ui, files, settings, names, began=began, requests=len(asked))
+    return opened(ui, files, settings, names, began=began, requests=len(asked), choices=choices)
 
 
 def _marks() -> Path:
@@ -73,15 +76,21 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 
 
 @contextmanager
-def working(files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0) -> Iterator[Runner]:
-    """The engine in a process of its own, for so many requests; zero for any number."""
+def working(
+    files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0, *, choices: bool = False
+) -> Iterator[Runner]:
+    """The engine in a process of its own, for so many requests, zero for any number, perhaps with choices."""
     from vlmcli.runners.worker import Worker
 
     interruptible()
     worker = None
     try:
         worker = Worker(
-            files, _wanted(settings, requests), patience=settings.patience, caching=caching(settings), began=began
+            files,
+            _wanted(settings, requests, choices),
+            patience=settings.patience,
+            caching=caching(settings),
+            began=began,
         )
         yield worker
     finally:
@@ -98,6 +107,7 @@ def opened(
     observer: Observer | None = None,
     requests: int = 0,
     began: float | None = None,
+    choices: bool = False,
 ) -> Iterator[Engine]:
     """An engine that loads in the background, closed afterwards. Should it kill the process, the next command says so.
 
@@ -109,12 +119,13 @@ def opened(
         observer: as `Engine`'s.
         requests: how many there will be; zero for any number.
         began: as `Engine`'s.
+        choices: whether requests have choices.
     """
     from vlmcli.engine import Engine, native
     from vlmcli.engine.place import place
 
     interruptible()
-    chosen = place(files, _wanted(settings, requests))
+    chosen = place(files, _wanted(settings, requests, choices))
     log.info("%s", chosen.reason)
     with last_death.marked(_marks(), files.model, names):
         native.on_abort(lambda text: _give_up(ui, files, text))
@@ -127,8 +138,8 @@ def opened(
             native.on_abort(door.last_words)  # the next command's failure is not this one's
 
 
-def _wanted(settings: Settings, requests: int) -> Wanted:
-    return Wanted(settings.ctx, settings.threads, settings.gpu_layers, requests)
+def _wanted(settings: Settings, requests: int, choices: bool) -> Wanted:
+    return Wanted(settings.ctx, settings.threads, settings.gpu_layers, requests, choices)
 
 
 def caching(settings: Settings) -> Caching | None:

@@ -19,6 +19,7 @@ from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures import folders, sources
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source, expand
+from vlmcli.tasks import questions as typed_questions
 from vlmcli.tasks import templates
 from vlmcli.tasks.templates import QUESTION, Template
 
@@ -148,7 +149,7 @@ def pictures_and_questions(
                 "the command has no picture",
                 f"name one before the question: {typed.command(('vlm', 'ask', 'PICTURE', last))}{piped_in}",
             )
-        if _is_file(last):
+        if is_file(last):
             turned = meant.turned(paths, last)
             raise UsageError(
                 f"{last}: the last argument is the question, but this is a picture",
@@ -186,7 +187,7 @@ def _only_question(words: Sequence[str], files_from: str | None) -> str:
     if any(_STDIN.fullmatch(one) for one in (*words, files_from or "")):
         return ""
     if words:
-        missing = _is_file(words[-1]) or (len(words) == 1 and files_from is None and piped.is_there(words[0]))
+        missing = is_file(words[-1]) or (len(words) == 1 and files_from is None and piped.is_there(words[0]))
     else:
         missing = files_from is not None
     return piped.only_question() if missing else ""
@@ -202,7 +203,21 @@ def _with_stdin(asked: list[str], others: Sequence[str | None]) -> list[str]:
 
 
 def questions_of(name: str, others: Sequence[str] = ()) -> list[str]:
-    """The questions of a file, one a line; empty lines are none. "-" is stdin, unless another word is, too."""
+    """The questions of a file, one a line; empty lines are none. "-" is stdin, unless another word is, too.
+
+    Of typed questions in JSON or TOML, only the words are taken.
+    """
+    text = text_of(name, others)
+    if name.lower().endswith(typed_questions.TYPED):
+        return [question.instructions for question in typed_questions.read(text, name)]
+    found = [line.strip() for line in text.splitlines() if line.strip()]
+    if not found:
+        raise UsageError(f"{name}: the file has no questions", "write one per line")
+    return found
+
+
+def text_of(name: str, others: Sequence[str] = ()) -> str:
+    """The text of a file of questions; "-" is stdin, unless another word is, too. Raises UsageError."""
     try:
         if name != "-":
             data = files.read(Path(expand(name)), MAX_QUESTIONS, pipes=True)
@@ -210,17 +225,14 @@ def questions_of(name: str, others: Sequence[str] = ()) -> list[str]:
             raise UsageError("stdin can be read only once", "use a file for one of the two")
         else:
             data = _stdin()
-        text = sources.utf8(data).decode()
-        found = [line.strip() for line in text.splitlines()]
+        return sources.utf8(data).decode()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8 or UTF-16"
         raise UsageError(f"{name[:200]}: the questions cannot be read ({reason})", "check the path") from None
-    if not any(found):
-        raise UsageError(f"{name}: the file has no questions", "write one per line")
-    return [line for line in found if line]
 
 
-def _is_file(word: str) -> bool:
+def is_file(word: str) -> bool:
+    """Whether a word of a command is the name of a file."""
     try:
         return Path(word).is_file()
     except (OSError, ValueError):  # a question may be too long to be a name

@@ -38,6 +38,12 @@ CARD = Card(
         "describe focus": "Describe this image in detail.",
         "ocr plain": "Read the text in this image.",
         "ocr markdown": "Read the text in this image.",
+        "predicate": "{instructions}",
+        "predicate of statement": "{instructions}",
+        "match": "Is there {instructions}?",
+        "choice": "{instructions}",
+        "classify": "What is this?",
+        "score": "{instructions}",
     },
     licence="MIT",
 )

@@ -142,6 +142,11 @@ class Job:
         else:
             self.spent.generate += seconds
 
+    @property
+    def choosing(self) -> bool:
+        """Whether its prompt is computed, and its choices are what is left."""
+        return self.planned.choices is not None and self.ticket.seat is not None and self.ticket.segment is None
+
     def answer(self, reason: FinishReason, model: str, now: float) -> Answer:
         """The finished answer, by the name of the model that gave it; it is finished `now`."""
         own = self.spent.timings().all - self.before
@@ -158,6 +163,7 @@ class Job:
             ),
             self.spent.timings(max(0.0, now - self.came - own)),
             model,
+            self.planned.choices.scores() if self.planned.choices is not None else (),
         )
 
     def close(self) -> None:

@@ -10,9 +10,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from vlmcli.engine.choices import WAVE, Wave
 from vlmcli.engine.native import Context, Decoded, Float32, Model
 from vlmcli.engine.plan import Int32, PictureSegment
 from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
+from vlmcli.errors import RequestError
 from vlmcli.later import Later
 
 if TYPE_CHECKING:
@@ -104,6 +106,44 @@ class KVCache:
             positions.append(segment.position_rows(start, self._model.n_pos)[:, offset : offset + count])
             seqs.append(np.full(count, ticket.seat.seq, np.int32))
         return np.concatenate(rows), np.concatenate(positions, axis=1), np.concatenate(seqs)
+
+    def decode_wave(self, ticket: Ticket, wave: Wave) -> Decoded:
+        """Decode choices behind a ticket's prompt; what it adds to the cache is taken away again at the next one.
+
+        Raises NativeError; RequestError where the context has no sequence for it.
+        """
+        assert ticket.seat is not None
+        seq, end = ticket.seat.seq, ticket.plan.positions
+        branches = self._branches(ticket)
+        for branch in branches[: wave.branches]:
+            if branch != seq:
+                self._context.fork(seq, branch, end)
+        owners = [[branches[number] for number in row] for row in wave.owners]
+        positions = np.array(wave.depths, np.int32) + end
+        return self._context.decode_branches(np.array(wave.tokens, np.int32), positions, owners)
+
+    def forget_wave(self, ticket: Ticket) -> None:
+        """Take away what a wave has added to the cache."""
+        assert ticket.seat is not None
+        seq = ticket.seat.seq
+        for branch in self._branches(ticket):
+            if branch != seq:
+                self._context.forget(branch)
+            elif not self._context.roll_back(seq, ticket.plan.positions):
+                self.restart(ticket)
+
+    def branches(self, ticket: Ticket) -> int:
+        """How many paths of choices a wave behind a ticket's prompt may have. Raises RequestError where it is none."""
+        return len(self._branches(ticket))
+
+    def _branches(self, ticket: Ticket) -> Sequence[int]:
+        """The sequences of a wave; the ticket's own where there are no others, and it can be cut behind the prompt."""
+        assert ticket.seat is not None
+        if self._context.branches:
+            return self._context.branches
+        if not self._model.can_roll_back or self._context.n_outputs < WAVE:
+            raise RequestError("this engine was not opened for requests with choices", "please report this")
+        return (ticket.seat.seq,)
 
     def commit(self, step: RowStep | TokenStep) -> None:
         """The step's rows are in the cache: move its tickets on, and keep copies where the scheduler wants them."""

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from vlmcli.engine.chat_template import ChatTemplate
+from vlmcli.engine.choices import WAVE
 from vlmcli.engine.desk import Desk
 from vlmcli.engine.grammar import Grammars, Pieces
 from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
@@ -165,7 +166,11 @@ class Loader:
         n_ctx = max(fit.n_ctx, 256)
         if fit.snug:
             n_ctx = min(n_ctx, max(256, self._needed(planner, lazy) or n_ctx))
-        return Context(model, n_ctx, n_batch, n_seq, fit.threads, self._desk.flag)
+        branches = 0
+        if fit.choices and not model.one_sequence:
+            branches = WAVE if model.can_branch else 1
+        outputs = WAVE if fit.choices else 0
+        return Context(model, n_ctx, n_batch, n_seq, fit.threads, self._desk.flag, branches, outputs)
 
     def _needed(self, planner: Planner, lazy: LazyProjector) -> int:
         """Cells that the first request needs, in blocks of 256; 0 where it does not come, or cannot be planned."""
@@ -177,10 +182,10 @@ class Loader:
         if request is None:
             return 0
         try:
-            rows = planner.look_ahead(request).plan.rows
+            planned = planner.look_ahead(request)
         except VlmError:  # it will be told when its turn comes
             return 0
-        return -(-(rows + request.max_tokens) // 256) * 256
+        return -(-(planned.plan.rows + planned.room) // 256) * 256
 
     def _first(self) -> Request | None:
         """The first request, if it comes soon; the wait for it is not the loading's."""

@@ -80,8 +80,10 @@ class Loop:
         if row_step is not None and not self._decode(row_step):
             return True
         token_step = self._scheduler.token_step()
-        if token_step is not None:
-            self._decode(token_step)
+        if token_step is not None and not self._decode(token_step):
+            return True
+        for job in [job for job in self._jobs.values() if job.choosing]:
+            self._guard(job.id, self._choose, job)
         return True
 
     def close(self) -> None:
@@ -139,7 +141,7 @@ class Loop:
             self.observer.planned(id, plan)
         answering = Answering(loaded, request, planned.begun)
         self._first = Spent()
-        ticket = self._scheduler.enqueue(id, plan, request.max_tokens, request.continues)
+        ticket = self._scheduler.enqueue(id, plan, planned.room, request.continues)
         pictures = Pictures(loaded.vision, planned.prompt)
         usage = Usage(plan.picture_rows, plan.rows)
         self._jobs[id] = Job(ticket, planned, pictures, answering, usage, spent, message.at, before)
@@ -355,8 +357,34 @@ class Loop:
         if row < rows:
             self._desk.send(Progress(job.id, "prefill", row / rows, job.spent.timings()))
 
+    def _choose(self, job: Job) -> None:
+        """Decode some of a job's choices, or end it when all is known of them."""
+        choices = job.planned.choices
+        assert choices is not None
+        wave = choices.wave(self._cache.branches(job.ticket)) if choices.rows else None
+        if wave is None:
+            self._finish(job, "stop")
+            return
+        if not self._desk.enter([job.id]):
+            return
+        try:
+            result = self._cache.decode_wave(job.ticket, wave)
+        finally:
+            self._desk.leave()
+        if result is Decoded.OK:
+            for index, path in enumerate(wave.rows):
+                choices.take(path, self.loaded.context.logits(index))
+        self._cache.forget_wave(job.ticket)
+        self._ledger.book(job.spent, "generate")
+        if result is Decoded.FULL:
+            raise ContextFull("the context is full", "use a larger one: --ctx N")
+
     def _pick(self, job: Job, index: int) -> None:
         """Pick a token from row `index` of the batch, show the text that is certain, and notice the answer's end."""
+        if job.planned.choices is not None:
+            job.planned.choices.take((), self.loaded.context.logits(index))
+            self._ledger.book(job.spent, "prefill")
+            return
         if self.observer is not None:
             self.observer.picking(job.id, job.answering.tokens, self.loaded.context.logits(index))
         token = job.answering.pick(index)

@@ -7,6 +7,7 @@ what can be said without it still is.
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 
 from vlmcli.errors import NativeError
 from vlmcli.machine import fit
@@ -39,7 +40,7 @@ def place(files: ModelFiles, wanted: Wanted) -> Fit:
     model, projector = gguf.read(files.model), gguf.read(files.projector)
     chosen = fit.fit(model, machine, wanted.ctx, wanted.threads, wanted.gpu_layers, projector, wanted.requests)
     fit.check_memory(model, projector, machine, chosen)
-    return chosen
+    return replace(chosen, choices=wanted.choices)
 
 
 def this_machine() -> Machine:

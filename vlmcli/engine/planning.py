@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from vlmcli.engine import choices
 from vlmcli.engine.chat_template import ChatTemplate, begins_with, opened, parts, unthinking
+from vlmcli.engine.choices import Choices
 from vlmcli.engine.native import Model
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment
 from vlmcli.engine.prefix_store import KeptPrefix, tail_of
@@ -28,6 +30,7 @@ class Planned:
         prompt: rendered.
         plan: its rows.
         begun: what the template has written of the answer.
+        choices: the request's, as tokens; None without.
         kept: what the disk has of the prompt's beginning, where it was looked for.
     """
 
@@ -35,7 +38,13 @@ class Planned:
     prompt: Prompt
     plan: Plan
     begun: str
+    choices: Choices | None = None
     kept: KeptPrefix | None = None
+
+    @property
+    def room(self) -> int:
+        """Cells that it needs behind its prompt, at most."""
+        return self.request.max_tokens if self.choices is None else max(1, self.choices.rows)
 
     def without_kept(self) -> Planned:
         """The same without what the disk has, which is not needed any more."""
@@ -88,5 +97,47 @@ class Planner:
             kept = self._stores.prefixes.find(prompt)
             tail = TextSegment(kept.closing + tail_of(prompt, self._model)) if kept is not None else TextSegment(())
             if kept is not None and tail.rows:
-                return Planned(request, prompt, Plan((*kept.segments, tail)), begun, kept)
-        return Planned(request, prompt, plan_of(self._projector.get(), prompt), begun)
+                plan = Plan((*kept.segments, tail))
+                return Planned(request, prompt, plan, begun, self._choices(request, plan), kept)
+        plan = plan_of(self._projector.get(), prompt)
+        return Planned(request, prompt, plan, begun, self._choices(request, plan))
+
+    def _choices(self, request: Request, plan: Plan) -> Choices | None:
+        """The request's choices as the tokens that would come behind its prompt. Raises RequestError."""
+        if not request.choices:
+            return None
+        begun = _open_text(plan, self._model)
+        found = []
+        for ways in request.choices:
+            found.append([tuple(_behind(begun, way, self._model)) for way in ways])
+            if not ways or not all(found[-1]):
+                raise RequestError("a choice has no text", "name what the model may choose from")
+            if (longest := max(map(len, found[-1]))) > choices.LONGEST:
+                raise RequestError(
+                    f"the choice {ways[0]!r} has {longest} tokens, and may have {choices.LONGEST}", "shorten it"
+                )
+        return Choices(found, self._model.end_tokens if request.whole else ())
+
+
+def _open_text(plan: Plan, model: Model) -> str:
+    """What the prompt has written since its last special token: what the answer's first token is joined to."""
+    last = plan.segments[-1]
+    pieces: list[bytes] = []
+    for token in reversed(last.tokens if isinstance(last, TextSegment) else ()):
+        if model.is_special(token) or not (piece := model.piece(token)):
+            break
+        pieces.append(piece)
+    return b"".join(reversed(pieces)).decode("utf-8", "replace")
+
+
+def _behind(begun: str, text: str, model: Model) -> list[int]:
+    """A text's tokens where it comes behind another, with a space between them unless there is one."""
+    text = text.strip()
+    if not text:
+        return []
+    if begun and not begun[-1].isspace():
+        text = f" {text}"
+    before, both = model.tokenize(begun, False), model.tokenize(begun + text, False)
+    if begun and len(both) > len(before) and both[: len(before)] == before:
+        return both[len(before) :]
+    return model.tokenize(text, False)

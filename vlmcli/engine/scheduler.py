@@ -328,6 +328,8 @@ class Scheduler:
             room = self.n_batch - len(tokens)
             if room <= 0:
                 break
+            if ticket.pending is None and ticket.row == ticket.plan.rows:
+                continue  # its choices are being decoded
             if ticket.pending is not None:
                 new = [ticket.pending]
                 start = ticket.plan.positions + ticket.row - ticket.plan.rows

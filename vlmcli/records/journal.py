@@ -24,6 +24,7 @@ from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.records.held import Held
 from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.task import Task
 from vlmcli.values import ModelFiles
 
 LONGEST = 64 << 20  # bytes of a record
@@ -75,7 +76,7 @@ def _sha256(path: str, _size: int, _modified: int) -> str:
     return digest.sha256(Path(path))
 
 
-def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Ask, model: str) -> str:
+def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Task, model: str) -> str:
     """The name of a piece of work: 32 hex digits that are the same for the same work.
 
     Args:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vlmcli.values import Result
+from vlmcli.decisions import Decision
+from vlmcli.values import Answer, Result
 
 VERSION = 1
 """Of the object's format: its `v`."""
@@ -53,14 +54,58 @@ def record(result: Result) -> dict[str, Any]:
         kind = type(result.error).__name__
         return head | {"error": {"type": kind, "message": result.error.message, "hint": result.error.hint}}
     assert result.answer is not None
+    if result.decisions:
+        return head | _decided(result, result.answer)
     thinking = {"thinking": result.thinking} if result.thinking else {}
     return head | {
         "answer": result.text,
         **thinking,
         "finish_reason": result.answer.finish_reason,
         "usage": asdict(result.answer.usage),
-        "timings": {name: round(value, 4) for name, value in asdict(result.answer.timings).items()},
+        "timings": _timings(result.answer),
     }
+
+
+def _timings(answer: Answer) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in asdict(answer.timings).items()}
+
+
+def _decided(result: Result, answer: Answer) -> dict[str, Any]:
+    """What was decided, with all that OpenAI's `Decision` has (openai-python, types/decision.py)."""
+    usage = answer.usage
+    own = {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.reused_tokens, "cache_write_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.prompt_tokens,
+    }
+    return {
+        "answer": result.text,
+        "answers": [decided(one) for one in result.decisions],
+        "calibrated": all(one.calibrated for one in result.decisions),
+        "coverage": [round(one.coverage, 6) for one in result.decisions],
+        "usage": asdict(usage) | own,
+        "timings": _timings(answer),
+    }
+
+
+def decided(one: Decision) -> dict[str, Any]:
+    """One answer in the shape that OpenAI's API gives it."""
+    question = one.question
+    head = {"type": question.kind, "name": question.name or None}
+    shares = [round(probability, 6) for probability in one.probabilities]
+    if question.kind == "predicate":
+        return head | {"probability": shares[0]}
+    confidence = {"confidence": round(one.confidence, 6)}
+    options = list(zip(question.options, shares, strict=True))
+    if question.kind == "choice":
+        each = [{"value": option.value, "probability": share} for option, share in options]
+        return head | {"choice": one.value, **confidence, "probabilities": each}
+    levels = [
+        {"value": level, "label": option.text, "probability": share} for level, (option, share) in enumerate(options)
+    ]
+    return head | {"score": round(float(one.value), 6), **confidence, "probabilities": levels}
 
 
 def table_row(cells: Sequence[str], separator: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from vlmcli.errors import RequestError, VlmError
 from vlmcli.tasks.thinking import split
@@ -17,6 +18,13 @@ PROMPTS = {
     "describe focus": "Describe this image. Say above all something about this: {focus}",
     "ocr plain": "Write down all text in this image, exactly as it is, line by line, and nothing else.",
     "ocr markdown": "Write down all text in this image as Markdown, with headings, lists and tables, and nothing else.",
+    "predicate": "{instructions}\nAnswer yes or no, and nothing else.",
+    "predicate of statement": "Is this true of the picture: {instructions}\nAnswer yes or no, and nothing else.",
+    "match": "Does this picture show {instructions}?\nAnswer yes or no, and nothing else.",
+    "classify": "What does this picture show?\nAnswer with one of these, and nothing else: {options}",
+    "choice": "{instructions}\nAnswer with one of these, and nothing else: {options}",
+    "score": "{instructions}\nAnswer with one of these levels, from the lowest to the highest, and nothing else: "
+    "{options}",
 }
 """What the verbs ask; a model's card may have others."""
 
@@ -49,6 +57,22 @@ class Ask:
     """Whether a long picture is cut into parts, which are shown to the model one after the other."""
     thinks: bool = False
     """Whether the model is to think before it answers, where it can be told."""
+
+    streams: ClassVar[bool] = True
+    count: ClassVar[int] = 1
+
+    @property
+    def columns(self) -> list[str]:
+        """One, with the answer."""
+        return [self.question]
+
+    def cells(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """The answer, by the name of its column."""
+        return {self.question: str(record.get("answer", ""))}
+
+    def requests(self, pictures: Sequence[Picture]) -> list[Request]:
+        """The one that it is."""
+        return [self.request(pictures)]
 
     def request(self, pictures: Sequence[Picture]) -> Request:
         """The pictures directly before the question, as models were trained and upstream's tools do."""

@@ -43,6 +43,7 @@ class Show:
         table: str = "",
         left_out: str = "",
         on_answer: Callable[[], None] = lambda: None,
+        lined: Callable[[Outcome], str] | None = None,
     ) -> None:
         """Write the head of a table.
 
@@ -55,12 +56,15 @@ class Show:
             table: the separator of a table's columns, of which each is a question; empty for no table.
             left_out: what folders have that is no picture, in words, for the summary, or before a run that has none.
             on_answer: called once, when the first answer has been shown.
+            lined: what is written of an outcome that has an answer, its line's end included; without it, the pictures'
+                names and the answer.
 
         Raises UsageError for a table that is appended to one with other columns.
         """
         self._ui, self._run = ui, run
         self._json, self._stats, self._left_out = json, with_stats, left_out
         self._on_answer: Callable[[], None] | None = on_answer
+        self._lined = lined
         everything = everything or run.jobs
         self._groups = len({job.pictures for job in everything}) > 1 or any(
             job.pictures[0].expanded for job in everything
@@ -70,6 +74,7 @@ class Show:
         self._sums_up = run.memory is not None or len({job.group for job in everything}) > 1
         self._pace = Pace(run)
         self._streaming = len(everything) == 1 and not (self._groups or json or table or run.memory)
+        self._streaming &= everything[0].task.streams
         self._table = _Table(ui, run, everything, table) if table else None
         if not table and run.memory is not None and run.course.output is None and not ends_with_line(ui.stdout):
             ui.line("")  # of a run that was killed
@@ -180,6 +185,9 @@ class Show:
             self._ui.end_stream()
             return
         lined = replace(result, text=answer.text.strip()) if self._run.thinking else result
+        if self._lined is not None:
+            self._ui.line(self._lined(Outcome(job, result)), end="")
+            return
         question = (result.question,) if self._questions or not self._groups else ()
         self._ui.line(lines.line(lined, (" ".join(job.names), *question)))
 
@@ -234,7 +242,7 @@ class _Row:
 
     Attributes:
         missing: how many outcomes are to come.
-        cells: the answers that have come, by question.
+        cells: what has come, by the names of the columns.
         error: the first that has come.
         outcomes: those that have come, and are on stdout once the row is.
     """
@@ -246,7 +254,7 @@ class _Row:
 
 
 class _Table:
-    """Outcomes as a table on stdout: a row for each group of pictures, a column for each question, and the error."""
+    """Outcomes as a table on stdout: a row for each group of pictures, columns for what is asked, and the error."""
 
     def __init__(self, ui: Ui, run: Run, everything: Sequence[Job], separator: str) -> None:
         """Write the names of the columns, unless they are there; take up what is known of rows that are there in part.
@@ -254,7 +262,7 @@ class _Table:
         Raises UsageError for a table that is appended to one with other columns.
         """
         self._ui, self._separator = ui, separator
-        self._columns = list(dict.fromkeys(job.task.question for job in everything))
+        self._columns = list(dict.fromkeys(name for job in everything for name in job.task.columns))
         self._rows = {group: _Row(missing) for group, missing in Counter(job.group for job in run.jobs).items()}
         head = lines.table_row(("picture", *self._columns, "error"), separator)
         memory = run.memory
@@ -275,14 +283,14 @@ class _Table:
         for job, work in memory.done if memory is not None else ():
             row = self._rows.get(job.group)
             if row is not None and memory is not None:
-                row.cells[job.task.question], error = memory.past(work)
-                row.error = row.error or error
+                row.cells |= memory.cells(job, work)
+                row.error = row.error or memory.past(work)[1]
 
     def add(self, outcome: Outcome) -> Sequence[Outcome]:
         """Take an outcome into its row, which is written when it is whole. Returns the outcomes that are on stdout."""
         job, result = outcome.job, outcome.result
         row = self._rows[job.group]
-        row.cells[result.question] = result.text
+        row.cells |= job.task.cells(lines.record(result))
         row.error = row.error or (result.error.message if result.error else "")
         row.outcomes.append(outcome)
         row.missing -= 1

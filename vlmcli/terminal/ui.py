@@ -199,9 +199,9 @@ class Ui:
         if self._file is not None:
             self._file.check()
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, end: str = "\n") -> None:
         """Write a line of data to stdout. Raises PipeClosed where nobody reads it, VlmError where there is no room."""
-        self._write(text + "\n")
+        self._write(text + end)
 
     def rows(self, rows: Sequence[Sequence[str]]) -> None:
         """Lines of data: fields after tabs, and on a terminal below one another, the last wrapped between words."""

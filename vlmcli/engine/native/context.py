@@ -46,15 +46,28 @@ class Decoded(Enum):
 class Context(Handle):
     """A language model's KV cache, its sequences, and the logits of the last decode.
 
-    Rows of one decode belong to sequences 0 … n_seq - 1, which share `n_ctx` cells.
+    Rows of one decode belong to sequences 0 … n_seq - 1, which share `n_ctx` cells. Behind them there may be others,
+    its branches, which are only ever decoded by `decode_branches`.
 
     Attributes:
         n_ctx: cells there are.
         n_batch: the most rows of one decode; may be less than was asked for.
-        n_seq: sequences there are.
+        n_seq: sequences there are, without the branches.
+        branches: their ids.
+        n_outputs: rows of one decode that logits can be had of.
     """
 
-    def __init__(self, model: Model, n_ctx: int, n_batch: int, n_seq: int, threads: int, flag: AbortFlag) -> None:
+    def __init__(
+        self,
+        model: Model,
+        n_ctx: int,
+        n_batch: int,
+        n_seq: int,
+        threads: int,
+        flag: AbortFlag,
+        branches: int = 0,
+        outputs: int = 0,
+    ) -> None:
         """Make an empty context.
 
         Args:
@@ -64,6 +77,8 @@ class Context(Handle):
             n_seq: how many sequences.
             threads: how many a decode uses on the CPU.
             flag: ends a decode when set.
+            branches: how many sequences more.
+            outputs: rows of one decode that logits can be had of; as many as there are sequences in any case.
 
         Raises:
             NoRoom: llama.cpp found no memory.
@@ -76,8 +91,10 @@ class Context(Handle):
         params = llama.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
-        params.n_seq_max = n_seq
-        params.n_outputs_max = n_seq  # room for this many rows of logits, not for n_batch of them
+        params.n_seq_max = n_seq + branches
+        params.n_outputs_max = self.n_outputs = max(
+            n_seq + branches, outputs
+        )  # room for this many rows of logits, not for n_batch of them
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # forking a sequence then copies no cells
         params.swa_full = True  # and a copy of a sequence may hold cells that its window has left behind
@@ -93,7 +110,8 @@ class Context(Handle):
         self._memory = llama.llama_get_memory(pointer)
         self.n_ctx: int = llama.llama_n_ctx(pointer)
         self.n_batch: int = min(llama.llama_n_batch(pointer), llama.llama_n_ubatch(pointer))
-        self.n_seq: int = llama.llama_n_seq_max(pointer)
+        self.n_seq: int = llama.llama_n_seq_max(pointer) - branches
+        self.branches = range(self.n_seq, self.n_seq + branches)
         self._outputs: set[int] = set()
         # One set of arrays for all batches: row i belongs to the one sequence in _seq[i].
         self._seq = np.zeros(self.n_batch, np.int32)
@@ -160,9 +178,48 @@ class Context(Handle):
             raise NativeError("the arrays of a batch have different lengths")
         if int(seqs.min()) < 0 or int(seqs.max()) >= self.n_seq:
             raise NativeError("a sequence id is out of range")
-        if int(logits.sum()) > self.n_seq:
-            raise NativeError("too many rows ask for logits")
         self._seq[:n] = seqs
+        return self._run(n, tokens, rows, positions, logits, self._n_seq, self._seq_pointers)
+
+    def decode_branches(self, tokens: Int32, positions: Int32, owners: Sequence[Sequence[int]]) -> Decoded:
+        """Decode text rows that several sequences may have in common; logits are had of all of them.
+
+        Args:
+            tokens: int32 [n], ids.
+            positions: int32 [n], each behind the one before it in all sequences of its row.
+            owners: for each row its sequences, which may be branches.
+
+        Raises:
+            NativeError: an argument is not as above, or the decode failed.
+        """
+        n = len(tokens)
+        if not 0 < n <= self.n_outputs or positions.size != n or len(owners) != n:
+            raise NativeError(f"a batch of {n} rows with choices; 1 to {self.n_outputs} are allowed")
+        if int(tokens.min()) < 0 or int(tokens.max()) >= self._model.n_vocab:
+            raise NativeError("a token id is outside the vocabulary")
+        self._check_seq(*(seq for row in owners for seq in row))
+        counts = np.array([len(row) for row in owners], np.int32)
+        if not counts.all():
+            raise NativeError("a row has no sequence")
+        seqs = np.array([seq for row in owners for seq in row], np.int32)
+        starts = np.cumsum(counts) - counts
+        pointers = np.ascontiguousarray((seqs.ctypes.data + 4 * starts).astype(np.uintp))
+        tokens = np.ascontiguousarray(tokens, np.int32)
+        return self._run(n, tokens, None, positions, np.ones(n, np.bool_), counts, pointers)
+
+    def _run(
+        self,
+        n: int,
+        tokens: Int32 | None,
+        rows: Float32 | None,
+        positions: Int32,
+        logits: npt.NDArray[np.bool_],
+        counts: Int32,
+        pointers: npt.NDArray[np.uintp],
+    ) -> Decoded:
+        """Hand a batch to C: `counts` are how many sequences each row has, `pointers` where their ids are."""
+        if int(logits.sum()) > self.n_outputs:
+            raise NativeError("too many rows ask for logits")
         self._logits[:n] = logits
         positions = np.ascontiguousarray(positions, np.int32)
         batch = llama.llama_batch()
@@ -172,8 +229,8 @@ class Context(Handle):
         if rows is not None:
             batch.embd = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         batch.pos = positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        batch.n_seq_id = self._n_seq.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
-        batch.seq_id = self._seq_pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
+        batch.n_seq_id = counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32))
+        batch.seq_id = pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32)))
         batch.logits = self._logits.ctypes.data_as(ctypes.POINTER(ctypes.c_int8))
         self._outputs.clear()
         clear_complaints()
@@ -317,5 +374,5 @@ class Context(Handle):
         return True
 
     def _check_seq(self, *seqs: int) -> None:
-        if not all(0 <= seq < self.n_seq for seq in seqs):  # C aborts here
+        if not all(0 <= seq < self.n_seq + len(self.branches) for seq in seqs):  # C aborts here
             raise NativeError(f"sequence {seqs} is out of range")

@@ -43,6 +43,7 @@ class Model(Handle):
             as it stands and extended.
         window: how many positions some of its layers look back, where it is no recurrent model; 0 for all.
         has_state: whether what a sequence holds can be kept and put back (`Context.state`).
+        can_branch: whether rows of one decode may belong to several sequences.
         one_sequence: whether it attends to everything, instead of what it chooses, in a context of several sequences.
     """
 
@@ -91,6 +92,7 @@ class Model(Handle):
         # CogVLM's graph computes logits for all rows, of which llama_decode takes the first for those that were asked
         # for (src/models/cogvlm.cpp, which lacks build_inp_out_ids).
         self.first_rows_only = arch == "cogvlm"
+        self.can_branch = not recurrent and arch not in SPARSE | STATELESS
         self.one_sequence = arch in SPARSE
         self.has_state = arch not in STATELESS
         if llama.llama_model_has_encoder(pointer) or not llama.llama_model_has_decoder(pointer):
@@ -163,6 +165,11 @@ class Model(Handle):
         """Whether the token ends an answer; a vocabulary may have several that do. NativeError for no token's id."""
         self.check(token)
         return bool(llama.llama_vocab_is_eog(self._vocab, token))
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """All tokens that end an answer."""
+        return tuple(token for token in range(self.n_vocab) if llama.llama_vocab_is_eog(self._vocab, token))
 
     def is_special(self, token: int) -> bool:
         """Whether the token is control, unknown or an end: nothing that may come out of a user's text."""

@@ -1,0 +1,254 @@
+"""The commands that decide: `match`, `classify` and `decide`. Each makes typed questions, and `answer.do` does the rest.
+
+`match` and `classify` are short forms of `decide`, with one question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmcli.cli import options
+from vlmcli.cli.flags import Flags, with_flags
+from vlmcli.cli.verbs import PicturesArgument
+from vlmcli.errors import Exit, UsageError, VlmError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    from vlmcli.batch.run import Outcome
+    from vlmcli.cli import answer as answers
+    from vlmcli.cli import words as arguments
+    from vlmcli.decisions import Decision, Question
+    from vlmcli.records import lines
+    from vlmcli.settings import Settings
+    from vlmcli.tasks import decide as tasks
+    from vlmcli.tasks import questions as files_of_questions
+    from vlmcli.terminal.ui import Ui
+    from vlmcli.values import ModelFiles
+else:  # a page of help needs none of them
+    answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
+    lines, tasks = Later("vlmcli.records.lines"), Later("vlmcli.tasks.decide")
+    files_of_questions = Later("vlmcli.tasks.questions")
+
+SHARED = (
+    "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "mmproj",
+    "chat_template", "yes", "system", "json", "format", "stats", "output", "journal", "retry_errors", "fail_fast",
+    "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
+)  # fmt: skip
+"""Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
+
+Threshold = Annotated[
+    float,
+    typer.Option(
+        "--threshold", metavar="P", min=0.0, max=1.0, help="A picture matches from this probability on; by default 0.5."
+    ),
+]
+PerToken = Annotated[
+    bool,
+    typer.Option(
+        "--per-token", help="Compare the likelihood of an average token of each label, for labels of many lengths."
+    ),
+]
+
+
+def _decide(
+    questions: Sequence[Question],
+    names: Sequence[str],
+    flags: Flags,
+    manner: answers.Manner,
+    *,
+    per_token: bool = False,
+) -> None:
+    """Decide the questions about each picture."""
+    side, parts = flags.side, flags.parts
+
+    def made(files: ModelFiles, settings: Settings, context: str) -> list[tasks.Decide]:
+        if context:
+            raise UsageError("what is on stdin is text", "pipe in a picture, or leave out -")
+        own, system = tuple(sorted(files.card.prompts.items())), flags.system or settings.system
+        return [tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts)]
+
+    first = [tasks.Decide(tuple(questions))]
+    answers.do(made, first, flags.named(names, each=True), flags, plain=True, manner=manner)
+
+
+@with_flags(*SHARED)
+def match(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="WHAT PICTURES...",
+            help="What the pictures should show, then files, folders, patterns, URLs, or - for stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    other: Annotated[bool, typer.Option("--not", help="List the pictures that do not match.")] = False,
+    count: Annotated[bool, typer.Option("--count", help="Print only how many pictures match.")] = False,
+    scores: Annotated[bool, typer.Option("--scores", help="Print the probability after each name.")] = False,
+    print0: Annotated[bool, typer.Option("--print0", help="End each name with NUL, for xargs -0.")] = False,
+    threshold: Threshold = 0.5,
+    *,
+    flags: Flags,
+) -> None:
+    """List the pictures that show something.
+
+    Each picture is compared by the model's probability of yes against no. The exit code is 0 if some pictures match,
+    1 if none does, and 2 after an error, as with grep.
+
+    vlm match "a cat on a sofa" ~/Pictures
+
+    vlm match "a receipt" scans/*.jpg --not --print0 | xargs -0 rm
+
+    vlm match "people" ~/Pictures --scores --threshold 0.8
+    """
+    if not words:
+        raise UsageError("the command does not say what to look for", 'vlm match "a cat" PICTURES')
+    what, *names = words
+    if arguments.is_file(what) or not what.strip():
+        raise UsageError(
+            f"{what}: the first argument says what to look for", f'put it first: vlm match "a cat" {what or "PICTURES"}'
+        )
+    if scores and (count or print0):
+        raise UsageError("--scores cannot be used with --count or --print0", "leave out one of them")
+    matched = [0]
+
+    def lined(outcome: Outcome) -> str:
+        decision = outcome.result.decisions[0]
+        if (decision.probabilities[0] >= threshold) is other:
+            return ""
+        matched[0] += 1
+        name = " ".join(outcome.job.names)
+        if count:
+            return ""
+        if print0:
+            return f"{name}\0"
+        probability = f"\t{decision.probabilities[0]:.4f}" if scores else ""
+        return f"{lines.escape(name)}{probability}\n"
+
+    def ended(ui: Ui, failed: Exit | None) -> Exit | None:
+        if count:
+            ui.line(str(matched[0]))
+        if failed is not None:
+            return Exit.USAGE
+        return None if matched[0] else Exit.FAILED
+
+    try:
+        _decide([files_of_questions.match(what)], names, flags, answers.Manner(lined, ended))
+    except VlmError as error:
+        if error.exit_code is not Exit.FAILED:
+            raise
+        raise UsageError(error.message, error.hint) from error  # 1 says that nothing matches
+
+
+@with_flags(*SHARED)
+def classify(
+    words: PicturesArgument = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="A,B,...", help="The labels; label=description tells the model more."),
+    ] = None,
+    labels_file: Annotated[
+        str | None, typer.Option("--labels-file", metavar="FILE", help="Read labels from a file, one per line.")
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option("-q", "--question", metavar="TEXT", help="Ask this about the picture.")
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--as", metavar="TEXT", help="How the model answers, with {} for the label: 'The colour is {}.'"),
+    ] = "{}",
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Print the N most likely labels.")] = 1,
+    multi: Annotated[
+        bool, typer.Option("--multi", help="Decide about each label by itself; a picture can have several or none.")
+    ] = False,
+    other: Annotated[bool, typer.Option("--other", help="Add the label other, for what is none of them.")] = False,
+    per_token: PerToken = False,
+    threshold: Threshold = 0.5,
+    *,
+    flags: Flags,
+) -> None:
+    """Choose a label for each picture.
+
+    The model's likelihood of answering with each label is compared; the probabilities of all labels add up to 1.
+
+    vlm classify ~/Pictures --labels cat,dog,bird
+
+    vlm classify photo.jpg --labels-file labels.txt --top 5
+
+    vlm classify photo.jpg --labels beach,people,sunset --multi
+    """
+    given = labels.split(",") if labels is not None else []
+    where = "--labels"
+    if labels_file is not None:
+        given += arguments.questions_of(labels_file, [*(words or ()), flags.files_from or ""])
+        where = labels_file
+    if not given:
+        raise UsageError("the command has no labels", "name them: --labels cat,dog,bird")
+    found = files_of_questions.labels([*given, *(["other=none of the others"] if other else [])], where)
+    manner = answers.Manner(lambda outcome: _labelled(outcome, top, threshold, multi=multi))
+    if multi:
+        if question is not None or form != "{}" or top > 1:
+            raise UsageError("--multi cannot be used with --question, --as or --top", "leave them out")
+        _decide([files_of_questions.match(one.description or one.text) for one in found], words or (), flags, manner)
+        return
+    asked = files_of_questions.choice(question or "", found, form)
+    _decide([asked], words or (), flags, manner, per_token=per_token)
+
+
+def _labelled(outcome: Outcome, top: int, threshold: float, *, multi: bool) -> str:
+    """A picture's labels and their probabilities, on one line behind its name."""
+    if multi:
+        each = [(one.question.title, one.probabilities[0]) for one in outcome.result.decisions]
+        each = [(label, probability) for label, probability in each if probability >= threshold]
+    else:
+        (decision,) = outcome.result.decisions
+        texts = [option.text for option in decision.question.options]
+        each = sorted(zip(texts, decision.probabilities, strict=True), key=lambda one: -one[1])[:top]
+    cells = [cell for label, probability in each for cell in (lines.escape(label), f"{probability:.4f}")]
+    return "\t".join([lines.escape(" ".join(outcome.job.names)), *cells]) + "\n"
+
+
+@with_flags(*SHARED)
+def decide(
+    words: PicturesArgument = None,
+    questions: options.Question = None,
+    questions_file: Annotated[
+        str | None,
+        typer.Option(
+            "--questions", metavar="FILE", help="Read questions from a .json or .toml file, or from text, one per line."
+        ),
+    ] = None,
+    per_token: PerToken = False,
+    *,
+    flags: Flags,
+) -> None:
+    """Decide typed questions about each picture, with probabilities.
+
+    A question in words is answered by yes or no. A file can have three kinds: a predicate (yes or no), a choice
+    between values, and a score on levels.
+
+    vlm decide photo.jpg -q "is somebody smiling?"
+
+    vlm decide ~/Pictures --questions questions.json --format csv > decisions.csv
+
+    vlm decide scan.png --questions questions.toml --json
+    """
+    asked = files_of_questions.of([*(questions or ())], "-q") if questions else []
+    if questions_file is not None:
+        asked += files_of_questions.read(arguments.text_of(questions_file), questions_file)
+    if not asked:
+        raise UsageError("the command has no question", 'add one: -q "is there a cat?", or --questions FILE')
+    manner = answers.Manner(_decided)
+    _decide(asked, words or (), flags, manner, per_token=per_token)
+
+
+def _decided(outcome: Outcome) -> str:
+    """A line for each question about a picture: the picture, the question, what was decided, and how probable it is."""
+    name = lines.escape(" ".join(outcome.job.names))
+    return "".join(f"{name}\t{_row(decision)}\n" for decision in outcome.result.decisions)
+
+
+def _row(decision: Decision) -> str:
+    return f"{lines.escape(decision.question.title)}\t{lines.escape(decision.text)}\t{decision.confidence:.4f}"
