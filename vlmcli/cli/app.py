@@ -68,8 +68,7 @@ VERBS: Mapping[str, Entry] = {
 """Every verb, in the order of the help."""
 
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Ask about pictures": ("ask", "caption", "describe", "ocr", "chat"),
-    "Decide about pictures": ("match", "classify", "decide"),
+    "Ask about pictures": ("ask", "caption", "describe", "ocr", "match", "classify", "decide", "chat"),
     "Models": ("models", "pull", "ls", "default", "rm", "verify"),
     "More": ("show", "explain", "templates", "cache", "doctor"),
 }

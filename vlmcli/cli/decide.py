@@ -1,4 +1,4 @@
-"""The commands that decide: `match`, `classify` and `decide`. Each makes typed questions, and `answer.do` does the rest.
+"""The commands that decide: `match`, `classify` and `decide`. Each makes typed questions; `answer.do` does the rest.
 
 `match` and `classify` are short forms of `decide`, with one question.
 """
@@ -99,9 +99,9 @@ def match(
 
     vlm match "a cat on a sofa" ~/Pictures
 
-    vlm match "a receipt" scans/*.jpg --not --print0 | xargs -0 rm
+    vlm match "a receipt" scans --scores --threshold 0.8
 
-    vlm match "people" ~/Pictures --scores --threshold 0.8
+    vlm match "a cat" pics --print0 | xargs -0 cp -t cats
     """
     if not words:
         raise UsageError("the command does not say what to look for", 'vlm match "a cat" PICTURES')
@@ -112,34 +112,41 @@ def match(
         )
     if scores and (count or print0):
         raise UsageError("--scores cannot be used with --count or --print0", "leave out one of them")
-    matched = [0]
-
-    def lined(outcome: Outcome) -> str:
-        decision = outcome.result.decisions[0]
-        if (decision.probabilities[0] >= threshold) is other:
-            return ""
-        matched[0] += 1
-        name = " ".join(outcome.job.names)
-        if count:
-            return ""
-        if print0:
-            return f"{name}\0"
-        probability = f"\t{decision.probabilities[0]:.4f}" if scores else ""
-        return f"{lines.escape(name)}{probability}\n"
-
-    def ended(ui: Ui, failed: Exit | None) -> Exit | None:
-        if count:
-            ui.line(str(matched[0]))
-        if failed is not None:
-            return Exit.USAGE
-        return None if matched[0] else Exit.FAILED
-
+    matches = _Matches(threshold, other=other, count=count, scores=scores, end="\0" if print0 else "\n")
     try:
-        _decide([files_of_questions.match(what)], names, flags, answers.Manner(lined, ended))
+        _decide([files_of_questions.match(what)], names, flags, answers.Manner(matches.lined, matches.ended))
     except VlmError as error:
         if error.exit_code is not Exit.FAILED:
             raise
         raise UsageError(error.message, error.hint) from error  # 1 says that nothing matches
+
+
+class _Matches:
+    """The lines of the pictures that match, and the exit code that says whether there were any."""
+
+    def __init__(self, threshold: float, *, other: bool, count: bool, scores: bool, end: str) -> None:
+        self._threshold, self._other, self._count, self._scores, self._end = threshold, other, count, scores, end
+        self._found = 0
+
+    def lined(self, outcome: Outcome) -> str:
+        """The line of a picture that matches; empty for others."""
+        probability = outcome.result.decisions[0].probabilities[0]
+        if (probability >= self._threshold) is self._other:
+            return ""
+        self._found += 1
+        if self._count:
+            return ""
+        name = " ".join(outcome.job.names)
+        shown = name if self._end == "\0" else lines.escape(name)
+        return f"{shown}\t{probability:.4f}{self._end}" if self._scores else f"{shown}{self._end}"
+
+    def ended(self, ui: Ui, failed: Exit | None) -> Exit | None:
+        """The exit code of grep: 0 where some match, 1 where none does, 2 after an error."""
+        if self._count:
+            ui.line(str(self._found))
+        if failed is not None:
+            return Exit.USAGE
+        return None if self._found else Exit.FAILED
 
 
 @with_flags(*SHARED)
@@ -147,7 +154,7 @@ def classify(
     words: PicturesArgument = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="A,B,...", help="The labels; label=description tells the model more."),
+        typer.Option("--labels", metavar="A,B,...", help="The labels; label=description also describes one."),
     ] = None,
     labels_file: Annotated[
         str | None, typer.Option("--labels-file", metavar="FILE", help="Read labels from a file, one per line.")
@@ -157,7 +164,7 @@ def classify(
     ] = None,
     form: Annotated[
         str,
-        typer.Option("--as", metavar="TEXT", help="How the model answers, with {} for the label: 'The colour is {}.'"),
+        typer.Option("--as", metavar="TEXT", help="The answer, with {} for the label, as in 'The colour is {}'."),
     ] = "{}",
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Print the N most likely labels.")] = 1,
     multi: Annotated[
@@ -177,7 +184,7 @@ def classify(
 
     vlm classify photo.jpg --labels-file labels.txt --top 5
 
-    vlm classify photo.jpg --labels beach,people,sunset --multi
+    vlm classify pics --labels beach,people,dogs --multi
     """
     given = labels.split(",") if labels is not None else []
     where = "--labels"
@@ -231,9 +238,9 @@ def decide(
 
     vlm decide photo.jpg -q "is somebody smiling?"
 
-    vlm decide ~/Pictures --questions questions.json --format csv > decisions.csv
+    vlm decide pics --questions q.json --format csv > out.csv
 
-    vlm decide scan.png --questions questions.toml --json
+    vlm decide scan.png --questions q.toml --json
     """
     asked = files_of_questions.of([*(questions or ())], "-q") if questions else []
     if questions_file is not None:

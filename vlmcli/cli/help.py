@@ -14,10 +14,11 @@ from typing import Any
 from vlmcli.cli.parameters import Parameter, parameters
 
 GROUPS: Mapping[str, str] = {
-    "Question": "question questions template param length focus layout system each together",
+    "Question": "question questions template param length focus layout"
+    " labels labels-file as multi other per-token threshold system each together",
     "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
-    "Output": "json format html stats plain no-thumbnails"
+    "Output": "not count scores print0 top json format html stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata keywords touch in-place",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
     "Engine": "ctx threads gpu-layers no-cache worker verbose",
@@ -25,8 +26,9 @@ GROUPS: Mapping[str, str] = {
 """Options by their long names, the common ones first."""
 
 COMMON = (
-    "question", "template", "length", "focus", "layout", "each", "model", "max-tokens", "json", "html",
-    "output", "sidecar", "dry-run",
+    "question", "template", "length", "focus", "layout", "labels", "labels-file", "as", "top", "multi",
+    "not", "count", "scores", "print0", "each", "model", "max-tokens", "json", "html", "output", "sidecar",
+    "dry-run",
 )  # fmt: skip
 """The options that -h shows, in its order."""
 

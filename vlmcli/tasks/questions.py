@@ -1,8 +1,8 @@
 """Files of questions: typed ones in JSON or TOML, or one in words a line. Pure.
 
 A typed question has the keys of OpenAI's Decisions API (openai-python, types/decision_create_params.py): `type`,
-`name`, `instructions`, and the `choices` of a choice or the `levels` of a score. A file has a list of them, or an object whose
-`questions` they are; in TOML each is a table `[[questions]]`.
+`name`, `instructions`, and the `choices` of a choice or the `levels` of a score. A file has a list of them, or an
+object whose `questions` they are; in TOML each is a table `[[questions]]`. `form` is ours (`decisions.Question`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def of(content: Any, name: str) -> list[Question]:
     titles = [question.title for question in questions]
     for title in titles:
         if titles.count(title) > 1:
-            raise UsageError(f"{name}: two questions are called {title!r}", "give each a name of its own")
+            raise UsageError(f"{name}: two questions are called {title!r}", "give each question another name")
     return questions
 
 

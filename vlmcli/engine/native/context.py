@@ -58,16 +58,9 @@ class Context(Handle):
     """
 
     def __init__(
-        self,
-        model: Model,
-        n_ctx: int,
-        n_batch: int,
-        n_seq: int,
-        threads: int,
-        flag: AbortFlag,
-        branches: int = 0,
+        self, model: Model, n_ctx: int, n_batch: int, n_seq: int, threads: int, flag: AbortFlag, branches: int = 0,
         outputs: int = 0,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Make an empty context.
 
         Args:
@@ -92,9 +85,7 @@ class Context(Handle):
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch  # one, so that a bidirectional picture is never split
         params.n_seq_max = n_seq + branches
-        params.n_outputs_max = self.n_outputs = max(
-            n_seq + branches, outputs
-        )  # room for this many rows of logits, not for n_batch of them
+        params.n_outputs_max = max(n_seq + branches, outputs)  # rows of logits to make room for, not n_batch of them
         params.n_threads = params.n_threads_batch = threads
         params.kv_unified = True  # forking a sequence then copies no cells
         params.swa_full = True  # and a copy of a sequence may hold cells that its window has left behind
@@ -111,6 +102,7 @@ class Context(Handle):
         self.n_ctx: int = llama.llama_n_ctx(pointer)
         self.n_batch: int = min(llama.llama_n_batch(pointer), llama.llama_n_ubatch(pointer))
         self.n_seq: int = llama.llama_n_seq_max(pointer) - branches
+        self.n_outputs: int = params.n_outputs_max
         self.branches = range(self.n_seq, self.n_seq + branches)
         self._outputs: set[int] = set()
         # One set of arrays for all batches: row i belongs to the one sequence in _seq[i].
