@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "runners": "vlmcli machine engine engine/native",
     "batch": "vlmcli pictures models tasks records",
     "chat": "vlmcli pictures",
-    "reports": "vlmcli pictures models machine engine",
+    "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal",
     "demo/training": "vlmcli pictures demo engine",

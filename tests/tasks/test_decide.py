@@ -44,7 +44,7 @@ def test_an_average_token_is_compared_where_that_is_wanted():
 
 
 def test_a_model_that_would_not_answer_so_is_an_error():
-    result = Decide((CAT,)).result(["a.png"], answer(1e-6, 1e-6), "m")
+    result = Decide((CAT,)).result(["a.png"], answer(1e-7, 1e-7), "m")
     assert isinstance(result.error, RequestError)
     assert "would not answer with yes or no" in result.error.message
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,22 +16,27 @@ from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.verbs import PicturesArgument
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.later import Later
+from vlmcli.settings import Settings, config_folder
+from vlmcli.tasks.calibration import NONE
 
 if TYPE_CHECKING:
     from vlmcli.batch.run import Outcome
     from vlmcli.cli import answer as answers
+    from vlmcli.cli import calibrate
     from vlmcli.cli import words as arguments
     from vlmcli.decisions import Decision, Question
-    from vlmcli.records import lines
-    from vlmcli.settings import Settings
+    from vlmcli.records import calibrations, journal, lines
     from vlmcli.tasks import decide as tasks
     from vlmcli.tasks import questions as files_of_questions
     from vlmcli.terminal.ui import Ui
     from vlmcli.values import ModelFiles
 else:  # a page of help needs none of them
     answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
-    lines, tasks = Later("vlmcli.records.lines"), Later("vlmcli.tasks.decide")
+    calibrate, calibrations = Later("vlmcli.cli.calibrate"), Later("vlmcli.records.calibrations")
+    journal, lines, tasks = Later("vlmcli.records.journal"), Later("vlmcli.records.lines"), Later("vlmcli.tasks.decide")
     files_of_questions = Later("vlmcli.tasks.questions")
+
+log = logging.getLogger("vlmcli")
 
 SHARED = (
     "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "mmproj",
@@ -60,15 +66,23 @@ def _decide(
     manner: answers.Manner,
     *,
     per_token: bool = False,
+    calibrating: calibrate.Calibrating | None = None,
 ) -> None:
-    """Decide the questions about each picture."""
+    """Decide the questions about each picture, with probabilities as the model's calibration corrects them."""
     side, parts = flags.side, flags.parts
 
     def made(files: ModelFiles, settings: Settings, context: str) -> list[tasks.Decide]:
         if context:
             raise UsageError("what is on stdin is text", "pipe in a picture, or leave out -")
         own, system = tuple(sorted(files.card.prompts.items())), flags.system or settings.system
-        return [tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts)]
+        calibration = calibrations.read(config_folder(), journal.model_id(files))
+        if calibrating is not None or per_token:
+            calibration = NONE
+        if calibrating is not None:
+            calibrating.model(files)
+        elif missing := [one.kind for one in questions if not calibration.has(one.kind)]:
+            log.info("the probabilities of %s are not calibrated for %s questions", files.name, missing[0])
+        return [tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts, calibration)]
 
     first = [tasks.Decide(tuple(questions))]
     answers.do(made, first, flags.named(names, each=True), flags, plain=True, manner=manner)
@@ -228,6 +242,17 @@ def decide(
         ),
     ] = None,
     per_token: PerToken = False,
+    calibrate_on: Annotated[
+        str | None,
+        typer.Option(
+            "--calibrate-on",
+            metavar="FILE",
+            help="Fit the probabilities to a .csv table of pictures and right answers.",
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option("--plot", metavar="FILE", help="Draw how reliable the probabilities are (SVG).")
+    ] = None,
     *,
     flags: Flags,
 ) -> None:
@@ -247,8 +272,19 @@ def decide(
         asked += files_of_questions.read(arguments.text_of(questions_file), questions_file)
     if not asked:
         raise UsageError("the command has no question", 'add one: -q "is there a cat?", or --questions FILE')
-    manner = answers.Manner(_decided)
-    _decide(asked, words or (), flags, manner, per_token=per_token)
+    if calibrate_on is None:
+        if plot is not None:
+            raise UsageError("--plot does nothing without --calibrate-on", "add --calibrate-on FILE")
+        _decide(asked, words or (), flags, answers.Manner(_decided), per_token=per_token)
+        return
+    if words or flags.files_from or flags.as_json or flags.table or per_token:
+        raise UsageError(
+            "--calibrate-on takes its pictures from the table, and only prints the calibration",
+            "leave out pictures, --files-from, --json, --format, --output and --per-token",
+        )
+    calibrating = calibrate.Calibrating(calibrate_on, asked, plot)
+    manner = answers.Manner(calibrating.lined, calibrating.ended)
+    _decide(asked, calibrating.names, flags, manner, calibrating=calibrating)
 
 
 def _decided(outcome: Outcome) -> str:

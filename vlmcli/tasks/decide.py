@@ -18,7 +18,7 @@ from vlmcli.tasks.calibration import NONE, Calibration
 from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
 
 YES, NO = ("yes", "Yes", "YES"), ("no", "No", "NO")
-LEAST_COVERAGE = 1e-4
+LEAST_COVERAGE = 1e-6
 """Where the model is less likely than that to answer with any of the options, it has not understood the question."""
 
 

@@ -56,8 +56,8 @@ class Show:
             table: the separator of a table's columns, of which each is a question; empty for no table.
             left_out: what folders have that is no picture, in words, for the summary, or before a run that has none.
             on_answer: called once, when the first answer has been shown.
-            lined: what is written of an outcome that has an answer, its line's end included; without it, the pictures'
-                names and the answer.
+            lined: called with each outcome that has an answer; what is written of it where that is no record, the
+                line's end included. Without it, that is the pictures' names and the answer.
 
         Raises UsageError for a table that is appended to one with other columns.
         """
@@ -169,12 +169,15 @@ class Show:
 
     def _write(self, outcome: Outcome) -> Sequence[Outcome]:
         """Write an outcome to stdout, if it goes there. Returns the outcomes that are where they belong by that."""
+        line = self._lined(outcome) if self._lined is not None and outcome.result.answer is not None else None
         if self._run.course.output is not None:
             return [outcome]
         if self._table is not None:
             return self._table.add(outcome)
         if self._json:
             self._ui.line(lines.json_line(outcome.result))
+        elif line is not None:
+            self._ui.line(line, end="")
         elif outcome.result.answer is not None:
             self._show_answer(outcome.job, outcome.result, outcome.result.answer)
         return [outcome]
@@ -185,9 +188,6 @@ class Show:
             self._ui.end_stream()
             return
         lined = replace(result, text=answer.text.strip()) if self._run.thinking else result
-        if self._lined is not None:
-            self._ui.line(self._lined(Outcome(job, result)), end="")
-            return
         question = (result.question,) if self._questions or not self._groups else ()
         self._ui.line(lines.line(lined, (" ".join(job.names), *question)))
 
