@@ -9,7 +9,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -17,14 +19,17 @@ from PIL import ImageFilter
 
 from tests.support.engines import opened, outcomes
 from vlmcli import demo
-from vlmcli.decisions import Option, Question
+from vlmcli.decisions import Option, Place, Question
 from vlmcli.demo import scenes
 from vlmcli.demo.world import COLORS, SHAPES
 from vlmcli.pictures import images
 from vlmcli.reports import reliability
-from vlmcli.tasks import questions
+from vlmcli.tasks import questions, schema
+from vlmcli.tasks.boxes import overlap
 from vlmcli.tasks.calibration import Sample, Scaling, expected_error, fitted
 from vlmcli.tasks.decide import Decide
+from vlmcli.tasks.detect import Detect
+from vlmcli.tasks.extract import Extract
 from vlmcli.tasks.task import joined
 
 BLUR = 4.0
@@ -118,6 +123,40 @@ def share_right(engine, items):
     return right / len(items)
 
 
+def found(engine, count, seed=6):
+    """Mean overlap of the right boxes, and F1 at an overlap of 0.5, on scenes of one to three shapes."""
+    rng, drawn_scenes = Random(seed), []
+    while len(drawn_scenes) < count:
+        scene = scenes.make(rng)
+        if 1 <= len(scene.shapes) <= 3:
+            drawn_scenes.append(scene)
+    task = Detect("each shape", prompts=tuple(sorted(demo.FILES.card.prompts.items())))
+    pictures = [drawn(scene, "scene") for scene in drawn_scenes]
+    answers = outcomes(engine, [task.requests([picture])[0] for picture in pictures])
+    overlaps, said, there = [], 0, 0
+    for scene, picture, answer in zip(drawn_scenes, pictures, answers, strict=True):
+        result = task.result(["scene"], answer, "demo")
+        places = list(result.places or ())
+        said, there = said + len(places), there + len(scene.shapes)
+        for shape in scene.shapes:
+            corners = [one * scene.scale for one in shape.box]
+            truth = Place(str(shape), *(min(max(0.0, one), picture.size[axis % 2]) for axis, one in enumerate(corners)))
+            best = max((one for one in places if one.label == truth.label), key=partial(overlap, truth), default=None)
+            if best is not None and overlap(truth, best) >= 0.5:
+                overlaps.append(overlap(truth, best))
+                places.remove(best)
+    return math.fsum(overlaps) / len(overlaps), 2 * len(overlaps) / (said + there)
+
+
+def share_valid(engine, count, seed=7):
+    """The share of scenes whose {shape, colour, count} is read as JSON that is valid."""
+    rng = Random(seed)
+    task = Extract(json.dumps(schema.short("shape, color, count int", "schema")))
+    requests = [task.requests([drawn(scenes.make(rng), "scene")])[0] for _ in range(count)]
+    results = [task.result(["scene"], answer, "demo") for answer in outcomes(engine, requests)]
+    return sum(result.error is None for result in results) / count
+
+
 def samples(engine, items):
     """Predicates and their truths, for calibration."""
     decisions = decided(engine, [(picture, question) for picture, question, _ in items])
@@ -137,6 +176,9 @@ def main():
         print(f"match: {share_right(engine, matches(options.scenes)):.1%} right")
         print(f"classify, colour: {share_right(engine, colours(options.scenes)):.1%} right")
         print(f"classify, shape: {share_right(engine, shapes(options.scenes)):.1%} right")
+        mean, f1 = found(engine, options.scenes)
+        print(f"detect: mean overlap {mean:.3f}, F1 {f1:.3f}")
+        print(f"extract: {share_valid(engine, options.scenes):.1%} valid")
         fit, held_out = (samples(engine, blurred(options.scenes, seed)) for seed in (4, 5))
     scaling = fitted("predicate", fit)
     right = sum(max(range(2), key=one.logits.__getitem__) == one.truth for one in held_out) / len(held_out)

@@ -49,6 +49,8 @@ LIBRARIES = {
     "llama_cpp": "engine/native bench",  # bench: a peer's own handler is a contestant
     "markdown_it": "terminal",
     "markupsafe": "engine",
+    "jsonschema": "tasks",
+    "llguidance": "engine",
     "matplotlib": "demo/training",
     "numpy": "pictures engine engine/native demo demo/training bench",
     "PIL": "pictures terminal demo demo/training bench",

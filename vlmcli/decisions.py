@@ -1,4 +1,4 @@
-"""The nouns of decisions: what is asked of a picture, and what was decided. Frozen, without I/O.
+"""The nouns of decisions: what is asked of a picture, what was decided, and where something is. Frozen, without I/O.
 
 The kinds of question, their names and the shape of the answers are those of OpenAI's Decisions API
 (https://developers.openai.com/api/docs, `POST /v1/decisions`; read in openai-python 3.57.0).
@@ -98,3 +98,36 @@ class Decision:
         if self.question.kind == "predicate":
             return "yes" if self.best == 0 else "no"
         return self.question.options[self.best].text
+
+
+@dataclass(frozen=True)
+class Place:
+    """A box, or a point, in pixels of the upright picture.
+
+    Attributes:
+        label: what it is called; empty for nothing.
+        left, top, right, bottom: of a box, not rounded; a point has left = right and top = bottom.
+        score: the probability of the label's first token; None where it is not known.
+    """
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float | None = None
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it has no extent."""
+        return self.left == self.right and self.top == self.bottom
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom, rounded to whole pixels."""
+        return round(self.left), round(self.top), round(self.right), round(self.bottom)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Its middle: x and y."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2

@@ -1,4 +1,4 @@
-"""What a request took: tokens, and seconds. Part of `values`, from where they are imported."""
+"""What a request took: tokens, pixels, and seconds. Part of `values`, from where they are imported."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ class Usage:
     def __add__(self, more: Usage) -> Usage:
         """Both together."""
         return Usage(**{name: count + getattr(more, name) for name, count in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How large a picture of a request was, in pixels: width and height.
+
+    Attributes:
+        size: as it was given.
+        scaled: as the encoder got it; None where the picture's rows do not tell.
+    """
+
+    size: tuple[int, int]
+    scaled: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

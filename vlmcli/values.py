@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from vlmcli.decisions import Decision
+from vlmcli.decisions import Decision, Place
 from vlmcli.errors import VlmError
+from vlmcli.figures import Seen as Seen
 from vlmcli.figures import Timings as Timings
 from vlmcli.figures import Usage as Usage
 
@@ -102,6 +103,9 @@ class Request:
         end_loops: end an answer that only repeats itself, with finish reason "loop".
         stream: whether anybody reads its answer piece by piece; if not, there are no Deltas.
         grammar: GBNF, whose rule `root` the whole answer follows (llama.cpp, grammars/README.md); empty for any answer.
+        schema: JSON Schema, whose value the whole answer is, on one line; empty for any answer.
+        regex: a regular expression (Rust's syntax) that the whole answer matches; empty for any answer. Only one of
+            these three.
         timeout: seconds of encoding and decoding after which it fails with TimedOut; None for as long as it takes.
             What it waits for others is not counted, what it is decoded together with others is.
         continues: another turn of the conversation will follow, so that its prompt is worth keeping.
@@ -121,6 +125,8 @@ class Request:
     end_loops: bool = False
     stream: bool = True
     grammar: str = ""
+    schema: str = ""
+    regex: str = ""
     timeout: float | None = None
     continues: bool = False
     measure: bool = False
@@ -152,7 +158,7 @@ class Score:
 class Answer:
     """What came back for a request; the text begins with what the model thought, in its tags, if it did.
 
-    `scores` are those of the request's choices, in their order; with them there is no text.
+    `scores` are those of the request's choices, in their order; with them there is no text. `seen` are its pictures.
     """
 
     text: str
@@ -161,6 +167,7 @@ class Answer:
     timings: Timings
     model: str
     scores: tuple[Score, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,8 @@ class Result:
     """One question, its pictures' sources, and what came of it: a text, and what was thought before, or an error.
 
     `notices` are those of the pictures: what of them was left out, or cannot be seen. `decisions` are what was decided,
-    where that was asked.
+    where that was asked; `fields` has one value, of JSON, where that was;
+    `places` are boxes or points, None where nothing was looked for.
     """
 
     sources: tuple[str, ...]
@@ -180,6 +188,8 @@ class Result:
     thinking: str = ""
     notices: tuple[str, ...] = ()
     decisions: tuple[Decision, ...] = ()
+    fields: tuple[Any, ...] = ()
+    places: tuple[Place, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -350,6 +360,7 @@ class Card:
         budget: the fewest and the most image tokens of a picture; zeros leave it to the projector.
         reading_budget: those where text is to be read; zeros for `budget`.
         licence: by its short name; empty where it is not known.
+        boxes: how it writes boxes (tasks/boxes.py); empty where it cannot, or where that is not known.
     """
 
     about: tuple[str, ...] = ()
@@ -365,6 +376,7 @@ class Card:
     budget: tuple[int, int] = (0, 0)
     reading_budget: tuple[int, int] = (0, 0)
     licence: str = ""
+    boxes: str = ""
 
 
 @dataclass(frozen=True)

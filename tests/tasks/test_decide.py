@@ -32,7 +32,7 @@ def test_each_kind_is_decided_by_its_likelihoods():
     assert animal.probabilities == pytest.approx((0.2, 0.6, 0.2))
     assert (animal.value, animal.confidence) == ("dog house", pytest.approx(0.6))
     assert sharp.value == pytest.approx(0 * 0.25 + 1 * 0.5 + 2 * 0.25)
-    assert result.text == "cat: yes 0.75; Which animal?: dog house 0.60; sharp: fair 0.50"
+    assert result.text == "cat: yes; Which animal?: dog house; sharp: fair"
     assert (outcome.usage.prompt_tokens, outcome.timings.prefill) == (90, 3.0)
 
 

@@ -9,6 +9,7 @@ imported when `vlm` runs.
     commands     commands as users start them, with their seconds and memory
     handler      a script with llama-cpp-python, one of the peers
     servers      llama-server over a folder, another
+    forms        what it costs to hold an answer to a schema
     repack       whether weights are faster in the CPU's own order
     photo        seconds and memory for a photo of many megapixels
     memory       what a model takes, beside what was predicted

@@ -10,7 +10,11 @@
     flags      a command's options as values
     words      which words are pictures and which the question
     verbs      ask, caption, describe, ocr
-    answer     what these four have in common: find the model, see what is left to do, run
+    decide     match, classify, decide
+    calibrate  decide --calibrate-on
+    extract    extract, and the forms of ask
+    detect     detect, point
+    answer     what all of these have in common: find the model, see what is left to do, run
     running    the engine in this process, or in one of its own
     chat/      chat
     explain    explain

@@ -25,7 +25,7 @@ from vlmcli.pictures.folders import LeftOut
 from vlmcli.records import lines
 from vlmcli.records.target import is_empty_file, length
 from vlmcli.settings import Settings
-from vlmcli.tasks.ask import Ask
+from vlmcli.tasks.ask import Ask, Form
 from vlmcli.tasks.task import Task
 from vlmcli.tasks.templates import Template
 from vlmcli.terminal import stats
@@ -43,7 +43,7 @@ class Manner:
         ended: makes the command's exit code of the run, when it has ended, and of that for what has failed.
     """
 
-    lined: Callable[[Outcome], str] | None = None
+    lined: Callable[[Outcome, int], str] | None = None
     ended: Callable[[Ui, Exit | None], Exit | None] = lambda _, failed: failed
 
 
@@ -56,6 +56,7 @@ def answer(
     template: Template | None = None,
     plain: bool = False,
     reading: bool = False,
+    form: Form | None = None,
 ) -> None:
     """Ask a model's questions about the pictures that were named, and show what comes of it.
 
@@ -70,15 +71,29 @@ def answer(
         plain: show the answer as it was written.
         reading: the answer is the text in the picture: end one that only repeats itself, and let a picture have as
             many tokens as the model's card says for that.
+        form: of the answers; None for any.
 
     Raises typer.Exit with the code of some or all failing.
     """
     sampling, side, parts = flags.sampling(template), flags.side, flags.parts
+    grammar, regex = (form.grammar, form.regex) if form is not None else ("", "")
 
     def tasks(files: ModelFiles, settings: Settings, context: str) -> list[Ask]:
         card, told = files.card, flags.system or system or settings.system
         return [
-            Ask(question, context, told, *sampling, reading, card.think, side, parts, flags.think or card.thinks)
+            Ask(
+                question,
+                context,
+                told,
+                *sampling,
+                reading,
+                card.think,
+                side,
+                parts,
+                flags.think or card.thinks,
+                grammar,
+                regex,
+            )
             for question in questions(card)
         ]
 
@@ -229,7 +244,7 @@ def _asked(jobs: Sequence[Job]) -> list[list[str]]:
 
 def _choose(jobs: Sequence[Job]) -> bool:
     """Whether there are choices to be compared."""
-    return any(not job.task.streams for job in jobs)
+    return any(job.task.chooses for job in jobs)
 
 
 def _patience(settings: Settings, course: Course) -> int:

@@ -50,6 +50,9 @@ VERBS: Mapping[str, Entry] = {
     "match": Entry("decide", "match", "List the pictures that show something."),
     "classify": Entry("decide", "classify", "Choose a label for each picture."),
     "decide": Entry("decide", "decide", "Decide typed questions about each picture, with probabilities."),
+    "extract": Entry("extract", "extract", "Read fields from each picture, as JSON."),
+    "detect": Entry("detect", "detect", "Find things in pictures, with boxes around them."),
+    "point": Entry("detect", "point", "Find things in pictures, with a point on each."),
     "chat": Entry("chat.command", "chat", "Chat with a model about pictures."),
     "models": Entry("models", "models", "List models to download, the best for this machine first."),
     "pull": Entry("pull", "pull", "Download a model."),
@@ -68,13 +71,39 @@ VERBS: Mapping[str, Entry] = {
 """Every verb, in the order of the help."""
 
 GROUPS: Mapping[str, Sequence[str]] = {
-    "Ask about pictures": ("ask", "caption", "describe", "ocr", "match", "classify", "decide", "chat"),
+    "Ask about pictures": (
+        "ask",
+        "caption",
+        "describe",
+        "ocr",
+        "match",
+        "classify",
+        "decide",
+        "extract",
+        "detect",
+        "point",
+        "chat",
+    ),
     "Models": ("models", "pull", "ls", "default", "rm", "verify"),
     "More": ("show", "explain", "templates", "cache", "doctor"),
 }
 """The verbs of the help of `vlm`, under their titles."""
 
-NEEDS_WORDS = ("ask", "caption", "describe", "ocr", "match", "classify", "decide", "explain", "pull", "rm")
+NEEDS_WORDS = (
+    "ask",
+    "caption",
+    "describe",
+    "ocr",
+    "match",
+    "classify",
+    "decide",
+    "extract",
+    "detect",
+    "point",
+    "explain",
+    "pull",
+    "rm",
+)
 """Verbs that do nothing without an argument or an option: typed alone, they show their help."""
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}

@@ -60,7 +60,7 @@ class Calibrating:
         """Which model it is."""
         self._model = files
 
-    def lined(self, outcome: Outcome) -> str:
+    def lined(self, outcome: Outcome, _: int) -> str:
         """Take what was decided of a picture; nothing is written."""
         (decision,) = outcome.result.decisions
         logits = tuple(math.log(max(_LEAST, one)) for one in decision.probabilities)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vlmcli.cli import options
-from vlmcli.cli.flags import Flags, with_flags
-from vlmcli.cli.verbs import PicturesArgument
+from vlmcli.cli.flags import SHARED, SIDECARS, Flags, with_flags
 from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.later import Later
 from vlmcli.settings import Settings, config_folder
@@ -38,12 +37,8 @@ else:  # a page of help needs none of them
 
 log = logging.getLogger("vlmcli")
 
-SHARED = (
-    "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "mmproj",
-    "chat_template", "yes", "system", "json", "format", "stats", "output", "journal", "retry_errors", "fail_fast",
-    "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
-)  # fmt: skip
-"""Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
+BAR = 20
+"""Letters of a bar for a probability of 1."""
 
 Threshold = Annotated[
     float,
@@ -67,6 +62,7 @@ def _decide(
     *,
     per_token: bool = False,
     calibrating: calibrate.Calibrating | None = None,
+    several: float | None = None,
 ) -> None:
     """Decide the questions about each picture, with probabilities as the model's calibration corrects them."""
     side, parts = flags.side, flags.parts
@@ -82,7 +78,9 @@ def _decide(
             calibrating.model(files)
         elif missing := [one.kind for one in questions if not calibration.has(one.kind)]:
             log.info("the probabilities of %s are not calibrated for %s questions", files.name, missing[0])
-        return [tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts, calibration)]
+        return [
+            tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts, calibration, several)
+        ]
 
     first = [tasks.Decide(tuple(questions))]
     answers.do(made, first, flags.named(names, each=True), flags, plain=True, manner=manner)
@@ -142,7 +140,7 @@ class _Matches:
         self._threshold, self._other, self._count, self._scores, self._end = threshold, other, count, scores, end
         self._found = 0
 
-    def lined(self, outcome: Outcome) -> str:
+    def lined(self, outcome: Outcome, _: int) -> str:
         """The line of a picture that matches; empty for others."""
         probability = outcome.result.decisions[0].probabilities[0]
         if (probability >= self._threshold) is self._other:
@@ -163,9 +161,9 @@ class _Matches:
         return None if self._found else Exit.FAILED
 
 
-@with_flags(*SHARED)
+@with_flags(*SHARED, *SIDECARS)
 def classify(
-    words: PicturesArgument = None,
+    words: options.Pictures = None,
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="A,B,...", help="The labels; label=description also describes one."),
@@ -208,18 +206,24 @@ def classify(
     if not given:
         raise UsageError("the command has no labels", "name them: --labels cat,dog,bird")
     found = files_of_questions.labels([*given, *(["other=none of the others"] if other else [])], where)
-    manner = answers.Manner(lambda outcome: _labelled(outcome, top, threshold, multi=multi))
+    manner = answers.Manner(lambda outcome, width: _labelled(outcome, top, threshold, width, multi=multi))
     if multi:
         if question is not None or form != "{}" or top > 1:
             raise UsageError("--multi cannot be used with --question, --as or --top", "leave them out")
-        _decide([files_of_questions.match(one.description or one.text) for one in found], words or (), flags, manner)
+        _decide(
+            [files_of_questions.match(one.description or one.text) for one in found],
+            words or (),
+            flags,
+            manner,
+            several=threshold,
+        )
         return
     asked = files_of_questions.choice(question or "", found, form)
     _decide([asked], words or (), flags, manner, per_token=per_token)
 
 
-def _labelled(outcome: Outcome, top: int, threshold: float, *, multi: bool) -> str:
-    """A picture's labels and their probabilities, on one line behind its name."""
+def _labelled(outcome: Outcome, top: int, threshold: float, width: int, *, multi: bool) -> str:
+    """A picture's labels and their probabilities, on one line behind its name; with bars on a terminal, of a width."""
     if multi:
         each = [(one.question.title, one.probabilities[0]) for one in outcome.result.decisions]
         each = [(label, probability) for label, probability in each if probability >= threshold]
@@ -227,13 +231,15 @@ def _labelled(outcome: Outcome, top: int, threshold: float, *, multi: bool) -> s
         (decision,) = outcome.result.decisions
         texts = [option.text for option in decision.question.options]
         each = sorted(zip(texts, decision.probabilities, strict=True), key=lambda one: -one[1])[:top]
+    if width:
+        return _bars(outcome, each, width)
     cells = [cell for label, probability in each for cell in (lines.escape(label), f"{probability:.4f}")]
     return "\t".join([lines.escape(" ".join(outcome.job.names)), *cells]) + "\n"
 
 
 @with_flags(*SHARED)
 def decide(
-    words: PicturesArgument = None,
+    words: options.Pictures = None,
     questions: options.Question = None,
     questions_file: Annotated[
         str | None,
@@ -287,7 +293,18 @@ def decide(
     _decide(asked, calibrating.names, flags, manner, calibrating=calibrating)
 
 
-def _decided(outcome: Outcome) -> str:
+def _bars(outcome: Outcome, each: Sequence[tuple[str, float]], width: int) -> str:
+    """Labels below one another, with bars; the picture's name above them."""
+    most = max(8, width - BAR - 12)
+    longest = min(most, max((len(label) for label, _ in each), default=0))
+    rows = [f"{lines.escape(' '.join(outcome.job.names))}\n"]
+    for label, probability in each:
+        shown = lines.escape(label) if len(label) <= most else f"{lines.escape(label)[: most - 1]}…"
+        rows.append(f"  {shown:{longest}}  {'█' * round(BAR * probability):{BAR}} {probability:.2f}\n")
+    return "".join(rows if each else [*rows, "  no label\n"])
+
+
+def _decided(outcome: Outcome, _: int) -> str:
     """A line for each question about a picture: the picture, the question, what was decided, and how probable it is."""
     name = lines.escape(" ".join(outcome.job.names))
     return "".join(f"{name}\t{_row(decision)}\n" for decision in outcome.result.decisions)

@@ -296,6 +296,16 @@ PLACE = ("ctx", "threads", "gpu_layers", "no_cache", "yes", "verbose")
 """Flags that go together in the help of the verbs that take some of them only."""
 
 
+SHARED = (
+    "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "mmproj",
+    "chat_template", "yes", "system", "json", "format", "stats", "output", "journal", "retry_errors", "fail_fast",
+    "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
+)  # fmt: skip
+"""Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
+SIDECARS = ("sidecar", "write_metadata", "touch", "in_place", "keywords", "existing", "sidecar_name")
+"""Those of where else it goes."""
+
+
 @functools.cache
 def _parameters() -> Mapping[str, inspect.Parameter]:
     """The fields of `Flags` as parameters of a function, by name, in the order of the help."""

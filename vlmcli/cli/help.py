@@ -15,10 +15,11 @@ from vlmcli.cli.parameters import Parameter, parameters
 
 GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout"
-    " labels labels-file as multi other per-token threshold calibrate-on system each together",
+    " labels labels-file as multi other per-token threshold calibrate-on"
+    " schema schema-multi choices regex grammar system each together",
     "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
-    "Output": "not count scores print0 top json format html plot stats plain no-thumbnails"
+    "Output": "not count scores print0 top draw crop yolo boxes json format html plot stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata keywords touch in-place",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
     "Engine": "ctx threads gpu-layers no-cache worker verbose",
@@ -26,7 +27,7 @@ GROUPS: Mapping[str, str] = {
 """Options by their long names, the common ones first."""
 
 COMMON = (
-    "question", "template", "length", "focus", "layout", "labels", "labels-file", "as", "top", "multi",
+    "question", "template", "length", "focus", "layout", "labels", "as", "top", "multi",
     "not", "count", "scores", "print0", "each", "model", "max-tokens", "json", "html", "output", "sidecar",
     "dry-run",
 )  # fmt: skip

@@ -13,6 +13,10 @@ import typer
 
 from vlmcli.settings import BOUNDS
 
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURES...", help="Files, folders, patterns, URLs, or - for stdin.", show_default=False),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -53,6 +57,26 @@ Template = Annotated[
 Param = Annotated[
     list[str] | None,
     typer.Option("--param", metavar="NAME=VALUE", help="Fill a slot of the template; repeat for several."),
+]
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE|TEXT",
+        help="JSON Schema of the answer: a file, JSON, or fields as in 'shop, date, total float'.",
+    ),
+]
+SchemaMulti = Annotated[
+    bool, typer.Option("--schema-multi", help="The answer is a list of what the schema describes, in a field items.")
+]
+Choices = Annotated[
+    str | None, typer.Option("--choices", metavar="A,B,...", help="The answer is one of these, word for word.")
+]
+Regex = Annotated[
+    str | None, typer.Option("--regex", metavar="PATTERN", help="The whole answer matches this regular expression.")
+]
+GrammarOption = Annotated[
+    str | None, typer.Option("--grammar", metavar="FILE", help="The answer follows this grammar, in GBNF.")
 ]
 Each = Annotated[bool, typer.Option("--each", help="Ask about each picture separately.")]
 Together = Annotated[bool, typer.Option("--together", help="Ask one question about all pictures together.")]

@@ -12,15 +12,12 @@ from vlmcli.errors import UsageError
 from vlmcli.later import Later
 
 if TYPE_CHECKING:
+    from vlmcli.cli import extract as extracts
     from vlmcli.cli import words as arguments
     from vlmcli.tasks import ask as tasks
-else:  # a page of help needs neither
+else:  # a page of help needs none of them
     arguments, tasks = Later("vlmcli.cli.words"), Later("vlmcli.tasks.ask")
-
-PicturesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="PICTURES...", help="Files, folders, patterns, URLs, or - for stdin.", show_default=False),
-]
+    extracts = Later("vlmcli.cli.extract")
 
 
 def _prose(verb: str, flags: Flags) -> None:
@@ -55,6 +52,11 @@ def ask(
     questions_file: options.Questions = None,
     template: options.Template = None,
     param: options.Param = None,
+    schema: options.Schema = None,
+    multi: options.SchemaMulti = False,
+    choices: options.Choices = None,
+    regex: options.Regex = None,
+    grammar: options.GrammarOption = None,
     each: options.Each = False,
     together: options.Together = False,
     *,
@@ -79,11 +81,21 @@ def ask(
     what = arguments.arguments_of(words or (), questions, flags.files_from, template, param)
     each |= what.template is not None and what.template.each and not together
     named = flags.named(what.names, each=each, together=together)
-    _answer(lambda _: what.questions, named, flags, system=what.system, template=what.template)
+    forms = {"--schema": schema, "--choices": choices, "--regex": regex, "--grammar": grammar}
+    given = [name for name, value in forms.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} cannot be used together", "leave out one of them")
+    if schema is not None:
+        extracts.run(extracts.schema_of(schema, multi=multi), what.questions, named, flags, what.system)
+        return
+    if multi:
+        raise UsageError("--schema-multi does nothing without --schema", "add --schema FILE")
+    form = extracts.form_of(choices, regex, grammar) if given else None
+    _answer(lambda _: what.questions, named, flags, system=what.system, template=what.template, form=form)
 
 
 @with_flags()
-def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
+def caption(words: options.Pictures = None, *, flags: Flags) -> None:
     """Describe each picture in one sentence.
 
     vlm caption photo.jpg
@@ -100,7 +112,7 @@ def caption(words: PicturesArgument = None, *, flags: Flags) -> None:
 
 @with_flags()
 def describe(
-    words: PicturesArgument = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags
+    words: options.Pictures = None, length: options.Length = None, focus: options.Focus = "", *, flags: Flags
 ) -> None:
     """Describe each picture in detail.
 
@@ -117,7 +129,7 @@ def describe(
 
 
 @with_flags()
-def ocr(words: PicturesArgument = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
+def ocr(words: options.Pictures = None, layout: options.LayoutOption = options.Layout.PLAIN, *, flags: Flags) -> None:
     """Read the text in each picture.
 
     vlm ocr letter.pdf

@@ -44,8 +44,12 @@ CARD = Card(
         "choice": "{instructions}",
         "classify": "What is this?",
         "score": "{instructions}",
+        "extract": "List the shapes as JSON.",
+        "detect": "List the shapes as JSON.",
+        "point": "List the shapes as JSON.",
     },
     licence="MIT",
+    boxes="0-1000",
 )
 
 FILES = ModelFiles("demo", FOLDER / "demo.gguf", FOLDER / "mmproj-demo.gguf", CARD)

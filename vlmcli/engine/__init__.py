@@ -26,8 +26,10 @@ come from, or who reads the answers.
     prefix_store      beginnings of prompts on the disk
     prefixes        puts such a beginning into the KV cache, and keeps a new one
     answering       an answer's tokens are picked, become text, and end
+    choices         the choices of a request as a tree of tokens, and how likely they are
     sampling        a request's sampling becomes a chain of samplers
     grammar         answers that follow a grammar
+    guided          answers that follow a JSON Schema or a regular expression
     gbnf            reads a grammar's text
     stream          tokens' bytes become text; stop strings, loops
     observer        what may look on

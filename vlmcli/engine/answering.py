@@ -5,10 +5,23 @@ It knows the logits of the last decode by an index, and nothing of prompts, pict
 
 from __future__ import annotations
 
-from vlmcli.engine import sampling
+from vlmcli.engine import guided, sampling
+from vlmcli.engine.grammar import Follower
+from vlmcli.engine.guided import Guided
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.stream import TextStream, loops
 from vlmcli.values import FinishReason, Request
+
+
+def _follower(loaded: Loaded, request: Request) -> Follower | Guided | None:
+    """What an answer has to follow; None for an answer in words. Raises RequestError."""
+    if request.grammar:
+        return loaded.grammars.follower(request.grammar)
+    if request.schema:
+        return loaded.guides.follower(guided.schema_grammar(request.schema))
+    if request.regex:
+        return loaded.guides.follower(guided.regex_grammar(request.regex))
+    return None
 
 
 class Answering:
@@ -33,7 +46,7 @@ class Answering:
         self._think = card.think
         self._max_tokens = request.max_tokens
         self._end_loops = request.end_loops
-        self._grammar = loaded.grammars.follower(request.grammar) if request.grammar else None
+        self._grammar = _follower(loaded, request)
         self._stream = TextStream((*request.stop, *card.stop), begun)
         self._sampler = sampling.make(loaded.model, request.sampling)
 

@@ -67,6 +67,7 @@ class Job:
         started: whether it has had a sequence.
         stored: whether the disk has the state of its prompt's beginning.
         known: whether the disk has that beginning, with or without its state.
+        unit: pixels of the side of a picture's row, where it has a place in the picture.
         ready: an encoder input's rows that are to be decoded next, by its key: float32 [rows, n_embd_inp].
     """
 
@@ -82,6 +83,7 @@ class Job:
     stored: bool = False
     known: bool = False
     ready: tuple[str, Float32] | None = field(default=None, repr=False)
+    unit: int = 0
 
     @property
     def id(self) -> int:
@@ -164,6 +166,7 @@ class Job:
             self.spent.timings(max(0.0, now - self.came - own)),
             model,
             self.planned.choices.scores() if self.planned.choices is not None else (),
+            self.planned.seen(self.unit),
         )
 
     def close(self) -> None:

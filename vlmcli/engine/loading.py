@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 
 from vlmcli.engine.chat_template import ChatTemplate
 from vlmcli.engine.choices import WAVE
 from vlmcli.engine.desk import Desk
 from vlmcli.engine.grammar import Grammars, Pieces
+from vlmcli.engine.guided import Guides, Vocabulary
 from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.planning import Planner
@@ -43,6 +45,7 @@ class Loaded:
         context: the KV cache.
         template: the chat template.
         grammars: those that answers followed last.
+        guides: the schemas and regular expressions that they did.
         planner: plans requests.
         vision: the projector behind a memory of embeddings.
         stores: what other processes have computed; None without.
@@ -58,12 +61,20 @@ class Loaded:
     context: Context
     template: ChatTemplate
     grammars: Grammars
+    guides: Guides
     planner: Planner
     vision: Vision
     stores: Stores | None
     began: float
     seconds: float
     waited: float
+
+    @cached_property
+    def unit(self) -> int:
+        """Pixels of the side of a row of a picture: that of a patch, times how many of them are merged."""
+        header = gguf.read(self.files.projector)
+        merged = header.metadata.get("clip.vision.spatial_merge_size", 2)  # clip.cpp's own default for these families
+        return header.number("vision.patch_size") * (merged if isinstance(merged, int) else 2)
 
     @property
     def projector(self) -> Projector:
@@ -131,7 +142,7 @@ class Loader:
         model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
         source = files.card.chat_template or model.chat_template
         template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
-        grammars = Grammars(lambda: _pieces(model))
+        grammars, guides = Grammars(lambda: _pieces(model)), Guides(lambda: _vocabulary(model))
         stores = None
         if self._caching is not None and not (self._observer is not None and self._observer.watches):
             stores = Stores(self._caching, files, model, fit)
@@ -149,7 +160,7 @@ class Loader:
         stack.callback(vision.close)
         seconds = time.monotonic() - started - self._waited
         return Loaded(
-            files, fit, model, lazy, context, template, grammars, planner, vision, stores, started, seconds,
+            files, fit, model, lazy, context, template, grammars, guides, planner, vision, stores, started, seconds,
             self._waited,
         )  # fmt: skip
 
@@ -222,6 +233,10 @@ def _pieces(model: Model) -> Pieces:
     """The bytes of all of the model's tokens."""
     tokens = range(model.n_vocab)
     return Pieces([model.piece(token) for token in tokens], filter(model.ends, tokens))
+
+
+def _vocabulary(model: Model) -> Vocabulary:
+    return Vocabulary([model.piece(token) for token in range(model.n_vocab)], model.end_tokens)
 
 
 def _bidirectional_rows(projector: Projector) -> int:

@@ -18,7 +18,7 @@ from vlmcli.engine.prompt import Prompt, plan_of
 from vlmcli.engine.stores import Stores
 from vlmcli.engine.vision import LazyProjector
 from vlmcli.errors import NoPicture, RequestError
-from vlmcli.values import Card, Request
+from vlmcli.values import Card, Request, Seen
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Planned:
     def room(self) -> int:
         """Cells that it needs behind its prompt, at most."""
         return self.request.max_tokens if self.choices is None else max(1, self.choices.rows)
+
+    def seen(self, unit: int) -> tuple[Seen, ...]:
+        """The sizes of the request's pictures; `unit` are the pixels of a row's side, where it has a place."""
+        scaled: dict[int, tuple[int, int]] = {}
+        for segment in self.plan.segments:
+            if isinstance(segment, PictureSegment) and segment.grid is not None and unit:
+                _, down, across, _ = segment.grid.max(axis=1)
+                scaled.setdefault(segment.picture, ((int(across) + 1) * unit, (int(down) + 1) * unit))
+        return tuple(Seen(picture.size, scaled.get(number)) for number, picture in enumerate(self.request.pictures))
 
     def without_kept(self) -> Planned:
         """The same without what the disk has, which is not needed any more."""

@@ -10,7 +10,7 @@ Rows are KV cache cells, counted once where sequences share them (each has a ser
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,10 @@ else:
     np = Later("numpy")
 
 WORTH_WAITING = 64  # rows of text another request is about to compute
+KEPT_IDLE = 2
+"""Sequences that are kept although nobody waits for them, and no conversation goes on: the newest. On a CPU, attention
+looks at all cells up to the last one that is used, so that each one more slows all others down (llama-kv-cache.cpp,
+get_n_kv)."""
 
 
 @dataclass
@@ -35,6 +39,7 @@ class Seat:
     serials: array[int] = field(default_factory=lambda: array("q"))
     ticket: Ticket | None = None
     checkpoint: bool = False  # kept for others to fork, never extended
+    lasting: bool = False  # of a conversation that will go on
     touched: int = 0
 
     def truncate(self, rows: int) -> None:
@@ -51,6 +56,7 @@ class Ticket:
         id: the request's.
         plan: its prompt; once it had to start again, also what it had already answered.
         reserve: cells it may take in all.
+        continues: whether another turn of the conversation will follow.
         keep: a row before which the sequence is kept as it stands, for models that cannot go back to it; 0 for none.
         row: rows in the cache, generated ones among them.
         pending: the token to decode next, once the plan is computed.
@@ -61,6 +67,7 @@ class Ticket:
     plan: Plan
     reserve: int
     keep: int = 0
+    continues: bool = False
     seat: Seat | None = None
     row: int = 0
     pending: int | None = None
@@ -152,7 +159,8 @@ class Scheduler:
         with which a template opens the answer.
         """
         keep = plan.rows - min(6, plan.rows // 25) if continues and not self.can_roll_back else 0
-        ticket = Ticket(id, plan, min(plan.rows + max_tokens, self.n_ctx), keep if keep > plan.anchor else 0)
+        reserve = min(plan.rows + max_tokens, self.n_ctx)
+        ticket = Ticket(id, plan, reserve, keep if keep > plan.anchor else 0, continues)
         self.waiting.append(ticket)
         return ticket
 
@@ -235,9 +243,10 @@ class Scheduler:
                 raise AssertionError("a ticket alone always fits")
             else:
                 return None
+        forget += self._stale([one for one in idle if one is not seat and one is not source and one not in forget])
         for one in forget:
             one.truncate(0)
-            one.checkpoint = False
+            one.checkpoint = one.lasting = False
         if seat is source:
             seat.truncate(keep)
         elif source is not None:
@@ -245,12 +254,21 @@ class Scheduler:
             self._touch(source)
         else:
             seat.truncate(0)
-        seat.checkpoint = False
+        seat.checkpoint, seat.lasting = False, ticket.continues
         seat.ticket, ticket.seat = ticket, seat
         ticket.row = keep
         self._touch(seat)
         forked = source.seq if source is not None and source is not seat else None
         return Admission(ticket, tuple(one.seq for one in forget), forked, ticket.plan.position(keep) if keep else 0)
+
+    def _stale(self, idle: Sequence[Seat]) -> list[Seat]:
+        """Idle sequences, from the oldest to the newest, without those that are still of use."""
+        others = [
+            seat
+            for seat in idle
+            if not seat.lasting and not any(self._usable(seat, ticket.plan) for ticket in self.waiting)
+        ]
+        return others[:-KEPT_IDLE]
 
     def _seat_for(self, source: Seat | None, keep: int) -> Seat | None:
         """An idle seat: the source itself when nothing of worth is lost by it, else an empty one, else the oldest."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:  # a model that is asked has a header of its own
     shapes = Later("vlmcli.models.shapes")
 
-BOXES = ("none", "pixels", "0-1000")
+BOXES = ("none", "pixels", "0-1000", "0-1000 yx")
 USES = ("general", "ocr", "medical", "embedding")
 _LABELS = {
     "health-ai-developer-foundations": "hai-def", "qwen-research": "research", "tencent-hunyuan-community": "hunyuan",
@@ -48,7 +48,8 @@ class Entry:
         retired: whether another row does better what it does: usable by name, and listed with --all only.
         projector: the precision of the projector, where no F16 was seen.
         use: "general", "ocr" (text of pages only), "medical" or "embedding" (no answers, but vectors for search).
-        boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for shares of the whole, or "none".
+        boxes: how it writes a box: "pixels" of the picture as scaled, "0-1000" for thousandths of the whole,
+            "0-1000 yx" for the same with y first, or "none".
         tokens: the fewest and the most rows of a picture; zeros where it is not known.
         accept: what has to be agreed to before a download; empty for most.
         gated: whether the Hub wants an account that its owner has agreed to.
@@ -168,6 +169,7 @@ def card(entry: Entry) -> Card:
         budget=entry.budget,
         reading_budget=entry.reading_budget,
         licence=entry.licence,
+        boxes="" if entry.boxes == "none" else entry.boxes,
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from vlmcli.decisions import Decision
+from vlmcli.tasks.detect import shown
 from vlmcli.values import Answer, Result
 
 VERSION = 1
@@ -56,6 +57,10 @@ def record(result: Result) -> dict[str, Any]:
     assert result.answer is not None
     if result.decisions:
         return head | _decided(result, result.answer)
+    if result.fields:
+        head |= {"fields": result.fields[0]}
+    if result.places is not None:
+        head |= {"places": [shown(place) for place in result.places], "size": list(result.answer.seen[0].size)}
     thinking = {"thinking": result.thinking} if result.thinking else {}
     return head | {
         "answer": result.text,

@@ -23,6 +23,12 @@ PROMPTS = {
     "match": "Does this picture show {instructions}?\nAnswer yes or no, and nothing else.",
     "classify": "What does this picture show?\nAnswer with one of these, and nothing else: {options}",
     "choice": "{instructions}\nAnswer with one of these, and nothing else: {options}",
+    "detect": "Find {what} in the picture. Answer with a JSON list of objects, one for each, with its box as {key} and "
+    "its name as label; write [] if there is none.",
+    "point": "Point to {what} in the picture. Answer with a JSON list of objects, one for each, with its point as "
+    "point_2d and its name as label; write [] if there is none.",
+    "extract": "Read this from the picture: {fields}. Answer with JSON that follows this JSON Schema; write null for "
+    "what is not in the picture, where the schema allows it, and do not guess:\n{schema}",
     "score": "{instructions}\nAnswer with one of these levels, from the lowest to the highest, and nothing else: "
     "{options}",
 }
@@ -35,6 +41,14 @@ PARTS = "These pictures are overlapping parts of one, in order from its top or l
 def prompt(name: str, own: Mapping[str, str], **slots: str) -> str:
     """A verb's prompt: the model's own, or that of `PROMPTS`."""
     return own.get(name, PROMPTS[name]).format(**slots)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer in words has to be: GBNF, or a regular expression; both empty for anything."""
+
+    grammar: str = ""
+    regex: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,13 @@ class Ask:
     """Whether a long picture is cut into parts, which are shown to the model one after the other."""
     thinks: bool = False
     """Whether the model is to think before it answers, where it can be told."""
+    grammar: str = ""
+    """GBNF that the answer follows."""
+    regex: str = ""
+    """A regular expression that the whole answer matches."""
 
     streams: ClassVar[bool] = True
+    chooses: ClassVar[bool] = False
     count: ClassVar[int] = 1
 
     @property
@@ -82,7 +101,10 @@ class Ask:
         turns = [Message("user", (*pictures, text))]
         if self.system:
             turns.insert(0, Message("system", (self.system,)))
-        return Request(tuple(turns), self.sampling, self.max_tokens, end_loops=self.end_loops, think=self.thinks)
+        return Request(
+            tuple(turns), self.sampling, self.max_tokens, end_loops=self.end_loops, think=self.thinks,
+            grammar=self.grammar, regex=self.regex,
+        )  # fmt: skip
 
     def result(self, sources: Sequence[str], outcome: Answer | VlmError, model: str) -> Result:
         """What came of it, for people and records."""

@@ -34,6 +34,7 @@ class Decide:
             differ much in length, of a model that would answer in a sentence.
         think, detail, parts: as `Ask`'s.
         calibration: what the scores are corrected by.
+        several: from which probability on a picture has a label, where each question is about one; None elsewhere.
     """
 
     questions: tuple[Question, ...]
@@ -44,10 +45,12 @@ class Decide:
     detail: int = 0
     parts: bool = False
     calibration: Calibration = NONE
+    several: float | None = None
 
     sampling: ClassVar[Sampling] = Sampling()
     max_tokens: ClassVar[int] = 1
     streams: ClassVar[bool] = False
+    chooses: ClassVar[bool] = True
 
     @property
     def count(self) -> int:
@@ -100,7 +103,9 @@ class Decide:
             probabilities = self.calibration.probabilities(question.kind, logits)
             known = self.calibration.has(question.kind)
             decisions.append(Decision(question, probabilities, min(1.0, coverage), known))
-        return Result(tuple(sources), self.question, model, said(decisions), outcome, decisions=tuple(decisions))
+        return Result(
+            tuple(sources), self.question, model, said(decisions, self.several), outcome, decisions=tuple(decisions)
+        )
 
     def only_thought(self, result: Result) -> None:
         """A model that decides does not think."""
@@ -139,12 +144,13 @@ def _cells(answer: Mapping[str, Any]) -> tuple[str, str]:
     return text, f"{answer['confidence']:.4f}"
 
 
-def said(decisions: Sequence[Decision]) -> str:
-    """Decisions for people, on one line: "yes 0.93", or with their names where there are several."""
-    each = [f"{one.text} {one.confidence:.2f}" for one in decisions]
+def said(decisions: Sequence[Decision], several: float | None = None) -> str:
+    """Decisions in words: "yes", or "name: yes; other: cat" where there are several; labels that fit, with commas."""
+    if several is not None:
+        return ", ".join(one.question.title for one in decisions if one.probabilities[0] >= several)
     if len(decisions) == 1:
-        return each[0]
-    return "; ".join(f"{one.question.title}: {text}" for one, text in zip(decisions, each, strict=True))
+        return decisions[0].text
+    return "; ".join(f"{one.question.title}: {one.text}" for one in decisions)
 
 
 def _not_understood(question: Question, coverage: float) -> RequestError:

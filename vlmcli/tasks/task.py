@@ -40,6 +40,10 @@ class Task(Protocol):
         """Whether its answer is a text that can be shown as it comes."""
 
     @property
+    def chooses(self) -> bool:
+        """Whether its requests have choices."""
+
+    @property
     def count(self) -> int:
         """How many requests it makes."""
 

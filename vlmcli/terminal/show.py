@@ -43,7 +43,7 @@ class Show:
         table: str = "",
         left_out: str = "",
         on_answer: Callable[[], None] = lambda: None,
-        lined: Callable[[Outcome], str] | None = None,
+        lined: Callable[[Outcome, int], str] | None = None,
     ) -> None:
         """Write the head of a table.
 
@@ -56,8 +56,9 @@ class Show:
             table: the separator of a table's columns, of which each is a question; empty for no table.
             left_out: what folders have that is no picture, in words, for the summary, or before a run that has none.
             on_answer: called once, when the first answer has been shown.
-            lined: called with each outcome that has an answer; what is written of it where that is no record, the
-                line's end included. Without it, that is the pictures' names and the answer.
+            lined: called with each outcome that has an answer, and the terminal's columns, 0 where stdout is none; what
+                is written of it where that is no record, the line's end included. Without it, that is the pictures'
+                names and the answer.
 
         Raises UsageError for a table that is appended to one with other columns.
         """
@@ -169,7 +170,9 @@ class Show:
 
     def _write(self, outcome: Outcome) -> Sequence[Outcome]:
         """Write an outcome to stdout, if it goes there. Returns the outcomes that are where they belong by that."""
-        line = self._lined(outcome) if self._lined is not None and outcome.result.answer is not None else None
+        line = None
+        if self._lined is not None and outcome.result.answer is not None:
+            line = self._lined(outcome, self._ui.width if self._ui.stdout.isatty() else 0)
         if self._run.course.output is not None:
             return [outcome]
         if self._table is not None:

@@ -1,0 +1,117 @@
+"""`vlm extract`, and what `vlm ask` has of it: answers whose form is given, by a schema or a grammar.
+
+What a form may be is checked before a model is looked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vlmcli.cli import options
+from vlmcli.cli.flags import SAMPLING, SHARED, Flags, with_flags
+from vlmcli.errors import RequestError, UsageError
+from vlmcli.later import Later
+
+if TYPE_CHECKING:
+    from vlmcli.batch.run import Outcome
+    from vlmcli.cli import answer as answers
+    from vlmcli.cli import words as arguments
+    from vlmcli.cli.words import Named
+    from vlmcli.engine import gbnf, guided
+    from vlmcli.records import lines
+    from vlmcli.settings import Settings
+    from vlmcli.tasks import ask
+    from vlmcli.tasks import extract as tasks
+    from vlmcli.tasks import schema as schemas
+    from vlmcli.values import ModelFiles
+else:  # a page of help needs none of them
+    answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
+    gbnf, guided = Later("vlmcli.engine.gbnf"), Later("vlmcli.engine.guided")
+    schemas = Later("vlmcli.tasks.schema")
+    ask, lines = Later("vlmcli.tasks.ask"), Later("vlmcli.records.lines")
+    tasks = Later("vlmcli.tasks.extract")
+
+
+@with_flags(*SHARED, *SAMPLING)
+def extract(
+    words: options.Pictures = None,
+    schema: options.Schema = None,
+    multi: options.SchemaMulti = False,
+    question: Annotated[
+        str | None, typer.Option("-q", "--question", metavar="TEXT", help="Say what to read from the picture.")
+    ] = None,
+    *,
+    flags: Flags,
+) -> None:
+    """Read fields from each picture, as JSON.
+
+    The answer always follows the schema. What is not in the picture is null, if the schema allows it. A JSON Schema
+    of Pydantic is one, too.
+
+    vlm extract receipts --schema 'shop, date, total float'
+
+    vlm extract scan.png --schema receipt.json
+
+    vlm extract pics --schema f.json --format csv > out.csv
+    """
+    if schema is None:
+        raise UsageError("the command has no schema", "name one: --schema FILE, or --schema 'shop, date, total float'")
+    run(schema_of(schema, multi=multi), [question or ""], flags.named(words or (), each=True), flags)
+
+
+def schema_of(given: str, *, multi: bool) -> str:
+    """The schema that an option names, as JSON text that the engine can follow. Raises UsageError."""
+    is_file = arguments.is_file(given)
+    if not is_file and Path(given).suffix == ".json" and len(given.split()) == 1:
+        raise UsageError(f"{given}: there is no such file", "check the path")
+    where = given if is_file else "--schema"
+    schema = schemas.read(arguments.text_of(given) if is_file else given, where)
+    text = json.dumps(schemas.several(schema) if multi else schema, ensure_ascii=False)
+    try:
+        guided.schema_grammar(text)
+    except RequestError as error:
+        raise UsageError(f"{where}: {error.message}", error.hint) from None
+    return text
+
+
+def run(schema: str, instructions: Sequence[str], named: Named, flags: Flags, system: str = "") -> None:
+    """Read the fields of a schema from pictures, once for each of the instructions."""
+    (sampling, limit), side, parts = flags.sampling(), flags.side, flags.parts
+
+    def made(files: ModelFiles, settings: Settings, context: str) -> list[tasks.Extract]:
+        told = ["\n\n".join(filter(None, (context, one))) for one in instructions]
+        own, first = tuple(sorted(files.card.prompts.items())), flags.system or system or settings.system
+        return [tasks.Extract(schema, one, first, own, sampling, limit, files.card.think, side, parts) for one in told]
+
+    first = [tasks.Extract(schema, one) for one in instructions]
+    answers.do(made, first, named, flags, plain=True, reading=True, manner=answers.Manner(_lined))
+
+
+def form_of(choices: str | None, regex: str | None, grammar: str | None) -> ask.Form:
+    """The form that the options name. Raises UsageError where the engine cannot follow it."""
+    if choices is not None:
+        texts = [one.strip() for one in choices.split(",") if one.strip()]
+        if len(texts) < 2:
+            raise UsageError("--choices needs at least two", "for example --choices yes,no")
+        return ask.Form(grammar="root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts))
+    try:
+        if regex is not None:
+            guided.regex_grammar(regex)
+        if grammar is None:
+            return ask.Form(regex=regex or "")
+        text = arguments.text_of(grammar)
+        gbnf.read(text)
+    except RequestError as error:
+        raise UsageError(f"{grammar or '--regex'}: {error.message}", error.hint) from None
+    return ask.Form(grammar=text)
+
+
+def _lined(outcome: Outcome, _: int) -> str:
+    """The JSON, behind the picture's name where there are others."""
+    name = lines.escape(" ".join(outcome.job.names))
+    return f"{name}\t{outcome.result.text}\n" if outcome.job.pictures[0].expanded else f"{outcome.result.text}\n"

@@ -1,0 +1,136 @@
+"""Boxes and points of what is looked for in a picture: what is asked, and what an answer becomes. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from vlmcli.decisions import Place
+from vlmcli.errors import RequestError, VlmError
+from vlmcli.tasks.ask import prompt
+from vlmcli.tasks.boxes import read
+from vlmcli.tasks.thinking import split
+from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
+
+MOST = 100
+"""Boxes of an answer at most, where its form is given."""
+_ORDER = {"0-1000 yx": "box_2d: [top, left, bottom, right] in thousandths"}
+"""What a model is told of the numbers, where it counts in another way than the usual one."""
+
+
+@dataclass(frozen=True)
+class Detect:
+    """What is looked for in one picture.
+
+    Attributes:
+        what: in words: "each person".
+        convention: how the model counts, of `boxes.CONVENTIONS`.
+        points: whether points are wanted, and not boxes.
+        system: what the model is told before.
+        prompts: the model's own words, by their names in `ask.PROMPTS`; with them, its answer has a form of its own.
+        sampling, max_tokens, think: as `Ask`'s.
+    """
+
+    what: str
+    convention: str = "0-1000"
+    points: bool = False
+    system: str = ""
+    prompts: tuple[tuple[str, str], ...] = ()
+    sampling: Sampling = Sampling()
+    max_tokens: int = 1024
+    think: tuple[str, str] = THINK
+
+    detail: ClassVar[int] = 0
+    parts: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+    chooses: ClassVar[bool] = False
+    count: ClassVar[int] = 1
+
+    @property
+    def question(self) -> str:
+        """What is looked for."""
+        return self.what
+
+    @property
+    def columns(self) -> list[str]:
+        """One, with all places as JSON."""
+        return [self.what]
+
+    def cells(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """The places as JSON."""
+        return {self.what: json.dumps(record["places"], ensure_ascii=False) if "places" in record else ""}
+
+    @property
+    def _name(self) -> str:
+        return "point" if self.points else "detect"
+
+    def requests(self, pictures: Sequence[Picture]) -> list[Request]:
+        """One, whose answer has the form that the model has learnt."""
+        own = dict(self.prompts)
+        key = _ORDER.get(self.convention, "bbox_2d: [left, top, right, bottom]")
+        text = prompt(self._name, own, what=self.what, key=key)
+        turns = [Message("user", (*pictures, text))]
+        if self.system:
+            turns.insert(0, Message("system", (self.system,)))
+        schema = "" if self._name in own else json.dumps(_schema(self.convention, points=self.points))
+        return [Request(tuple(turns), self.sampling, self.max_tokens, stream=False, schema=schema)]
+
+    def result(self, sources: Sequence[str], outcome: Answer | VlmError, model: str) -> Result:
+        """The places in pixels of the upright picture. An answer that is cut off, or is nonsense, is an error."""
+        if isinstance(outcome, Answer):
+            try:
+                places = self._places(outcome)
+            except RequestError as error:
+                outcome = RequestError(f"{' '.join(sources)}: {error.message}", error.hint)
+            else:
+                text = json.dumps([shown(place) for place in places], ensure_ascii=False)
+                return Result(tuple(sources), self.what, model, text=text, answer=outcome, places=tuple(places))
+        return Result(tuple(sources), self.what, model, error=outcome)
+
+    def _places(self, answer: Answer) -> list[Place]:
+        _, text = split(answer.text, self.think)
+        if answer.finish_reason == "length":
+            tokens = answer.usage.answer_tokens
+            raise RequestError(f"the boxes are cut off after {tokens} tokens", "allow more with --max-tokens")
+        seen = answer.seen[0]
+        if self.convention == "pixels" and seen.scaled is None:
+            raise RequestError("how the encoder scaled the picture is not known", "try --boxes 0-1000")
+        places = read(text, self.convention, seen.size, seen.scaled)
+        if self.points:
+            return [Place(one.label, *one.center, *one.center) for one in places]
+        if any(place.is_point for place in places):
+            raise RequestError("the model answered with points, not with boxes", "use vlm point")
+        return places
+
+    def only_thought(self, result: Result) -> None:
+        """A model that detects does not think."""
+
+
+def shown(place: Place) -> dict[str, Any]:
+    """A place for records: whole pixels of the upright picture, from its left and top."""
+    left, top, right, bottom = place.corners
+    where = {"point": [left, top]} if place.is_point else {"box": [left, top, right, bottom]}
+    return {"label": place.label, **where, "score": place.score}
+
+
+def _schema(convention: str, *, points: bool) -> dict[str, Any]:
+    """The form of an answer, with the names that models have learnt."""
+    key = "point_2d" if points else "box_2d" if convention == "0-1000 yx" else "bbox_2d"
+    count = 2 if points else 4
+    number: dict[str, Any] = {"type": "integer", "minimum": 0}
+    if convention == "0-1":
+        number = {"type": "number", "minimum": 0, "maximum": 1}
+    elif convention != "pixels":
+        number |= {"maximum": 1000}
+    else:
+        number |= {"maximum": 99_999}
+    numbers = {"type": "array", "items": number, "minItems": count, "maxItems": count}
+    item = {
+        "type": "object",
+        "properties": {key: numbers, "label": {"type": "string", "maxLength": 80}},
+        "required": [key, "label"],
+        "additionalProperties": False,
+    }
+    return {"type": "array", "items": item, "maxItems": MOST}
