@@ -120,6 +120,26 @@ CASES = {verb: asking(verb) for verb in ASKING}
 CASES["ask"] += also("ask") + of_ask()
 CASES["explain"] += [*also("explain"), Case("a page", ("-m", "demo", SCENE, EVIL, "--html", f"{{}}/{NAME}.html"))]
 CASES |= {
+    verb: [
+        Case(
+            "its answer",
+            (*before, f"{{}}/{NAME}a.png", *words, "-m", "demo", *HERE),
+            seen="tty" if verb != "extract" else "",
+        ),
+        Case("a picture that is none", (*before, f"{{}}/{NAME}b.png", *words, "-m", "demo", *HERE)),
+        Case("a model's name", (*before, SCENE, *words, "-m", EVIL)),
+        Case("an option", (*before, SCENE, *words, f"--{EVIL}")),
+    ]
+    for verb, before, words in (
+        ("match", ("a red circle",), ("--threshold", "0")),
+        ("classify", (), ("--labels", f"{EVIL.replace(',', ' ')},a red circle", "--per-token", "--top", "2")),
+        ("decide", (), ("-q", "is there a circle?")),
+        ("extract", (), ("--schema", '{"type": "object", "properties": {"shape": {"const": "x"}}}')),
+        ("detect", (), ("each shape",)),
+        ("point", (), ("each shape",)),
+    )
+}
+CASES |= {
     "chat": [
         Case("pictures", (f"{{}}/{NAME}b.png", "-m", "demo"), kinds=("pipe",)),  # test_chat_in_a_terminal has the other
         Case("a model's name", ("-m", EVIL)),
