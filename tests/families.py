@@ -35,6 +35,8 @@ with random weights, goes the same way. There is at least one for each kind
 - **reuse**: what is kept of a picture and of a prompt's beginning changes no answer.
 - **restore**: a later process that asks something else about the same pictures reads no pixel, does not load the
   projector, and computes the same logits, bit for bit.
+- **choices**: choices that are compared together have the likelihood that each has alone, and that its tokens have one
+  after the other, and cost one prefill of the picture (`vlm match`, `classify`, `decide`).
 - **cancel**: Ctrl-C inside the encoder ends it there, and the next question is answered as ever.
 - **explain**: `vlm explain` accounts for every token of the prompt, and `vlm show` says the same of a picture.
 - **memory**: what loading it takes is foreseen: the KV cache within 3 %, and the sum within 10 % for the pairs that are
