@@ -14,12 +14,14 @@ from vlmcli.batch.estimate import estimate
 from vlmcli.batch.remaining import remaining
 from vlmcli.batch.run import WINDOW, Fragment, Outcome, Run
 from vlmcli.batch.sidecars import Sidecars
+from vlmcli.decisions import Question
 from vlmcli.demo import FILES
 from vlmcli.errors import Cancelled, Exit, NativeError, RequestError, SourceError
 from vlmcli.pictures import images
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
-from vlmcli.values import Answer, Done, Failed, Notice, Sampling, Started, Timings, Usage
+from vlmcli.tasks.decide import Decide
+from vlmcli.values import Answer, Done, Failed, Notice, Sampling, Score, Started, Timings, Usage
 
 ASK = Ask("what is this?")
 BAD = Source("bad.png", b"no picture")
@@ -299,3 +301,65 @@ def test_an_outcome_is_an_answer_or_an_error():
     found = outcomes(Run(jobs_for(BAD, picture(1)), FILES), ScriptedRunner(["yes"]))
     assert [isinstance(one.result.answer, Answer) for one in found] == [False, True]
     assert [one.work for one in found] == [None, None]
+
+
+# -------------------------------------------------------------------------------------------- several requests a job
+
+
+THREE = Decide(tuple(Question("predicate", f"{letter}?") for letter in "abc"))
+
+
+class Deciding(ScriptedRunner):
+    """Begins and ends one request after the other; each says yes, but those that are to fail."""
+
+    def __init__(self, failing=()):
+        super().__init__([])
+        self.failing = failing
+
+    def submit(self, request):
+        self.requests.append(request)
+        return len(self.requests) - 1
+
+    def events(self):
+        ended = set()
+        while waiting := [id for id in range(len(self.requests)) if id not in ended and id not in self.cancelled]:
+            id = waiting[0]
+            ended.add(id)
+            yield Started(id)
+            scores = (Score(-0.1, 1), Score(-3.0, 1))
+            done = Done(id, Answer("", "stop", Usage(1, 2, 0, 0), Timings(prefill=1.0), "scripted", scores))
+            yield Failed(id, RequestError("no")) if id in self.failing else done
+            while not self.queue.empty():
+                yield self.queue.get()
+
+
+def test_a_job_of_several_requests_is_one_outcome():
+    run = Run(jobs_for(picture(1), picture(2), tasks=[THREE]), FILES)
+    assert told(run, Deciding()) == [(f"{number}.png", "a?: yes; b?: yes; c?: yes") for number in (1, 2)]
+    assert run.spent.prefill == 6.0
+
+
+def test_where_one_request_fails_its_job_does_and_the_others_go_on():
+    run, runner = Run(jobs_for(picture(1), picture(2), tasks=[THREE]), FILES), Deciding(failing={1})
+    assert told(run, runner) == [("1.png", "no"), ("2.png", "a?: yes; b?: yes; c?: yes")]
+    assert runner.cancelled == [2]
+    assert len(run.errors) == 1
+
+
+def test_a_job_that_fails_while_its_requests_are_still_to_come_asks_no_more():
+    many = Decide(tuple(Question("predicate", f"{number}?") for number in range(WINDOW + 10)))
+    runner = Deciding(failing={0})
+    run = Run(jobs_for(picture(1), picture(2), tasks=[many]), FILES)
+    assert [name for name, _ in told(run, runner)] == ["1.png", "2.png"]
+    assert len(runner.requests) == WINDOW + len(many.questions)
+
+
+def test_stopped_it_finishes_all_questions_about_the_picture_that_is_under_way():
+    run, runner, found = Run(jobs_for(*map(picture, range(9)), tasks=[THREE]), FILES), Deciding(), []
+    for step in run.steps(runner):
+        if isinstance(step, Outcome):
+            found.append(step.result.text)
+        elif isinstance(step, Started) and step.id == 1:
+            run.stop()
+    assert found == ["a?: yes; b?: yes; c?: yes"]
+    assert runner.cancelled == list(range(3, len(runner.requests)))

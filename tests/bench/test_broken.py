@@ -6,7 +6,7 @@ import sys
 import pytest
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="bounds on memory")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no bounds on a process's memory (resource)")
 @pytest.mark.parametrize(("most", "more"), [(30, []), (10, ["--hostile"])])
 def test_broken_models_are_answered_or_refused(most, more, everything):
     count = most if everything else most // 2
@@ -19,7 +19,7 @@ def test_broken_models_are_answered_or_refused(most, more, everything):
     assert ", 0 neither answered nor a named error" in done.stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="bounds on memory")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no bounds on a process's memory (resource)")
 def test_damaged_headers_of_any_family_end_no_process():
     names = ("dots3note_v", "granite4_vision", "gemma4uv", "deepseekocr", "ling3vl", "smolvlm")
     done = subprocess.run(

@@ -12,7 +12,7 @@ from vlmcli.chat import dropped
 from vlmcli.chat.dropped import Found, find
 from vlmcli.pictures import sources
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="names with quotes and backslashes")
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no file names with quotes and backslashes")
 
 FILES = (
     "cat.jpg", "dog.PNG", "my photo.jpg", "photo.pdf", "notes", "it's.png", 'a "b".png', "a[1].pdf", "odd#2",

@@ -8,7 +8,9 @@ import pytest
 
 from tests.support.program import SCENE, VLM, own_environment
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it has no such files")
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="files of /proc and /dev that only Linux has"
+)
 
 
 def chat(stdin, *words):

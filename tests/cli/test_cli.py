@@ -180,7 +180,7 @@ def test_the_environment_has_the_options_bounds(env):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 @pytest.mark.parametrize(
     ("line", "code"),
     [

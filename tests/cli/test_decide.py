@@ -204,6 +204,25 @@ def test_a_calibration_is_kept_and_used(tmp_path):
     assert json.loads(vlm(*ask).stdout)["answers"] == before["answers"]
 
 
+def test_a_question_of_the_file_and_of_the_command_line_is_not_asked_twice(tmp_path):
+    (tmp_path / "q.json").write_text(json.dumps(["is there a star?"]))
+    done = vlm("decide", SCENE, "-q", "is there a star?", "--questions", tmp_path / "q.json", *DEMO)
+    assert done.returncode == 2
+    assert "two questions are called" in done.stderr
+
+
+def test_a_table_that_names_more_than_a_picture_is_an_error(tmp_path):
+    """Two pages have no one truth."""
+    for page in range(10):
+        Image.open(SCENE).save(tmp_path / f"{page}.png")
+    Image.open(SCENE).save(tmp_path / "two.tiff", save_all=True, append_images=[Image.open(SCENE)])
+    rows = "".join(f"{name},yes\n" for name in (*(f"{page}.png" for page in range(10)), "two.tiff"))
+    (tmp_path / "t.csv").write_text(f"picture,truth\n{rows}")
+    done = vlm("decide", "--calibrate-on", tmp_path / "t.csv", "-q", "is there a circle?", *DEMO)
+    assert done.returncode == 2, done.stdout
+    assert "the table has no truth of this picture" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("table", "says"),
     [

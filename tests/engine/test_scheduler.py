@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fakes import FakeCache
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, picture_key
-from vlmcli.engine.scheduler import Scheduler
+from vlmcli.engine.scheduler import KEPT_IDLE, Scheduler
 
 
 def picture(name, rows=20, bidirectional=False):
@@ -216,3 +216,34 @@ def test_a_state_is_put_back_only_where_there_is_room_for_cells_of_its_own():
         (admission,) = scheduler.admit()
         assert (admission.ticket, second.row) == (second, 50)
         assert scheduler.may_restore(second) == room
+
+
+def kept(world):
+    """How many sequences hold rows that nobody computes any more."""
+    return sum(bool(seat.rows) and seat.ticket is None for seat in world.scheduler.seats)
+
+
+def test_sequences_that_nobody_waits_for_are_forgotten_but_the_newest():
+    """Pictures one after the other leave no more behind than these, so that attention has less to look at."""
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    for number in range(8):
+        world.ask(number, plan((number, 1), picture(str(number)), (2, 3)))
+        world.run()
+    assert kept(world) == KEPT_IDLE + 1  # the last one was still under way when the others were looked at
+
+
+def test_what_somebody_waits_for_and_conversations_are_kept():
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    talk = world.scheduler
+    for number in range(4):
+        prompt = plan((number, 1), picture(str(number)), (2, 3))
+        world.expected[number], world.left[number] = prompt.identities.tolist(), 3
+        talk.enqueue(number, prompt, 3, continues=True)
+        world.run()
+    for number in range(4, 8):
+        world.ask(number, plan((number, 1), picture(str(number)), (2, 3)))
+        world.run()
+    assert kept(world) == 4 + KEPT_IDLE + 1
+    world.ask(8, plan((0, 1), picture("0"), (2, 9)))
+    world.run()
+    assert world.reused[8] >= 22  # the conversation's picture

@@ -266,7 +266,9 @@ class Run:
 
     def _drop(self, runner: Runner, dropped: set[int]) -> set[int]:
         """Take back what the runner has not begun; of that it sends `Failed`, or `Done` where it was quicker."""
-        back = self._asked.keys() - self._begun - dropped
+        begun = {self._asked[id] for id in self._begun if id in self._asked}
+        begun |= {number for number, answers in self._answers.items() if any(answers.values())}
+        back = {id for id, number in self._asked.items() if number not in begun} - dropped
         for id in sorted(back):
             runner.cancel(id)
         return back

@@ -64,7 +64,10 @@ class Calibrating:
         """Take what was decided of a picture; nothing is written."""
         (decision,) = outcome.result.decisions
         logits = tuple(math.log(max(_LEAST, one)) for one in decision.probabilities)
-        truth = self._truths[outcome.job.names[0]]
+        name = outcome.job.names[0]
+        truth = self._truths.get(name)
+        if truth is None:  # a page or a frame of what the table names
+            raise UsageError(f"{name}: the table has no truth of this picture", "name pictures of one page each")
         self._samples.append(Sample(logits, truth))
         return ""
 

@@ -276,6 +276,7 @@ def decide(
     asked = files_of_questions.of([*(questions or ())], "-q") if questions else []
     if questions_file is not None:
         asked += files_of_questions.read(arguments.text_of(questions_file), questions_file)
+        files_of_questions.apart(asked, questions_file)
     if not asked:
         raise UsageError("the command has no question", 'add one: -q "is there a cat?", or --questions FILE')
     if calibrate_on is None:

@@ -69,6 +69,8 @@ Draw = Annotated[
 Crop = Annotated[str | None, typer.Option("--crop", metavar="DIR", help="Save what is in each box as a picture.")]
 Yolo = Annotated[str | None, typer.Option("--yolo", metavar="DIR", help="Save labels for YOLO, a file per picture.")]
 
+LONG = 1024
+"""Tokens of an answer, where nobody says how many: lists of boxes are long."""
 _FLAGS = tuple(name for name in SHARED if name not in ("detail", "format"))
 """Places are those of the whole picture, so that there is no other detail."""
 
@@ -116,6 +118,8 @@ def _find(words: Sequence[str], flags: Flags, output: _Output, convention: str |
         raise UsageError(f"--boxes {convention}: not known", f"choose {', '.join(map(repr, boxes.CONVENTIONS))}")
     names, asked = arguments.pictures_and_questions(words, None, flags.files_from)
     sampling, limit = flags.sampling()
+    if flags.max_tokens is None:
+        limit = max(limit, LONG)
 
     def made(files: ModelFiles, settings: Settings, context: str) -> list[tasks.Detect]:
         if context:
@@ -129,7 +133,7 @@ def _find(words: Sequence[str], flags: Flags, output: _Output, convention: str |
             )
         own = tuple(sorted(files.card.prompts.items()))
         system = flags.system or settings.system
-        return [tasks.Detect(asked[0], how, points, system, own, sampling, max(limit, 1024), files.card.think)]
+        return [tasks.Detect(asked[0], how, points, system, own, sampling, limit, files.card.think)]
 
     first = [tasks.Detect(asked[0], points=points)]
     named = flags.named(names, each=True)

@@ -207,13 +207,7 @@ def questions_of(name: str, others: Sequence[str] = ()) -> list[str]:
 
     Of typed questions in JSON or TOML, only the words are taken.
     """
-    text = text_of(name, others)
-    if name.lower().endswith(typed_questions.TYPED):
-        return [question.instructions for question in typed_questions.read(text, name)]
-    found = [line.strip() for line in text.splitlines() if line.strip()]
-    if not found:
-        raise UsageError(f"{name}: the file has no questions", "write one per line")
-    return found
+    return [question.instructions for question in typed_questions.read(text_of(name, others), name)]
 
 
 def text_of(name: str, others: Sequence[str] = ()) -> str:

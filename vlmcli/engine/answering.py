@@ -18,9 +18,9 @@ def _follower(loaded: Loaded, request: Request) -> Follower | Guided | None:
     if request.grammar:
         return loaded.grammars.follower(request.grammar)
     if request.schema:
-        return loaded.guides.follower(guided.schema_grammar(request.schema))
+        return loaded.guides.follower(guided.schema_grammar, request.schema)
     if request.regex:
-        return loaded.guides.follower(guided.regex_grammar(request.regex))
+        return loaded.guides.follower(guided.regex_grammar, request.regex)
     return None
 
 

@@ -9,7 +9,6 @@ JSON is written on one line, with ", " and ": " between, so that no answer is en
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,7 +104,7 @@ class Guides:
 
     def __init__(self, vocabulary: Callable[[], Vocabulary]) -> None:
         self._make = vocabulary
-        self._matchers: OrderedDict[str, Any] = OrderedDict()
+        self._matchers: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -117,14 +116,19 @@ class Guides:
         ends = list(self.vocabulary.ends)
         return llguidance.LLTokenizer(cast(Any, _Tokens(self.vocabulary)), len(self.vocabulary.pieces), ends)
 
-    def follower(self, grammar: str) -> Guided:
-        """What follows an answer through a grammar of `schema_grammar` or `regex_grammar`. Raises RequestError."""
-        matcher = self._matchers.pop(grammar, None)
+    def follower(self, make: Callable[[str], str], text: str) -> Guided:
+        """What follows an answer through a text, of which `schema_grammar` or `regex_grammar` makes a grammar.
+
+        It is compiled once. Raises RequestError.
+        """
+        key = make.__name__, text
+        matcher = self._matchers.pop(key, None)
         if matcher is None:
+            grammar = make(text)
             matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
             if matcher.is_error():
-                raise RequestError(f"the schema is not supported: {_line(matcher.get_error())}", "write it otherwise")
-        self._matchers[grammar] = matcher
+                raise RequestError(f"the form is not supported: {_line(matcher.get_error())}", "write it otherwise")
+        self._matchers[key] = matcher
         while len(self._matchers) > KEPT:
             self._matchers.popitem(last=False)
         return Guided(matcher.deep_copy(), self.vocabulary)
@@ -167,11 +171,6 @@ class Guided:
     def ended(self) -> bool:
         """Whether the grammar ends here, so that nothing may follow."""
         return bool(self._matcher.is_stopped())
-
-
-def parsed(text: str) -> Any:
-    """The JSON of an answer that has ended. Raises ValueError."""
-    return json.loads(text)
 
 
 def _line(error: str) -> str:

@@ -64,10 +64,10 @@ class Job:
         spent: where its time went.
         came: when, as `time.monotonic` counts.
         before: how much of `spent` was before that.
+        unit: pixels of the side of a picture's row, where it has a place in the picture.
         started: whether it has had a sequence.
         stored: whether the disk has the state of its prompt's beginning.
         known: whether the disk has that beginning, with or without its state.
-        unit: pixels of the side of a picture's row, where it has a place in the picture.
         ready: an encoder input's rows that are to be decoded next, by its key: float32 [rows, n_embd_inp].
     """
 
@@ -79,11 +79,11 @@ class Job:
     spent: Spent
     came: float
     before: float
+    unit: int
     started: bool = False
     stored: bool = False
     known: bool = False
     ready: tuple[str, Float32] | None = field(default=None, repr=False)
-    unit: int = 0
 
     @property
     def id(self) -> int:

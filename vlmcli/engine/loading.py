@@ -231,8 +231,7 @@ class _Bar:
 
 def _pieces(model: Model) -> Pieces:
     """The bytes of all of the model's tokens."""
-    tokens = range(model.n_vocab)
-    return Pieces([model.piece(token) for token in tokens], filter(model.ends, tokens))
+    return Pieces([model.piece(token) for token in range(model.n_vocab)], model.end_tokens)
 
 
 def _vocabulary(model: Model) -> Vocabulary:

@@ -144,8 +144,7 @@ class Loop:
         ticket = self._scheduler.enqueue(id, plan, planned.room, request.continues)
         pictures = Pictures(loaded.vision, planned.prompt)
         usage = Usage(plan.picture_rows, plan.rows)
-        job = Job(ticket, planned, pictures, answering, usage, spent, message.at, before)
-        self._jobs[id] = replace(job, unit=loaded.unit)
+        self._jobs[id] = Job(ticket, planned, pictures, answering, usage, spent, message.at, before, loaded.unit)
 
     def _spent_before(self, message: Submit) -> tuple[Spent, float]:
         """What has been spent on a request that is new; and how much of that was before it came."""

@@ -6,6 +6,7 @@ A file that is damaged, or was edited into something else, corrects nothing; the
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def write(folder: Path, model: str, calibration: Calibration) -> Path:
     """Keep a model's calibration. Returns the file. Raises VlmError where it cannot be written."""
     content = _content(folder) | {model: {kind: asdict(scaling) for kind, scaling in calibration.scalings}}
     path = folder / NAME
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # which `write` explains
+        folder.mkdir(parents=True, exist_ok=True)
     atomic.write(path, json.dumps(content, indent=1, sort_keys=True).encode() + b"\n")
     return path
 

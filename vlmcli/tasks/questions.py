@@ -56,11 +56,16 @@ def of(content: Any, name: str) -> list[Question]:
     if len(listed) > MOST:
         raise UsageError(f"{name}: {len(listed)} questions; {MOST} are allowed", "split the file")
     questions = [_question(one, f"{name}: question {number}") for number, one in enumerate(listed, 1)]
+    apart(questions, name)
+    return questions
+
+
+def apart(questions: Sequence[Question], where: str) -> None:
+    """Raise UsageError where two questions have one title, and so one column of a table."""
     titles = [question.title for question in questions]
     for title in titles:
         if titles.count(title) > 1:
-            raise UsageError(f"{name}: two questions are called {title!r}", "give each question another name")
-    return questions
+            raise UsageError(f"{where}: two questions are called {title!r}", "give each question another name")
 
 
 def _question(one: Any, where: str) -> Question:
