@@ -238,7 +238,7 @@ def test_ctrl_c_again_while_the_model_is_closed_says_how_far_it_came_too(tmp_pat
     drawn(tmp_path, 20)
 
     @contextmanager
-    def runner_of(*_):
+    def runner_of(*_, **__):
         try:
             yield InterruptedOnce(["yes"] * 20)
         finally:
