@@ -103,19 +103,23 @@ class Terminal:
         ends = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < ends:
             self._pump(0.1)
-        self._pump(0.1)
+        while self._pump(0.1):  # a read gives at most 4 KB
+            pass
         return self.process.wait(1)
 
-    def _pump(self, seconds: float) -> None:
-        if select.select([self._parent], [], [], seconds)[0]:
-            try:
-                block = os.read(self._parent, 1 << 16)
-            except OSError:  # nobody is at the other end
-                time.sleep(seconds)
-                return
-            self.raw += block
-            self._stream.feed(block)
-            self._text = None
+    def _pump(self, seconds: float) -> bool:
+        """Show what comes within a time. Returns whether anything came."""
+        if not select.select([self._parent], [], [], seconds)[0]:
+            return False
+        try:
+            block = os.read(self._parent, 1 << 16)
+        except OSError:  # nobody is at the other end
+            time.sleep(seconds)
+            return False
+        self.raw += block
+        self._stream.feed(block)
+        self._text = None
+        return bool(block)
 
 
 def _control() -> None:
