@@ -90,3 +90,32 @@ class Timings:
     def __add__(self, more: Timings) -> Timings:
         """Both together."""
         return Timings(**{name: seconds + getattr(more, name) for name, seconds in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Score:
+    """How likely one of a request's choices is.
+
+    Attributes:
+        logprob: the natural logarithm of its likelihood, which is 0 at most.
+        tokens: how many it has, in the likeliest way to write it, with the one that ends the answer if that is counted.
+    """
+
+    logprob: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token of an answer, and how likely the model found it there: before sampling, and before a form ruled any out.
+
+    Attributes:
+        piece: its bytes, which may be a part of a character; empty for one that writes nothing.
+        logprob: the natural logarithm of its probability.
+        others: the likeliest tokens in its place, the likeliest first: the bytes of each, and its logarithm. It may be
+            one of them itself.
+    """
+
+    piece: bytes
+    logprob: float
+    others: tuple[tuple[bytes, float], ...] = ()

@@ -14,8 +14,10 @@ from typing import Any, Literal, Protocol
 
 from vlmcli.decisions import Decision, Place
 from vlmcli.errors import VlmError
+from vlmcli.figures import Score as Score
 from vlmcli.figures import Seen as Seen
 from vlmcli.figures import Timings as Timings
+from vlmcli.figures import Token as Token
 from vlmcli.figures import Usage as Usage
 
 Role = Literal["system", "user", "assistant"]
@@ -114,6 +116,7 @@ class Request:
         choices: instead of an answer, how likely each of these is (`Answer.scores`): the ways in which each may be
             written, whose likelihoods are summed. Nothing is picked, so that most of the above does not matter.
         whole: the answer ends behind a choice; otherwise anything may follow.
+        logprobs: tell of each token how likely it was, and as many of the likeliest in its place; None for neither.
         since: when whoever asks began to read its pictures, as `time.monotonic` counts. What the engine has stood idle
             since then is time that the request had to wait for them; None where it is not known.
     """
@@ -133,6 +136,7 @@ class Request:
     think: bool = False
     choices: tuple[tuple[str, ...], ...] = ()
     whole: bool = True
+    logprobs: int | None = None
     since: float | None = None
 
     @property
@@ -142,23 +146,11 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How likely one of a request's choices is.
-
-    Attributes:
-        logprob: the natural logarithm of its likelihood, which is 0 at most.
-        tokens: how many it has, in the likeliest way to write it, with the one that ends the answer if that is counted.
-    """
-
-    logprob: float
-    tokens: int
-
-
-@dataclass(frozen=True)
 class Answer:
     """What came back for a request; the text begins with what the model thought, in its tags, if it did.
 
     `scores` are those of the request's choices, in their order; with them there is no text. `seen` are its pictures.
+    `tokens` are those of the answer, without the one that ends it, where the request has `logprobs`.
     """
 
     text: str
@@ -168,6 +160,7 @@ class Answer:
     model: str
     scores: tuple[Score, ...] = ()
     seen: tuple[Seen, ...] = ()
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,10 +222,14 @@ class Notice:
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of an answer: whole characters, never a special token but the tags around thinking."""
+    """The next piece of an answer: whole characters, never a special token but the tags around thinking.
+
+    `tokens` are those picked since the last piece, where the request has `logprobs`.
+    """
 
     id: int
     text: str
+    tokens: tuple[Token, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -396,103 +393,3 @@ class ModelFiles:
     projector: Path
     card: Card = Card()
     encoder_layers: int = 0
-
-
-@dataclass(frozen=True)
-class Device:
-    """A compute device as llama.cpp names it; memory in bytes."""
-
-    name: str
-    description: str
-    kind: Literal["cpu", "gpu", "igpu", "accel", "meta"]
-    memory_free: int
-    memory_total: int
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a model has to fit.
-
-    Attributes:
-        cores: physical ones that this process may use.
-        memory_free: bytes, 0 when unknown.
-        devices: as llama.cpp sees them.
-        memory_total: bytes, 0 when unknown.
-        repacked: types of tensors, by ggml's number, of which llama.cpp keeps a second copy in its CPU's order.
-        slower: those of them that are slower in that order.
-    """
-
-    cores: int
-    memory_free: int
-    devices: tuple[Device, ...] = ()
-    memory_total: int = 0
-    repacked: frozenset[int] = frozenset()
-    slower: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is decided of a model's place; zeros, and -1 layers, leave it open. The numbers are `Fit`'s.
-
-    `requests`: how many there will be at most. `choices`: whether some of them have choices.
-    """
-
-    ctx: int = 0
-    threads: int = 0
-    gpu_layers: int = -1
-    requests: int = 0
-    choices: bool = False
-
-
-@dataclass(frozen=True)
-class Caching:
-    """Where results are kept for later processes, and which.
-
-    Attributes:
-        folder: of all of them.
-        embeddings: bytes of embeddings at most.
-        prefixes: bytes of prompts' beginnings at most.
-        seconds: a prompt's beginning is kept if computing it has taken as long.
-        prefix: bytes of one prompt's beginning at most.
-    """
-
-    folder: Path
-    embeddings: int = 2 * 10**9
-    prefixes: int = 4 * 10**9
-    seconds: float = 1.0
-    prefix: int = 256 * 10**6
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How a model is put onto a machine.
-
-    Attributes:
-        n_ctx: KV cache cells, shared by all sequences.
-        n_parallel: requests that may be under way together.
-        n_batch: rows that go into one decode at most.
-        n_gpu_layers: layers of the language model on a GPU; -1 for all.
-        projector_on_gpu: whether encoder and projector use a GPU if there is one.
-        threads: CPU threads for both.
-        reason: the choice in words.
-        repacked: the machine's, for the types that are; none where there is no memory for a second copy.
-        repack: whether weights may be copied at all.
-        snug: there will be one request, and the context gets no more cells than that needs.
-        choices: whether there are sequences to decode a request's choices in.
-    """
-
-    n_ctx: int = 8192
-    n_parallel: int = 8
-    n_batch: int = 512
-    n_gpu_layers: int = -1
-    projector_on_gpu: bool = True
-    threads: int = 4
-    reason: str = ""
-    repacked: frozenset[int] = frozenset()
-    repack: bool = True
-    snug: bool = False
-    choices: bool = False
-
-    def sequences(self, can_roll_back: bool) -> int:
-        """How many sequences a context gets: more where a prefix is kept by a copy, as a recurrent state must be."""
-        return self.n_parallel + 2 if can_roll_back else 2 * self.n_parallel

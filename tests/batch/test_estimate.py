@@ -18,8 +18,9 @@ from vlmcli.batch.estimate import estimate
 from vlmcli.entries import Entries, key_of
 from vlmcli.pictures import images
 from vlmcli.pictures.sources import Source
+from vlmcli.placement import Caching
 from vlmcli.tasks.ask import Ask
-from vlmcli.values import Caching, Done, Measured, run
+from vlmcli.values import Done, Measured, run
 
 NEW, EMBEDDED, READ = (0, 0), (1, 0), (1, 70)
 """Of a picture with one input: how many are kept, and the rows of the state that is kept."""

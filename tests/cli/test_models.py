@@ -10,7 +10,7 @@ from vlmcli.errors import ModelError
 from vlmcli.machine import fit
 from vlmcli.machine.cache import kept
 from vlmcli.models import gguf, store
-from vlmcli.values import Device, Machine
+from vlmcli.placement import Device, Machine
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from vlmcli.errors import VlmError
 from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.pictures import images
-from vlmcli.values import Answer, Device, Fit, Machine, Picture, Request
+from vlmcli.placement import Device, Fit, Machine
+from vlmcli.values import Answer, Picture, Request
 
 SCENE = ROOT / "docs" / "images" / "scene.png"
 QUESTION, RIGHT = "what is this?", "A red circle and a blue square."

@@ -14,7 +14,8 @@ from vlmcli import demo
 from vlmcli.bench.pairs import SMALL
 from vlmcli.engine import Engine, native
 from vlmcli.errors import Cancelled, ModelError, RequestError, TimedOut
-from vlmcli.values import Answer, Card, Delta, Done, Failed, Fit, ModelFiles, Progress, Sampling, Started, run
+from vlmcli.placement import Fit
+from vlmcli.values import Answer, Card, Delta, Done, Failed, ModelFiles, Progress, Sampling, Started, run
 
 AT_ONCE, TRIES = 0.5, 6
 """Seconds: a promise to users, so it is tested; up to three times, as the machine may be busy with something else."""

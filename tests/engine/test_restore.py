@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.engines import ask, noise, opened, small_files, texts
 from tests.support.families import parts_at_a_tie, tapped
+from vlmcli.placement import Caching, Fit
 from vlmcli.runners.worker import Worker
-from vlmcli.values import Answer, Caching, Fit, Message, Request
+from vlmcli.values import Answer, Message, Request
 
 QUESTIONS = ("what is this?", "which colour has it?", "is it large or small?")
 NAMES = ("llava", "qwen2vl", "gemma3", "lfm2vl")

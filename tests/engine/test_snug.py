@@ -10,7 +10,8 @@ from vlmcli.errors import ContextFull, RequestError
 from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.models.gguf import Tensor
-from vlmcli.values import Answer, Fit, Machine
+from vlmcli.placement import Fit, Machine
+from vlmcli.values import Answer
 
 SNUG = Fit(n_ctx=4096, n_parallel=1, threads=1, snug=True)
 

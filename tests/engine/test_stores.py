@@ -18,7 +18,8 @@ from tests.support.engines import ask, opened
 from vlmcli import demo
 from vlmcli.entries import Entries
 from vlmcli.pictures import images
-from vlmcli.values import Answer, Caching, Message
+from vlmcli.placement import Caching
+from vlmcli.values import Answer, Message
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX")
 

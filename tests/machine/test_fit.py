@@ -14,7 +14,7 @@ from vlmcli.machine import fit, tiling
 from vlmcli.machine.cache import kept
 from vlmcli.models import gguf, shapes
 from vlmcli.models.gguf import Header, Tensor
-from vlmcli.values import Device, Fit, Machine
+from vlmcli.placement import Device, Fit, Machine
 
 GIB = 1 << 30
 SCENE = str(ROOT / "docs" / "images" / "scene.png")

@@ -13,8 +13,9 @@ from vlmcli.models import catalogue, gguf, shapes
 from vlmcli.models.chat_templates import CHAT_TEMPLATES
 from vlmcli.models.repository import is_repository
 from vlmcli.pictures.images import from_pixels
+from vlmcli.placement import Machine
 from vlmcli.tasks import ask
-from vlmcli.values import THINK, Machine, Message
+from vlmcli.values import THINK, Message
 
 GIB = 1 << 30
 PICTURE = from_pixels(bytes(12), (2, 2), "p.png")

@@ -13,7 +13,8 @@ from vlmcli.bench.families import maker
 from vlmcli.engine import Engine
 from vlmcli.errors import ModelError
 from vlmcli.models import gguf, pairing, store
-from vlmcli.values import Answer, Fit, Message, ModelFiles, Picture, Request
+from vlmcli.placement import Fit
+from vlmcli.values import Answer, Message, ModelFiles, Picture, Request
 
 # What no header tells apart, the language model first: the same architecture, row width and special tokens (all small
 # BPE vocabularies have every family's tokens), or a plain mlp, which was put before many architectures. All compute.

@@ -16,9 +16,9 @@ from tests.support.hub import Hub
 from tests.support.program import VLM, vlm
 from vlmcli.engine import native
 from vlmcli.installing import Graphics
+from vlmcli.placement import Caching, Device
 from vlmcli.reports import doctor
 from vlmcli.reports.doctor import Finding, Native
-from vlmcli.values import Caching, Device
 
 AREAS = ["python", "llama.cpp", "cpu", "gpu", "memory", "disk", "cache", "results", "hub", "settings", "model"]
 

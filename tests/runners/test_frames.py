@@ -15,22 +15,9 @@ from hypothesis import strategies as st
 from tests.support.engines import ask, noise
 from vlmcli import demo, errors
 from vlmcli.errors import Cancelled, ContextFull, HubBusy, ModelError, NativeError, PipeClosed, SourceError, VlmError
+from vlmcli.placement import Fit, Wanted
 from vlmcli.runners import frames, wire
-from vlmcli.values import (
-    Answer,
-    Delta,
-    Done,
-    Failed,
-    Fit,
-    Measured,
-    Notice,
-    Progress,
-    Sampling,
-    Started,
-    Timings,
-    Usage,
-    Wanted,
-)
+from vlmcli.values import Answer, Delta, Done, Failed, Measured, Notice, Progress, Sampling, Started, Timings, Usage
 
 ANSWER = Answer("Ä red\0circle\ud800", "stop", Usage(64, 80, 3, 9), Timings(0.1, 0.0, 2, 3.5, 1e-9), "demo")
 REQUEST = ask("what is this?", noise(1), noise(2), sampling=Sampling(1.5, seed=7), stop=("a", "\n"), timeout=3)

@@ -9,9 +9,10 @@ from tests.support.engines import ask, noise, outcomes, small_files, texts
 from vlmcli import demo
 from vlmcli.engine import Engine
 from vlmcli.errors import SourceError
+from vlmcli.placement import Fit
 from vlmcli.runners import wire
 from vlmcli.runners.worker import Worker
-from vlmcli.values import Answer, Fit, Message, Picture, Request, Sampling
+from vlmcli.values import Answer, Message, Picture, Request, Sampling
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="inherited memory")
 

@@ -26,10 +26,11 @@ from vlmcli.demo import scenes
 from vlmcli.engine import Engine
 from vlmcli.errors import Cancelled, ModelError, NativeError
 from vlmcli.pictures import images
+from vlmcli.placement import Fit
 from vlmcli.runners import frames, wire
 from vlmcli.runners.process import Process
 from vlmcli.runners.worker import Worker
-from vlmcli.values import Answer, Delta, Done, Failed, Fit, ModelFiles, Notice, Picture, Sampling, run
+from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Notice, Picture, Sampling, run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 

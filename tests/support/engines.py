@@ -6,7 +6,8 @@ import numpy as np
 
 from vlmcli.engine import Engine, Observer
 from vlmcli.pictures import images
-from vlmcli.values import Answer, Done, Failed, Fit, Message, ModelFiles, Request, run
+from vlmcli.placement import Fit
+from vlmcli.values import Answer, Done, Failed, Message, ModelFiles, Request, run
 
 THREADS = 1
 """What an engine computes on, unless a test says otherwise; two with --all. Tiny models mostly wait for each other on

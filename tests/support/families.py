@@ -24,8 +24,9 @@ from vlmcli.errors import Cancelled
 from vlmcli.machine import fit
 from vlmcli.models import gguf
 from vlmcli.pictures import images
+from vlmcli.placement import Caching, Fit, Machine
 from vlmcli.runners.worker import Worker
-from vlmcli.values import THINK, Answer, Caching, Done, Failed, Fit, Machine, ModelFiles
+from vlmcli.values import THINK, Answer, Done, Failed, ModelFiles
 
 NAMES = (*pairs.SMALL, *families.PAIRS)
 """The pairs: of all projector types, and more than one of those that go with very different language models."""

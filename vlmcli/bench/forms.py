@@ -16,7 +16,8 @@ from statistics import median
 from vlmcli.engine import Engine
 from vlmcli.engine.place import this_machine
 from vlmcli.pictures import images
-from vlmcli.values import Answer, Card, Delta, Done, Failed, Fit, Message, ModelFiles, Request, Sampling, run
+from vlmcli.placement import Fit
+from vlmcli.values import Answer, Card, Delta, Done, Failed, Message, ModelFiles, Request, Sampling, run
 
 SCHEMA = {
     "type": "array",

@@ -61,6 +61,7 @@ def _decide(
     manner: answers.Manner,
     *,
     per_token: bool = False,
+    neutral: bool = False,
     calibrating: calibrate.Calibrating | None = None,
     several: float | None = None,
 ) -> None:
@@ -72,14 +73,16 @@ def _decide(
             raise UsageError("what is on stdin is text", "pipe in a picture, or leave out -")
         own, system = tuple(sorted(files.card.prompts.items())), flags.system or settings.system
         calibration = calibrations.read(config_folder(), journal.model_id(files))
-        if calibrating is not None or per_token:
+        if calibrating is not None or per_token or neutral:
             calibration = NONE
         if calibrating is not None:
             calibrating.model(files)
         elif missing := [one.kind for one in questions if not calibration.has(one.kind)]:
             log.info("the probabilities of %s are not calibrated for %s questions", files.name, missing[0])
         return [
-            tasks.Decide(tuple(questions), system, own, per_token, files.card.think, side, parts, calibration, several)
+            tasks.Decide(
+                tuple(questions), system, own, per_token, files.card.think, side, parts, calibration, several, neutral
+            )
         ]
 
     first = [tasks.Decide(tuple(questions))]
@@ -184,6 +187,12 @@ def classify(
     ] = False,
     other: Annotated[bool, typer.Option("--other", help="Add the label other, for what is none of them.")] = False,
     per_token: PerToken = False,
+    neutral: Annotated[
+        bool,
+        typer.Option(
+            "--subtract-neutral", help="Subtract what the model answers about a grey picture from each label's score."
+        ),
+    ] = False,
     threshold: Threshold = 0.5,
     *,
     flags: Flags,
@@ -215,11 +224,12 @@ def classify(
             words or (),
             flags,
             manner,
+            neutral=neutral,
             several=threshold,
         )
         return
     asked = files_of_questions.choice(question or "", found, form)
-    _decide([asked], words or (), flags, manner, per_token=per_token)
+    _decide([asked], words or (), flags, manner, per_token=per_token, neutral=neutral)
 
 
 def _labelled(outcome: Outcome, top: int, threshold: float, width: int, *, multi: bool) -> str:

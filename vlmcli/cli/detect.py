@@ -12,6 +12,7 @@ import typer
 from vlmcli.cli.flags import SAMPLING, SHARED, Flags, with_flags
 from vlmcli.errors import Exit, ModelError, UsageError
 from vlmcli.later import Later
+from vlmcli.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,21 @@ if TYPE_CHECKING:
     from vlmcli.batch.run import Outcome
     from vlmcli.cli import answer as answers
     from vlmcli.cli import words as arguments
+    from vlmcli.decisions import Place
     from vlmcli.models import catalogue
     from vlmcli.pictures import marking
     from vlmcli.records import lines
     from vlmcli.settings import Settings
     from vlmcli.tasks import boxes
     from vlmcli.tasks import detect as tasks
+    from vlmcli.terminal import thumbnails
     from vlmcli.terminal.ui import Ui
     from vlmcli.values import ModelFiles
 else:  # a page of help needs none of them
     answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
     atomic, boxes, catalogue = Later("vlmcli.atomic"), Later("vlmcli.tasks.boxes"), Later("vlmcli.models.catalogue")
-    lines, marking, tasks = (
-        Later("vlmcli.records.lines"), Later("vlmcli.pictures.marking"), Later("vlmcli.tasks.detect"),
-    )  # fmt: skip
+    lines, marking = Later("vlmcli.records.lines"), Later("vlmcli.pictures.marking")
+    tasks, thumbnails = Later("vlmcli.tasks.detect"), Later("vlmcli.terminal.thumbnails")
 
 
 class Form(str, Enum):
@@ -69,6 +71,8 @@ Draw = Annotated[
 Crop = Annotated[str | None, typer.Option("--crop", metavar="DIR", help="Save what is in each box as a picture.")]
 Yolo = Annotated[str | None, typer.Option("--yolo", metavar="DIR", help="Save labels for YOLO, a file per picture.")]
 
+COLUMNS, ROWS = 60, 16
+"""Cells of a small drawing in a terminal."""
 LONG = 1024
 """Tokens of an answer, where nobody says how many: lists of boxes are long."""
 _FLAGS = tuple(name for name in SHARED if name not in ("detail", "format"))
@@ -161,8 +165,11 @@ class _Output:
 
         return replace(flags, json=flags.json or self._form is Form.JSONL)
 
-    def lined(self, outcome: Outcome, _: int = 0) -> str:
-        """What is written of a picture; its drawing, crops and labels are saved. Raises VlmError."""
+    def lined(self, outcome: Outcome, width: int = 0) -> str:
+        """What is written of a picture; its drawing, crops and labels are saved. Raises VlmError.
+
+        A terminal, so many columns wide, also gets a small drawing where it can show one.
+        """
         places = outcome.result.places or ()
         answer = outcome.result.answer
         assert answer is not None
@@ -172,16 +179,16 @@ class _Output:
             self._add(name, size, outcome)
             return ""
         if self._form is Form.CSV:
-            head = ("picture", "label", "left", "top", "right", "bottom")
+            head = ("picture", "label", "left", "top", "right", "bottom", "score")
             rows: list[tuple[str, ...]] = [head] if self._head else []
             self._head = False
-            rows += [(name, place.label, *map(str, place.corners)) for place in places]
+            rows += [(name, place.label, *map(str, place.corners), _score(place)) for place in places]
             return "".join(f"{lines.table_row(row, ',')}\n" for row in rows)
-        found = []
+        found = [_thumbnail(outcome, width)] if width and places else []
         for place in places:
             corners = place.corners[: 2 if place.is_point else 4]
-            found.append("\t".join([lines.escape(name), lines.escape(place.label), *map(str, corners)]))
-        return "".join(f"{line}\n" for line in found)
+            found.append("\t".join([lines.escape(name), lines.escape(place.label), *map(str, corners)]) + "\n")
+        return "".join(found)
 
     def ended(self, ui: Ui, failed: Exit | None) -> Exit | None:
         """Write what is whole only at the end."""
@@ -205,12 +212,13 @@ class _Output:
         for place in outcome.result.places or ():
             left, top, right, bottom = place.corners
             wide, high = right - left, bottom - top
-            annotations.append(
-                {
-                    "id": len(annotations) + 1, "image_id": len(images), "category_id": self._number(place.label) + 1,
-                    "bbox": [left, top, wide, high], "area": wide * high, "iscrowd": 0,
-                }
-            )  # fmt: skip
+            annotation: dict[str, Any] = {
+                "id": len(annotations) + 1, "image_id": len(images), "category_id": self._number(place.label) + 1,
+                "bbox": [left, top, wide, high], "area": wide * high, "iscrowd": 0,
+            }  # fmt: skip
+            if place.score is not None:
+                annotation["score"] = round(place.score, 4)
+            annotations.append(annotation)
 
     def _save(self, outcome: Outcome) -> None:
         places, source = outcome.result.places or (), outcome.job.pictures[0]
@@ -247,6 +255,22 @@ class _Output:
             stem, number = f"{base}-{number}", number + 1
         self._taken.add(stem)
         return stem
+
+
+def _thumbnail(outcome: Outcome, width: int) -> str:
+    """A small drawing of a picture's places as a terminal shows it; empty where that cannot show pictures."""
+    protocol = thumbnails.protocol_of(variables())
+    if not protocol:
+        return ""
+    image = marking.marked(outcome.job.pictures[0].load(0), outcome.result.places or ())
+    columns, rows = min(COLUMNS, width), ROWS
+    most = max(columns * thumbnails.CELL[0], rows * thumbnails.CELL[1])
+    image.thumbnail((most, most))
+    return thumbnails.shown(image.tobytes(), image.size, protocol, columns, rows) + "\n"
+
+
+def _score(place: Place) -> str:
+    return "" if place.score is None else f"{place.score:.4f}"
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -18,8 +18,8 @@ from vlmcli.records.lines import escape, object_line
 from vlmcli.terminal.ui import Ui
 
 if TYPE_CHECKING:
+    from vlmcli.placement import Caching
     from vlmcli.reports.doctor import Finding, Native
-    from vlmcli.values import Caching
 
 MARKS = {True: "ok", None: "--", False: "!!"}
 QUESTION, SEEN = "What color is the circle?", "red"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from vlmcli.tasks import ask
     from vlmcli.tasks import extract as tasks
     from vlmcli.tasks import schema as schemas
+    from vlmcli.terminal import live, wrapping
     from vlmcli.values import ModelFiles
 else:  # a page of help needs none of them
     answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
     gbnf, guided = Later("vlmcli.engine.gbnf"), Later("vlmcli.engine.guided")
     schemas = Later("vlmcli.tasks.schema")
     ask, lines = Later("vlmcli.tasks.ask"), Later("vlmcli.records.lines")
+    live, wrapping = Later("vlmcli.terminal.live"), Later("vlmcli.terminal.wrapping")
     tasks = Later("vlmcli.tasks.extract")
 
 
@@ -111,7 +113,25 @@ def form_of(choices: str | None, regex: str | None, grammar: str | None) -> ask.
     return ask.Form(grammar=text)
 
 
-def _lined(outcome: Outcome, _: int) -> str:
-    """The JSON, behind the picture's name where there are others."""
-    name = lines.escape(" ".join(outcome.job.names))
-    return f"{name}\t{outcome.result.text}\n" if outcome.job.pictures[0].expanded else f"{outcome.result.text}\n"
+def _lined(outcome: Outcome, width: int) -> str:
+    """The JSON, behind the picture's name where there are others; on a terminal of a width, the fields in rows."""
+    name, expanded = lines.escape(" ".join(outcome.job.names)), outcome.job.pictures[0].expanded
+    (value,) = outcome.result.fields
+    if width and (rows := _rows(value, width)):
+        return f"{name}\n{rows}" if expanded else rows
+    return f"{name}\t{outcome.result.text}\n" if expanded else f"{outcome.result.text}\n"
+
+
+def _rows(value: Any, width: int) -> str:
+    """The fields of an object below one another, or of each object of a list; empty for what has no fields."""
+    if isinstance(value, list) and value and all(isinstance(one, dict) and one for one in value):
+        return "\n".join(_rows(one, width) for one in value)
+    if not isinstance(value, dict) or not value:
+        return ""
+    longest = min(width // 3, max(live.cells(lines.escape(field)) for field in value))
+    rows = []
+    for field, found in value.items():
+        name, text = lines.escape(field), lines.escape(tasks.cell(found)) or "-"
+        head = f"  {name}{' ' * (longest - live.cells(name))}  "
+        rows.append(wrapping.wrapped(f"{head}{text}", width, longest + 4) + "\n")
+    return "".join(rows)

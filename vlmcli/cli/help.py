@@ -15,7 +15,7 @@ from vlmcli.cli.parameters import Parameter, parameters
 
 GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout"
-    " labels labels-file as multi other per-token threshold calibrate-on"
+    " labels labels-file as multi other per-token subtract-neutral threshold calibrate-on"
     " schema schema-multi choices regex grammar system each together",
     "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
     "Model": "model yes max-tokens temperature seed option think mmproj chat-template",

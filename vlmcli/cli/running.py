@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from vlmcli import room
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
+from vlmcli.placement import Caching, Wanted
 from vlmcli.runners import last_death
 from vlmcli.settings import Settings, cache_folder, state_folder
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import Caching, ModelFiles, Runner, Wanted
+from vlmcli.values import ModelFiles, Runner
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer

@@ -5,12 +5,22 @@ It knows the logits of the last decode by an index, and nothing of prompts, pict
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vlmcli.engine import guided, sampling
 from vlmcli.engine.grammar import Follower
 from vlmcli.engine.guided import Guided
 from vlmcli.engine.loading import Loaded
 from vlmcli.engine.stream import TextStream, loops
-from vlmcli.values import FinishReason, Request
+from vlmcli.later import Later
+from vlmcli.values import FinishReason, Request, Token
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from vlmcli.engine.native import Float32, Model
+else:
+    np = Later("numpy")
 
 
 def _follower(loaded: Loaded, request: Request) -> Follower | Guided | None:
@@ -29,6 +39,7 @@ class Answering:
 
     Attributes:
         tokens: how many there are so far, without the one that ends the turn.
+        noted: the same with their likelihoods, where the request has `logprobs`; else empty.
     """
 
     def __init__(self, loaded: Loaded, request: Request, begun: str) -> None:
@@ -41,6 +52,9 @@ class Answering:
         """
         card = loaded.files.card
         self.tokens = 0
+        self.noted: list[Token] = []
+        self._shown = 0
+        self._logprobs = request.logprobs
         self._model = loaded.model
         self._context = loaded.context
         self._think = card.think
@@ -60,6 +74,12 @@ class Answering:
 
         llama.cpp's order (common/sampling.cpp): the mask of a whole vocabulary is made only where it is needed.
         """
+        token = self._picked(index)
+        if self._logprobs is not None and not self._model.ends(token):
+            self.noted.append(_noted(self._model, self._context.logits(index), token, self._logprobs))
+        return token
+
+    def _picked(self, index: int) -> int:
         if self._grammar is None:
             return self._context.sample(self._sampler, index)
         token = self._context.pick(self._sampler, index)
@@ -97,6 +117,11 @@ class Answering:
             return "loop"
         return None
 
+    def fresh(self) -> tuple[Token, ...]:
+        """The tokens that were noted since it was last called."""
+        start, self._shown = self._shown, len(self.noted)
+        return tuple(self.noted[start:])
+
     def finish(self) -> str:
         """The text that was held back, once no more tokens come."""
         return self._stream.finish()
@@ -104,3 +129,15 @@ class Answering:
     def close(self) -> None:
         """Free the sampler, which lives in C."""
         self._sampler.close()
+
+
+def _noted(model: Model, logits: Float32, token: int, others: int) -> Token:
+    """A token with its likelihood, and so many of the likeliest ones, by the logits float32 [n_vocab] behind a row."""
+    known = logits.astype(np.float64)
+    largest = known.max()
+    known -= largest + np.log(np.exp(known - largest).sum())
+    first = np.argpartition(-known, min(others, len(known) - 1))[:others] if others else np.zeros(0, np.int64)
+    first = first[np.lexsort((first, -known[first]))]
+    return Token(
+        model.piece(token), float(known[token]), tuple((model.piece(int(one)), float(known[one])) for one in first)
+    )

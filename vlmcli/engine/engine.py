@@ -19,7 +19,8 @@ from vlmcli.engine.native import Model, Projector
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.vision import Vision
 from vlmcli.errors import Cancelled, RequestError, VlmError
-from vlmcli.values import Answer, Caching, Done, Event, Failed, Fit, ModelFiles, Request, run
+from vlmcli.placement import Caching, Fit
+from vlmcli.values import Answer, Done, Event, Failed, ModelFiles, Request, run
 
 log = logging.getLogger("vlmcli.engine")
 

@@ -167,6 +167,7 @@ class Job:
             model,
             self.planned.choices.scores() if self.planned.choices is not None else (),
             self.planned.seen(self.unit),
+            tuple(self.answering.noted),
         )
 
     def close(self) -> None:

@@ -24,7 +24,8 @@ from vlmcli.errors import Cancelled, NoRoom, VlmError
 from vlmcli.machine.fit import step_back
 from vlmcli.models import gguf, pairing
 from vlmcli.models.families import ENDS_LINE
-from vlmcli.values import Caching, Fit, ModelFiles, Notice, Progress, Request, Timings
+from vlmcli.placement import Caching, Fit
+from vlmcli.values import ModelFiles, Notice, Progress, Request, Timings
 
 PROBE_SIZES = ((64, 64), (4096, 4096), (8192, 1024), (1024, 8192))  # what makes families tile differently
 AHEAD_SECONDS = 0.1

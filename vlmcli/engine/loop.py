@@ -399,4 +399,4 @@ class Loop:
 
     def _show(self, job: Job, text: str) -> None:
         if text and job.request.stream:
-            self._desk.send(Delta(job.id, text))
+            self._desk.send(Delta(job.id, text, job.answering.fresh()))

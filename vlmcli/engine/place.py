@@ -12,7 +12,8 @@ from dataclasses import replace
 from vlmcli.errors import NativeError
 from vlmcli.machine import fit
 from vlmcli.models import gguf
-from vlmcli.values import Fit, Machine, ModelFiles, Wanted
+from vlmcli.placement import Fit, Machine, Wanted
+from vlmcli.values import ModelFiles
 
 
 def trouble() -> NativeError | None:

@@ -20,7 +20,8 @@ from vlmcli.engine.prefix_store import PrefixStore
 from vlmcli.entries import Entries, key_of
 from vlmcli.models import gguf
 from vlmcli.models.fingerprint import fingerprint
-from vlmcli.values import Caching, Fit, ModelFiles
+from vlmcli.placement import Caching, Fit
+from vlmcli.values import ModelFiles
 
 FACTS_BYTES = 16 << 20
 MOST_ROWS = 1 << 20

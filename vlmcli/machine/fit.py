@@ -20,7 +20,7 @@ from vlmcli.errors import ModelError
 from vlmcli.machine import tiling
 from vlmcli.machine.cache import Kept, kept
 from vlmcli.models.gguf import Header
-from vlmcli.values import Device, Fit, Machine
+from vlmcli.placement import Device, Fit, Machine
 
 CTX = 8192  # cells, unless the model was trained for fewer or memory is short
 CTX_FLOOR = 2048

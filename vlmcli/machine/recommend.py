@@ -12,7 +12,7 @@ from vlmcli.machine import cost, fit
 from vlmcli.machine.speed import Speed, seconds
 from vlmcli.models import catalogue
 from vlmcli.models.catalogue import Entry
-from vlmcli.values import Machine
+from vlmcli.placement import Machine
 
 PICTURE = (1024, 768)
 """The picture that is asked about, in pixels."""

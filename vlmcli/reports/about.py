@@ -17,7 +17,8 @@ from vlmcli.machine import fit, tiling
 from vlmcli.models import gguf
 from vlmcli.models.families import ENDS_LINE
 from vlmcli.models.gguf import Header
-from vlmcli.values import Fit, Message, ModelFiles, Picture
+from vlmcli.placement import Fit
+from vlmcli.values import Message, ModelFiles, Picture
 
 PICTURE = (1024, 768)
 """The picture whose tokens are counted, in pixels."""

@@ -21,8 +21,8 @@ from vlmcli.amounts import size
 from vlmcli.errors import VlmError
 from vlmcli.machine import fit
 from vlmcli.models import disk, hub_cache
+from vlmcli.placement import Caching, Device
 from vlmcli.reports import kept
-from vlmcli.values import Caching, Device
 
 _DRIVER = {
     "CUDA": "check the driver: nvidia-smi",

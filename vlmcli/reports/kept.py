@@ -14,7 +14,7 @@ from pathlib import Path
 from vlmcli import entries, files
 from vlmcli.entries import Entries
 from vlmcli.errors import VlmError
-from vlmcli.values import Caching
+from vlmcli.placement import Caching
 
 KINDS: Mapping[str, str] = {
     "embeddings": "what the encoder made of pictures",

@@ -15,7 +15,8 @@ from vlmcli.machine import speed as speeds
 from vlmcli.machine.speed import Speed
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
-from vlmcli.values import Machine, ModelFiles, Picture
+from vlmcli.placement import Machine
+from vlmcli.values import ModelFiles, Picture
 
 if TYPE_CHECKING:  # at run time they would load llama.cpp and Pillow
     from vlmcli.engine.stages import PictureRows, Tile

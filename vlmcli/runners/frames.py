@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from vlmcli import errors, figures, values
+from vlmcli import errors, figures, placement, values
 from vlmcli.errors import VlmError
 from vlmcli.runners import wire
 
@@ -105,7 +105,7 @@ def _is_of_messages(found: object, module: types.ModuleType) -> bool:
 
 _KNOWN = {
     (module.__name__, name): found
-    for module in (values, figures, errors, wire)
+    for module in (values, placement, figures, errors, wire)
     for name, found in vars(module).items()
     if _is_of_messages(found, module)
 }

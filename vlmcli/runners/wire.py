@@ -17,7 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from vlmcli.errors import VlmError
-from vlmcli.values import Caching, Event, Fit, Message, ModelFiles, Picture, Request, Wanted
+from vlmcli.placement import Caching, Fit, Wanted
+from vlmcli.values import Event, Message, ModelFiles, Picture, Request
 
 GAVE_UP = "llama.cpp gave up: "
 """What the last line on the engine's standard error begins with, after a failed assertion."""

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from vlmcli import installing, room
 from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
+from vlmcli.placement import Caching, Fit, Wanted
 from vlmcli.runners import wire
 from vlmcli.runners.process import Cause, Process
-from vlmcli.values import Caching, Delta, Done, Event, Failed, Fit, Last, ModelFiles, Request, Wanted, events_of
+from vlmcli.values import Delta, Done, Event, Failed, Last, ModelFiles, Request, events_of
 
 log = logging.getLogger("vlmcli.worker")
 

@@ -6,18 +6,22 @@ divided by the sum over all choices. Of a predicate it is the likelihood that th
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 from vlmcli.decisions import Decision, Option, Question
 from vlmcli.errors import RequestError, VlmError
 from vlmcli.tasks.ask import PARTS, prompt
 from vlmcli.tasks.calibration import NONE, Calibration
-from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
+from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling, Score
 
 YES, NO = ("yes", "Yes", "YES"), ("no", "No", "NO")
+GREY = 448
+"""Pixels of a side of the picture that shows nothing."""
 LEAST_COVERAGE = 1e-6
 """Where the model is less likely than that to answer with any of the options, it has not understood the question."""
 
@@ -34,6 +38,8 @@ class Decide:
             differ much in length, of a model that would answer in a sentence.
         think, detail, parts: as `Ask`'s.
         calibration: what the scores are corrected by.
+        neutral: compare with what the model would answer about a grey picture, so that labels it prefers anyway, whatever
+            the picture, have no advantage.
         several: from which probability on a picture has a label, where each question is about one; None elsewhere.
     """
 
@@ -46,6 +52,7 @@ class Decide:
     parts: bool = False
     calibration: Calibration = NONE
     several: float | None = None
+    neutral: bool = False
 
     sampling: ClassVar[Sampling] = Sampling()
     max_tokens: ClassVar[int] = 1
@@ -54,8 +61,8 @@ class Decide:
 
     @property
     def count(self) -> int:
-        """A request for each question."""
-        return len(self.questions)
+        """A request for each question, and one about the grey picture."""
+        return len(self.questions) * (2 if self.neutral else 1)
 
     @property
     def question(self) -> str:
@@ -74,7 +81,10 @@ class Decide:
 
     def requests(self, pictures: Sequence[Picture]) -> list[Request]:
         """One for each question; the pictures come first, so that they are computed once for all."""
-        return [self._request(question, pictures) for question in self.questions]
+        found = [self._request(question, pictures) for question in self.questions]
+        if self.neutral:
+            found += [self._request(question, (grey(),)) for question in self.questions]
+        return found
 
     def _request(self, question: Question, pictures: Sequence[Picture]) -> Request:
         text = asked(question, dict(self.prompts))
@@ -92,12 +102,16 @@ class Decide:
         """What was decided, for people and records; the answer has the scores of all questions, one after the other."""
         if isinstance(outcome, VlmError):
             return Result(tuple(sources), self.question, model, error=outcome)
-        decisions, scores = [], list(outcome.scores)
+        decisions, start = [], 0
+        half = len(outcome.scores) // 2 if self.neutral else 0
         for question in self.questions:
-            count = len(question.options) or 2
-            logits = [one.logprob / one.tokens if self.per_token else one.logprob for one in scores[:count]]
-            coverage = math.fsum(math.exp(one.logprob) for one in scores[:count])
-            del scores[:count]
+            end = start + (len(question.options) or 2)
+            logits = [self._logit(one) for one in outcome.scores[start:end]]
+            if self.neutral:
+                without = outcome.scores[half + start : half + end]
+                logits = [logit - self._logit(one) for logit, one in zip(logits, without, strict=True)]
+            coverage = math.fsum(math.exp(one.logprob) for one in outcome.scores[start:end])
+            start = end
             if coverage < LEAST_COVERAGE:
                 return Result(tuple(sources), self.question, model, error=_not_understood(question, coverage))
             probabilities = self.calibration.probabilities(question.kind, logits)
@@ -107,8 +121,19 @@ class Decide:
             tuple(sources), self.question, model, said(decisions, self.several), outcome, decisions=tuple(decisions)
         )
 
+    def _logit(self, score: Score) -> float:
+        return score.logprob / score.tokens if self.per_token else score.logprob
+
     def only_thought(self, result: Result) -> None:
         """A model that decides does not think."""
+
+
+@cache
+def grey() -> Picture:
+    """A picture that shows nothing."""
+    pixels = b"\x80" * (3 * GREY * GREY)
+    identity = hashlib.sha256(b"%dx%d\n" % (GREY, GREY) + pixels).hexdigest()
+    return Picture(identity, (GREY, GREY), "a grey picture", lambda: pixels)
 
 
 def asked(question: Question, own: Mapping[str, str]) -> str:

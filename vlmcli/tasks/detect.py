@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from vlmcli.decisions import Place
@@ -12,7 +14,7 @@ from vlmcli.errors import RequestError, VlmError
 from vlmcli.tasks.ask import prompt
 from vlmcli.tasks.boxes import read
 from vlmcli.tasks.thinking import split
-from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling
+from vlmcli.values import THINK, Answer, Message, Picture, Request, Result, Sampling, Token
 
 MOST = 100
 """Boxes of an answer at most, where its form is given."""
@@ -75,7 +77,7 @@ class Detect:
         if self.system:
             turns.insert(0, Message("system", (self.system,)))
         schema = "" if self._name in own else json.dumps(_schema(self.convention, points=self.points))
-        return [Request(tuple(turns), self.sampling, self.max_tokens, stream=False, schema=schema)]
+        return [Request(tuple(turns), self.sampling, self.max_tokens, stream=False, schema=schema, logprobs=0)]
 
     def result(self, sources: Sequence[str], outcome: Answer | VlmError, model: str) -> Result:
         """The places in pixels of the upright picture. An answer that is cut off, or is nonsense, is an error."""
@@ -99,10 +101,11 @@ class Detect:
             raise RequestError("how the encoder scaled the picture is not known", "try --boxes 0-1000")
         places = read(text, self.convention, seen.size, seen.scaled)
         if self.points:
-            return [Place(one.label, *one.center, *one.center) for one in places]
-        if any(place.is_point for place in places):
+            places = [Place(one.label, *one.center, *one.center) for one in places]
+        elif any(place.is_point for place in places):
             raise RequestError("the model answered with points, not with boxes", "use vlm point")
-        return places
+        found = likelihoods([place.label for place in places], answer.tokens)
+        return [replace(place, score=score) for place, score in zip(places, found, strict=True)]
 
     def only_thought(self, result: Result) -> None:
         """A model that detects does not think."""
@@ -113,6 +116,28 @@ def shown(place: Place) -> dict[str, Any]:
     left, top, right, bottom = place.corners
     where = {"point": [left, top]} if place.is_point else {"box": [left, top, right, bottom]}
     return {"label": place.label, **where, "score": place.score}
+
+
+def likelihoods(labels: Sequence[str], tokens: Sequence[Token]) -> list[float | None]:
+    """The probability of the token with which each label begins, in an answer that has the labels in this order.
+
+    None where it has no such label, or where nothing is known of its tokens.
+    """
+    raw, starts = b"".join(token.piece for token in tokens), []
+    for token in tokens:
+        starts.append((starts[-1] if starts else 0) + len(token.piece))
+    found: list[float | None] = []
+    at = 0
+    for label in labels:
+        written = json.dumps(label, ensure_ascii=False).encode("utf-8", "replace")
+        here = raw.find(written, at)
+        first = here + 1 if here >= 0 else raw.find(written[1:-1], at)
+        if not label or first < 0:
+            found.append(None)
+            continue
+        at = first + 1
+        found.append(math.exp(tokens[bisect_right(starts, first)].logprob))
+    return found
 
 
 def _schema(convention: str, *, points: bool) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Extract:
         """A field's value by its name: text as it is, lists joined by "; ", nothing for null."""
         value = record.get("fields")
         if isinstance(value, Mapping):
-            return {name: _cell(value.get(name)) for name in self.columns}
-        return {self.columns[0]: _cell(value)}
+            return {name: cell(value.get(name)) for name in self.columns}
+        return {self.columns[0]: cell(value)}
 
     def requests(self, pictures: Sequence[Picture]) -> list[Request]:
         """One, whose answer follows the schema."""
@@ -124,7 +124,8 @@ def _loaded(schema: str) -> dict[str, Any]:
     return value
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A field's value for a table: text as it is, lists joined by "; ", nothing for null, else JSON."""
     if value is None:
         return ""
     if isinstance(value, str):

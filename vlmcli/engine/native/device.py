@@ -12,7 +12,7 @@ from typing import Literal
 
 from vlmcli.engine.native import amx
 from vlmcli.engine.native.library import bind, folder, versions
-from vlmcli.values import Device
+from vlmcli.placement import Device
 
 
 def _features() -> set[str]:
