@@ -99,6 +99,19 @@ def test_classify_prints_the_likeliest_labels(pictures):
     assert vlm("classify", pictures / "b.png", *words, *DEMO).stdout.split("\t")[1] == "star"
 
 
+def test_a_grey_picture_is_encoded_once_for_all(pictures):
+    words = ("--labels", "circle,star,cross", "-q", "What shape is green?", "--as", "The green shape is a {}.")
+    done = vlm("classify", pictures / "b.png", *words, "--subtract-neutral", "--json", *DEMO)
+    record = json.loads(done.stdout)
+    assert record["answers"][0]["choice"] == "star"
+    plain = json.loads(vlm("classify", pictures / "b.png", *words, "--json", *DEMO).stdout)
+    assert record["answers"] != plain["answers"]
+    assert record["usage"]["encoded"] == 2
+    done = vlm("classify", pictures, *words, "--subtract-neutral", "--json", "--no-cache", *DEMO)
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(one["usage"]["encoded"] for one in records) == len(records) + 1, done.stderr
+
+
 def test_labels_of_several_words_and_from_a_file(pictures, tmp_path):
     (tmp_path / "labels.txt").write_text("a red circle\na green star=it has points, five\n")
     done = vlm("classify", pictures / "b.png", "--labels-file", tmp_path / "labels.txt", *DEMO)

@@ -45,11 +45,12 @@ def test_records_and_tables(pictures):
     record = json.loads(done.stdout)
     assert record["size"] == list(Image.open(SCENE).size)
     assert [place["label"] for place in record["places"]] == ["red circle", "blue square"]
-    assert all(len(place["box"]) == 4 and place["score"] is None for place in record["places"])
+    assert all(len(place["box"]) == 4 and 0.9 < place["score"] <= 1 for place in record["places"])
     done = vlm("detect", pictures, "each shape", "--format", "csv", *DEMO)
     rows = list(csv.reader(io.StringIO(done.stdout)))
-    assert rows[0] == ["picture", "label", "left", "top", "right", "bottom"]
+    assert rows[0] == ["picture", "label", "left", "top", "right", "bottom", "score"]
     assert len(rows) == 5
+    assert all(0.9 < float(row[-1]) <= 1 for row in rows[1:])
 
 
 def test_coco_and_yolo(pictures, tmp_path):
@@ -60,6 +61,7 @@ def test_coco_and_yolo(pictures, tmp_path):
     record = json.loads(vlm("detect", pictures / "a.png", "each shape", "--json", *DEMO).stdout)
     left, top, right, bottom = record["places"][0]["box"]
     assert coco["annotations"][0]["bbox"] == [left, top, right - left, bottom - top]
+    assert coco["annotations"][0]["score"] == pytest.approx(record["places"][0]["score"], abs=1e-3)
     assert (tmp_path / "yolo" / "classes.txt").read_text() == "red circle\nblue square\n"
     number, x, *_ = (tmp_path / "yolo" / "a.txt").read_text().split()
     assert number == "0"

@@ -1,6 +1,7 @@
 """Boxes and points: every convention there and back within a pixel, and nonsense is an error."""
 
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from vlmcli.decisions import Place
 from vlmcli.errors import RequestError
 from vlmcli.tasks.boxes import CONVENTIONS, overlap, read, written
-from vlmcli.tasks.detect import Detect
-from vlmcli.values import Answer, Seen, Timings, Usage
+from vlmcli.tasks.detect import Detect, likelihoods
+from vlmcli.values import Answer, Seen, Timings, Token, Usage
 
 SIZE = (640, 480)
 
@@ -140,3 +141,15 @@ def test_a_point_of_a_box_is_its_middle():
     text = '[{"bbox_2d": [0, 0, 500, 500], "label": "cat"}]'
     (place,) = Detect("x", points=True).result(["a"], answer(text), "m").places
     assert place.corners == (160, 120, 160, 120)
+
+
+def test_a_box_is_as_likely_as_the_token_its_label_begins_with():
+    pieces = [b'[{"label": "', b"a ", b'cat"}, {"label": "a', b" c", b"at", b'"}]']
+    tokens = [Token(piece, math.log((index + 1) / 10)) for index, piece in enumerate(pieces)]
+    assert likelihoods(["a cat", "a cat"], tokens) == pytest.approx([0.2, 0.3])
+    assert likelihoods(["a cat", "a dog", "a cat"], tokens) == [pytest.approx(0.2), None, pytest.approx(0.3)]
+    assert likelihoods(["", "a cat"], tokens) == [None, pytest.approx(0.2)]
+    assert likelihoods(["a cat"], []) == [None]
+    loc = [Token(b"<loc0001><loc0002><loc0003><loc0004>", -3.0), Token("\u00e9t\u00e9".encode()[:1], math.log(0.5)),
+           Token("\u00e9t\u00e9".encode()[1:], 0.0)]  # fmt: skip
+    assert likelihoods(["\u00e9t\u00e9"], loc) == pytest.approx([0.5])

@@ -8,7 +8,7 @@ from vlmcli.decisions import Decision, Option, Question
 from vlmcli.errors import RequestError
 from vlmcli.records import lines
 from vlmcli.tasks.calibration import NONE, Scaling
-from vlmcli.tasks.decide import Decide, asked, ways
+from vlmcli.tasks.decide import Decide, asked, grey, ways
 from vlmcli.tasks.task import joined
 from vlmcli.values import Answer, Score, Timings, Usage
 
@@ -41,6 +41,21 @@ def test_an_average_token_is_compared_where_that_is_wanted():
     outcome = Answer("", "stop", Usage(), Timings(), "m", scores)
     assert Decide((ANIMAL,)).result(["a"], outcome, "m").decisions[0].best == 0
     assert Decide((ANIMAL,), per_token=True).result(["a"], outcome, "m").decisions[0].best == 1
+
+
+def test_what_a_grey_picture_gives_is_subtracted():
+    task = Decide((CAT, ANIMAL), neutral=True)
+    about, nothing = [answer(0.6, 0.2), answer(0.1, 0.3, 0.1)], [answer(0.6, 0.1), answer(0.1, 0.6, 0.2)]
+    assert task.count == 4
+    cat, animal = task.result(["a"], joined(about + nothing), "m").decisions
+    assert cat.probabilities == pytest.approx((1 / 3, 2 / 3))  # 1 to 2
+    assert animal.probabilities == pytest.approx((0.5, 0.25, 0.25))  # 1 to 1/2 to 1/2
+    assert animal.coverage == pytest.approx(0.5)
+    requests = task.requests([grey()])
+    assert [request.choices for request in requests[:2]] == [request.choices for request in requests[2:]]
+    assert all(request.pictures == (grey(),) for request in requests[2:])
+    width, height = grey().size
+    assert len(grey().pixels()) == 3 * width * height
 
 
 def test_a_model_that_would_not_answer_so_is_an_error():

@@ -30,6 +30,7 @@ come from, or who reads the answers.
     sampling        a request's sampling becomes a chain of samplers
     grammar         answers that follow a grammar
     guided          answers that follow a JSON Schema or a regular expression
+    vocabulary      the bytes of all tokens, for these, kept from one command to the next
     gbnf            reads a grammar's text
     stream          tokens' bytes become text; stop strings, loops
     observer        what may look on

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 from vlmcli.engine.desk import Desk, internal
+from vlmcli.engine.guided import Guides
 from vlmcli.engine.loading import Loaded, Loader
 from vlmcli.engine.loop import Loop
 from vlmcli.engine.native import Model, Projector
@@ -54,7 +55,8 @@ class Engine:
         self._observer = observer
         self._desk = Desk()
         self._began = began
-        self._loader = Loader(files, fit or Fit(), self._desk, observer, caching, began)
+        self._guides = Guides(files.model)
+        self._loader = Loader(files, fit or Fit(), self._desk, observer, caching, self._guides, began)
         self._loop: Loop | None = None
         self._is_loaded = threading.Event()
         self._thread = threading.Thread(target=self._main, name="vlm-engine", daemon=True)
@@ -72,6 +74,8 @@ class Engine:
 
     def submit(self, request: Request) -> int:
         """Take a request; its events carry the id returned."""
+        if request.schema or request.regex:
+            self._guides.begin()
         return self._desk.submit(request)
 
     def cancel(self, id: int) -> None:

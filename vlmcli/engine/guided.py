@@ -9,12 +9,16 @@ JSON is written on one line, with ", " and ": " between, so that no answer is en
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from vlmcli.engine import vocabulary
+from vlmcli.engine.vocabulary import Vocabulary
 from vlmcli.errors import RequestError
 from vlmcli.later import Later
 
@@ -55,36 +59,41 @@ def _checked(grammar: str, what: str) -> str:
     return grammar
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """What llguidance must know of a vocabulary.
+class _Tokens:
+    """A vocabulary in the form that `LLTokenizer` asks for (llguidance/_tokenizer.py, TokenizerWrapper).
+
+    Its tokens are in the order of their bytes, which halves the time that llguidance needs to make a tree of them; so
+    it knows a token by its rank.
 
     Attributes:
-        pieces: each token's bytes; none for a token that writes nothing.
+        words: the vocabulary.
+        ranks: of each token, in that order: int64 [n_vocab].
         ends: the tokens that end an answer.
     """
-
-    pieces: Sequence[bytes]
-    ends: Sequence[int]
-
-
-class _Tokens:
-    """A vocabulary in the form that `LLTokenizer` asks for (llguidance/_tokenizer.py, TokenizerWrapper)."""
 
     is_tokenizer_wrapper = True
     bos_token_id = None
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        ends = frozenset(vocabulary.ends)
-        self.eos_token_id = vocabulary.ends[0]
-        self.special_token_ids = [token for token, piece in enumerate(vocabulary.pieces) if token in ends or not piece]
-        special = frozenset(self.special_token_ids)
-        self.tokens = [
-            SPECIAL + b"<|%d|>" % token if token in special else piece for token, piece in enumerate(vocabulary.pieces)
-        ]
+    def __init__(self, words: Vocabulary) -> None:
+        self.words = words
+        self.ends = frozenset(words.ends)
+        self.ranks: npt.NDArray[np.int64] = np.empty(len(words.pieces), np.int64)
+        self.ranks[words.order] = np.arange(len(words.pieces))
+        self.tokens = [words.pieces[token] for token in words.order]
+        named = self.ends.union(token for token, piece in enumerate(words.pieces) if not piece)
+        self.special_token_ids = self.ranks[sorted(named)].tolist()
+        for rank in self.special_token_ids:
+            self.tokens[rank] = SPECIAL + b"<|%d|>" % rank
+        self.eos_token_id = int(self.ranks[words.ends[0]])
 
-        self._numbers = {piece: token for token, piece in enumerate(self.tokens) if token not in special}
-        self._longest = max(map(len, self._numbers), default=1)
+    @cached_property
+    def _numbers(self) -> dict[bytes, int]:
+        special = frozenset(self.special_token_ids)
+        return {piece: token for token, piece in enumerate(self.tokens) if token not in special}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self._numbers), default=1)
 
     def __call__(self, text: bytes | str) -> list[int]:
         """The tokens of what a grammar forces, the longest first; what no token writes is left out."""
@@ -100,62 +109,113 @@ class _Tokens:
 
 
 class Guides:
-    """The grammars that were asked for last, over one vocabulary."""
+    """The grammars that were asked for last, over one vocabulary.
 
-    def __init__(self, vocabulary: Callable[[], Vocabulary]) -> None:
-        self._make = vocabulary
+    To make that ready takes llguidance a second, where it is large. It begins in a thread of its own when the first
+    schema comes, and with a vocabulary that an earlier command has kept even before the model is loaded; it is waited
+    for only where the first token is picked. When a second schema or another request comes, masks are made faster:
+    parts of the vocabulary that are within most texts are prepared ("slices"), which pays only then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path`: of the model, whose vocabulary may be known."""
+        self._path = path
+        self._source: Callable[[], Vocabulary] | None = None
+        self._lock = threading.Lock()
+        self._wanted = False
+        self._made: Future[tuple[_Tokens, Any]] | None = None
+        self._sliced: Future[Any] | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="vlm-forms")
         self._matchers: OrderedDict[tuple[str, str], Any] = OrderedDict()
 
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        """That of the model, read when the first schema comes."""
-        return self._make()
+    def begin(self) -> None:
+        """Get ready for a form, from any thread."""
+        with self._lock:
+            if self._made is not None:
+                return
+            first, self._wanted = not self._wanted, True
+            if self._source is not None:
+                self._made = self._pool.submit(_ready, self._source)
+            elif first and (known := vocabulary.kept(self._path)) is not None:
+                self._made = self._pool.submit(_ready, lambda: known)
 
-    @cached_property
-    def _tokenizer(self) -> Any:
-        ends = list(self.vocabulary.ends)
-        return llguidance.LLTokenizer(cast(Any, _Tokens(self.vocabulary)), len(self.vocabulary.pieces), ends)
+    def learn(self, source: Callable[[], Vocabulary]) -> None:
+        """The vocabulary can be read from now on. Begins, where a form has come before."""
+        with self._lock:
+            self._source = source
+            if not self._wanted or self._made is not None:
+                return
+        self.begin()
+
+    def close(self) -> None:
+        """Wait for what is being read of the model, which is freed next."""
+        with self._lock:
+            self._source = None
+        wait([future for future in (self._made, self._sliced) if future is not None])
 
     def follower(self, make: Callable[[str], str], text: str) -> Guided:
         """What follows an answer through a text, of which `schema_grammar` or `regex_grammar` makes a grammar.
 
-        It is compiled once. Raises RequestError.
+        Raises RequestError for what is none, and the follower where it is too large.
         """
-        key = make.__name__, text
+        grammar = make(text)
+        self.begin()
+        return Guided(lambda: self._matcher(make.__name__, text, grammar))
+
+    def _matcher(self, *key_and_grammar: str) -> tuple[Any, _Tokens]:
+        """A matcher at its beginning, which is compiled once. Raises RequestError."""
+        kind, text, grammar = key_and_grammar
+        assert self._made is not None
+        tokens, tokenizer = self._made.result()
+        if self._matchers and self._sliced is None:
+            self._sliced = self._pool.submit(tokenizer.with_slices, llguidance.LLTokenizer.general_slices())
+        if self._sliced is not None and self._sliced.done():
+            tokenizer = self._sliced.result()
+        key = kind, text
         matcher = self._matchers.pop(key, None)
-        if matcher is None:
-            grammar = make(text)
-            matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
-            if matcher.is_error():
-                raise RequestError(f"the form is not supported: {_line(matcher.get_error())}", "write it otherwise")
+        if matcher is None or matcher[0] is not tokenizer:
+            matcher = tokenizer, llguidance.LLMatcher(tokenizer, grammar, log_level=0)
+            if matcher[1].is_error():
+                raise RequestError(f"the form is not supported: {_line(matcher[1].get_error())}", "write it otherwise")
         self._matchers[key] = matcher
         while len(self._matchers) > KEPT:
             self._matchers.popitem(last=False)
-        return Guided(matcher.deep_copy(), self.vocabulary)
+        return matcher[1].deep_copy(), tokens
+
+
+def _ready(source: Callable[[], Vocabulary]) -> tuple[_Tokens, Any]:
+    """A vocabulary as llguidance wants it, and what it makes of it."""
+    tokens = _Tokens(source())
+    ends = tokens.ranks[list(tokens.words.ends)].tolist()
+    return tokens, llguidance.LLTokenizer(cast(Any, tokens), len(tokens.tokens), ends, slices=[])
 
 
 class Guided:
     """Follows one answer through a grammar, token by token: as `grammar.Follower`."""
 
-    def __init__(self, matcher: Any, vocabulary: Vocabulary) -> None:
-        self._matcher, self._vocabulary = matcher, vocabulary
-        self._ends = frozenset(vocabulary.ends)
+    def __init__(self, begin: Callable[[], tuple[Any, _Tokens]]) -> None:
+        """`begin` gives the matcher and its vocabulary, when the first token is picked. It may raise RequestError."""
+        self._begin = begin
+
+    @cached_property
+    def _begun(self) -> tuple[Any, _Tokens]:
+        return self._begin()
 
     def allows(self, token: int) -> bool:
         """Whether a token may come next."""
-        if token in self._ends:
-            return bool(self._matcher.is_accepting())
-        return bool(self._vocabulary.pieces[token]) and self._matcher.validate_tokens([token]) == 1
+        matcher, known = self._begun
+        if token in known.ends:
+            return bool(matcher.is_accepting())
+        return bool(known.words.pieces[token]) and matcher.validate_tokens([int(known.ranks[token])]) == 1
 
     def mask(self) -> npt.NDArray[np.bool_]:
         """Which tokens may come next: bool [n_vocab]. Raises RequestError when none may."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        mask: npt.NDArray[np.bool_] = np.unpackbits(bits, bitorder="little")[: len(self._vocabulary.pieces)].astype(
-            bool
-        )
-        if self._matcher.is_error():
-            raise RequestError(f"the schema is too hard: {_line(self._matcher.get_error())}", "simplify the schema")
-        mask[list(self._ends)] = self._matcher.is_accepting()
+        matcher, known = self._begun
+        bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
+        mask: npt.NDArray[np.bool_] = np.unpackbits(bits, bitorder="little")[known.ranks].view(np.bool_)
+        if matcher.is_error():
+            raise RequestError(f"the schema is too hard: {_line(matcher.get_error())}", "simplify the schema")
+        mask[list(known.ends)] = matcher.is_accepting()
         if not mask.any():
             raise RequestError(
                 "the schema asks for characters that this model cannot write", "allow other characters as well"
@@ -164,13 +224,14 @@ class Guided:
 
     def take(self, token: int) -> None:
         """Go on behind a token, which must not end the answer. Raises RequestError where it may not come."""
-        if not self._matcher.consume_token(token):
-            raise RequestError(f"the schema is too hard: {_line(self._matcher.get_error())}", "simplify the schema")
+        matcher, known = self._begun
+        if not matcher.consume_token(int(known.ranks[token])):
+            raise RequestError(f"the schema is too hard: {_line(matcher.get_error())}", "simplify the schema")
 
     @property
     def ended(self) -> bool:
         """Whether the grammar ends here, so that nothing may follow."""
-        return bool(self._matcher.is_stopped())
+        return bool(self._begun[0].is_stopped())
 
 
 def _line(error: str) -> str:

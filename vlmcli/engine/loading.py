@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
+from vlmcli.engine import vocabulary
 from vlmcli.engine.chat_template import ChatTemplate
 from vlmcli.engine.choices import WAVE
 from vlmcli.engine.desk import Desk
 from vlmcli.engine.grammar import Grammars, Pieces
-from vlmcli.engine.guided import Guides, Vocabulary
+from vlmcli.engine.guided import Guides
 from vlmcli.engine.native import Bitmap, Context, Model, Projector, Text
 from vlmcli.engine.observer import Observer
 from vlmcli.engine.planning import Planner
@@ -98,13 +99,15 @@ class Loader:
         desk: Desk,
         observer: Observer | None,
         caching: Caching | None,
+        guides: Guides,
         began: float | None = None,
     ) -> None:
-        """`began`: when the command did, as `time.monotonic` counts; None where that is not to be shown."""
+        """`guides`: of this model. `began`: when the command did, as `time.monotonic` counts; None: not to be shown."""
         self.fit = fit
         self._began = began
         self._files = files
         self._caching = caching
+        self._guides = guides
         self._desk = desk
         self._observer = observer
         self._waited = 0.0
@@ -143,7 +146,9 @@ class Loader:
         model = stack.enter_context(Model(files.model, fit.n_gpu_layers, bar.model, flag, fit.repack))
         source = files.card.chat_template or model.chat_template
         template = ChatTemplate(source, model.bos, model.eos, str(files.model), lined=lined)
-        grammars, guides = Grammars(lambda: _pieces(model)), Guides(lambda: _vocabulary(model))
+        grammars = Grammars(lambda: _pieces(model))
+        stack.callback(self._guides.close)
+        self._guides.learn(lambda: vocabulary.read(model))
         stores = None
         if self._caching is not None and not (self._observer is not None and self._observer.watches):
             stores = Stores(self._caching, files, model, fit)
@@ -161,8 +166,8 @@ class Loader:
         stack.callback(vision.close)
         seconds = time.monotonic() - started - self._waited
         return Loaded(
-            files, fit, model, lazy, context, template, grammars, guides, planner, vision, stores, started, seconds,
-            self._waited,
+            files, fit, model, lazy, context, template, grammars, self._guides, planner, vision, stores, started,
+            seconds, self._waited,
         )  # fmt: skip
 
     def _context(self, model: Model, planner: Planner, lazy: LazyProjector, stores: Stores | None) -> Context:
@@ -232,11 +237,8 @@ class _Bar:
 
 def _pieces(model: Model) -> Pieces:
     """The bytes of all of the model's tokens."""
-    return Pieces([model.piece(token) for token in range(model.n_vocab)], model.end_tokens)
-
-
-def _vocabulary(model: Model) -> Vocabulary:
-    return Vocabulary([model.piece(token) for token in range(model.n_vocab)], model.end_tokens)
+    words = vocabulary.read(model)
+    return Pieces(words.pieces, words.ends)
 
 
 def _bidirectional_rows(projector: Projector) -> int:

@@ -38,8 +38,8 @@ class Decide:
             differ much in length, of a model that would answer in a sentence.
         think, detail, parts: as `Ask`'s.
         calibration: what the scores are corrected by.
-        neutral: compare with what the model would answer about a grey picture, so that labels it prefers anyway, whatever
-            the picture, have no advantage.
+        neutral: compare with what the model would answer about a grey picture, so that labels it prefers whatever the
+            picture have no advantage.
         several: from which probability on a picture has a label, where each question is about one; None elsewhere.
     """
 

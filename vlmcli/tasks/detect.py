@@ -7,6 +7,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, ClassVar
 
 from vlmcli.decisions import Place
@@ -123,9 +124,7 @@ def likelihoods(labels: Sequence[str], tokens: Sequence[Token]) -> list[float | 
 
     None where it has no such label, or where nothing is known of its tokens.
     """
-    raw, starts = b"".join(token.piece for token in tokens), []
-    for token in tokens:
-        starts.append((starts[-1] if starts else 0) + len(token.piece))
+    raw, ends = b"".join(token.piece for token in tokens), list(accumulate(len(token.piece) for token in tokens))
     found: list[float | None] = []
     at = 0
     for label in labels:
@@ -136,7 +135,7 @@ def likelihoods(labels: Sequence[str], tokens: Sequence[Token]) -> list[float | 
             found.append(None)
             continue
         at = first + 1
-        found.append(math.exp(tokens[bisect_right(starts, first)].logprob))
+        found.append(math.exp(tokens[bisect_right(ends, first)].logprob))
     return found
 
 

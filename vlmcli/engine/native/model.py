@@ -138,6 +138,15 @@ class Model(Handle):
                 return text.raw[:count]
             size = -count
 
+    def pieces(self) -> list[bytes]:
+        """`piece` of every token, with less work for each."""
+        text = ctypes.create_string_buffer(256)
+        view, to_piece, found = memoryview(text), llama.llama_token_to_piece, []
+        for token in range(self.n_vocab):
+            count = to_piece(self._vocab, token, text, len(text), 0, False)
+            found.append(view[:count].tobytes() if count >= 0 else self.piece(token))
+        return found
+
     def text(self, token: int) -> str:
         """A token's text as the vocabulary spells it ("Ġthe", "</s>"); empty when the id is no token's."""
         if not 0 <= token < self.n_vocab:
