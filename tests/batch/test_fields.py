@@ -1,7 +1,6 @@
 """Fields of `vlm extract` in XMP properties: beside the pictures and inside them, as other verbs write their texts."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -132,7 +131,7 @@ def test_fields_go_into_the_picture_and_not_into_its_pixels(pics):
     with Image.open(SCENE) as scene:
         scene.convert("RGB").save(pics / "pics" / "d.jpg", xmp=xmp.described(None, "by hand", "d"))
     pixels = {name: Image.open(pics / "pics" / name).tobytes() for name in ("a.png", "d.jpg")}
-    old = os.stat(pics / "pics" / "a.png").st_mtime_ns
+    old = (pics / "pics" / "a.png").stat().st_mtime_ns
     command = ("--write-metadata", *chosen(SHOP, DATE), "--journal", "run.jsonl")
     done = extract(pics, *command)
     assert done.returncode == 0, done.stderr
@@ -142,7 +141,7 @@ def test_fields_go_into_the_picture_and_not_into_its_pixels(pics):
         assert said(embedded.packet_of(data, name), "dc:title", "xmp:CreateDate") == [["Corner <Shop>"], ["2026-11-29"]]
         assert Image.open(pics / "pics" / name).tobytes() == held
     assert xmp.description(embedded.packet_of(data, name), name) == "by hand"
-    assert os.stat(pics / "pics" / "a.png").st_mtime_ns == old
+    assert (pics / "pics" / "a.png").stat().st_mtime_ns == old
     was = {path.name: path.read_bytes() for path in (pics / "pics").iterdir()}
     assert "nothing left to do; 6 were done before" in extract(pics, *command).stderr
     done = extract(pics, *command[:-2])
@@ -205,7 +204,7 @@ def test_a_date_that_xmp_does_not_know_is_an_error_of_its_picture(pics):
     )  # fmt: skip
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["message"] == (
-        "pics/a.png: date is not a date that xmp:CreateDate can hold: 29/11/2026"
+        f"{pics / 'pics' / 'a.xmp'}: date is not a date that xmp:CreateDate can hold: 29/11/2026"
     )
     assert not (pics / "pics" / "a.xmp").exists()
 
@@ -224,7 +223,7 @@ def test_places_are_refused_as_for_other_verbs(pics):
     assert (pics / "pics" / "b.xmp").read_bytes() == b"no packet"
     for name in "aefg":
         assert beside(pics, name, "dc:title") == [["Corner <Shop>"]]
-    done = extract(pics, "--write-metadata", *chosen(SHOP))
+    done = extract(pics, "--write-metadata", "--existing", "replace", *chosen(SHOP))
     assert done.returncode == 3
     assert "pics/g.bmp: not a JPEG, PNG or WebP file" in done.stderr
     assert "pics/link.png: a link leads out of pics, and vlm does not write there" in done.stderr

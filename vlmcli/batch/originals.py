@@ -23,6 +23,7 @@ from typing import BinaryIO
 from vlmcli import atomic, files
 from vlmcli.errors import VlmError
 from vlmcli.pictures import embedded
+from vlmcli.pictures.properties import SPACES
 
 _BACKUP = re.compile(r"\.(.+)\.vlm-backup", re.DOTALL)
 _WRITING = 60.0
@@ -45,7 +46,7 @@ def change(
     *,
     touch: bool,
     in_place: bool,
-    spaces: Collection[str] = (embedded.DC,),
+    spaces: Collection[str] = (SPACES["dc"],),
 ) -> bool:
     """Put an XMP packet into a picture's file. Returns whether that changes it.
 

@@ -229,7 +229,7 @@ class Sidecars:
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
             return True
         whole, within = _bytes(path, originals.LARGEST if self.inside else xmp.LONGEST), self._within(job)
-        said = self._said(text, name)
+        said = self._said(text, name if self.inside else str(path))
         if not self.inside:
             write(path, self._changed(whole, said, str(path), within))
             return True
@@ -243,9 +243,7 @@ class Sidecars:
             raise VlmError(f"{name}: changed while the question was being answered", "ask about it again")
         packet = self._changed(embedded.packet_of(whole, name), said, name, {})
         spaces = {what.space for what in said}
-        return originals.change(
-            path, name, whole, packet, touch=self._touch, in_place=self._in_place, spaces=spaces
-        )
+        return originals.change(path, name, whole, packet, touch=self._touch, in_place=self._in_place, spaces=spaces)
 
     def _place(self, job: Job) -> Path:
         """The file for an answer: the picture's, or its name with another suffix, and the page's number."""

@@ -1,7 +1,7 @@
 """The properties of XMP that a value can go to, by names such as dc:title: their namespaces, and what each holds.
 
-Pure: how a packet is read and written is `xmp`'s. Sources: XMP Specification Parts 1 and 2 (ISO 16684-1); IPTC Photo
-Metadata Standard 2025.1 for its Core and Extension.
+Pure: how a packet is read and written is `xmp`'s. Sources: XMP Specification Parts 1 and 2 (ISO 16684-1), the IPTC Photo
+Metadata Standard for its Core and Extension, and ExifTool's tables of all of these (lib/Image/ExifTool/XMP.pm, XMP2.pl).
 """
 
 from __future__ import annotations
@@ -27,47 +27,64 @@ TEXT, ALT, BAG, SEQ = "", "Alt", "Bag", "Seq"
 """What a property holds: one text, a text in several languages, a set, a list in its order. The names are RDF's."""
 
 _DC = (
-    "contributor coverage creator date description format identifier language publisher relation rights source subject"
-    " title type"
-).split()
+    "contributor", "coverage", "creator", "date", "description", "format", "identifier", "language", "publisher",
+    "relation", "rights", "source", "subject", "title", "type",
+)  # fmt: skip
 """All of the Dublin Core's: its list is closed. Other namespaces have properties that are not named here."""
 _KINDS = {
-    ALT: "dc:description dc:rights dc:title xmpRights:UsageTerms tiff:Copyright tiff:ImageDescription exif:UserComment"
-    " Iptc4xmpCore:AltTextAccessibility Iptc4xmpCore:ExtDescrAccessibility Iptc4xmpExt:Event Iptc4xmpExt:Headline"
-    " Iptc4xmpExt:Dopesheet Iptc4xmpExt:Transcript",
-    BAG: "dc:contributor dc:language dc:publisher dc:relation dc:subject dc:type xmp:Advisory xmp:Identifier"
-    " xmpRights:Owner photoshop:DocumentAncestors photoshop:SupplementalCategories Iptc4xmpCore:Scene"
-    " Iptc4xmpCore:SubjectCode Iptc4xmpExt:CVterm Iptc4xmpExt:EventId Iptc4xmpExt:ExternalMetadataLink"
-    " Iptc4xmpExt:ModelAge Iptc4xmpExt:OrganisationInImageCode Iptc4xmpExt:OrganisationInImageName"
-    " Iptc4xmpExt:PersonInImage Iptc4xmpExt:StorylineIdentifier",
-    SEQ: "dc:creator dc:date exif:ComponentsConfiguration exif:ISOSpeedRatings exif:SubjectArea exif:SubjectLocation"
-    " tiff:BitsPerSample tiff:PrimaryChromaticities tiff:ReferenceBlackWhite tiff:TransferFunction tiff:WhitePoint"
-    " tiff:YCbCrCoefficients tiff:YCbCrSubSampling",
+    ALT: (
+        ("dc", "description rights title"),
+        ("xmpRights", "UsageTerms"),
+        ("tiff", "Copyright ImageDescription"),
+        ("exif", "UserComment"),
+        ("Iptc4xmpCore", "AltTextAccessibility ExtDescrAccessibility"),
+        ("Iptc4xmpExt", "Dopesheet Event Headline Transcript"),
+    ),
+    BAG: (
+        ("dc", "contributor language publisher relation subject type"),
+        ("xmp", "Advisory Identifier"),
+        ("xmpRights", "Owner"),
+        ("photoshop", "DocumentAncestors SupplementalCategories"),
+        ("Iptc4xmpCore", "Scene SubjectCode"),
+        (
+            "Iptc4xmpExt",
+            "CVterm EventId ExternalMetadataLink ModelAge OrganisationInImageCode OrganisationInImageName"
+            " PersonInImage StorylineIdentifier",
+        ),
+    ),
+    SEQ: (
+        ("dc", "creator date"),
+        ("exif", "ComponentsConfiguration ISOSpeedRatings SubjectArea SubjectLocation"),
+        (
+            "tiff",
+            "BitsPerSample PrimaryChromaticities ReferenceBlackWhite TransferFunction WhitePoint YCbCrCoefficients"
+            " YCbCrSubSampling",
+        ),
+    ),
 }
-_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
-_STRUCTURES = frozenset(
+"""Those that hold more than one text; all others hold one."""
+_STRUCTURES = (
+    ("xmp", "PageInfo Thumbnails"),
+    ("photoshop", "CameraProfiles TextLayers"),
+    ("exif", "CFAPattern DeviceSettingDescription Flash OECF SpatialFrequencyResponse"),
+    ("Iptc4xmpCore", "CreatorContactInfo"),
     (
-        "xmp:PageInfo xmp:Thumbnails photoshop:CameraProfiles photoshop:TextLayers exif:CFAPattern"
-        " exif:DeviceSettingDescription exif:Flash exif:OECF exif:SpatialFrequencyResponse"
-        " Iptc4xmpCore:CreatorContactInfo Iptc4xmpExt:AboutCvTerm Iptc4xmpExt:ArtworkOrObject"
-        " Iptc4xmpExt:ContainerFormat Iptc4xmpExt:Contributor Iptc4xmpExt:Creator Iptc4xmpExt:DataOnScreen"
-        " Iptc4xmpExt:DopesheetLink Iptc4xmpExt:EmbdEncRightsExpr Iptc4xmpExt:Episode Iptc4xmpExt:EventExt"
-        " Iptc4xmpExt:Genre Iptc4xmpExt:ImageRegion Iptc4xmpExt:LinkedEncRightsExpr Iptc4xmpExt:LocationCreated"
-        " Iptc4xmpExt:LocationShown Iptc4xmpExt:PersonHeard Iptc4xmpExt:PersonInImageWDetails Iptc4xmpExt:PlanningRef"
-        " Iptc4xmpExt:ProductInImage Iptc4xmpExt:PublicationEvent Iptc4xmpExt:Rating Iptc4xmpExt:RecDevice"
-        " Iptc4xmpExt:RegistryId Iptc4xmpExt:Season Iptc4xmpExt:Series Iptc4xmpExt:SnapshotLink"
-        " Iptc4xmpExt:SupplyChainSource Iptc4xmpExt:TemporalCoverage Iptc4xmpExt:TranscriptLink"
-        " Iptc4xmpExt:VideoShotType Iptc4xmpExt:WorkflowTag Iptc4xmpExt:metadataAuthority"
-        " Iptc4xmpExt:metadataLastEditor"
-    ).split()
+        "Iptc4xmpExt",
+        "AboutCvTerm ArtworkOrObject ContainerFormat Contributor Creator DataOnScreen DopesheetLink EmbdEncRightsExpr"
+        " Episode EventExt Genre ImageRegion LinkedEncRightsExpr LocationCreated LocationShown PersonHeard"
+        " PersonInImageWDetails PlanningRef ProductInImage PublicationEvent Rating RecDevice RegistryId Season Series"
+        " SnapshotLink SupplyChainSource TemporalCoverage TranscriptLink VideoShotType WorkflowTag metadataAuthority"
+        " metadataLastEditor",
+    ),
 )
-"""Properties that consist of others, and hold no text themselves."""
-_DATES = frozenset(
-    (
-        "dc:date xmp:CreateDate xmp:MetadataDate xmp:ModifyDate photoshop:DateCreated exif:DateTimeDigitized"
-        " exif:DateTimeOriginal exif:GPSTimeStamp tiff:DateTime Iptc4xmpExt:IptcLastEdited"
-        " Iptc4xmpExt:metadataLastEdited"
-    ).split()
+"""Those that consist of others, and hold no text themselves."""
+_DATES = (
+    ("dc", "date"),
+    ("xmp", "CreateDate MetadataDate ModifyDate"),
+    ("photoshop", "DateCreated"),
+    ("exif", "DateTimeDigitized DateTimeOriginal GPSTimeStamp"),
+    ("tiff", "DateTime"),
+    ("Iptc4xmpExt", "IptcLastEdited metadataLastEdited"),
 )
 _DATE = re.compile(
     r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])"
@@ -105,7 +122,7 @@ class Property:
     @property
     def kind(self) -> str:
         """What it holds: `TEXT`, `ALT`, `BAG` or `SEQ`."""
-        return _KIND_OF.get(str(self), TEXT)
+        return next((kind for kind, those in _KINDS.items() if self.is_of(those)), TEXT)
 
     @property
     def is_list(self) -> bool:
@@ -115,7 +132,11 @@ class Property:
     @property
     def is_date(self) -> bool:
         """Whether a value of it must be a date."""
-        return str(self) in _DATES
+        return self.is_of(_DATES)
+
+    def is_of(self, those: tuple[tuple[str, str], ...]) -> bool:
+        """Whether it is one of these: prefixes, each with names."""
+        return any(self.prefix == prefix and self.name in names.split() for prefix, names in those)
 
 
 DESCRIPTION, SUBJECT = Property("dc", "description"), Property("dc", "subject")
@@ -130,9 +151,10 @@ def named(text: str) -> Property:
         )
     if prefix == "dc" and name not in _DC:
         raise UsageError(f"{text}: the Dublin Core does not have this property", f"it has {', '.join(_DC)}")
-    if text in _STRUCTURES:
+    found = Property(prefix, name)
+    if found.is_of(_STRUCTURES):
         raise UsageError(f"{text}: this property consists of others, and cannot hold text", "choose another property")
-    return Property(prefix, name)
+    return found
 
 
 def is_date(text: str) -> bool:

@@ -131,5 +131,5 @@ def cell(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and not any(isinstance(one, dict | list) for one in value):
-        return "; ".join(map(_cell, value))
+        return "; ".join(map(cell, value))
     return json.dumps(value, ensure_ascii=False)
