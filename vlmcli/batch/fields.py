@@ -39,7 +39,7 @@ def values(text: str, chosen: Sequence[tuple[str, Property]], name: str = "the a
             if not properties.is_date(one):
                 raise VlmError(
                     f"{name}: {field} is not a date that {what} can hold: {one[:60]}",
-                    'ask for dates such as 2026-11-29: \'date: as YYYY-MM-DD\', or "format": "date"',
+                    'describe the field in the schema, as in "date: as YYYY-MM-DD", or use "format": "date"',
                 )
         if texts:
             found.setdefault(what, []).extend(texts)

@@ -1,7 +1,7 @@
 """The properties of XMP that a value can go to, by names such as dc:title: their namespaces, and what each holds.
 
-Pure: how a packet is read and written is `xmp`'s. Sources: XMP Specification Parts 1 and 2 (ISO 16684-1), the IPTC Photo
-Metadata Standard for its Core and Extension, and ExifTool's tables of all of these (lib/Image/ExifTool/XMP.pm, XMP2.pl).
+Pure: how a packet is read and written is `xmp`'s. Sources: XMP Specification Parts 1 and 2 (ISO 16684-1), the IPTC
+Photo Metadata Standard for its Core and Extension, and ExifTool's tables of all of these (XMP.pm, XMP2.pl).
 """
 
 from __future__ import annotations
