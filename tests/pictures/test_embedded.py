@@ -14,6 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from vlmcli.errors import VlmError
 from vlmcli.pictures import embedded, xmp
+from vlmcli.pictures.properties import SPACES
 
 PACKET = xmp.with_subjects(xmp.described(None, "A cat.", "a"), ["cat", "sofa"], "a")
 OLD = xmp.described(None, "old", "a") + b" " * 301
@@ -258,6 +259,12 @@ def test_extended_xmp_is_kept(form):
     data = with_segments(FILES["plain.jpg"], JPEG_MARK + main, *further, at=20)
     with pytest.raises(VlmError, match=r"a\.jpg: has its description or keywords in Extended XMP"):
         embedded.with_packet(data, main, "a.jpg")
+    below = SPACES["xmpRights"]  # its name begins with that of the namespace xmp
+    further = [FURTHER + GUID + struct.pack(">II", 40, 0) + f"<a xmlns:r='{below}'/>".encode()]
+    data = with_segments(FILES["plain.jpg"], JPEG_MARK + main, *further, at=20)
+    assert others(embedded.with_packet(data, main, "a.jpg", [SPACES["dc"], SPACES["xmp"]])) == others(data)
+    with pytest.raises(VlmError, match=f"a.jpg: has properties of {below} in Extended XMP"):
+        embedded.with_packet(data, main, "a.jpg", [SPACES["xmp"], below])
 
 
 # --- any format ---

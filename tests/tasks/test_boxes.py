@@ -150,6 +150,17 @@ def test_a_box_is_as_likely_as_the_token_its_label_begins_with():
     assert likelihoods(["a cat", "a dog", "a cat"], tokens) == [pytest.approx(0.2), None, pytest.approx(0.3)]
     assert likelihoods(["", "a cat"], tokens) == [None, pytest.approx(0.2)]
     assert likelihoods(["a cat"], []) == [None]
+    apart = [
+        b'[{"shape": "',
+        b'circle", "color": "',
+        b"red",
+        b'"}, {"shape": "',
+        b'circle", "color": "',
+        b"blue",
+        b'"}]',
+    ]
+    tokens = [Token(piece, math.log((index + 1) / 10)) for index, piece in enumerate(apart)]
+    assert likelihoods(["red circle", "blue circle"], tokens) == pytest.approx([0.3, 0.6])
     loc = [Token(b"<loc0001><loc0002><loc0003><loc0004>", -3.0), Token("\u00e9t\u00e9".encode()[:1], math.log(0.5)),
            Token("\u00e9t\u00e9".encode()[1:], 0.0)]  # fmt: skip
     assert likelihoods(["\u00e9t\u00e9"], loc) == pytest.approx([0.5])

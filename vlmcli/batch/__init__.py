@@ -4,6 +4,7 @@
     remaining  what is left of them to do
     memory     what earlier runs have recorded
     keywords   the words of an answer that lists some
+    fields     the fields of an answer that is JSON, as properties of XMP
     sidecars   answers beside their pictures, or in them
     originals  pictures' own files, changed and else kept as they were
     run        the jobs on their way through a runner

@@ -18,6 +18,7 @@ from vlmcli.values import Picture
 
 if TYPE_CHECKING:
     from vlmcli.pictures.known import Known
+    from vlmcli.pictures.properties import Property
 
 MAX_TOGETHER = 8
 """Pictures that are asked about at once where nobody has said --together."""
@@ -42,6 +43,7 @@ class Course:
         existing: what becomes of a text that is there: "skip", "replace", "prepend" or "append".
         touch: a picture's own file that is changed gets the time of now, and not the time it had.
         in_place: it is written into, and not replaced by a new one.
+        fields: of an answer that is JSON, each with the property of XMP that it goes to; empty for a text.
     """
 
     output: str | None = None
@@ -57,6 +59,7 @@ class Course:
     sidecar_name: str = "stem"
     touch: bool = False
     in_place: bool = False
+    fields: tuple[tuple[str, Property], ...] = ()
 
     @property
     def remembers(self) -> str:

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +23,7 @@ from typing import BinaryIO
 from vlmcli import atomic, files
 from vlmcli.errors import VlmError
 from vlmcli.pictures import embedded
+from vlmcli.pictures.properties import SPACES
 
 _BACKUP = re.compile(r"\.(.+)\.vlm-backup", re.DOTALL)
 _WRITING = 60.0
@@ -37,7 +38,16 @@ LARGEST = 1 << 30
 _HINT = "--in-place changes the file itself instead of replacing it"
 
 
-def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_place: bool) -> bool:
+def change(
+    path: Path,
+    name: str,
+    old: bytes,
+    packet: bytes,
+    *,
+    touch: bool,
+    in_place: bool,
+    spaces: Collection[str] = (SPACES["dc"],),
+) -> bool:
     """Put an XMP packet into a picture's file. Returns whether that changes it.
 
     Its size changes, too, if its time does not, so that whatever copies by size and time (rsync, backups) sees it.
@@ -49,14 +59,15 @@ def change(path: Path, name: str, old: bytes, packet: bytes, *, touch: bool, in_
         packet: UTF-8.
         touch: give it the time of now, and not the time it had.
         in_place: write into the file itself.
+        spaces: the namespaces of what is new in the packet.
 
     Raises VlmError where it cannot be, or something of the file could not be kept.
     """
-    new = embedded.with_packet(old, packet, name)
+    new = embedded.with_packet(old, packet, name, spaces)
     if new == old:
         return False
     if len(new) == len(old) and not touch:
-        new = embedded.with_packet(old, packet + b"\n\n", name)
+        new = embedded.with_packet(old, packet + b"\n\n", name, spaces)
     try:
         if in_place:
             _write_into(path, name, old, new, touch=touch)

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from vlmcli.batch.course import Course, Job, count
 from vlmcli.batch.memory import Before, Memory
-from vlmcli.batch.sidecars import Sidecars, unsaid
+from vlmcli.batch.sidecars import Sidecars
 from vlmcli.errors import VlmError
 from vlmcli.values import Card, ModelFiles
 
@@ -72,13 +72,14 @@ class Remaining:
         """
         if self.memory is None or self.sidecars is None or self.sidecars.inside:
             return
+        sidecars = self.sidecars
         for job, work in self.memory.done:
             text, error = self.memory.past(work)
-            if error or unsaid(text, self.card) or job in self.sidecars.wrong or self.sidecars.has(job):
+            if error or sidecars.unsaid(text, self.card) or job in sidecars.wrong or sidecars.has(job):
                 continue
             try:
                 if not dry_run:
-                    self.sidecars.write(job, text)
+                    sidecars.write(job, text)
             except VlmError as unwritable:
                 yield unwritable
             else:

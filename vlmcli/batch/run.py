@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
-from vlmcli.batch.sidecars import Sidecars, unsaid
+from vlmcli.batch.sidecars import Sidecars
 from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, TimedOut, VlmError
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint, fingerprint
@@ -420,7 +420,7 @@ class Run:
 
     def _write(self, sidecars: Sidecars, job: Job, text: str, before: Fingerprint | None) -> None:
         """Write an answer where else it goes, if it says something. Raises VlmError where that cannot be."""
-        if reason := unsaid(text, self.files.card):
+        if reason := sidecars.unsaid(text, self.files.card):
             self.unwritten[reason] += 1
         elif sidecars.keeps(job):
             self.stayed += 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +26,14 @@ from vlmcli.records.journal import Fingerprint
 from vlmcli.values import Card
 
 if TYPE_CHECKING:
-    from vlmcli.batch import keywords, originals
-    from vlmcli.pictures import captions, embedded, xmp
+    from vlmcli.batch import fields, keywords, originals
+    from vlmcli.pictures import captions, embedded, properties, xmp
+    from vlmcli.pictures.properties import Property
 else:  # most runs have no sidecars
-    keywords, originals = Later("vlmcli.batch.keywords"), Later("vlmcli.batch.originals")
+    fields, keywords = Later("vlmcli.batch.fields"), Later("vlmcli.batch.keywords")
+    originals = Later("vlmcli.batch.originals")
     captions, embedded = Later("vlmcli.pictures.captions"), Later("vlmcli.pictures.embedded")
-    xmp = Later("vlmcli.pictures.xmp")
+    properties, xmp = Later("vlmcli.pictures.properties"), Later("vlmcli.pictures.xmp")
 
 
 class Sidecars:
@@ -54,7 +56,8 @@ class Sidecars:
             jobs: all of the command.
             lists: files with names that the command reads.
         """
-        self._existing, self._kind, self._keywords = course.existing, course.sidecar, course.keywords
+        self._existing, self._kind = course.existing, course.sidecar
+        self._keywords, self._fields = course.keywords, course.fields
         self._full = course.sidecar_name == "full"
         self._touch, self._in_place = course.touch, course.in_place
         self._paths: dict[Job, Path] = {}
@@ -130,17 +133,20 @@ class Sidecars:
     def has(self, job: Job) -> bool:
         """Whether there is a text, in any of the places where people have theirs.
 
-        Those are the sidecars of both names, and, unless it is texts that are written, the picture's own file: its XMP,
-        IPTC and EXIF. A sidecar that cannot be read is said to have one, and is left alone; one that is no file, or a
-        picture that has no place for a text, makes its job `wrong` from then on.
+        Those are the sidecars of both names, and, for a description and for keywords, the picture's own file: its XMP,
+        IPTC and EXIF. Of other properties it is the sidecars, and the packet that would be written to. A sidecar that
+        cannot be read is said to have one, and is left alone; one that is no file, or a picture that has no place for a
+        text, makes its job `wrong` from then on.
         """
         path = self._paths[job]
         try:
             if self.inside:
-                embedded.packet_of(_bytes(path, originals.LARGEST) or b"", job.names[0])
+                packet = embedded.packet_of(_bytes(path, originals.LARGEST) or b"", job.names[0])
+                if packet is not None and self._fields and self._says(packet, job.names[0]):
+                    return True
             if any(self._is_written(beside) for beside in self._beside(job)):
                 return True
-            return self._kind != "txt" and bool(self._within(job).place)
+            return self._kind != "txt" and any(one.place for one in self._within(job).values())
         except files.Unfit as error:
             self.wrong[job] = _no_place(path, error)
             return False
@@ -158,16 +164,39 @@ class Sidecars:
         if self._kind == "txt":
             return there is not None
         packet = _bytes(path, xmp.LONGEST)
-        if packet is None:
-            return False
-        return bool(xmp.subjects(packet, str(path)) if self._keywords else xmp.description(packet, str(path)))
+        return packet is not None and self._says(packet, str(path))
 
-    def _within(self, job: Job) -> captions.Written:
-        """What is written within a picture's file; nothing for a page of one."""
+    @property
+    def _properties(self) -> tuple[Property, ...]:
+        """What of a packet is written."""
+        if self._fields:
+            return tuple(dict.fromkeys(what for _, what in self._fields))
+        return (properties.SUBJECT,) if self._keywords else (properties.DESCRIPTION,)
+
+    def _says(self, packet: bytes, name: str) -> bool:
+        """Whether a packet says anything of what is written."""
+        return any(xmp.values(packet, what, name) for what in self._properties)
+
+    def _within(self, job: Job) -> dict[Property, captions.Written]:
+        """The description and the keywords within a picture's file, if they are written; nothing for a page of one."""
         source = job.pictures[0]
         if source.frame or not isinstance(source.file, Path):
-            return captions.Written()
-        return (captions.keywords if self._keywords else captions.description)(source.file)
+            return {}
+        read = {properties.DESCRIPTION: captions.description, properties.SUBJECT: captions.keywords}
+        return {what: read[what](source.file) for what in self._properties if what in read}
+
+    def unsaid(self, text: str, card: Card) -> str:
+        """Why an answer is no text for a picture, where it says nothing of it: it is empty, or the model does not know.
+
+        Args:
+            text: the answer.
+            card: of the model, which says what it answers when it does not know.
+        """
+        if not text.strip():
+            return "the answer is empty"
+        if self._fields and not fields.has_any(text, self._fields):
+            return "none of the chosen fields has a value"
+        return "the model does not know" if text.strip() == card.unsure else ""
 
     def keeps(self, job: Job) -> bool:
         """Whether there is a text for its picture, which is to stay."""
@@ -200,16 +229,21 @@ class Sidecars:
             write(path, (self._joined(old, text) + "\n").encode("utf-8", "replace"))
             return True
         whole, within = _bytes(path, originals.LARGEST if self.inside else xmp.LONGEST), self._within(job)
+        said = self._said(text, name if self.inside else str(path))
         if not self.inside:
-            write(path, self._changed(whole, text, str(path), within))
+            write(path, self._changed(whole, said, str(path), within))
             return True
-        if within.place not in ("", "XMP"):
-            what = "keywords are" if self._keywords else "description is"
-            raise VlmError(f"{name}: its {what} in {within.place}, which vlm cannot write", "use --sidecar xmp")
+        for what in said:
+            if what in within and within[what].place not in ("", "XMP"):
+                held = "keywords are" if what == properties.SUBJECT else "description is"
+                raise VlmError(
+                    f"{name}: its {held} in {within[what].place}, which vlm cannot write", "use --sidecar xmp"
+                )
         if whole is None or (before is not None and hashlib.sha256(whole).hexdigest() != before.sha256):
             raise VlmError(f"{name}: changed while the question was being answered", "ask about it again")
-        packet = self._changed(embedded.packet_of(whole, name), text, name, captions.Written())
-        return originals.change(path, name, whole, packet, touch=self._touch, in_place=self._in_place)
+        packet = self._changed(embedded.packet_of(whole, name), said, name, {})
+        spaces = {what.space for what in said}
+        return originals.change(path, name, whole, packet, touch=self._touch, in_place=self._in_place, spaces=spaces)
 
     def _place(self, job: Job) -> Path:
         """The file for an answer: the picture's, or its name with another suffix, and the page's number."""
@@ -290,20 +324,41 @@ class Sidecars:
                     self.wrong[whose[path]] = what
         return told
 
-    def _changed(self, packet: bytes | None, text: str, name: str, within: captions.Written) -> bytes:
-        """A packet with the answer in it, and with what is written within the picture where that is to stay."""
+    def _said(self, text: str, name: str) -> dict[Property, list[str]]:
+        """What an answer says of each property: of a list its items, of any other one text. Raises VlmError."""
+        if self._fields:
+            return fields.values(text, self._fields, name)
         if not self._keywords:
-            before = xmp.description(packet, name) if packet is not None else ""
-            return xmp.described(packet, self._joined(before or within.text, text), name)
-        old = (xmp.subjects(packet, name) if packet is not None else ()) or within.words
-        new = keywords.keywords(text, name)
-        if not new:
+            return {properties.DESCRIPTION: [text]}
+        words = keywords.keywords(text, name)
+        if not words:
             raise VlmError(f"{name}: the answer has no keywords", "ask for keywords, as -t tags does")
-        both = {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new)
-        words: dict[str, str] = {}
-        for word in both:
-            words.setdefault(word.casefold(), word)
-        return xmp.with_subjects(packet, list(words.values()), name)
+        return {properties.SUBJECT: words}
+
+    def _changed(
+        self,
+        packet: bytes | None,
+        said: Mapping[Property, Sequence[str]],
+        name: str,
+        within: Mapping[Property, captions.Written],
+    ) -> bytes:
+        """A packet with the answer in it, and with what is written within the picture where that is to stay."""
+        for what, new in said.items():
+            old: Sequence[str] = xmp.values(packet, what, name) if packet is not None else ()
+            if not old and what in within:
+                old = within[what].words or ([within[what].text] if within[what].text else ())
+            packet = xmp.with_values(packet, what, self._together(old, new, what), name)
+        assert packet is not None  # an answer that says nothing is not written
+        return packet
+
+    def _together(self, old: Sequence[str], new: Sequence[str], what: Property) -> list[str]:
+        """What a property had and what it gets, as it is wished; the items of a list once each, whatever their case."""
+        if not what.is_list:
+            return [self._joined(fields.SEPARATOR.join(old), new[0])]
+        items: dict[str, str] = {}
+        for item in {"prepend": (*new, *old), "append": (*old, *new)}.get(self._existing, new):
+            items.setdefault(item.casefold(), item)
+        return list(items.values())
 
     def _joined(self, old: str, new: str) -> str:
         """What was there and the answer, as it is wished."""
@@ -318,13 +373,6 @@ class Sidecars:
             what = f"{path}: cannot be read (not UTF-8 text)"
             raise VlmError(what, "use --existing replace to write a new one") from None
         return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
-
-
-def unsaid(text: str, card: Card) -> str:
-    """Why an answer is no text for a picture, where it says nothing of it: it is empty, or the model does not know."""
-    if not text.strip():
-        return "the answer is empty"
-    return "the model does not know" if text.strip() == card.unsure else ""
 
 
 def _itself(source: Source) -> Path:

@@ -109,6 +109,7 @@ def do(
     plain: bool = False,
     reading: bool = False,
     manner: Manner = Manner(),
+    course: Course | None = None,
 ) -> None:
     """Do a model's tasks with the pictures that were named, and show what comes of it.
 
@@ -120,10 +121,11 @@ def do(
         plain: show text as it was written.
         reading: let a picture have as many tokens as the model's card says for text.
         manner: how outcomes are shown.
+        course: how the command goes through its pictures; without one, as the flags say.
 
     Raises typer.Exit with the code of some or all failing.
     """
-    settings, course = flags.settings(), flags.course()
+    settings, course = flags.settings(), flags.course() if course is None else course
     as_records = flags.as_json and course.output is None
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model

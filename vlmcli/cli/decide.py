@@ -219,14 +219,8 @@ def classify(
     if multi:
         if question is not None or form != "{}" or top > 1:
             raise UsageError("--multi cannot be used with --question, --as or --top", "leave them out")
-        _decide(
-            [files_of_questions.match(one.description or one.text) for one in found],
-            words or (),
-            flags,
-            manner,
-            neutral=neutral,
-            several=threshold,
-        )
+        each = [files_of_questions.match(one.description or one.text) for one in found]
+        _decide(each, words or (), flags, manner, neutral=neutral, several=threshold)
         return
     asked = files_of_questions.choice(question or "", found, form)
     _decide([asked], words or (), flags, manner, per_token=per_token, neutral=neutral)

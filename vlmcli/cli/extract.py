@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vlmcli import typed
 from vlmcli.cli import options
-from vlmcli.cli.flags import SAMPLING, SHARED, Flags, with_flags
+from vlmcli.cli.flags import BESIDE, SAMPLING, SHARED, Flags, with_flags
 from vlmcli.errors import RequestError, UsageError
 from vlmcli.later import Later
 
 if TYPE_CHECKING:
+    from vlmcli.batch.course import Course
     from vlmcli.batch.run import Outcome
     from vlmcli.cli import answer as answers
     from vlmcli.cli import words as arguments
     from vlmcli.cli.words import Named
     from vlmcli.engine import gbnf, guided
+    from vlmcli.pictures import properties
     from vlmcli.records import lines
     from vlmcli.settings import Settings
     from vlmcli.tasks import ask
@@ -33,19 +37,27 @@ if TYPE_CHECKING:
 else:  # a page of help needs none of them
     answers, arguments = Later("vlmcli.cli.answer"), Later("vlmcli.cli.words")
     gbnf, guided = Later("vlmcli.engine.gbnf"), Later("vlmcli.engine.guided")
-    schemas = Later("vlmcli.tasks.schema")
+    properties, schemas = Later("vlmcli.pictures.properties"), Later("vlmcli.tasks.schema")
     ask, lines = Later("vlmcli.tasks.ask"), Later("vlmcli.records.lines")
     live, wrapping = Later("vlmcli.terminal.live"), Later("vlmcli.terminal.wrapping")
     tasks = Later("vlmcli.tasks.extract")
 
 
-@with_flags(*SHARED, *SAMPLING)
+@with_flags(*SHARED, *SAMPLING, *BESIDE)
 def extract(
     words: options.Pictures = None,
     schema: options.Schema = None,
     multi: options.SchemaMulti = False,
     question: Annotated[
         str | None, typer.Option("-q", "--question", metavar="TEXT", help="Say what to read from the picture.")
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--field",
+            metavar="NAME=PROPERTY",
+            help="Write this field to an XMP property, as in shop=dc:title; repeat for several.",
+        ),
     ] = None,
     *,
     flags: Flags,
@@ -63,7 +75,9 @@ def extract(
     """
     if schema is None:
         raise UsageError("the command has no schema", "name one: --schema FILE, or --schema 'shop, date, total float'")
-    run(schema_of(schema, multi=multi), [question or ""], flags.named(words or (), each=True), flags)
+    text = schema_of(schema, multi=multi)
+    course = _course(flags, field or (), text, multi=multi)
+    run(text, [question or ""], flags.named(words or (), each=True), flags, course=course)
 
 
 def schema_of(given: str, *, multi: bool) -> str:
@@ -81,8 +95,55 @@ def schema_of(given: str, *, multi: bool) -> str:
     return text
 
 
-def run(schema: str, instructions: Sequence[str], named: Named, flags: Flags, system: str = "") -> None:
-    """Read the fields of a schema from pictures, once for each of the instructions."""
+def _course(flags: Flags, given: Sequence[str], schema: str, *, multi: bool) -> Course:
+    """How the command goes through its pictures, with the fields that go to properties of XMP. Raises UsageError."""
+    course = flags.course()
+    if course.sidecar not in ("xmp", "metadata"):
+        if given:
+            add = "--sidecar xmp or --write-metadata"
+            raise UsageError(f"--field does nothing without {add}", f"add {add}, or leave --field out")
+        return course
+    option = "--write-metadata" if flags.write_metadata else "--sidecar xmp"
+    names = schemas.fields(json.loads(schema))
+    if multi or not names:
+        raise UsageError(f"{option} needs a schema of one object with fields", "use --sidecar txt")
+    if not given:
+        example = typed.word(f"{names[0]}=dc:title")
+        raise UsageError(f"{option} needs a field and an XMP property for it", f"for example --field {example}")
+    fields = []
+    for pair in given:
+        name, equals, what = pair.rpartition("=")
+        if not equals:
+            example = typed.word(f"{pair}=dc:title")
+            raise UsageError(f"--field {pair}: an XMP property is missing", f"for example --field {example}")
+        if name not in names:
+            raise UsageError(f"--field {pair}: the schema has no such field", f"its fields: {', '.join(names)}")
+        one = properties.named(what)
+        if one.is_date and not one.is_list and course.existing in ("prepend", "append"):
+            raise UsageError(f"--existing {course.existing}: {one} can only hold one date", "use --existing replace")
+        fields.append((name, one))
+    return replace(course, fields=tuple(dict.fromkeys(fields)))
+
+
+def run(
+    schema: str,
+    instructions: Sequence[str],
+    named: Named,
+    flags: Flags,
+    system: str = "",
+    *,
+    course: Course | None = None,
+) -> None:
+    """Read the fields of a schema from pictures, once for each of the instructions.
+
+    Args:
+        schema: JSON, as text.
+        instructions: what else the model is told, once for each; empty for nothing.
+        named: the pictures.
+        flags: of the command.
+        system: what the model is told before, where the flags say nothing.
+        course: how the command goes through its pictures; without one, as the flags say.
+    """
     (sampling, limit), side, parts = flags.sampling(), flags.side, flags.parts
 
     def made(files: ModelFiles, settings: Settings, context: str) -> list[tasks.Extract]:
@@ -91,7 +152,7 @@ def run(schema: str, instructions: Sequence[str], named: Named, flags: Flags, sy
         return [tasks.Extract(schema, one, first, own, sampling, limit, files.card.think, side, parts) for one in told]
 
     first = [tasks.Extract(schema, one) for one in instructions]
-    answers.do(made, first, named, flags, plain=True, reading=True, manner=answers.Manner(_lined))
+    answers.do(made, first, named, flags, plain=True, reading=True, manner=answers.Manner(_lined), course=course)
 
 
 def form_of(choices: str | None, regex: str | None, grammar: str | None) -> ask.Form:

@@ -302,8 +302,10 @@ SHARED = (
     "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
 )  # fmt: skip
 """Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
-SIDECARS = ("sidecar", "write_metadata", "touch", "in_place", "keywords", "existing", "sidecar_name")
-"""Those of where else it goes."""
+BESIDE = ("sidecar", "write_metadata", "touch", "in_place", "existing", "sidecar_name")
+"""Those of where else it goes, whatever it is."""
+SIDECARS = (*BESIDE, "keywords")
+"""Those of where else a text goes."""
 
 
 @functools.cache

@@ -35,7 +35,8 @@
     tiff_samples  strips and tiles become numbers
     tiff_colours  numbers become colours
     truncated     whether the data of a JPEG or PNG is all there
-    xmp           the description and the keywords in an XMP packet
+    xmp           the description, the keywords and other properties in an XMP packet
+    properties    the properties of XMP by their names, and what each holds
     captions      what people have written about a picture within its file: XMP, IPTC, EXIF
     embedded      the XMP packet within a JPEG, PNG or WebP
     marking       boxes and points drawn onto a picture, and boxes cut out of it

@@ -9,8 +9,9 @@ DC-007 for MPF; the PNG specification (W3C, third edition), 5 and 11.3.3; the We
 6386, 9.1, for the size of its lossy pictures, the WebP lossless specification for the others.
 
 A JPEG's packet may go on in further segments (Extended XMP), which it names by their MD5. They are kept, as phones put
-maps of depth there, and so a new packet must name the same; but where they hold something of the Dublin Core, which
-would then be there twice, the file is left alone. No more than that is known here of what a packet says.
+maps of depth there, and so a new packet must name the same; but where they hold something of a namespace that is
+written to (the Dublin Core), which might then be there twice, the file is left alone. No more than that is known here
+of what a packet says.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
@@ -101,7 +102,7 @@ def packet_of(data: bytes, name: str) -> bytes | None:
     return form.packet(file, held[0]).rstrip(b"\0") if held else None
 
 
-def with_packet(data: bytes, packet: bytes, name: str) -> bytes:
+def with_packet(data: bytes, packet: bytes, name: str, spaces: Collection[str] = (DC,)) -> bytes:
     """A picture's file with this packet in place of its own, or added.
 
     Args:
@@ -109,6 +110,7 @@ def with_packet(data: bytes, packet: bytes, name: str) -> bytes:
         packet: UTF-8.
         name: of the file, for errors: VlmError for another format, a damaged file, and one that has no room for the
             packet, has several, or would lose some of what it has.
+        spaces: the namespaces of what is new in the packet.
     """
     form = _format(data, name)
     if len(packet) > (room := SEGMENT if form is _JPEG else LONGEST):
@@ -121,6 +123,8 @@ def with_packet(data: bytes, packet: bytes, name: str) -> bytes:
         raise VlmError(
             f"{name}: has {len(held)} XMP packets, and it is not clear which one counts", "remove all but one of them"
         )
+    if form is _JPEG:
+        _check_further(file, held, packet, spaces)
     out, at = [], 0
     for start, end, new in sorted(form.edits(file, held, packet)):
         out += [data[at:start], new]
@@ -187,7 +191,6 @@ def _segment_packet(file: _File, piece: _Piece) -> bytes:
 
 def _segment_edits(file: _File, held: list[_Piece], packet: bytes) -> list[_Edit]:
     """A packet in its segment: where there is one already, or after the last segment of JFIF or Exif."""
-    _check_further(file, held, packet)
     first = [*file.those(b"\xe0", b"JF"), *file.those(b"\xe1", b"Exif\0")]
     at = held[0].start if held else max((piece.end for piece in first), default=2)
     contents = _JPEG.mark + packet
@@ -198,19 +201,18 @@ def _segment_edits(file: _File, held: list[_Piece], packet: bytes) -> list[_Edit
     return [*edits, *(edit for exif in file.those(b"\xe1", b"Exif\0") for edit in _pointers(file, exif, edits))]
 
 
-def _check_further(file: _File, held: list[_Piece], packet: bytes) -> None:
+def _check_further(file: _File, held: list[_Piece], packet: bytes, spaces: Collection[str]) -> None:
     """Raise VlmError where the segments that a packet goes on in would be lost, or hold what it now holds itself."""
     old, new = (_GUID.search(one) for one in (file.contents(held[0]) if held else b"", packet))
     guid = old[1] if old else b""
     if (new[1] if new else b"") != guid:
-        why = "its Extended XMP does not belong to the new packet"
-    elif guid and DC.encode() in b"".join(
-        file.contents(piece, len(_FURTHER) + 40) for piece in file.those(b"\xe1", _FURTHER + guid)
-    ):
-        why = "has its description or keywords in Extended XMP"
-    else:
-        return
-    raise VlmError(f"{file.name}: {why}", "use --sidecar xmp")
+        raise VlmError(f"{file.name}: its Extended XMP does not belong to the new packet", "use --sidecar xmp")
+    further = file.those(b"\xe1", _FURTHER + guid) if guid else []
+    text = b"".join(file.contents(piece, len(_FURTHER) + 40) for piece in further)
+    for space in spaces:
+        if re.search(re.escape(space.encode()) + rb"(?![\w/])", text):  # longer ones are other namespaces
+            what = "its description or keywords" if space == DC else f"properties of {space}"
+            raise VlmError(f"{file.name}: has {what} in Extended XMP", "use --sidecar xmp")
 
 
 def _moved(file: _File, index: _Piece, by: int) -> Iterator[_Edit]:

@@ -1,9 +1,10 @@
-"""The description and the keywords in an XMP packet, and all else that is in it kept.
+"""The properties in an XMP packet, such as its description and keywords, and all else that is in it kept.
 
 An XMP packet is RDF in XML. `dc:description` is a list of alternatives by language (rdf:Alt), of which "x-default" is
 the one that programs show; `dc:subject` is a set of keywords (rdf:Bag). Each is a property of an rdf:Description right
-below rdf:RDF, of which there may be several; what is deeper is another thing's, a face's for one. Source: ISO 16684-1
-(XMP), and XMP Specification Part 3 for sidecar files. Comments are not kept.
+below rdf:RDF, of which there may be several; what is deeper is another thing's, a face's for one. What other
+properties hold is in `properties`. Source: ISO 16684-1 (XMP), and XMP Specification Part 3 for sidecar files. Comments
+are not kept.
 """
 
 from __future__ import annotations
@@ -14,62 +15,78 @@ from collections.abc import Sequence
 from xml.etree import ElementTree as Tree
 
 from vlmcli.errors import VlmError
+from vlmcli.pictures.properties import ALT, DESCRIPTION, SPACES, SUBJECT, TEXT, Property
 
 LONGEST = 16 << 20  # bytes
-X, RDF, DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", "http://purl.org/dc/elements/1.1/"
+X, RDF, DC = "adobe:ns:meta/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#", SPACES["dc"]
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
-_ALT = f"{{{DC}}}description/{{{RDF}}}Alt"
+_LI = f"{{{RDF}}}li"
+
+
+def values(packet: bytes, what: Property, name: str) -> tuple[str, ...]:
+    """What a packet says of a property: each value once, in its order; of several languages the default's only.
+
+    Raises VlmError, which names the file, for what is no packet.
+
+    Args:
+        packet: what is there.
+        what: is looked for.
+        name: of the file, for errors.
+    """
+    root = _read(packet, name)
+    if what.kind == ALT and (found := _default(root, what)) is not None:
+        return tuple(filter(None, [(found.text or "").strip()]))
+    texts = tuple(dict.fromkeys(_texts(root, what)))
+    return texts[:1] if what.kind == ALT else texts
+
+
+def with_values(packet: bytes | None, what: Property, texts: Sequence[str], name: str) -> bytes:
+    """A packet with these values in place of those that a property has, or a new one; texts in other languages stay.
+
+    Raises VlmError, which names the file, for what is no packet.
+
+    Args:
+        packet: what is there; None for nothing.
+        what: is written.
+        texts: its values. Of a list, blank ones and repeated ones are left out, and line breaks within them are
+            spaces; of any other property the first counts.
+        name: of the file, for errors.
+    """
+    root = _opened(packet, what, name)
+    if what.kind == ALT:
+        _alternative(root, what).text = _clean(texts[0])
+    elif what.kind == TEXT:
+        _placed(root, what).text = _clean(texts[0])
+    else:
+        clean = dict.fromkeys(" ".join(_clean(text).split()) for text in texts)
+        clean.pop("", None)
+        if clean:
+            held = _array(root, what)
+            for text in clean:
+                Tree.SubElement(held, _LI).text = text
+        else:
+            _take(root, what)
+    return _written(root, name)
 
 
 def description(packet: bytes, name: str) -> str:
     """The description in a packet; empty where it has none. Raises VlmError, which names it, for what is no packet."""
-    root = _read(packet, name)
-    found = _default(root)
-    return next(iter(_texts(root, "description")), "") if found is None else (found.text or "").strip()
+    return next(iter(values(packet, DESCRIPTION, name)), "")
 
 
 def subjects(packet: bytes, name: str) -> tuple[str, ...]:
     """The keywords in a packet, each once, in its order. Raises VlmError, which names it, for what is no packet."""
-    return tuple(dict.fromkeys(_texts(_read(packet, name), "subject")))
+    return values(packet, SUBJECT, name)
 
 
 def described(packet: bytes | None, text: str, name: str) -> bytes:
-    """A packet with this description in place of its own, or a new one.
-
-    Args:
-        packet: what is there; None for nothing.
-        text: the description.
-        name: of the file, for errors.
-    """
-    root = _opened(packet, name)
-    item = _default(root)
-    if item is None:
-        item = Tree.SubElement(_array(root, "description", "Alt"), f"{{{RDF}}}li", {LANGUAGE: "x-default"})
-    elif item.get(LANGUAGE, "x-default") != "x-default":  # of other languages only, which stay
-        item = Tree.Element(f"{{{RDF}}}li", {LANGUAGE: "x-default"})
-        next(alt for about in _own(root) for alt in about.findall(_ALT)).insert(0, item)
-    item.text = _clean(text)
-    return _written(root, name)
+    """A packet with this description in place of its own, or a new one, as `with_values` makes it."""
+    return with_values(packet, DESCRIPTION, [text], name)
 
 
 def with_subjects(packet: bytes | None, words: Sequence[str], name: str) -> bytes:
-    """A packet with these keywords in place of all of its own, or a new one.
-
-    Args:
-        packet: what is there; None for nothing.
-        words: the keywords; blank ones and repeated ones are left out, line breaks within them are spaces.
-        name: of the file, for errors.
-    """
-    root = _opened(packet, name)
-    clean = dict.fromkeys(" ".join(_clean(word).split()) for word in words)
-    clean.pop("", None)
-    if clean:
-        heap = _array(root, "subject", "Bag")
-        for word in clean:
-            Tree.SubElement(heap, f"{{{RDF}}}li").text = word
-    else:
-        _take(root, "subject")
-    return _written(root, name)
+    """A packet with these keywords in place of all of its own, or a new one, as `with_values` makes it."""
+    return with_values(packet, SUBJECT, words, name)
 
 
 # --- reading and writing a packet ---
@@ -88,9 +105,9 @@ def _read(packet: bytes, name: str) -> Tree.Element:
     return root
 
 
-def _opened(packet: bytes | None, name: str) -> Tree.Element:
-    """What is in a packet that is to be written, or a new one's; its prefixes are kept."""
-    for prefix, uri in (("x", X), ("rdf", RDF), ("dc", DC)):
+def _opened(packet: bytes | None, what: Property, name: str) -> Tree.Element:
+    """What is in a packet that a property is to be written to, or a new one's; its prefixes are kept."""
+    for prefix, uri in (("x", X), ("rdf", RDF), (what.prefix, what.space)):
         Tree.register_namespace(prefix, uri)
     if packet is None:
         root = Tree.Element(f"{{{X}}}xmpmeta")
@@ -123,7 +140,7 @@ def _clean(text: str) -> str:
     return re.sub("[^\t\n\x20-\ufffd\U00010000-\U0010ffff]", "", text)
 
 
-# --- properties of the Dublin Core ---
+# --- properties ---
 
 
 def _rdf(root: Tree.Element) -> Tree.Element:
@@ -136,41 +153,57 @@ def _own(root: Tree.Element) -> list[Tree.Element]:
     return _rdf(root).findall(f"{{{RDF}}}Description")
 
 
-def _texts(root: Tree.Element, term: str) -> list[str]:
+def _texts(root: Tree.Element, what: Property) -> list[str]:
     """What a property says, item by item; also where it is a text or an attribute, as some programs write it."""
     found = []
     for about in _own(root):
-        found.append(about.get(f"{{{DC}}}{term}", ""))
-        for held in about.findall(f"{{{DC}}}{term}"):
-            found += ["".join(item.itertext()) for item in held.findall(f"*/{{{RDF}}}li") or [held]]
+        found.append(about.get(what.tag, ""))
+        for held in about.findall(what.tag):
+            found += ["".join(item.itertext()) for item in held.findall(f"*/{_LI}") or [held]]
     return [text.strip() for text in found if text.strip()]
 
 
-def _default(root: Tree.Element) -> Tree.Element | None:
-    """The item of the description that programs show."""
-    items = [item for about in _own(root) for item in about.findall(f"{_ALT}/{{{RDF}}}li")]
+def _default(root: Tree.Element, what: Property) -> Tree.Element | None:
+    """The item of a property in several languages that programs show."""
+    items = [item for about in _own(root) for item in about.findall(f"{what.tag}/{{{RDF}}}Alt/{_LI}")]
     named = [item for item in items if item.get(LANGUAGE) == "x-default"]
     return next(iter(named or items), None)
 
 
-def _take(root: Tree.Element, term: str) -> tuple[Tree.Element, int] | None:
+def _alternative(root: Tree.Element, what: Property) -> Tree.Element:
+    """The item of a property in several languages that is to be written: its default, or a new one."""
+    item = _default(root, what)
+    if item is None:
+        return Tree.SubElement(_array(root, what), _LI, {LANGUAGE: "x-default"})
+    if item.get(LANGUAGE, "x-default") != "x-default":  # of other languages only, which stay
+        item = Tree.Element(_LI, {LANGUAGE: "x-default"})
+        next(alt for about in _own(root) for alt in about.findall(f"{what.tag}/{{{RDF}}}Alt")).insert(0, item)
+    return item
+
+
+def _take(root: Tree.Element, what: Property) -> tuple[Tree.Element, int] | None:
     """Remove a property wherever it is. Returns (the element that held it first, its number there), if any did."""
-    place, tag = None, f"{{{DC}}}{term}"
+    place = None
     for about in _own(root):
-        about.attrib.pop(tag, None)
-        for old in about.findall(tag):
+        about.attrib.pop(what.tag, None)
+        for old in about.findall(what.tag):
             place = place or (about, list(about).index(old))
             about.remove(old)
     return place
 
 
-def _array(root: Tree.Element, term: str, kind: str) -> Tree.Element:
-    """An empty array of a kind, rdf:Alt or rdf:Bag, in place of what a property was."""
-    place = _take(root, term)
+def _placed(root: Tree.Element, what: Property) -> Tree.Element:
+    """An empty element of a property in place of what it was."""
+    place = _take(root, what)
     if place is None:
         own = _own(root)
         about = own[0] if own else Tree.SubElement(_rdf(root), f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
         place = (about, len(about))
-    held = Tree.Element(f"{{{DC}}}{term}")
+    held = Tree.Element(what.tag)
     place[0].insert(place[1], held)
-    return Tree.SubElement(held, f"{{{RDF}}}{kind}")
+    return held
+
+
+def _array(root: Tree.Element, what: Property) -> Tree.Element:
+    """An empty array of a property's kind, rdf:Alt, rdf:Bag or rdf:Seq, in place of what it was."""
+    return Tree.SubElement(_placed(root, what), f"{{{RDF}}}{what.kind}")

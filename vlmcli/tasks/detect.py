@@ -122,21 +122,27 @@ def shown(place: Place) -> dict[str, Any]:
 def likelihoods(labels: Sequence[str], tokens: Sequence[Token]) -> list[float | None]:
     """The probability of the token with which each label begins, in an answer that has the labels in this order.
 
-    None where it has no such label, or where nothing is known of its tokens.
+    A label may be made of several texts ("red" and "circle"), in any order; then it is that of its first word. None
+    where the answer has no such label, or where nothing is known of its tokens.
     """
     raw, ends = b"".join(token.piece for token in tokens), list(accumulate(len(token.piece) for token in tokens))
     found: list[float | None] = []
     at = 0
     for label in labels:
-        written = json.dumps(label, ensure_ascii=False).encode("utf-8", "replace")
-        here = raw.find(written, at)
-        first = here + 1 if here >= 0 else raw.find(written[1:-1], at)
-        if not label or first < 0:
-            found.append(None)
-            continue
-        at = first + 1
-        found.append(math.exp(tokens[bisect_right(ends, first)].logprob))
+        places = _places_of([label], raw, at) or _places_of(label.split(), raw, at)
+        found.append(math.exp(tokens[bisect_right(ends, places[0])].logprob) if places else None)
+        at = max(places, default=at - 1) + 1
     return found
+
+
+def _places_of(texts: Sequence[str], raw: bytes, at: int) -> list[int]:
+    """Where each of some texts begins in an answer's bytes, after `at`; empty where one is not there."""
+    places = []
+    for text in texts:
+        written = json.dumps(text, ensure_ascii=False).encode("utf-8", "replace")
+        quoted = raw.find(written, at)
+        places.append(quoted + 1 if quoted >= 0 else raw.find(written[1:-1], at))
+    return places if texts and all(texts) and min(places) >= 0 else []
 
 
 def _schema(convention: str, *, points: bool) -> dict[str, Any]:
