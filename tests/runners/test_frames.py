@@ -110,7 +110,7 @@ def test_only_classes_of_values_errors_and_messages_are_known():
         assert isinstance(found, type)
         if found is type(Path()):
             continue
-        assert module in ("vlmcli.values", "vlmcli.figures", "vlmcli.errors", "vlmcli.runners.wire"), (module, name)
+        assert module.removeprefix("vlmcli.") in ("values", "placement", "figures", "errors", "runners.wire"), name
         assert is_dataclass(found) or issubclass(found, VlmError | errors.Exit)
         if is_dataclass(found):
             assert found.__dataclass_params__.frozen
