@@ -48,7 +48,8 @@ def serve(
         bool, typer.Option("--no-auth", help="Let everybody on the network use the server, without a key.")
     ] = False,
     keep_alive: Annotated[
-        str, typer.Option("--keep-alive", metavar="TIME", help="Free a model unused for so long: 90s, 5m, 1h; -1 never.")
+        str,
+        typer.Option("--keep-alive", metavar="TIME", help="Free a model unused for so long: 90s, 5m, 1h, or -1."),
     ] = "5m",
     max_loaded: Annotated[
         int, typer.Option("--max-loaded", metavar="N", min=1, help="Keep at most N models in memory.")

@@ -184,7 +184,9 @@ def application(service: Service, more: Sequence[Route] = ()) -> Starlette:
         await service.pool.close()
 
     async def unknown(request: Request, _: Exception) -> Response:
-        return refused(Wrong(f"there is nothing at {request.url.path}", "see /openapi.json", status=404, code="not_found"))
+        return refused(
+            Wrong(f"there is nothing at {request.url.path}", "see /openapi.json", status=404, code="not_found")
+        )
 
     async def wrong_method(request: Request, _: Exception) -> Response:
         return refused(

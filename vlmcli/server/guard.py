@@ -1,8 +1,8 @@
 """Who may speak to the server, and how much: names of hosts, keys, origins, sizes and times. Pure ASGI.
 
-A page in a browser can send requests to this machine. On a loopback address, the name in `Host` must therefore be one of
-the machine's own, so that a foreign name that leads here is refused (DNS rebinding); and without `--cors` no page of
-another origin may read an answer or send JSON.
+A page in a browser can send requests to this machine. On a loopback address, the name in `Host` must therefore be one
+of the machine's own, so that a foreign name that leads here is refused (DNS rebinding); and without `--cors` no page of
+another origin is answered.
 """
 
 from __future__ import annotations

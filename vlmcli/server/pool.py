@@ -156,9 +156,7 @@ class Pool:
                         continue
                     await self._free(name)
                 log.info("loading %s", name)
-                hosted = self._hosted[name] = Hosted(
-                    self.models[name], self._open(self.models[name]), self._keep_alive
-                )
+                hosted = self._hosted[name] = Hosted(self.models[name], self._open(self.models[name]), self._keep_alive)
                 hosted.listen(asyncio.get_running_loop())
                 break
             hosted.users += 1

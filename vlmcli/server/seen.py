@@ -96,6 +96,4 @@ class Reader:
                 return base64.b64decode("".join(text.split()), altchars=b"-_" if set("-_") & set(text) else None)
             except (ValueError, binascii.Error) as error:
                 raise SourceError(f"{name}: not base64 ({error})", "check how it was made") from None
-        raise SourceError(
-            f"{name}: neither a data URI, nor base64, nor a web address", "send data:image/png;base64,…"
-        )
+        raise SourceError(f"{name}: neither a data URI, nor base64, nor a web address", "send data:image/png;base64,…")
