@@ -33,9 +33,8 @@ MAY_IMPORT = {
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
     "server": "vlmcli pictures tasks records engine",
-    "cli": (
-        "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal server"
-    ),
+    "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
+    " server",
     "demo/training": "vlmcli pictures demo engine",
     "bench": "vlmcli pictures models demo machine engine engine/native cli",
 }

@@ -163,7 +163,7 @@ class Paths:
 
 async def begun(request: Request, pieces: Pieces, media_type: str, beat: bytes = b"") -> Response:
     """A stream whose first piece has come: what is wrong before that is an answer with a status of its own."""
-    first = await unless_gone(request.receive, anext(pieces))  # type: ignore[arg-type]
+    first = await unless_gone(request.receive, anext(pieces))
 
     async def all_pieces() -> Pieces:
         async with aclosing(pieces):

@@ -43,11 +43,13 @@ class Body:
 
     def text(self, name: str, default: str = "") -> str:
         """A text. Raises Wrong."""
-        return self._of(name, str, "text", default)
+        found: str = self._of(name, str, "text", default)
+        return found
 
     def flag(self, name: str, default: bool = False) -> bool:
         """True or false. Raises Wrong."""
-        return self._of(name, bool, "true or false", default)
+        found: bool = self._of(name, bool, "true or false", default)
+        return found
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number in a range. Raises Wrong."""

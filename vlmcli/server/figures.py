@@ -14,12 +14,16 @@ class Figures:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        kept = {"registry": self._registry}
-        self.requests = Counter("vlm_requests", "Requests, by path and status.", ("path", "status"), **kept)
-        self.seconds = Histogram("vlm_request_seconds", "Seconds of a request.", ("path",), buckets=_SECONDS, **kept)
-        self.under_way = Gauge("vlm_requests_under_way", "Requests that wait or are being answered.", **kept)
-        self._tokens = Counter("vlm_tokens", "Tokens, by kind: prompt, reused, picture, answer.", ("kind",), **kept)
-        self._pictures = Counter("vlm_pictures", "Pictures or tiles: encoded, or known.", ("how",), **kept)
+        kept = self._registry
+        self.requests = Counter("vlm_requests", "Requests, by path and status.", ("path", "status"), registry=kept)
+        self.seconds = Histogram(
+            "vlm_request_seconds", "Seconds of a request.", ("path",), buckets=_SECONDS, registry=kept
+        )
+        self.under_way = Gauge("vlm_requests_under_way", "Requests that wait or are being answered.", registry=kept)
+        self._tokens = Counter(
+            "vlm_tokens", "Tokens, by kind: prompt, reused, picture, answer.", ("kind",), registry=kept
+        )
+        self._pictures = Counter("vlm_pictures", "Pictures or tiles: encoded, or known.", ("how",), registry=kept)
 
     def answered(self, answer: Answer) -> None:
         """Count an answer."""

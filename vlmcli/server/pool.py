@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -62,7 +62,7 @@ class Hosted:
         if waiting is not None:
             waiting.put_nowait(event)
 
-    async def ask(self, request: Request) -> AsyncIterator[Event]:
+    async def ask(self, request: Request) -> AsyncGenerator[Event, None]:
         """The events of a request, to the last. It is cancelled when the iteration is left earlier."""
         id = self.runner.submit(request)
         queue = self._queues[id] = asyncio.Queue()

@@ -61,7 +61,8 @@ class Streamed(Response):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             while not gone.done():
                 piece = piece or asyncio.ensure_future(anext(self._pieces))
-                await asyncio.wait({piece, gone}, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                both: set[asyncio.Future[Any]] = {piece, gone}
+                await asyncio.wait(both, timeout=BEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 if piece.done():
                     try:
                         data = piece.result()
