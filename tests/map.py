@@ -62,6 +62,7 @@ LIBRARIES = {
     "prometheus_client": "server",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
+    "referencing": "tasks",
     "rich": "terminal",
     "starlette": "server",
     "tokenizers": "demo/training",
