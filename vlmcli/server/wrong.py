@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from vlmcli.errors import VlmError
+
+LONGEST = 1000
+"""Characters of a message: what a client has sent may be named in it, and may be long."""
+_FOLDERS = re.compile(r"(?<![\w/:.])(?:~?/|[A-Za-z]:\\)(?:[^/\\:'\"\s]+[/\\])+")
+"""The folders of a path; addresses of the web are none."""
 
 
 class Wrong(VlmError):
@@ -30,10 +37,11 @@ class Wrong(VlmError):
 
 
 def from_error(error: VlmError, param: str = "") -> Wrong:
-    """An error of the engine, of a picture or of a model as a client is told it."""
+    """An error of the engine, of a picture or of a model as a client is told it: without the folders of this machine."""
     if isinstance(error, Wrong):
         return error
-    return Wrong(error.message, error.hint, param=param, status=error.http_status, code=_code(error))
+    message, hint = (_FOLDERS.sub("", text) for text in (error.message, error.hint))
+    return Wrong(message, hint, param=param, status=error.http_status, code=_code(error))
 
 
 def _code(error: VlmError) -> str:
@@ -53,7 +61,8 @@ def kind(status: int) -> str:
 
 def in_words(wrong: VlmError) -> str:
     """The message and what to do, as one text."""
-    return f"{wrong.message}. {wrong.hint[:1].upper()}{wrong.hint[1:]}." if wrong.hint else wrong.message
+    message = wrong.message if len(wrong.message) <= LONGEST else f"{wrong.message[:LONGEST]}…"
+    return f"{message}. {wrong.hint[:1].upper()}{wrong.hint[1:]}." if wrong.hint else message
 
 
 def as_openai(wrong: Wrong) -> dict[str, object]:
