@@ -142,11 +142,8 @@ def uri(file, kind="image/png"):
 
 def one_shape(number):
     """A scene with one shape, and its name: "red circle"."""
-    chance = Random(f"server-{number}")
-    while True:
-        scene = scenes.make(chance, size=(200, 200))
-        if len(scene.shapes) == 1 and scene.text is None:
-            return scenes.draw(scene), str(scene.shapes[0])
+    scene = scenes.make(Random(f"server-{number}"), size=(200, 200), shapes=1, text=False)
+    return scenes.draw(scene), str(scene.shapes[0])
 
 
 def message(*parts, role="user"):
