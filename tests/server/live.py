@@ -4,7 +4,6 @@ import base64
 import http.client
 import io
 import json
-import os
 import re
 import signal
 import socket
@@ -110,11 +109,11 @@ class Live:
 
 
 @contextmanager
-def serving(*words, env=None, model="demo"):
+def serving(*words, env=None, model="demo", command=WORDS):
     """A server with these options."""
     environment = own_environment({"VLM_MODEL": model, "PYTHONPATH": str(ROOT), "OMP_THREAD_LIMIT": "1"} | (env or {}))
     process = subprocess.Popen(
-        [*WORDS, *map(str, words)], env=environment, cwd=ROOT, text=True,
+        [*command, *map(str, words)], env=environment, cwd=ROOT, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     live = None
@@ -166,5 +165,3 @@ def asked(*parts, **more):
 
 SCENE = (ROOT / "docs" / "images" / "scene.png").read_bytes()
 """A red circle and a blue square."""
-
-__all__ = ["QUESTION", "SCENE", "Live", "asked", "message", "one_shape", "os", "png", "serving", "uri"]

@@ -101,6 +101,8 @@ class Guard:
         return bool(origin) and origin.partition("://")[2] == headers.get(b"host", b"").decode("latin-1")
 
     def _wrong(self, scope: Scope, headers: dict[bytes, bytes], origin: str, *, own: bool) -> Wrong | None:
+        if b"transfer-encoding" in headers and b"content-length" in headers:  # RFC 9112, 6.3
+            return Wrong("the request has two lengths", "send Content-Length or Transfer-Encoding", code="two_lengths")
         host = headers.get(b"host", b"").decode("latin-1")
         if self._loopback and _name(host) not in self._hosts:
             return Wrong(
@@ -201,7 +203,7 @@ async def _read_away(receive: Receive, most: int = UNREAD_BYTES) -> None:
 def refused(wrong: Wrong) -> Response:
     """The answer for what is wrong, in OpenAI's shape."""
     headers = {} if wrong.after is None else {"retry-after": str(wrong.after)}
-    if wrong.status in (401, 403, 408, 413):
+    if wrong.status in (401, 403, 408, 413) or wrong.code == "two_lengths":
         headers["connection"] = "close"
     if wrong.status == 401:
         headers["www-authenticate"] = "Bearer"
