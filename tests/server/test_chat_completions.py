@@ -328,7 +328,11 @@ def test_too_much_of_it(live, client):
 
 
 def test_an_empty_list_of_tools_asks_for_nothing(live):
-    turns = [message(SCENE, QUESTION), {"role": "assistant", "content": "A circle.", "tool_calls": []}, message("Sure?")]
+    turns = [
+        message(SCENE, QUESTION),
+        {"role": "assistant", "content": "A circle.", "tool_calls": []},
+        message("Sure?"),
+    ]
     nothing = {"n": 1, "tools": [], "frequency_penalty": 0, "user": "me", "store": False, "no such field": 1}
     assert live.post({"messages": turns, "max_tokens": 4} | nothing)[0] == 200
 

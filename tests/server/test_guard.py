@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -220,8 +221,9 @@ SHAPES = {
 
 @pytest.mark.parametrize("end", [False, True], ids=["open", "half-closed"])
 def test_odd_shapes_of_requests(live, end):
-    for shape, text in SHAPES.items():
-        raw = live.raw(text.encode("latin-1"), wait=1.0, end=end)
+    with ThreadPoolExecutor(len(SHAPES)) as pool:
+        answers = list(pool.map(lambda text: live.raw(text.encode("latin-1"), wait=3.0, end=end), SHAPES.values()))
+    for shape, raw in zip(SHAPES, answers, strict=True):
         statuses = [int(part[:3]) for part in raw.split(b"HTTP/1.1 ")[1:]]
         assert not [one for one in statuses if one >= 500 or one == 101], (shape, raw)
         assert len(statuses) <= (3 if shape.startswith("pipelined") else 1), (shape, raw)  # nothing is smuggled
@@ -231,7 +233,9 @@ def test_odd_shapes_of_requests(live, end):
     assert not [line for line in live.said if "Traceback" in line]
 
 
-@pytest.mark.parametrize("shape", ["cl and te", "two lengths", "negative", "te unknown", "bad chunk", "non-ascii target"])
+@pytest.mark.parametrize(
+    "shape", ["cl and te", "two lengths", "negative", "te unknown", "bad chunk", "non-ascii target"]
+)
 def test_what_is_no_http_is_told_so_in_json(live, shape):
     raw = live.raw(SHAPES[shape].encode("latin-1"), wait=2)
     assert status_of(raw) in (400, 501)
@@ -424,7 +428,9 @@ def test_names_that_lead_here_are_refused_also_behind_redirects(open_reader, mon
         leads = {"open.example": "93.184.216.34", "inner.example": "127.0.0.1", "cloud.example": "169.254.169.254"}
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (leads[host], port))]
 
-    with raw_serving(lambda sock, _: sock.sendall(reply(status="302 Found", Location="http://inner.example/"))) as outer:
+    with raw_serving(
+        lambda sock, _: sock.sendall(reply(status="302 Found", Location="http://inner.example/"))
+    ) as outer:
         real = socket.socket.connect
 
         def connect(self, address):
@@ -522,4 +528,3 @@ def test_the_times_of_a_connection_are_those_of_the_docs():
     assert f"{connection.HEAD_SECONDS:g} seconds" in text
     assert f"{connection.STALLED_SECONDS:g} seconds" in text
     assert fetch.SECONDS == 30
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Container
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -115,6 +117,7 @@ def serve(
         found: dict[str, ModelFiles] = {}
         for name in names:
             files = pull.find_model(ui, replace(settings, model=name or settings.model))
+            files = replace(files, name=_served(files.name, found))
             found[files.name] = files
 
         def opened(files: ModelFiles) -> Runner:
@@ -135,6 +138,13 @@ def serve(
         )  # fmt: skip
         ui.say(f"serving {', '.join(found)} at http://{shown}:{where[1]}/v1; Ctrl-C stops")
         run(guard, service, [server], ui.say)
+
+
+def _served(name: str, others: Container[str]) -> str:
+    """The name that clients use: that of a file or folder without those above it, which are nobody's business."""
+    path = Path(name)
+    bare = (path.stem if path.suffix == ".gguf" else path.name) if path.exists() else name
+    return name if bare in others else bare
 
 
 def _key(option: str | None) -> str:

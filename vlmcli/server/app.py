@@ -61,7 +61,9 @@ class Paths:
                 response = refused(from_error(error))
             except Exception:
                 log.exception("%s failed", path)
-                response = refused(Wrong("the server failed", "start it with -v to see why", status=500, code="server_error"))
+                response = refused(
+                    Wrong("the server failed", "start it with -v to see why", status=500, code="server_error")
+                )
             figures = self._service.figures
             figures.requests.labels(path, str(response.status_code)).inc()
             figures.seconds.labels(path).observe(time.monotonic() - began)
