@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import time
 
@@ -174,19 +175,13 @@ KINDS = {"WebP": "WEBP", "AVIF": "AVIF", "GIF": "GIF", "BMP": "BMP", "TIFF": "TI
 @pytest.mark.parametrize("kind", [*KINDS, "HEIC"])
 def test_formats(client, kind):
     image, name = one_shape(1)
-    if kind == "HEIC":
-        file = heic(image)
-    else:
-        file = png(image.convert("RGB"), KINDS[kind])
+    file = heic(image) if kind == "HEIC" else png(image.convert("RGB"), KINDS[kind])
     assert name in said(ask(client, uri(file, f"image/{kind.lower()}"), QUESTION))
 
 
 def heic(image):
     pillow_heif = pytest.importorskip("pillow_heif")
-    heif = pillow_heif.from_pillow(image.convert("RGB"))
-    import io
-
-    kept = io.BytesIO()
+    heif, kept = pillow_heif.from_pillow(image.convert("RGB")), io.BytesIO()
     try:
         heif.save(kept, quality=90)
     except Exception as error:  # built without an encoder

@@ -159,10 +159,12 @@ def test_a_wrong_key_is_heard_of_behind_a_large_body(locked):
 @pytest.mark.parametrize(
     ("words", "env", "says"),
     [
-        (["--host", "0.0.0.0"], {}, "--api-key"), (["--host", ""], {}, "--api-key"), (["--host", "::"], {}, "--api-key"),
+        (["--host", "0.0.0.0"], {}, "--api-key"), (["--host", ""], {}, "--api-key"),
+        (["--host", "::"], {}, "--api-key"),
         (["--host", "0.0.0.0", "--api-key", ""], {}, "empty"), (["--api-key", ""], {}, "empty"),
         (["--api-key", " x"], {}, "spaces"), ([], {"VLM_API_KEY": "x\n"}, "spaces"),
-        (["--host", "256.1.1.1", "--no-auth"], {}, "cannot listen"), (["--host", "a..b", "--no-auth"], {}, "cannot listen"),
+        (["--host", "256.1.1.1", "--no-auth"], {}, "cannot listen"),
+        (["--host", "a..b", "--no-auth"], {}, "cannot listen"),
         (["--host", "192.0.2.7", "--no-auth"], {}, "cannot listen"), (["--port", "99999"], {}, "--port"),
         (["--keep-alive", "soon"], {}, "duration"), (["--models", "no-such-model"], {}, "no-such-model"),
     ],

@@ -20,7 +20,7 @@ from vlmcli import demo
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
-LONG = {"extra_body": {"vlm": {"regex": "[a-z ]{150}"}}, "max_tokens": 150}
+LONG = {"extra_body": {"vlm": {"regex": "[a-z ]{80}"}}, "max_tokens": 80}
 ENDLESS = {"vlm": {"regex": "[a-z ]{6000}"}, "max_tokens": 6000}
 
 
@@ -85,7 +85,7 @@ def test_the_engine_is_killed_in_the_middle_of_sixteen_streams():
         for text, name in outcomes[:8]:
             assert isinstance(text, openai.APIError) or name in text
         for text, _ in outcomes[8:]:
-            assert isinstance(text, openai.APIError) or len(text) == 150
+            assert isinstance(text, openai.APIError) or len(text) == 80
         for error in (text for text, _ in outcomes if isinstance(text, openai.APIError)):
             assert "crashed in the middle" in error.message
         assert any(not isinstance(text, openai.APIError) for text, _ in outcomes)
@@ -121,7 +121,7 @@ def test_a_signal_lets_what_runs_be_finished(how):
         status, body, headers = live.post(asked(SCENE, QUESTION))
         assert (status, headers["retry-after"]) == (503, "5")
         assert json.loads(body)["error"]["code"] == "stopping"
-        assert [len(one.result()[0]) for one in running] == [150] * 4
+        assert [len(one.result()[0]) for one in running] == [80] * 4
         assert live.process.wait(20) == 0
         until(lambda: any("finishing" in line for line in live.said))
 
@@ -198,12 +198,17 @@ def test_two_models_take_turns_where_one_may_be_loaded(other):
         assert max(most) == 1
 
 
-FAIR = "from vlmcli.server import pool; pool.TURN = 0.5; from vlmcli.cli import app; app.main(['serve', '--port', '0', {}])"
+FAIR = """
+from vlmcli.cli import app
+from vlmcli.server import pool
+
+pool.TURN = 0.5
+app.main(["serve", "--port", "0", "--max-loaded", "1", "--models", {!r}])
+"""
 
 
 def test_a_busy_model_does_not_keep_another_waiting_for_ever(other):
-    words = f"'--models', 'demo,{other}', '--max-loaded', '1'"
-    with serving(command=(sys.executable, "-c", FAIR.format(words))) as live, ThreadPoolExecutor(3) as pool:
+    with serving(command=(sys.executable, "-c", FAIR.format(f"demo,{other}"))) as live, ThreadPoolExecutor(3) as pool:
         names = [model["id"] for model in json.loads(live.get("/v1/models")[1])["data"]]
         over = threading.Event()
 

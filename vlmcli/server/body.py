@@ -9,7 +9,6 @@ from typing import Any
 
 from vlmcli.server.wrong import Wrong
 
-
 _HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
 """Halves of UTF-16's pairs: one alone is no character, and nobody could write it down again."""
 

@@ -219,7 +219,8 @@ async def body_of(receive: Receive, length: str, most: int) -> bytes:
     if length.isdecimal() and int(length[:20]) > most:
         await _read_away(receive)
         raise too_large
-    parts, size = [], 0
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -139,7 +139,5 @@ def _told(error: VlmError, files: ModelFiles) -> Wrong:
         return Wrong("the server is stopping", "try again later", status=503, code="stopping")
     if error.http_status >= 500:
         log.error("%s: %s", files.name, error)
-    wrong = from_error(error, "messages" if error.http_status == 400 else "")
-    for folder in {files.model.parent.absolute(), files.projector.parent.absolute()}:  # which may have spaces
-        wrong.message = wrong.message.replace(f"{folder}{os.sep}", "")
-    return wrong
+    folders = {f"{file.parent.absolute()}{os.sep}" for file in (files.model, files.projector)}
+    return from_error(error, "messages" if error.http_status == 400 else "", folders)

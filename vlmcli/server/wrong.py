@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from vlmcli.errors import VlmError
 
@@ -36,11 +37,17 @@ class Wrong(VlmError):
         self.status, self.param, self.code, self.after = status, param, code, after
 
 
-def from_error(error: VlmError, param: str = "") -> Wrong:
-    """An error of the engine, of a picture or of a model as a client is told it: without the folders of this machine."""
+def from_error(error: VlmError, param: str = "", folders: Iterable[str] = ()) -> Wrong:
+    """An error of the engine, of a picture or of a model as a client is told it.
+
+    Folders of this machine are left out: these, which may have spaces in their names, and what looks like one.
+    """
     if isinstance(error, Wrong):
         return error
-    message, hint = (_FOLDERS.sub("", text) for text in (error.message, error.hint))
+    message, hint = error.message, error.hint
+    for folder in folders:
+        message, hint = message.replace(folder, ""), hint.replace(folder, "")
+    message, hint = _FOLDERS.sub("", message), _FOLDERS.sub("", hint)
     return Wrong(message, hint, param=param, status=error.http_status, code=_code(error))
 
 
