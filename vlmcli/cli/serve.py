@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Container
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +94,7 @@ def serve(
     try:
         from vlmcli.server.app import application
         from vlmcli.server.figures import Figures
-        from vlmcli.server.guard import Guard
+        from vlmcli.server.guard import BODIES, Guard
         from vlmcli.server.pool import Pool
         from vlmcli.server.running import is_loopback, listening
         from vlmcli.server.running import serve as run
@@ -102,7 +104,7 @@ def serve(
         raise UsageError(f"vlm serve needs a package that is not there ({error.name})", INSTALL) from None
     from vlmcli.terminal.ui import Ui
 
-    key = api_key if api_key is not None else variables().get("VLM_API_KEY", "")
+    key = _key(api_key)
     loopback = is_loopback(host)
     if not loopback and not key and not no_auth:
         raise UsageError(
@@ -115,6 +117,7 @@ def serve(
         found: dict[str, ModelFiles] = {}
         for name in names:
             files = pull.find_model(ui, replace(settings, model=name or settings.model))
+            files = replace(files, name=_served(files.name, found))
             found[files.name] = files
 
         def opened(files: ModelFiles) -> Runner:
@@ -127,14 +130,29 @@ def serve(
             megapixels=limits.megapixels, threads=2,
         )  # fmt: skip
         service = Service(pool, reader, limits, Figures())
-        guard = Guard(
-            application(service), loopback=loopback, hosts=allow_host or (), key=key, origins=cors or (),
-            seconds=limits.body_seconds,
-        )  # fmt: skip
         where = server.getsockname()
         shown = f"[{where[0]}]" if ":" in where[0] else where[0]
+        guard = Guard(
+            application(service), loopback=loopback, hosts=(shown, *(allow_host or ())), key=key, origins=cors or (),
+            seconds=limits.body_seconds, bodies=max(BODIES, 4 * limits.body),
+        )  # fmt: skip
         ui.say(f"serving {', '.join(found)} at http://{shown}:{where[1]}/v1; Ctrl-C stops")
         run(guard, service, [server], ui.say)
+
+
+def _served(name: str, others: Container[str]) -> str:
+    """The name that clients use: that of a file or folder without those above it, which are nobody's business."""
+    path = Path(name)
+    bare = (path.stem if path.suffix == ".gguf" else path.name) if path.exists() else name
+    return name if bare in others else bare
+
+
+def _key(option: str | None) -> str:
+    """The key that clients must send; empty for none. Raises UsageError for one that nobody could send."""
+    key = variables().get("VLM_API_KEY", "") if option is None else option
+    if (option is not None and not option) or key != key.strip() or not key.isprintable():
+        raise UsageError("the API key is empty, or has spaces around it", "check --api-key and VLM_API_KEY")
+    return key
 
 
 def _seconds(text: str) -> float:

@@ -61,6 +61,8 @@ class _Asked:
     kills: int = 0  # deaths by a signal from outside while it was alone
     text: str = ""  # of this try's answer so far
     shown: str = ""  # what Deltas have been sent of
+    came: int = 0  # tokens of this try's answer so far
+    told: int = 0  # how many of them Deltas have had
 
 
 class Worker:
@@ -196,7 +198,7 @@ class Worker:
             if under_way >= (1 if suspects else WINDOW):
                 return
             if not asked.sent and asked.alone == suspects:
-                asked.sent, asked.text = True, ""
+                asked.sent, asked.text, asked.came = True, "", 0
                 under_way += 1
                 if under_way == 1:
                     process.heard = time.monotonic()
@@ -314,8 +316,11 @@ class Worker:
         asked.text += event.text
         if asked.text.startswith(asked.shown):
             new, asked.shown = asked.text[len(asked.shown) :], asked.text
-            if new:
-                self._outbox.put(Delta(event.id, new))
+            fresh = event.tokens[max(0, asked.told - asked.came) :]
+            asked.came += len(event.tokens)
+            asked.told = max(asked.told, asked.came)
+            if new or fresh:
+                self._outbox.put(Delta(event.id, new, fresh))
         elif not asked.shown.startswith(asked.text):
             self._changed(event.id)
 

@@ -11,6 +11,7 @@
     pool        models, loaded when somebody asks for them
     sending     answers and streams on their way to a client
     figures     what is counted
+    connection  how long a connection may take, and how many there may be
     running     the server as a process: its address, its signals, its end
 
 It needs `pip install 'vlmcli[serve]'`. Importing it needs nothing.

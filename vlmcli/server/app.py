@@ -53,14 +53,17 @@ class Paths:
         """A handler whose errors are answers, and whose requests are counted."""
 
         async def counted(request: Request) -> Response:
-            began, path = time.monotonic(), request.scope["route"].path
+            began, endpoint = time.monotonic(), request.scope["endpoint"]
+            path = next((one.path for one in request.app.routes if one.endpoint is endpoint), "")
             try:
                 response = await handler(request)
             except VlmError as error:
                 response = refused(from_error(error))
             except Exception:
                 log.exception("%s failed", path)
-                response = refused(Wrong("the server failed", "see its log", status=500, code="server_error"))
+                response = refused(
+                    Wrong("the server failed", "start it with -v to see why", status=500, code="server_error")
+                )
             figures = self._service.figures
             figures.requests.labels(path, str(response.status_code)).inc()
             figures.seconds.labels(path).observe(time.monotonic() - began)
@@ -185,14 +188,16 @@ def application(service: Service, more: Sequence[Route] = ()) -> Starlette:
 
     async def unknown(request: Request, _: Exception) -> Response:
         return refused(
-            Wrong(f"there is nothing at {request.url.path}", "see /openapi.json", status=404, code="not_found")
+            Wrong(f"there is nothing at {request.scope['path']}", "see /openapi.json", status=404, code="not_found")
         )
 
     async def wrong_method(request: Request, _: Exception) -> Response:
         return refused(
-            Wrong(f"{request.method} is not possible at {request.url.path}", "see /openapi.json",
+            Wrong(f"{request.method} is not possible at {request.scope['path']}", "see /openapi.json",
                   status=405, code="method_not_allowed")
         )  # fmt: skip
 
     handlers = {404: unknown, 405: wrong_method}
-    return Starlette(routes=[*Paths(service).routes(), *more], lifespan=lifespan, exception_handlers=handlers)
+    app = Starlette(routes=[*Paths(service).routes(), *more], lifespan=lifespan, exception_handlers=handlers)
+    app.router.redirect_slashes = False  # it would lead to wherever the Host header says
+    return app

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vlmcli.server.wrong import Wrong
+
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Halves of UTF-16's pairs: one alone is no character, and nobody could write it down again."""
 
 
 class Body:
@@ -21,7 +24,9 @@ class Body:
     def read(cls, data: bytes) -> Body:
         """The object that a body is. Raises Wrong."""
         try:
-            values = json.loads(data, parse_constant=_no_constant)
+            values = json.loads(data.decode("utf-8-sig"), parse_constant=_no_constant)
+            if _HALVES.search(data):
+                json.dumps(values, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             line = " ".join(str(error).split())[:200]
             raise Wrong(f"the body is not JSON: {line}", "send a JSON object", code="invalid_json") from None
@@ -63,10 +68,10 @@ class Body:
         value = self.values.get(name)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(name, "is not a number")
         if not low <= value <= high:
-            raise self.wrong(name, f"is {value}, but must be from {low:g} to {high:g}")
+            raise self.wrong(name, f"must be from {low:g} to {high:g}")  # a number may have thousands of digits
         return value
 
     def object(self, name: str) -> Body | None:
@@ -85,8 +90,8 @@ class Body:
                 raise Wrong(f"{self.path(name)}[{number}] is not an object", param=f"{self.path(name)}[{number}]")
             yield Body(value, f"{self.path(name)}[{number}]")
 
-    def texts(self, name: str, most: int) -> tuple[str, ...]:
-        """A text or a list of texts. Raises Wrong."""
+    def texts(self, name: str, most: int, longest: int = 1000) -> tuple[str, ...]:
+        """A text or a list of texts, of so many characters at most. Raises Wrong."""
         value = self.values.get(name)
         if value is None:
             return ()
@@ -95,6 +100,8 @@ class Body:
             raise self.wrong(name, "is neither a text nor a list of texts")
         if len(found) > most:
             raise self.wrong(name, f"has {len(found)} texts, but {most} are allowed")
+        if any(len(one) > longest for one in found):
+            raise self.wrong(name, f"has a text of more than {longest} characters")
         return tuple(one for one in found if one)
 
     def refuse(self, harmless: Mapping[str, Sequence[Any]]) -> None:

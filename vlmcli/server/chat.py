@@ -93,7 +93,7 @@ def _form(body: Body) -> str:
 def _turns(body: Body) -> Iterator[Turn]:
     for message in body.objects("messages"):
         role = message.text("role")
-        if role not in ROLES or message.has("tool_calls"):
+        if role not in ROLES or message.values.get("tool_calls"):
             name = "tool_calls" if role in ROLES else "role"
             raise message.wrong(name, "is not supported", "use system, user and assistant")
         content = tuple(_content(message))
@@ -212,6 +212,7 @@ class Chunks:
         self._thinking = Thinking(think)
         self._head = _head("chat.completion.chunk", new_id("chatcmpl"), model)
         self._tags = think
+        self._told = 0  # tokens
 
     def first(self) -> dict[str, Any]:
         """Who speaks."""
@@ -223,13 +224,14 @@ class Chunks:
 
     def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
         """The end of the answer, and what was used."""
-        yield from self._pieces(*self._thinking.finish(), ())
+        yield from self._pieces(*self._thinking.finish(), answer.tokens[self._told :])
         yield self._chunk({}, ENDS[answer.finish_reason])
         if self._asked.usage or self._asked.own is not None:
             own = {"vlm": own_figures(answer)} if self._asked.own is not None else {}
             yield self._head | {"choices": [], "usage": usage(answer)} | own
 
     def _pieces(self, thought: str, text: str, tokens: Sequence[Token]) -> Iterator[dict[str, Any]]:
+        self._told += len(tokens)
         thought = thought.replace(self._tags[0], "").replace(self._tags[1], "") if thought else ""
         if thought:
             yield self._chunk({"reasoning_content": thought})

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from vlmcli.errors import Cancelled, ModelError, VlmError
+from vlmcli.errors import Cancelled, ModelError, NativeError, VlmError
 from vlmcli.server.wrong import Wrong
 from vlmcli.values import Event, Failed, Last, ModelFiles, Request, Runner
 
@@ -22,6 +22,8 @@ log = logging.getLogger("vlmcli.server")
 
 TICK = 1.0
 """Seconds between two looks for models that nobody uses."""
+TURN = 5.0
+"""Seconds that a request waits for another model's to end. After that, new ones for the other model wait for it."""
 
 
 @dataclass
@@ -52,19 +54,25 @@ class Hosted:
         for event in self.runner.events():
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(self._happened, event)
+        self.is_broken = True  # closed, by us or by itself
 
     def _happened(self, event: Event) -> None:
         if event.id is None:
             return
         waiting = self._queues.get(event.id)
-        if isinstance(event, Failed) and isinstance(event.error, ModelError):
-            self.is_broken = True
+        if isinstance(event, Failed) and isinstance(event.error, ModelError | NativeError):
+            self.is_broken = True  # or may be: loading it again is the way to know
         if waiting is not None:
             waiting.put_nowait(event)
 
     async def ask(self, request: Request) -> AsyncGenerator[Event, None]:
         """The events of a request, to the last. It is cancelled when the iteration is left earlier."""
-        id = self.runner.submit(request)
+        try:
+            id = self.runner.submit(request)
+        except VlmError as error:  # it has closed itself
+            self.is_broken = True
+            log.error("%s: %s", self.files.name, error)
+            raise Wrong("the model has just failed", "try again", status=503, code="model_failed", after=1) from None
         queue = self._queues[id] = asyncio.Queue()
         ended = False
         try:
@@ -76,6 +84,14 @@ class Hosted:
             del self._queues[id]
             if not ended:
                 self.runner.cancel(id)
+
+
+@dataclass(eq=False)
+class _Waits:
+    """A request that waits for a model."""
+
+    name: str
+    since: float = field(default_factory=time.monotonic)
 
 
 class Pool:
@@ -102,6 +118,7 @@ class Pool:
         self._most, self._keep_alive = most, keep_alive
         self._hosted: dict[str, Hosted] = {}
         self._changed = asyncio.Condition()
+        self._waiting: list[_Waits] = []  # in the order they came
         self._sweeper: asyncio.Task[None] | None = None
         self.is_closed = False
 
@@ -137,30 +154,49 @@ class Pool:
                 self._changed.notify_all()
 
     async def _take(self, name: str) -> Hosted:
+        waits = _Waits(name)
         async with self._changed:
-            while True:
-                if self.is_closed:
-                    raise Wrong("the server is stopping", "try again later", status=503, code="stopping")
-                hosted = self._hosted.get(name)
-                if hosted is not None and not hosted.is_broken:
-                    break
-                if len(self._hosted) >= self._most and name not in self._hosted:
-                    idle = [one for one, its in self._hosted.items() if not its.users]
-                    if not idle:
-                        await self._changed.wait()
-                        continue
-                    await self._free(min(idle, key=lambda one: self._hosted[one].used))
-                elif hosted is not None:  # broken
-                    if hosted.users:
-                        await self._changed.wait()
-                        continue
-                    await self._free(name)
-                log.info("loading %s", name)
-                hosted = self._hosted[name] = Hosted(self.models[name], self._open(self.models[name]), self._keep_alive)
-                hosted.listen(asyncio.get_running_loop())
-                break
+            try:
+                while (hosted := await self._had(name, waits)) is None:
+                    if waits not in self._waiting:
+                        self._waiting.append(waits)
+                    await self._changed.wait()
+            finally:
+                if waits in self._waiting:
+                    self._waiting.remove(waits)
+                    self._changed.notify_all()
             hosted.users += 1
             return hosted
+
+    async def _had(self, name: str, waits: _Waits) -> Hosted | None:
+        """A model, loaded now if there is room; None where others are to end first."""
+        if self.is_closed:
+            raise Wrong("the server is stopping", "try again later", status=503, code="stopping")
+        hosted = self._hosted.get(name)
+        if hosted is not None and not hosted.is_broken:
+            return None if self._must_yield(waits) else hosted
+        if hosted is not None:
+            if hosted.users:
+                return None
+            await self._free(name)
+        elif len(self._hosted) >= self._most:
+            idle = [one for one, its in self._hosted.items() if not its.users]
+            if not idle or self._must_yield(waits):
+                return None
+            await self._free(min(idle, key=lambda one: self._hosted[one].used))
+        log.info("loading %s", name)
+        hosted = self._hosted[name] = Hosted(self.models[name], self._open(self.models[name]), self._keep_alive)
+        hosted.listen(asyncio.get_running_loop())
+        return hosted
+
+    def _must_yield(self, waits: _Waits) -> bool:
+        """Whether somebody has waited for another model for so long that it is their turn."""
+        for other in self._waiting:
+            if other is waits:
+                return False
+            if other.name != waits.name and other.name not in self._hosted:
+                return time.monotonic() - other.since > TURN
+        return False
 
     async def unload(self, name: str) -> None:
         """Free a model, unless somebody uses it."""
@@ -172,7 +208,9 @@ class Pool:
 
     async def _free(self, name: str) -> None:
         log.info("freeing %s", name)
-        await asyncio.to_thread(self._hosted.pop(name).runner.close)
+        hosted = self._hosted.pop(name, None)
+        if hosted is not None:
+            await asyncio.to_thread(hosted.runner.close)
 
     def start(self) -> None:
         """Begin to free models that nobody uses."""

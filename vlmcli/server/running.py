@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -11,6 +12,7 @@ from types import FrameType
 import uvicorn
 
 from vlmcli.errors import UsageError
+from vlmcli.server.connection import Connection
 from vlmcli.server.guard import App
 from vlmcli.server.service import Service
 
@@ -18,6 +20,8 @@ GRACE = 3.0
 """Seconds that streams get to end after the second signal."""
 IDLE = 15
 """Seconds that a connection is kept open without a request."""
+SPARE = 128
+"""Connections beside those whose requests are in the queue."""
 
 
 def is_loopback(host: str) -> bool:
@@ -38,7 +42,7 @@ def listening(host: str, port: int) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host.strip("[]"), port))
         found.listen(128)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # the last for what cannot be a name
         found.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot listen on {host}:{port} ({reason})", "choose another --port or --host") from None
@@ -78,8 +82,10 @@ def serve(app: App, service: Service, sockets: Sequence[socket.socket], tell: Ca
         sockets: that listen.
         tell: shows a line to whoever has started it.
     """
+    logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # silent until -v, as the rest
+    bounded = type("Bounded", (Connection,), {"most": service.limits.queue + SPARE})
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", http="h11", ws="none", loop="asyncio",
+        app, log_config=None, access_log=False, lifespan="on", http=bounded, ws="none", loop="asyncio",
         timeout_keep_alive=IDLE, timeout_graceful_shutdown=int(GRACE), server_header=False, date_header=True,
         h11_max_incomplete_event_size=64 << 10, limit_concurrency=None, interface="asgi3", proxy_headers=False,
     )  # fmt: skip

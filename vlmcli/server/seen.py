@@ -6,11 +6,14 @@ error, and names the field that it came in; no answer is ever given without it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import binascii
 import re
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from vlmcli.errors import SourceError, VlmError
@@ -18,10 +21,16 @@ from vlmcli.pictures import images, sources
 from vlmcli.server.wrong import Wrong, from_error
 from vlmcli.values import Picture
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s_-]{16,}={0,2}\s*\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 LOW = 512
 """Pixels of the longer side of a picture with `detail: low`."""
+FETCHING = 8
+"""Addresses that are fetched at a time, of all requests."""
+PIXELS = 1 << 30
+"""Bytes of the pixels of all requests that have not ended; those of one request may be more."""
+ROOM_SECONDS = 300.0
+"""For which a request waits for room for its pixels."""
 
 
 @dataclass(frozen=True)
@@ -54,46 +63,115 @@ class Reader:
         """
         self._allow_urls, self._allow_local = allow_urls, allow_local
         self._most, self._megapixels = most, megapixels
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="vlm-pictures")
+        self._reading = ThreadPoolExecutor(threads, thread_name_prefix="vlm-pictures")
+        self._fetching = ThreadPoolExecutor(FETCHING, thread_name_prefix="vlm-addresses")
+        self._room = Room(PIXELS)
 
-    def read(self, given: Sequence[Given]) -> list[Picture]:
-        """All pictures of a request, in order. Raises Wrong, which names the field. For a thread of `pool`."""
+    async def read(self, given: Sequence[Given]) -> list[Picture]:
+        """All pictures of a request, in order. Raises Wrong, which names the field."""
         if len(given) > self._most:
             raise Wrong(f"{len(given)} pictures, but {self._most} are allowed", "send fewer", param=given[-1].param)
-        return [self._one(one, number) for number, one in enumerate(given, 1)]
+        run = asyncio.get_running_loop().run_in_executor
+        files = [
+            run(self._fetching if _ADDRESS.match(one.text.strip()) else self._reading, self._file, one, number)
+            for number, one in enumerate(given, 1)
+        ]
+        return await run(self._reading, self._pictures, given, await asyncio.gather(*files))
 
-    def _one(self, given: Given, number: int) -> Picture:
-        name = f"picture {number}"
-        try:
-            file = self._file(given, name)
-            facts = images.facts(file, name)
-            width, height = facts.size or (0, 0)
+    def _pictures(self, given: Sequence[Given], files: Sequence[bytes]) -> list[Picture]:
+        both = list(zip(given, files, strict=True))
+        needed = [self._needs(one, file, number) for number, (one, file) in enumerate(both, 1)]
+        with self._room.taken(sum(needed)) as kept:
+            pictures = []
+            for number, (one, file) in enumerate(both, 1):
+                with _named(one.param):
+                    pictures.append(images.load(file, f"picture {number}", 0, one.side))
+            kept(pictures)
+        return pictures
+
+    def _needs(self, given: Given, file: bytes, number: int) -> int:
+        """Bytes that a picture's pixels will take. Raises Wrong where it is too large, or none."""
+        with _named(given.param):
+            name = f"picture {number}"
+            width, height = images.facts(file, name).size or (images.BOUND, images.BOUND)
             if width * height > self._megapixels * 1e6:
                 raise SourceError(
                     f"{name}: {width} x {height} pixels, but {self._megapixels:g} million are allowed",
                     "scale it down",
                 )
-            return images.load(file, name, 0, given.side)
-        except VlmError as error:
-            raise from_error(error, given.param) from None
+            bound = given.side or images.BOUND
+            return 3 * min(width, bound) * min(height, bound)
 
-    def _file(self, given: Given, name: str) -> bytes:
-        """The bytes of a picture's file. Raises VlmError."""
-        text = given.text.strip()
-        if text[:5].lower() == "data:":
-            return sources.data(text)
-        if _ADDRESS.match(text):
-            if not self._allow_urls:
-                raise SourceError(
-                    f"{name}: this server does not fetch addresses",
-                    "send the picture as a data URI, or start the server with --allow-urls",
+    def _file(self, given: Given, number: int) -> bytes:
+        """The bytes of a picture's file. Raises Wrong."""
+        text, name = given.text.strip(), f"picture {number}"
+        with _named(given.param):
+            if text[:5].lower() == "data:":
+                return sources.data(text)
+            if _ADDRESS.match(text):
+                if not self._allow_urls:
+                    raise SourceError(
+                        f"{name}: this server does not fetch addresses",
+                        "send the picture as a data URI, or start the server with --allow-urls",
+                    )
+                from vlmcli.pictures import fetch  # with a client of HTTP
+
+                return fetch.get(text, self._allow_local)
+            bare = "".join(text.split())
+            if _BASE64.fullmatch(bare):
+                try:
+                    return base64.b64decode(bare.replace("-", "+").replace("_", "/"), validate=True)
+                except ValueError as error:
+                    raise SourceError(f"{name}: not base64 ({error})", "check how it was made") from None
+            raise SourceError(
+                f"{name}: neither a data URI, nor base64, nor a web address", "send data:image/png;base64,…"
+            )
+
+
+@contextmanager
+def _named(param: str) -> Iterator[None]:
+    """Errors name the field of the picture."""
+    try:
+        yield
+    except VlmError as error:
+        raise from_error(error, param) from None
+
+
+class Room:
+    """Memory for pixels, which is given back when nobody holds them any more."""
+
+    def __init__(self, size: int) -> None:
+        """So many bytes."""
+        self._size, self._held = size, 0
+        self._changed = threading.Condition(threading.RLock())  # pictures may be freed by whoever holds it
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[Callable[[Sequence[Picture]], None]]:
+        """Wait for so many bytes. What is yielded is called with the pictures that hold them; if not, none does.
+
+        A request that needs more than there is waits until nobody else holds any. Raises Wrong after a while.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._held or self._held + size <= self._size, ROOM_SECONDS):
+                raise Wrong(
+                    "there is no memory for the pictures", "try again later", status=503, code="no_memory", after=5
                 )
-            from vlmcli.pictures import fetch  # with a client of HTTP
+            self._held += size
+        left = size
 
-            return fetch.get(text, self._allow_local)
-        if _BASE64.match(text):
-            try:
-                return base64.b64decode("".join(text.split()), altchars=b"-_" if set("-_") & set(text) else None)
-            except (ValueError, binascii.Error) as error:
-                raise SourceError(f"{name}: not base64 ({error})", "check how it was made") from None
-        raise SourceError(f"{name}: neither a data URI, nor base64, nor a web address", "send data:image/png;base64,…")
+        def kept(pictures: Sequence[Picture]) -> None:
+            nonlocal left
+            for number, picture in enumerate(pictures, 1):
+                share = left if number == len(pictures) else size // len(pictures)
+                left -= share
+                weakref.finalize(picture, self._free, share)
+
+        try:
+            yield kept
+        finally:
+            self._free(left)
+
+    def _free(self, size: int) -> None:
+        with self._changed:
+            self._held -= size
+            self._changed.notify_all()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -15,6 +17,8 @@ from vlmcli.server.pool import Pool
 from vlmcli.server.seen import Given, Reader
 from vlmcli.server.wrong import Wrong, from_error
 from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Picture, Request, Started
+
+log = logging.getLogger("vlmcli.server")
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class Service:
         """The pictures of a request. Raises Wrong."""
         if not given:
             return []
-        return await asyncio.get_running_loop().run_in_executor(self._reader.pool, self._reader.read, given)
+        return await self._reader.read(given)
 
     async def requested(self, asked: Asked) -> Request:
         """A request with its pictures, within the limits. Raises Wrong."""
@@ -109,7 +113,7 @@ class Service:
         async with self.pool.taken(name) as hosted, aclosing(hosted.ask(request)) as events:
             async for event in events:
                 if isinstance(event, Failed):
-                    raise _told(event.error)
+                    raise _told(event.error, self.files(name))
                 if isinstance(event, Done):
                     self.figures.answered(event.answer)
                     yield event.answer
@@ -129,8 +133,11 @@ class Service:
         return self.pool.models[name]
 
 
-def _told(error: VlmError) -> Wrong:
-    """An engine's error; one that was cancelled here, and not by its client, is the server's."""
+def _told(error: VlmError, files: ModelFiles) -> Wrong:
+    """An engine's error without its paths; one that was cancelled here, and not by its client, is the server's."""
     if isinstance(error, Cancelled):
         return Wrong("the server is stopping", "try again later", status=503, code="stopping")
-    return from_error(error, "messages" if error.http_status == 400 else "")
+    if error.http_status >= 500:
+        log.error("%s: %s", files.name, error)
+    folders = {f"{file.parent.absolute()}{os.sep}" for file in (files.model, files.projector)}
+    return from_error(error, "messages" if error.http_status == 400 else "", folders)

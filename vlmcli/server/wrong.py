@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from vlmcli.errors import VlmError
+
+LONGEST = 1000
+"""Characters of a message: what a client has sent may be named in it, and may be long."""
+_FOLDERS = re.compile(r"(?<![\w/:.])(?:~?/|[A-Za-z]:\\)(?:[^/\\:'\"\s]+[/\\])+")
+"""The folders of a path; addresses of the web are none."""
 
 
 class Wrong(VlmError):
@@ -29,11 +37,18 @@ class Wrong(VlmError):
         self.status, self.param, self.code, self.after = status, param, code, after
 
 
-def from_error(error: VlmError, param: str = "") -> Wrong:
-    """An error of the engine, of a picture or of a model as a client is told it."""
+def from_error(error: VlmError, param: str = "", folders: Iterable[str] = ()) -> Wrong:
+    """An error of the engine, of a picture or of a model as a client is told it.
+
+    Folders of this machine are left out: these, which may have spaces in their names, and what looks like one.
+    """
     if isinstance(error, Wrong):
         return error
-    return Wrong(error.message, error.hint, param=param, status=error.http_status, code=_code(error))
+    message, hint = error.message, error.hint
+    for folder in folders:
+        message, hint = message.replace(folder, ""), hint.replace(folder, "")
+    message, hint = _FOLDERS.sub("", message), _FOLDERS.sub("", hint)
+    return Wrong(message, hint, param=param, status=error.http_status, code=_code(error))
 
 
 def _code(error: VlmError) -> str:
@@ -53,7 +68,8 @@ def kind(status: int) -> str:
 
 def in_words(wrong: VlmError) -> str:
     """The message and what to do, as one text."""
-    return f"{wrong.message}. {wrong.hint[:1].upper()}{wrong.hint[1:]}." if wrong.hint else wrong.message
+    message = wrong.message if len(wrong.message) <= LONGEST else f"{wrong.message[:LONGEST]}…"
+    return f"{message}. {wrong.hint[:1].upper()}{wrong.hint[1:]}." if wrong.hint else message
 
 
 def as_openai(wrong: Wrong) -> dict[str, object]:
