@@ -42,6 +42,7 @@ class Asked:
         stream: whether the answer is sent piece by piece.
         usage: whether a stream ends with what was used.
         own: what a `vlm` on the other side wants beside (docs/server.md); None where there is none.
+        keep: seconds that the model is kept afterwards; below zero for ever, None for what the server's owner has said.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Asked:
     stream: bool = False
     usage: bool = False
     own: Mapping[str, Any] | None = None
+    keep: float | None = None
 
     @property
     def given(self) -> list[Given]:

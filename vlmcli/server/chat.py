@@ -15,7 +15,7 @@ from typing import Any
 from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, own_wishes, sampling, schema
 from vlmcli.server.body import Body
 from vlmcli.server.seen import LOW, Given
-from vlmcli.server.wrong import Wrong
+from vlmcli.server.wrong import Wrong, as_openai
 from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.values import Answer, Delta, Request, Role, Token
 
@@ -213,9 +213,9 @@ class Chunks:
         self._head = _head("chat.completion.chunk", new_id("chatcmpl"), model)
         self._tags = think
 
-    def first(self) -> dict[str, Any]:
+    def first(self) -> Iterator[dict[str, Any]]:
         """Who speaks."""
-        return self._chunk({"role": "assistant", "content": ""})
+        yield self._chunk({"role": "assistant", "content": ""})
 
     def more(self, delta: Delta) -> Iterator[dict[str, Any]]:
         """The next piece of the answer."""
@@ -228,6 +228,10 @@ class Chunks:
         if self._asked.usage or self._asked.own is not None:
             own = {"vlm": own_figures(answer)} if self._asked.own is not None else {}
             yield self._head | {"choices": [], "usage": usage(answer)} | own
+
+    def failed(self, wrong: Wrong) -> Iterator[dict[str, Any]]:
+        """Why the answer ends here."""
+        yield as_openai(wrong)
 
     def _pieces(self, thought: str, text: str, tokens: Sequence[Token]) -> Iterator[dict[str, Any]]:
         thought = thought.replace(self._tags[0], "").replace(self._tags[1], "") if thought else ""
