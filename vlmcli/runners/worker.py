@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from vlmcli import installing, room
 from vlmcli.amounts import size
@@ -23,7 +23,7 @@ from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, Source
 from vlmcli.placement import Caching, Fit, Wanted
 from vlmcli.runners import wire
 from vlmcli.runners.process import Cause, Process
-from vlmcli.values import Delta, Done, Event, Failed, Last, ModelFiles, Request, events_of
+from vlmcli.values import Delta, Done, Event, Failed, Last, ModelFiles, Request, Token, events_of
 
 log = logging.getLogger("vlmcli.worker")
 
@@ -61,6 +61,8 @@ class _Asked:
     kills: int = 0  # deaths by a signal from outside while it was alone
     text: str = ""  # of this try's answer so far
     shown: str = ""  # what Deltas have been sent of
+    tokens: list[Token] = field(default_factory=list)  # of this try's answer so far, where they are wished
+    tokens_shown: int = 0  # how many of them Deltas have been sent with
 
 
 class Worker:
@@ -196,7 +198,7 @@ class Worker:
             if under_way >= (1 if suspects else WINDOW):
                 return
             if not asked.sent and asked.alone == suspects:
-                asked.sent, asked.text = True, ""
+                asked.sent, asked.text, asked.tokens = True, "", []
                 under_way += 1
                 if under_way == 1:
                     process.heard = time.monotonic()
@@ -312,10 +314,12 @@ class Worker:
     def _stream(self, event: Delta, asked: _Asked) -> None:
         """Pass on what is new of an answer: asked again, its beginning has been sent already."""
         asked.text += event.text
+        asked.tokens += event.tokens
         if asked.text.startswith(asked.shown):
             new, asked.shown = asked.text[len(asked.shown) :], asked.text
             if new:
-                self._outbox.put(Delta(event.id, new))
+                start, asked.tokens_shown = asked.tokens_shown, len(asked.tokens)
+                self._outbox.put(Delta(event.id, new, tuple(asked.tokens[start:])))
         elif not asked.shown.startswith(asked.text):
             self._changed(event.id)
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from vlmcli.server import chat
-from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, sampling, schema
+from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, penalties, sampling, schema
 from vlmcli.server.body import Body
 from vlmcli.server.seen import Given
 from vlmcli.server.wrong import Wrong, as_ollama
@@ -27,12 +27,11 @@ HARMLESS: dict[str, Sequence[Any]] = {
 }  # fmt: skip
 """Fields that this server cannot do, and their values that ask for nothing."""
 HARMLESS_OPTIONS: dict[str, Sequence[Any]] = {
-    "presence_penalty": (0, 0.0), "frequency_penalty": (0, 0.0), "mirostat": (0,), "typical_p": (1, 1.0),
-    "tfs_z": (1, 1.0),
+    "mirostat": (0,), "typical_p": (1, 1.0), "tfs_z": (1, 1.0),
 }  # fmt: skip
 """The same of `options`. Those about loading (num_ctx, num_gpu, num_thread and others) are the server owner's."""
 LAST_TOKENS = 64
-"""Of an answer, which `repeat_penalty` is about."""
+"""Of an answer, which penalties are about."""
 NANOSECONDS = 10**9
 FOR_EVER = 100 * 365 * 86400.0
 """Seconds at which a model's time is up that has no end."""
@@ -124,13 +123,16 @@ def _asked(body: Body, turns: tuple[Turn, ...]) -> Asked:
     body.refuse(HARMLESS)
     options = body.object("options") or Body({}, body.path("options"))
     options.refuse(HARMLESS_OPTIONS)
-    picked = sampling(options)
-    if picked.repeat_penalty != 1 and options.whole("repeat_last_n", LAST_TOKENS, -1, 1 << 31) != LAST_TOKENS:
+    picked, less = sampling(options), penalties(options)
+    if (picked.repeat_penalty != 1 or any(less.values())) and options.whole(
+        "repeat_last_n", LAST_TOKENS, -1, 1 << 31
+    ) != LAST_TOKENS:
         raise options.wrong("repeat_last_n", "is not supported", f"leave it out: it is {LAST_TOKENS}")
     stream = body.flag("stream", True)
     request = Request(
         (), picked, _most_tokens(options), options.texts("stop", chat.STOPS), end_loops=not options.has("num_predict"),
         stream=stream, schema=_form(body), think=_think(body), logprobs=_logprobs(body),
+        **less,
     )  # fmt: skip
     return Asked(name, turns, request, stream, keep=kept(body))
 

@@ -72,7 +72,7 @@ class Ollama(Paths):
             Route("/api/chat", self.told(self.chat), methods=post),
             Route("/api/generate", self.told(self.generate), methods=post),
             Route("/api/pull", self.told(self.pull), methods=post),
-            *[Route(f"/api/{path}", self.told(self.cannot), methods=["POST", "DELETE", "HEAD"]) for path in CANNOT],
+            *[Route(f"/api/{path}", self.told(self.cannot), methods=["POST", "DELETE"]) for path in CANNOT],
         ]
 
     async def root(self, _: Request) -> Response:
