@@ -124,9 +124,8 @@ def _asked(body: Body, turns: tuple[Turn, ...]) -> Asked:
     options = body.object("options") or Body({}, body.path("options"))
     options.refuse(HARMLESS_OPTIONS)
     picked, less = sampling(options), penalties(options)
-    if (picked.repeat_penalty != 1 or any(less.values())) and options.whole(
-        "repeat_last_n", LAST_TOKENS, -1, 1 << 31
-    ) != LAST_TOKENS:
+    is_penal = picked.repeat_penalty != 1 or any(less.values())
+    if is_penal and options.whole("repeat_last_n", LAST_TOKENS, -1, 1 << 31) != LAST_TOKENS:
         raise options.wrong("repeat_last_n", "is not supported", f"leave it out: it is {LAST_TOKENS}")
     stream = body.flag("stream", True)
     request = Request(
