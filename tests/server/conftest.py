@@ -10,13 +10,13 @@ import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx2
-import ollama
-import openai
 import pytest
 
 from tests.support import ROOT
 from tests.support.program import SCENE, VLM, own_environment
+from vlmcli.later import Later
+
+httpx2, ollama, openai = Later("httpx2"), Later("ollama"), Later("openai")  # seconds, for each process that collects
 
 BODIES = ROOT / "tests" / "server" / "bodies"
 ANSWER = "A red circle and a blue square."

@@ -1,9 +1,8 @@
 """OpenAI's Decisions with OpenAI's own client, and the System One format with Ollama's."""
 
-import openai
 import pytest
 
-from tests.server.conftest import serving
+from tests.server.conftest import openai, serving
 from vlmcli import demo
 from vlmcli.records import calibrations, journal
 from vlmcli.tasks.calibration import NONE, Scaling

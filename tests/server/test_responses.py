@@ -2,10 +2,9 @@
 
 import json
 
-import openai
 import pytest
 
-from tests.server.conftest import ANSWER, QUESTION
+from tests.server.conftest import ANSWER, QUESTION, openai
 
 SHAPES = {
     "type": "object",
