@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.server.conftest import openai, serving
+from tests.server.conftest import openai
 from vlmcli import demo
 from vlmcli.records import calibrations, journal
+from vlmcli.settings import config_folder
 from vlmcli.tasks.calibration import NONE, Scaling
 
 COLOR = {
@@ -80,15 +81,20 @@ def test_text_and_json_beside_the_picture_are_read(client, about):
     assert 0 <= answer.probability <= 1
 
 
-def test_calibrations_are_those_of_the_command_line(data_uri, tmp_path):
+def test_calibrations_are_those_of_the_command_line(server, about):
+    def asked(question):
+        return server.post("/v1/decisions", {"input": about(), "questions": [question]}).json()
+
+    assert asked(RED)["calibrated"] is False
     known = NONE.with_("predicate", Scaling(temperature=50.0, samples=100))
-    calibrations.write(tmp_path / "vlm", journal.model_id(demo.FILES), known)
-    body = {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": data_uri}]}]}
-    with serving(env={"XDG_CONFIG_HOME": str(tmp_path)}) as server:
-        answer = server.post("/v1/decisions", body | {"questions": [RED]}).json()
+    path = calibrations.write(config_folder(), journal.model_id(demo.FILES), known)
+    try:
+        answer = asked(RED)
         assert answer["calibrated"] is True
         assert 0.5 < answer["answers"][0]["probability"] < 0.7
-        assert server.post("/v1/decisions", body | {"questions": [COLOR]}).json()["calibrated"] is False
+        assert asked(COLOR)["calibrated"] is False
+    finally:
+        path.unlink()
 
 
 @pytest.mark.parametrize(
