@@ -132,7 +132,7 @@ def serve(
         import_module("vlmcli.server.figures")
         from vlmcli.server.running import is_loopback
     except ModuleNotFoundError as error:
-        raise UsageError(f"vlm serve needs a package that is not there ({error.name})", INSTALL) from None
+        raise UsageError(f"vlm serve needs a package that is missing ({error.name})", INSTALL) from None
     key = api_key if api_key is not None else variables().get("VLM_API_KEY", "")
     if not is_loopback(host) and not key and not no_auth:
         raise UsageError(

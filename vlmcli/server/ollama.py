@@ -98,7 +98,7 @@ def read_generate(body: Body) -> Asked:
     """What a body of /api/generate asks for; without a prompt, to load or to free the model. Raises Wrong."""
     prompt, pictures = body.text("prompt"), images(body)
     if pictures and not prompt.strip():
-        raise body.wrong("prompt", "is empty, but there are images", "say what is asked about them")
+        raise body.wrong("prompt", "is empty, but there are images", "ask something about them")
     if not prompt.strip():
         return _asked(body, ())
     system = body.text("system")

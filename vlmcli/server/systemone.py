@@ -29,7 +29,7 @@ def read(body: Body) -> Wanted:
     """What a body asks for. Raises Wrong, which names the field."""
     asked = body.object("questions")
     if asked is None or not 1 <= len(asked.values) <= questions.MOST:
-        raise body.wrong("questions", "is no object with questions", f"send 1 to {questions.MOST} by their names")
+        raise body.wrong("questions", "is not an object of questions", f"send 1 to {questions.MOST} by their names")
     found = tuple(_question(name, asked) for name in asked.values)
     turns = (Turn("user", (*ollama.images(body), _text(body.values.get("state"), "state", body))),)
     return Wanted(Asked(body.text("model"), turns, Request(()), keep=ollama.kept(body)), found)
