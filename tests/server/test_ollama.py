@@ -12,6 +12,9 @@ from tests.server.conftest import ANSWER, QUESTION, free_port, httpx2, ollama
 from tests.support.hub import Hub
 from tests.support.place import REPOSITORY, SIZE, publish
 from tests.support.program import SCENE, vlm
+from vlmcli.server.body import Body
+from vlmcli.server.ollama import Reply, read_chat
+from vlmcli.values import THINK, Answer, Delta, Timings, Usage
 
 SCHEMA = {
     "type": "object",
@@ -307,3 +310,20 @@ def test_a_model_is_downloaded_where_the_owner_says_so(start, tmp_path):
             with pytest.raises(ollama.ResponseError) as caught:
                 client.pull(name)
             assert name in caught.value.error
+
+
+# --- thoughts: as no model of the tests thinks, what it would write is given to what makes lines of it ---
+
+
+def test_thoughts_are_apart_from_the_answer():
+    asked = read_chat(Body({"model": "demo", "messages": [{"role": "user", "content": "x"}]}))
+    reply = Reply(asked, THINK, is_chat=True)
+    text = "<think>\nIt is round.\n</think>\n\nA circle."
+    lines = [line for letter in text for line in reply.more(Delta(1, letter))]
+    answer = Answer(text, "stop", Usage(prompt_tokens=70, answer_tokens=9), Timings(generate=0.5), "demo")
+    lines += reply.last(answer)
+    assert "".join(line["message"].get("thinking", "") for line in lines).strip() == "It is round."
+    assert "".join(line["message"]["content"] for line in lines) == "A circle."
+    assert (lines[-1]["eval_count"], lines[-1]["eval_duration"]) == (9, 500_000_000)
+    whole = Reply(asked, THINK, is_chat=True).whole(answer)["message"]
+    assert whole == {"role": "assistant", "content": "A circle.", "thinking": "It is round."}

@@ -1,10 +1,15 @@
 """OpenAI's Responses with OpenAI's own client: shapes, events, and what is refused."""
 
 import json
+import time
 
 import pytest
 
 from tests.server.conftest import ANSWER, QUESTION, openai
+from vlmcli.server import responses
+from vlmcli.server.body import Body
+from vlmcli.server.wrong import Wrong
+from vlmcli.values import THINK, Delta
 
 SHAPES = {
     "type": "object",
@@ -202,3 +207,73 @@ def test_half_a_letter_is_no_failure_of_the_server(server, asked):
     for body in ({"input": asked("\ud800")}, {"input": asked(), "instructions": "\udfff", "stream": True}):
         answer = server.post("/v1/responses", body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
+
+
+# --- thinking: the demo model does not think, but it writes what it is told to ---
+
+THOUGHT = {"regex": "<think>\\nIt is round\\.\\n</think>\\n\\nA circle\\."}
+
+
+def test_thoughts_are_an_item_before_the_answer(client, asked):
+    response = client.responses.create(model="demo", input=asked(), extra_body={"vlm": THOUGHT})
+    thought, message = response.output
+    assert (thought.type, thought.status, thought.content[0].text) == ("reasoning", "completed", "It is round.")
+    assert message.content[0].text == response.output_text == "A circle."
+
+
+def test_thoughts_have_their_own_events(client, asked):
+    events = list(client.responses.create(model="demo", input=asked(), stream=True, extra_body={"vlm": THOUGHT}))
+    kinds = [kind for number, kind in enumerate(one.type for one in events) if kind != events[number - 1].type]
+    assert kinds == [
+        "response.created", "response.in_progress",
+        "response.output_item.added", "response.content_part.added", "response.reasoning_text.delta",
+        "response.reasoning_text.done", "response.content_part.done", "response.output_item.done",
+        "response.output_item.added", "response.content_part.added", "response.output_text.delta",
+        "response.output_text.done", "response.content_part.done", "response.output_item.done",
+        "response.completed",
+    ]  # fmt: skip
+    thought = "".join(one.delta for one in events if one.type == "response.reasoning_text.delta")
+    answer = "".join(one.delta for one in events if one.type == "response.output_text.delta")
+    assert (thought.strip(), answer) == ("It is round.", "A circle.")
+    places = {one.output_index for one in events if one.type == "response.output_text.delta"}
+    assert places == {1}
+    assert [item.type for item in events[-1].response.output] == ["reasoning", "message"]
+    assert events[-1].response.output_text == "A circle."
+
+
+def test_an_answer_that_is_cut_in_its_thoughts_has_no_text(client, asked):
+    wished = {"max_output_tokens": 12, "extra_body": {"vlm": THOUGHT}}
+    response = client.responses.create(model="demo", input=asked(), **wished)
+    assert (response.status, response.output_text) == ("incomplete", "")
+    assert [(item.type, item.status) for item in response.output] == [("reasoning", "incomplete")]
+    *_, last = client.responses.create(model="demo", input=asked(), stream=True, **wished)
+    assert (last.type, last.response.output[0].status) == ("response.incomplete", "incomplete")
+
+
+def test_what_goes_wrong_in_a_stream_is_told_by_its_own_events():
+    asked = responses.read(Body({"input": "x", "stream": True}))
+    events = responses.Events(responses.Reply(Body({}), asked, "demo", THINK))
+    wrong = Wrong("it broke", "ask again", status=504)
+    told = [*events.first(), *events.more(Delta(1, "A red")), *events.failed(wrong)]
+    assert [one["sequence_number"] for one in told] == list(range(len(told)))
+    error, failed = told[-2:]
+    assert (error["type"], error["message"]) == ("error", "it broke. Ask again.")
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    assert failed["response"]["error"]["code"] == "server_error"
+    kinds = openai.types.responses
+    assert kinds.ResponseErrorEvent.model_validate(error).code == "invalid_value"
+    assert kinds.ResponseFailedEvent.model_validate(failed).response.error.message == error["message"]
+
+
+def test_a_client_that_leaves_is_not_answered_any_more(client, server, asked):
+    endless = {"regex": "(red ){3000}"}
+    stream = client.responses.create(model="demo", input=asked(), stream=True, extra_body={"vlm": endless})
+    for event in stream:
+        if event.type == "response.output_text.delta":
+            break
+    assert server.counted("vlm_requests_under_way") == 1
+    stream.close()
+    ends = time.monotonic() + 20
+    while server.counted("vlm_requests_under_way") and time.monotonic() < ends:
+        time.sleep(0.02)
+    assert server.counted("vlm_requests_under_way") == 0

@@ -225,9 +225,11 @@ class Events:
         self._thinking = Thinking(reply.think)
         self._number = 0
         self._output: list[dict[str, Any]] = []  # items that are done
+        self._has_thought = False
         self._open = ""  # the item under way: reasoning, message, or none
         self._text = ""  # of it
         self._tokens: list[Token] = []  # of it
+        self._waiting: list[Token] = []  # for the text that they are of
 
     def first(self) -> Iterator[dict[str, Any]]:
         """The response has begun."""
@@ -258,16 +260,17 @@ class Events:
             thought = thought.replace(tag, "")
         if self._open != "reasoning":
             thought = thought.lstrip()
+        self._waiting += tokens
         if thought:
+            self._has_thought, self._waiting = True, []
             yield from self._opened("reasoning")
             self._text += thought
             yield self._placed("response.reasoning_text.delta", delta=thought)
-        if self._open != "message" and self._output:
+        if self._has_thought and not (self._open == "message" and self._text):
             text = text.lstrip()  # between thoughts and answer
-        if text or (tokens and not thought):
-            if self._open != "message":
-                text = text if not self._text else text.lstrip()
+        if text or (self._waiting and self._open == "message"):
             yield from self._opened("message")
+            tokens, self._waiting = self._waiting, []
             self._text += text
             self._tokens += tokens
             yield self._placed("response.output_text.delta", delta=text, logprobs=self._reply.logprobs(tokens))
