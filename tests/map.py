@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "chat": "vlmcli pictures",
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
-    "server": "vlmcli pictures tasks records engine",
+    "server": "vlmcli pictures models tasks records engine",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
     " server",
     "demo/training": "vlmcli pictures demo engine",

@@ -117,6 +117,8 @@ class Request:
             written, whose likelihoods are summed. Nothing is picked, so that most of the above does not matter.
         whole: the answer ends behind a choice; otherwise anything may follow.
         logprobs: tell of each token how likely it was, and as many of the likeliest in its place; None for neither.
+        presence_penalty: take this from the logits of tokens that are among the answer's last 64; from -2 to 2.
+        frequency_penalty: take this from them for each time that they are there; from -2 to 2.
         since: when whoever asks began to read its pictures, as `time.monotonic` counts. What the engine has stood idle
             since then is time that the request had to wait for them; None where it is not known.
     """
@@ -137,6 +139,8 @@ class Request:
     choices: tuple[tuple[str, ...], ...] = ()
     whole: bool = True
     logprobs: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     since: float | None = None
 
     @property

@@ -103,8 +103,7 @@ def test_the_commands_are_in_the_order_of_their_use():
     text = vlm("--help").stdout
     assert re.findall(r"^  ([a-z]+)  +[A-Z]", text, re.MULTILINE) == [
         "ask", "caption", "describe", "ocr", "match", "classify", "decide", "extract", "detect", "point", "chat",
-        "serve",
-        "models", "pull", "ls", "default", "rm", "verify",
+        "serve", "models", "pull", "ls", "default", "rm", "verify",
         "show", "explain", "templates", "cache", "doctor",
     ]  # fmt: skip
     assert len(GROUPS) == 3

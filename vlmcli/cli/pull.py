@@ -108,11 +108,7 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
     found = order(wanted, say, projector, prefers_bf16())
     for text in _shown(found):
         say(text)
-    if found.missing > found.free:
-        raise HubError(
-            f"{wanted.name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
-            "free some space, or set HF_HOME to a folder on another disk",
-        )
+    _with_room(found)
     if not yes:
         _agree(ui, found, quiet=quiet)
     model, mmproj = _downloaded(ui, found, say, quiet=quiet)
@@ -131,6 +127,46 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
         "model": str(model),
         "projector": str(mmproj),
     }
+
+
+def _with_room(found: Order) -> None:
+    """Raise HubError where the disk has no room for a download."""
+    name = found.published.name
+    if found.missing > found.free:
+        raise HubError(
+            f"{name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
+            "free some space, or set HF_HOME to a folder on another disk",
+        )
+
+
+def fetch_unasked(name: str, progress: Callable[[str, int, int, str], None]) -> ModelFiles:
+    """Download a model that a program has asked for, which nobody can be asked about. Returns its files.
+
+    Args:
+        name: of the model.
+        progress: told what happens, how many bytes of how many of a file are here, and the file's sha256.
+
+    Raises HubError; UsageError for an unknown name, and where a licence has to be accepted first.
+    """
+    from vlmcli import demo
+    from vlmcli.engine.place import prefers_bf16
+    from vlmcli.models import store
+    from vlmcli.models.pull import bring, order
+
+    def say(text: str) -> None:
+        progress(text, 0, 0, "")
+
+    def came(file: RemoteFile, count: int) -> None:
+        progress(f"pulling {file.sha256[:12] or file.path}", count, file.size, file.sha256)
+
+    wanted = _published(name)
+    found = order(wanted, say, "", prefers_bf16())
+    if found.missing and found.entry and found.entry.accept:
+        raise UsageError(f"{wanted.name}: its licence has to be accepted", f"accept it: vlm pull -y {wanted.name}")
+    _with_room(found)
+    say("pulling manifest")
+    bring(found, came, say)
+    return store.resolve(wanted.name, demo=demo.FILES)
 
 
 def _downloaded(ui: Ui, found: Order, say: Callable[[str], None], *, quiet: bool) -> tuple[Path, Path]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,127 +20,184 @@ from vlmcli.later import Later
 from vlmcli.settings import variables
 
 if TYPE_CHECKING:
-    from dataclasses import replace
+    from socket import socket
 
     from vlmcli.cli import pull, running
+    from vlmcli.settings import Settings
     from vlmcli.values import ModelFiles, Runner
 else:  # a page of help needs none of them
-    from dataclasses import replace
-
     pull, running = Later("vlmcli.cli.pull"), Later("vlmcli.cli.running")
 
 log = logging.getLogger("vlmcli")
 
-PORT = 8080
+PORT, OLLAMA_PORT = 8080, 11434
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION = re.compile(r"(-?\d+)([smh]?)")
 INSTALL = "install its packages: pip install 'vlmcli[serve]'"
 
 
+Models = Annotated[
+    str | None, typer.Option("--models", metavar="A,B", help="The models to serve; by default the default model.")
+]
+Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
+Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")]
+Ollama = Annotated[bool, typer.Option("--ollama", help="Also listen where programs look for Ollama: 127.0.0.1:11434.")]
+OllamaPort = Annotated[
+    int, typer.Option("--ollama-port", metavar="N", min=1, max=65535, help="Listen there instead, with --ollama.")
+]
+ApiKey = Annotated[
+    str | None, typer.Option("--api-key", metavar="KEY", help="The key clients must send (or VLM_API_KEY).")
+]
+NoAuth = Annotated[bool, typer.Option("--no-auth", help="Let everybody on the network use the server, without a key.")]
+KeepAlive = Annotated[
+    str, typer.Option("--keep-alive", metavar="TIME", help="Free a model unused for so long: 90s, 5m, 1h, or -1.")
+]
+MaxLoaded = Annotated[int, typer.Option("--max-loaded", metavar="N", min=1, help="Keep at most N models in memory.")]
+Queue = Annotated[
+    int, typer.Option("--queue", metavar="N", min=1, help="Take at most N requests at a time; others get 429.")
+]
+MaxTokens = Annotated[
+    int, typer.Option("--max-tokens", metavar="N", min=1, help="Let an answer have at most N tokens.")
+]
+MaxBody = Annotated[
+    int, typer.Option("--max-body", metavar="MB", min=1, help="Take requests of at most so many megabytes.")
+]
+AllowPull = Annotated[bool, typer.Option("--allow-pull", help="Let clients download models (/api/pull).")]
+AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Fetch pictures from web addresses in requests.")]
+Cors = Annotated[
+    list[str] | None,
+    typer.Option("--cors", metavar="ORIGIN", help="Let web pages of this origin use the server; repeatable."),
+]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", metavar="NAME", help="Another name clients may call the server by; repeatable."),
+]
+
+
+@dataclass(frozen=True)
+class _Wished:
+    """What the options say, but for the models."""
+
+    host: str
+    port: int
+    ollama_port: int
+    key: str
+    kept: float
+    max_loaded: int
+    limits: Mapping[str, int]
+    allow_pull: bool
+    allow_urls: bool
+    allow_local_urls: bool
+    cors: Sequence[str]
+    allow_host: Sequence[str]
+
+
 @with_flags("yes", "ctx", "threads", "gpu_layers", "no_cache", "verbose")
 def serve(
-    models: Annotated[
-        str | None, typer.Option("--models", metavar="A,B", help="The models to serve; by default the default model.")
-    ] = None,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")
-    ] = PORT,
-    api_key: Annotated[
-        str | None, typer.Option("--api-key", metavar="KEY", help="The key clients must send (or VLM_API_KEY).")
-    ] = None,
-    no_auth: Annotated[
-        bool, typer.Option("--no-auth", help="Let everybody on the network use the server, without a key.")
-    ] = False,
-    keep_alive: Annotated[
-        str,
-        typer.Option("--keep-alive", metavar="TIME", help="Free a model unused for so long: 90s, 5m, 1h, or -1."),
-    ] = "5m",
-    max_loaded: Annotated[
-        int, typer.Option("--max-loaded", metavar="N", min=1, help="Keep at most N models in memory.")
-    ] = 1,
-    queue: Annotated[
-        int, typer.Option("--queue", metavar="N", min=1, help="Take at most N requests at a time; others get 429.")
-    ] = 64,
-    max_tokens: Annotated[
-        int, typer.Option("--max-tokens", metavar="N", min=1, help="Let an answer have at most N tokens.")
-    ] = 8192,
-    max_body: Annotated[
-        int, typer.Option("--max-body", metavar="MB", min=1, help="Take requests of at most so many megabytes.")
-    ] = 64,
-    allow_urls: Annotated[
-        bool, typer.Option("--allow-urls", help="Fetch pictures from web addresses in requests.")
-    ] = False,
+    models: Models = None,
+    host: Host = "127.0.0.1",
+    port: Port = PORT,
+    ollama: Ollama = False,
+    ollama_port: OllamaPort = OLLAMA_PORT,
+    api_key: ApiKey = None,
+    no_auth: NoAuth = False,
+    keep_alive: KeepAlive = "5m",
+    max_loaded: MaxLoaded = 1,
+    queue: Queue = 64,
+    max_tokens: MaxTokens = 8192,
+    max_body: MaxBody = 64,
+    allow_pull: AllowPull = False,
+    allow_urls: AllowUrls = False,
     allow_local_urls: options.AllowLocalUrls = False,
-    cors: Annotated[
-        list[str] | None,
-        typer.Option("--cors", metavar="ORIGIN", help="Let web pages of this origin use the server; repeatable."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", metavar="NAME", help="Another name clients may call the server by; repeatable."),
-    ] = None,
+    cors: Cors = None,
+    allow_host: AllowHost = None,
     *,
     flags: Flags,
 ) -> None:
     """Serve models to other programs over HTTP.
 
     Programs that speak the OpenAI API can use the models: http://127.0.0.1:8080/v1 is the address to give them.
+    With --ollama, programs that use Ollama find them without any setting.
     Only this machine can connect, unless --host says otherwise, which needs a key.
 
     vlm serve
 
     vlm serve --models qwen3.5-0.8b,demo --keep-alive 1h
 
+    vlm serve --ollama
+
     vlm serve --host 0.0.0.0 --api-key KEY
     """
     try:
-        from vlmcli.server.app import application
-        from vlmcli.server.figures import Figures
-        from vlmcli.server.guard import BODIES, Guard
-        from vlmcli.server.pool import Pool
-        from vlmcli.server.running import is_loopback, listening
-        from vlmcli.server.running import serve as run
-        from vlmcli.server.seen import Reader
-        from vlmcli.server.service import Limits, Service
+        import_module("vlmcli.server.app")
+        import_module("vlmcli.server.figures")
+        from vlmcli.server.running import is_loopback
     except ModuleNotFoundError as error:
-        raise UsageError(f"vlm serve needs a package that is not there ({error.name})", INSTALL) from None
-    from vlmcli.terminal.ui import Ui
-
+        raise UsageError(f"vlm serve needs a package that is missing ({error.name})", INSTALL) from None
     key = _key(api_key)
-    loopback = is_loopback(host)
-    if not loopback and not key and not no_auth:
+    if not is_loopback(host) and not key and not no_auth:
         raise UsageError(
             f"--host {host}: everybody on the network could use the server",
             "set a key with --api-key or VLM_API_KEY, or say --no-auth",
         )
-    kept, settings = _seconds(keep_alive), flags.settings()
-    with Ui() as ui, listening(host, port) as server:
-        names = [one.strip() for one in (models or settings.model or "").split(",") if one.strip()] or [""]
+    limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
+    wished = _Wished(
+        host, port, ollama_port if ollama else 0, key, _seconds(keep_alive), max_loaded, limits, allow_pull,
+        allow_urls or allow_local_urls, allow_local_urls, cors or (), allow_host or (),
+    )  # fmt: skip
+    _serve([one.strip() for one in (models or "").split(",") if one.strip()], wished, flags.settings())
+
+
+def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
+    """Listen, find the models, and answer until a signal ends it."""
+    from vlmcli.server.app import application
+    from vlmcli.server.figures import Figures
+    from vlmcli.server.guard import BODIES, Guard
+    from vlmcli.server.pool import Pool
+    from vlmcli.server.running import is_loopback, listening
+    from vlmcli.server.running import serve as run
+    from vlmcli.server.seen import Reader
+    from vlmcli.server.service import Limits, Service
+    from vlmcli.terminal.ui import Ui
+
+    def opened(files: ModelFiles) -> Runner:
+        return running.worker_of(files, settings, choices=True)
+
+    with ExitStack() as stack:
+        ui = stack.enter_context(Ui())
+        sockets = [stack.enter_context(listening(wished.host, wished.port))]
+        if wished.ollama_port:
+            hint = "stop Ollama, or choose another --ollama-port"
+            sockets.append(stack.enter_context(listening("127.0.0.1", wished.ollama_port, hint)))
         found: dict[str, ModelFiles] = {}
-        for name in names:
+        for name in names or [settings.model or ""]:
             files = pull.find_model(ui, replace(settings, model=name or settings.model))
             files = replace(files, name=_served(files.name, found))
             found[files.name] = files
-
-        def opened(files: ModelFiles) -> Runner:
-            return running.worker_of(files, settings, choices=True)
-
-        limits = Limits(body=max_body * 10**6, queue=queue, tokens=max_tokens)
-        pool = Pool(found, opened, most=max_loaded, keep_alive=kept)
+        limits = Limits(**wished.limits)
         reader = Reader(
-            allow_urls=allow_urls or allow_local_urls, allow_local=allow_local_urls, most=limits.pictures,
+            allow_urls=wished.allow_urls, allow_local=wished.allow_local_urls, most=limits.pictures,
             megapixels=limits.megapixels, threads=2,
         )  # fmt: skip
+        pool = Pool(found, opened, most=wished.max_loaded, keep_alive=wished.kept)
         service = Service(pool, reader, limits, Figures())
-        where = server.getsockname()
-        shown = f"[{where[0]}]" if ":" in where[0] else where[0]
+        fetch = pull.fetch_unasked if wished.allow_pull else None
+        own = _host(sockets[0])
         guard = Guard(
-            application(service), loopback=loopback, hosts=(shown, *(allow_host or ())), key=key, origins=cors or (),
-            seconds=limits.body_seconds, bodies=max(BODIES, 4 * limits.body),
+            application(service, ollama_port=wished.ollama_port, pull=fetch), loopback=is_loopback(wished.host),
+            hosts=(own, *wished.allow_host), key=wished.key, origins=wished.cors, seconds=limits.body_seconds,
+            bodies=max(BODIES, 4 * limits.body),
         )  # fmt: skip
-        ui.say(f"serving {', '.join(found)} at http://{shown}:{where[1]}/v1; Ctrl-C stops")
-        run(guard, service, [server], ui.say)
+        ui.say(f"serving {', '.join(found)} at http://{own}:{sockets[0].getsockname()[1]}/v1; Ctrl-C stops")
+        if wished.ollama_port:
+            ui.say(f"also as Ollama, at http://{_host(sockets[1])}:{sockets[1].getsockname()[1]}")
+        run(guard, service, sockets, ui.say)
+
+
+def _host(listens: socket) -> str:
+    """The address of a socket without its port, as clients write it."""
+    host = str(listens.getsockname()[0])
+    return f"[{host}]" if ":" in host else host
 
 
 def _served(name: str, others: Container[str]) -> str:

@@ -62,7 +62,7 @@ class Answering:
         self._end_loops = request.end_loops
         self._grammar = _follower(loaded, request)
         self._stream = TextStream((*request.stop, *card.stop), begun)
-        self._sampler = sampling.make(loaded.model, request.sampling)
+        self._sampler = sampling.make(loaded.model, request)
 
     @property
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""A request's `Sampling` becomes a chain of samplers in C, once, so that the loop has no options in it.
+"""A request's sampling becomes a chain of samplers in C, once, so that the loop has no options in it.
 
 It knows the vocabulary's size through the model, and nothing of prompts or answers.
 """
@@ -6,12 +6,12 @@ It knows the vocabulary's size through the model, and nothing of prompts or answ
 from __future__ import annotations
 
 from vlmcli.engine.native import Model, Sampler
-from vlmcli.values import Sampling
+from vlmcli.values import Request
 
-PENALTY_WINDOW = 64  # tokens of the answer that `repeat_penalty` looks back on
+PENALTY_WINDOW = 64  # tokens of the answer that penalties look back on
 
 
-def make(model: Model, sampling: Sampling) -> Sampler:
+def make(model: Model, request: Request) -> Sampler:
     """The chain for one answer; the caller closes it.
 
     The order is llama.cpp's own (common/sampling.cpp): tokens that the model rules out, penalties, top-k, top-p, min-p,
@@ -19,18 +19,20 @@ def make(model: Model, sampling: Sampling) -> Sampler:
     """
     chain = Sampler(model)
     try:
-        _fill(chain, model, sampling)
+        _fill(chain, model, request)
     except BaseException:
         chain.close()
         raise
     return chain
 
 
-def _fill(chain: Sampler, model: Model, sampling: Sampling) -> None:
+def _fill(chain: Sampler, model: Model, request: Request) -> None:
+    sampling = request.sampling
     if model.suppressed:
         chain.add_suppressed()
-    if sampling.repeat_penalty != 1.0:
-        chain.add_penalties(PENALTY_WINDOW, sampling.repeat_penalty)
+    penalties = sampling.repeat_penalty, request.frequency_penalty, request.presence_penalty
+    if penalties != (1.0, 0.0, 0.0):
+        chain.add_penalties(PENALTY_WINDOW, *penalties)
     if sampling.temperature <= 0:
         chain.add_greedy()
         return

@@ -15,7 +15,7 @@ from typing import Any
 
 from vlmcli.decisions import Decision
 from vlmcli.tasks.detect import shown
-from vlmcli.values import Answer, Result
+from vlmcli.values import Answer, Result, Usage
 
 VERSION = 1
 """Of the object's format: its `v`."""
@@ -77,21 +77,24 @@ def _timings(answer: Answer) -> dict[str, float]:
 
 def _decided(result: Result, answer: Answer) -> dict[str, Any]:
     """What was decided, with all that OpenAI's `Decision` has (openai-python, types/decision.py)."""
-    usage = answer.usage
-    own = {
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": usage.reused_tokens, "cache_write_tokens": 0},
-        "output_tokens": 0,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": usage.prompt_tokens,
-    }
     return {
         "answer": result.text,
         "answers": [decided(one) for one in result.decisions],
         "calibrated": all(one.calibrated for one in result.decisions),
         "coverage": [round(one.coverage, 6) for one in result.decisions],
-        "usage": asdict(usage) | own,
+        "usage": asdict(answer.usage) | counted(answer.usage),
         "timings": _timings(answer),
+    }
+
+
+def counted(usage: Usage) -> dict[str, Any]:
+    """What decisions took, in the shape that OpenAI's API gives it."""
+    return {
+        "input_tokens": usage.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": usage.reused_tokens, "cache_write_tokens": 0},
+        "output_tokens": 0,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": usage.prompt_tokens,
     }
 
 

@@ -42,6 +42,7 @@ class Asked:
         stream: whether the answer is sent piece by piece.
         usage: whether a stream ends with what was used.
         own: what a `vlm` on the other side wants beside (docs/server.md); None where there is none.
+        keep: seconds that the model is kept afterwards; below zero for ever, None for what the server's owner has said.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Asked:
     stream: bool = False
     usage: bool = False
     own: Mapping[str, Any] | None = None
+    keep: float | None = None
 
     @property
     def given(self) -> list[Given]:
@@ -57,12 +59,25 @@ class Asked:
         return [part for turn in self.turns for part in turn.content if isinstance(part, Given)]
 
     def messages(self, pictures: Sequence[Picture]) -> tuple[Message, ...]:
-        """The turns with their pictures, which were read."""
-        left = iter(pictures)
-        return tuple(
-            Message(turn.role, tuple(next(left) if isinstance(part, Given) else part for part in turn.content))
-            for turn in self.turns
-        )
+        """The turns with their pictures, which were read. Turns of one role that follow one another become one.
+
+        Many models' templates refuse such turns, and some clients send a message for each picture.
+        """
+        left, found = iter(pictures), list[Message]()
+        for turn in self.turns:
+            content = tuple(next(left) if isinstance(part, Given) else part for part in turn.content)
+            if found and found[-1].role == turn.role:
+                found[-1] = Message(turn.role, _together(found[-1].content, content))
+            else:
+                found.append(Message(turn.role, content))
+        return tuple(found)
+
+
+def _together(first: tuple[str | Picture, ...], second: tuple[str | Picture, ...]) -> tuple[str | Picture, ...]:
+    """The contents of two turns as one's."""
+    if first and second and isinstance(last := first[-1], str) and isinstance(begin := second[0], str):
+        return (*first[:-1], f"{last}\n\n{begin}", *second[1:])
+    return first + second
 
 
 def sampling(body: Body, greedy: bool = True) -> Sampling:
@@ -77,6 +92,11 @@ def sampling(body: Body, greedy: bool = True) -> Sampling:
         body.number("repeat_penalty", usual.repeat_penalty, 0.01, 100),
         None if seed is None or seed == -1 else body.whole("seed", 0, -(2**63), 2**64) & MOST_SEED,
     )
+
+
+def penalties(body: Body) -> dict[str, Any]:
+    """The fields of a Request that say so. Raises Wrong."""
+    return {name: body.number(name, 0, -2, 2) for name in ("presence_penalty", "frequency_penalty")}
 
 
 def schema(given: Any, path: str, body: Body) -> str:

@@ -32,6 +32,7 @@ class Body:
             raise Wrong(f"the body is not JSON: {line}", "send a JSON object", code="invalid_json") from None
         if not isinstance(values, dict):
             raise Wrong("the body is not a JSON object", "send an object with the request's fields")
+        _check_letters(data, values)
         return cls(values)
 
     def path(self, name: str) -> str:
@@ -124,4 +125,15 @@ class Body:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_letters(data: bytes, values: object) -> None:
+    """Raise Wrong for half a letter (a lone surrogate), which JSON can write, and no model or file can read."""
+    if b"\\ud" in data or b"\\uD" in data or b"\xed" in data:
+        try:
+            json.dumps(values, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Wrong(
+                "the body has half a letter (a lone surrogate)", "send valid Unicode", code="invalid_json"
+            ) from None

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, own_wishes, sampling, schema
+from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, own_wishes, penalties, sampling, schema
 from vlmcli.server.body import Body
 from vlmcli.server.seen import LOW, Given
-from vlmcli.server.wrong import Wrong
+from vlmcli.server.wrong import Wrong, as_openai
 from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.values import Answer, Delta, Request, Role, Token
 
@@ -24,8 +24,7 @@ USUAL, MOST = 1024, 1 << 20
 STOPS = 16
 HARMLESS: dict[str, Sequence[Any]] = {
     "n": (1,), "tools": ([],), "tool_choice": ("none", "auto"), "functions": ([],), "function_call": ("none", "auto"),
-    "audio": (), "modalities": (["text"],), "frequency_penalty": (0, 0.0), "presence_penalty": (0, 0.0),
-    "logit_bias": ({},), "prediction": (), "web_search_options": (),
+    "audio": (), "modalities": (["text"],), "logit_bias": ({},), "prediction": (), "web_search_options": (),
 }  # fmt: skip
 """Fields that this server cannot do, and their values that ask for nothing."""
 ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -49,7 +48,7 @@ def read(body: Body) -> Asked:
     request = Request(
         (), sampling(body), most_tokens(body, "max_completion_tokens", "max_tokens"),
         stop=body.texts("stop", STOPS), stream=body.flag("stream"), schema=form,
-        logprobs=_logprobs(body), **wishes,
+        logprobs=_logprobs(body), **penalties(body), **wishes,
     )  # fmt: skip
     options = body.object("stream_options")
     usage = options is not None and options.flag("include_usage")
@@ -214,9 +213,9 @@ class Chunks:
         self._tags = think
         self._told = 0  # tokens
 
-    def first(self) -> dict[str, Any]:
+    def first(self) -> Iterator[dict[str, Any]]:
         """Who speaks."""
-        return self._chunk({"role": "assistant", "content": ""})
+        yield self._chunk({"role": "assistant", "content": ""})
 
     def more(self, delta: Delta) -> Iterator[dict[str, Any]]:
         """The next piece of the answer."""
@@ -229,6 +228,10 @@ class Chunks:
         if self._asked.usage or self._asked.own is not None:
             own = {"vlm": own_figures(answer)} if self._asked.own is not None else {}
             yield self._head | {"choices": [], "usage": usage(answer)} | own
+
+    def failed(self, wrong: Wrong) -> Iterator[dict[str, Any]]:
+        """Why the answer ends here."""
+        yield as_openai(wrong)
 
     def _pieces(self, thought: str, text: str, tokens: Sequence[Token]) -> Iterator[dict[str, Any]]:
         self._told += len(tokens)

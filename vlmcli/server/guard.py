@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from vlmcli.server.wrong import Wrong, as_openai
+from vlmcli.server.wrong import Wrong, in_shape
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -86,7 +86,7 @@ class Guard:
         if wrong is not None:
             if b"expect" not in headers:  # which waits until somebody reads
                 await _read_away(receive)
-            await refused(wrong)(scope, receive, sending)
+            await refused(wrong, scope["path"])(scope, receive, sending)
         elif scope["method"] == "OPTIONS" and self._may(origin):
             await Response(status_code=204)(scope, receive, sending)
         else:
@@ -200,14 +200,14 @@ async def _read_away(receive: Receive, most: int = UNREAD_BYTES) -> None:
                 return
 
 
-def refused(wrong: Wrong) -> Response:
-    """The answer for what is wrong, in OpenAI's shape."""
+def refused(wrong: Wrong, path: str) -> Response:
+    """The answer for what is wrong, in the shape that clients of a path read."""
     headers = {} if wrong.after is None else {"retry-after": str(wrong.after)}
     if wrong.status in (401, 403, 408, 413) or wrong.code == "two_lengths":
         headers["connection"] = "close"
     if wrong.status == 401:
         headers["www-authenticate"] = "Bearer"
-    return JSONResponse(as_openai(wrong), wrong.status, headers)
+    return JSONResponse(in_shape(wrong, path), wrong.status, headers)
 
 
 async def body_of(receive: Receive, length: str, most: int) -> bytes:

@@ -113,7 +113,8 @@ class Pool:
             most: that are loaded at a time.
             keep_alive: seconds that one is kept when nobody uses it; below zero for ever.
         """
-        self.models = models
+        self.models = dict(models)
+        """All models that are served, by their names."""
         self._open = open
         self._most, self._keep_alive = most, keep_alive
         self._hosted: dict[str, Hosted] = {}
@@ -134,15 +135,24 @@ class Pool:
             param="model", status=404, code="model_not_found",
         )  # fmt: skip
 
+    def add(self, files: ModelFiles) -> None:
+        """Serve another model, too."""
+        self.models.setdefault(files.name, files)
+
     @property
     def loaded(self) -> Mapping[str, Hosted]:
         """The models that are loaded, by their names."""
         return self._hosted
 
     @asynccontextmanager
-    async def taken(self, name: str) -> AsyncIterator[Hosted]:
-        """A model, loaded if it is not, and kept as long as it is used. Waits for room. Raises VlmError."""
+    async def taken(self, name: str, keep: float | None = None) -> AsyncIterator[Hosted]:
+        """A model, loaded if it is not, and kept as long as it is used. Waits for room. Raises VlmError.
+
+        Afterwards it is kept for so many seconds; None leaves that as it was.
+        """
         hosted = await self._take(name)
+        if keep is not None:
+            hosted.keep = keep
         try:
             yield hosted
         finally:

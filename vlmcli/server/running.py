@@ -34,8 +34,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens. Raises UsageError where the address cannot be had."""
+def listening(host: str, port: int, hint: str = "choose another --port or --host") -> socket.socket:
+    """A socket that listens. Raises UsageError, with a hint what to do, where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -45,7 +45,7 @@ def listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError, ValueError) as error:  # the last for what cannot be a name
         found.close()
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot listen on {host}:{port} ({reason})", "choose another --port or --host") from None
+        raise UsageError(f"cannot listen on {host}:{port} ({reason})", hint) from None
     found.set_inheritable(False)
     return found
 

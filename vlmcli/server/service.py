@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,11 @@ from vlmcli.server.figures import Figures
 from vlmcli.server.pool import Pool
 from vlmcli.server.seen import Given, Reader
 from vlmcli.server.wrong import Wrong, from_error
-from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Picture, Request, Started
+from vlmcli.tasks.decide import grey
+from vlmcli.values import Answer, Delta, Done, Failed, Message, ModelFiles, Picture, Request, Started
+
+_ANY = Request((Message("user", (grey(), "?")),), measure=True)
+"""A request that a model must be loaded for, and that it does nothing else for."""
 
 log = logging.getLogger("vlmcli.server")
 
@@ -108,9 +112,14 @@ class Service:
             timeout=self.limits.seconds,
         )
 
-    async def events(self, name: str, request: Request) -> AsyncGenerator[Started | Delta | Answer, None]:
-        """What comes of a request that has a place in the queue: pieces, and the whole answer last. Raises Wrong."""
-        async with self.pool.taken(name) as hosted, aclosing(hosted.ask(request)) as events:
+    async def events(
+        self, name: str, request: Request, keep: float | None = None
+    ) -> AsyncGenerator[Started | Delta | Answer, None]:
+        """What comes of a request that has a place in the queue: pieces, and the whole answer last. Raises Wrong.
+
+        `keep` is that of `Pool.taken`.
+        """
+        async with self.pool.taken(name, keep) as hosted, aclosing(hosted.ask(request)) as events:
             async for event in events:
                 if isinstance(event, Failed):
                     raise _told(event.error, self.files(name))
@@ -120,13 +129,29 @@ class Service:
                 elif isinstance(event, Started | Delta):
                     yield event
 
-    async def answer(self, name: str, request: Request) -> Answer:
+    async def answer(self, name: str, request: Request, keep: float | None = None) -> Answer:
         """The whole answer to a request that has a place in the queue. Raises Wrong."""
-        async with aclosing(self.events(name, request)) as events:
+        async with aclosing(self.events(name, request, keep)) as events:
             async for event in events:
                 if isinstance(event, Answer):
                     return event
         raise Wrong("the engine gave no answer", "try again", status=500, code="server_error")
+
+    async def answers(self, name: str, requests: Sequence[Request], keep: float | None = None) -> list[Answer]:
+        """The answers to requests that have one place in the queue, and are answered together. Raises Wrong."""
+        tasks = [asyncio.ensure_future(self.answer(name, request, keep)) for request in requests]
+        try:
+            return list(await asyncio.gather(*tasks))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def loaded(self, name: str, keep: float | None) -> None:
+        """Load a model, and wait until it can be asked. Raises Wrong."""
+        async with aclosing(self.events(name, _ANY, keep)) as events:
+            async for _ in events:
+                pass
 
     def files(self, name: str) -> ModelFiles:
         """A model that is served."""

@@ -82,3 +82,13 @@ def as_openai(wrong: Wrong) -> dict[str, object]:
             "code": wrong.code,
         }
     }
+
+
+def as_ollama(wrong: Wrong) -> dict[str, object]:
+    """The body of an error in Ollama's shape (ollama, docs/api.md)."""
+    return {"error": in_words(wrong)}
+
+
+def in_shape(wrong: Wrong, path: str) -> dict[str, object]:
+    """The body of an error in the shape that clients of a path read."""
+    return as_ollama(wrong) if path.startswith("/api/") else as_openai(wrong)

@@ -55,7 +55,7 @@ def of(content: Any, name: str) -> list[Question]:
         raise UsageError(f"{name}: the file has no list of questions", 'write {"questions": [...]}')
     if len(listed) > MOST:
         raise UsageError(f"{name}: {len(listed)} questions; {MOST} are allowed", "split the file")
-    questions = [_question(one, f"{name}: question {number}") for number, one in enumerate(listed, 1)]
+    questions = [question(one, f"{name}: question {number}") for number, one in enumerate(listed, 1)]
     apart(questions, name)
     return questions
 
@@ -68,7 +68,8 @@ def apart(questions: Sequence[Question], where: str) -> None:
             raise UsageError(f"{where}: two questions are called {title!r}", "give each question another name")
 
 
-def _question(one: Any, where: str) -> Question:
+def question(one: Any, where: str) -> Question:
+    """A typed question, or one in words. Raises UsageError, which says where it is."""
     if isinstance(one, str) and one.strip():
         return Question("predicate", one.strip())
     if not isinstance(one, Mapping):

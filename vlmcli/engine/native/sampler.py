@@ -53,9 +53,12 @@ class Sampler(Handle):
         biases = (llama.llama_logit_bias * len(tokens))(*((token, -math.inf) for token in tokens))
         self._add(llama.llama_sampler_init_logit_bias(self._model.n_vocab, len(tokens), biases))
 
-    def add_penalties(self, last: int, repeat: float) -> None:
-        """Make the last `last` tokens less likely: logits above 0 are divided by `repeat`, others multiplied."""
-        self._add(llama.llama_sampler_init_penalties(self._model.n_vocab, last, repeat, 0.0, 0.0))
+    def add_penalties(self, last: int, repeat: float, frequency: float, presence: float) -> None:
+        """Make the last `last` tokens less likely: logits above 0 are divided by `repeat`, others multiplied.
+
+        Then `presence` is taken from each, and `frequency` for each time that it is among these.
+        """
+        self._add(llama.llama_sampler_init_penalties(self._model.n_vocab, last, repeat, frequency, presence))
 
     def add_top_k(self, k: int) -> None:
         """Keep the k likeliest tokens; all where k is not above 0."""

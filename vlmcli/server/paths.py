@@ -1,0 +1,128 @@
+"""What the handlers of all protocols have in common: bodies, errors as answers, and answers in pieces."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from typing import Any, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from vlmcli.errors import VlmError
+from vlmcli.server.asked import Asked
+from vlmcli.server.body import Body
+from vlmcli.server.guard import body_of, refused
+from vlmcli.server.sending import Streamed, unless_gone
+from vlmcli.server.service import Service
+from vlmcli.server.wrong import Wrong, from_error
+from vlmcli.values import Answer, Delta
+
+log = logging.getLogger("vlmcli.server")
+
+Handler = Callable[[Request], Awaitable[Response]]
+Pieces = AsyncGenerator[bytes, None]
+Values = Iterable[dict[str, Any]]
+
+
+class Told(Protocol):
+    """An answer on its way to a client, as the objects of a protocol."""
+
+    def first(self) -> Iterator[dict[str, Any]]:
+        """What is sent when the model begins."""
+
+    def more(self, delta: Delta) -> Iterator[dict[str, Any]]:
+        """The next piece of the answer."""
+
+    def last(self, answer: Answer) -> Iterator[dict[str, Any]]:
+        """The end of the answer, and what was used."""
+
+    def failed(self, wrong: Wrong) -> Iterator[dict[str, Any]]:
+        """Why the answer ends here."""
+
+
+class Paths:
+    """Handlers of one server."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    def told(self, handler: Handler) -> Handler:
+        """A handler whose errors are answers, and whose requests are counted."""
+
+        async def counted(request: Request) -> Response:
+            began, endpoint = time.monotonic(), request.scope["endpoint"]
+            path = next((one.path for one in request.app.routes if one.endpoint is endpoint), "")
+            try:
+                response = await handler(request)
+            except VlmError as error:
+                response = refused(from_error(error), path)
+            except Exception:
+                log.exception("%s failed", path)
+                response = refused(
+                    Wrong("the server failed", "start it with -v to see why", status=500, code="server_error"), path
+                )
+            figures = self.service.figures
+            figures.requests.labels(path, str(response.status_code)).inc()
+            figures.seconds.labels(path).observe(time.monotonic() - began)
+            return response
+
+        return counted
+
+    async def body(self, request: Request) -> Body:
+        """The object that a request has sent. Raises Wrong."""
+        length = request.headers.get("content-length", "")
+        return Body.read(await body_of(request.receive, length, self.service.limits.body))
+
+    async def answer(self, asked: Asked, name: str) -> Answer:
+        """The whole answer to what was asked of a model. Raises Wrong."""
+        async with self.service.place():
+            return await self.service.answer(name, await self.service.requested(asked), asked.keep)
+
+    async def pieces(self, asked: Asked, name: str, told: Told, encode: Callable[[dict[str, Any]], bytes]) -> Pieces:
+        """An answer piece by piece. What is wrong before the model begins is raised, later it is told in the stream."""
+        is_begun = False
+        try:
+            async with self.service.place():
+                request = await self.service.requested(asked)
+                async with aclosing(self.service.events(name, request, asked.keep)) as events:
+                    async for event in events:
+                        if not is_begun:
+                            is_begun = True
+                            for piece in told.first():
+                                yield encode(piece)
+                        for piece in _pieces(event, told):
+                            yield encode(piece)
+        except VlmError as error:
+            if not is_begun:
+                raise
+            for piece in told.failed(from_error(error)):
+                yield encode(piece)
+        except Exception:
+            if not is_begun:
+                raise
+            log.exception("a stream failed")
+            wrong = Wrong("the server failed", "start it with -v to see why", status=500, code="server_error")
+            for piece in told.failed(wrong):
+                yield encode(piece)
+
+
+def _pieces(event: object, told: Told) -> Values:
+    if isinstance(event, Delta):
+        return told.more(event)
+    return told.last(event) if isinstance(event, Answer) else ()
+
+
+async def begun(request: Request, pieces: Pieces, media_type: str, beat: bytes = b"") -> Response:
+    """A stream whose first piece has come: what is wrong before that is an answer with a status of its own."""
+    first = await unless_gone(request.receive, anext(pieces))
+
+    async def all_pieces() -> Pieces:
+        async with aclosing(pieces):
+            yield first
+            async for piece in pieces:
+                yield piece
+
+    return Streamed(all_pieces(), media_type, beat)
