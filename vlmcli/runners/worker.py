@@ -314,7 +314,6 @@ class Worker:
     def _stream(self, event: Delta, asked: _Asked) -> None:
         """Pass on what is new of an answer: asked again, its beginning has been sent already."""
         asked.text += event.text
-        asked.tokens += event.tokens
         if asked.text.startswith(asked.shown):
             new, asked.shown = asked.text[len(asked.shown) :], asked.text
             fresh = event.tokens[max(0, asked.told - asked.came) :]

@@ -104,9 +104,12 @@ class Paths:
             if not is_begun:
                 raise
             log.exception("a stream failed")
-            wrong = Wrong("the server failed", "start it with -v to see why", status=500, code="server_error")
-            for piece in told.failed(wrong):
+            for piece in told.failed(_failure()):
                 yield encode(piece)
+
+
+def _failure() -> Wrong:
+    return Wrong("the server failed", "start it with -v to see why", status=500, code="server_error")
 
 
 def _pieces(event: object, told: Told) -> Values:
