@@ -90,6 +90,7 @@ def serve(
     vlm serve --host 0.0.0.0 --api-key KEY
     """
     try:
+        from vlmcli.server import page
         from vlmcli.server.app import application
         from vlmcli.server.figures import Figures
         from vlmcli.server.guard import Guard
@@ -128,7 +129,7 @@ def serve(
         )  # fmt: skip
         service = Service(pool, reader, limits, Figures())
         guard = Guard(
-            application(service), loopback=loopback, hosts=allow_host or (), key=key, origins=cors or (),
+            application(service, page.routes()), loopback=loopback, hosts=allow_host or (), key=key, origins=cors or (),
             seconds=limits.body_seconds,
         )  # fmt: skip
         where = server.getsockname()

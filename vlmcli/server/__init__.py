@@ -6,6 +6,8 @@
     wrong       what a client is told when something is wrong
     asked       what every protocol's request becomes
     chat        OpenAI's chat completions
+    detect      boxes of what is looked for, a path of its own
+    page        the page at /, whose files are in page/
     seen        the pictures of a body
     service     a request's way through the queue, its pictures, and a model
     pool        models, loaded when somebody asks for them

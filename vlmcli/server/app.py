@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 import vlmcli
 from vlmcli.errors import VlmError
-from vlmcli.server import chat
+from vlmcli.server import chat, detect
 from vlmcli.server.asked import Asked
 from vlmcli.server.body import Body
 from vlmcli.server.guard import body_of, refused
@@ -47,6 +47,7 @@ class Paths:
             Route("/v1/models/{name:path}", self._told(self.model), methods=get),
             Route("/v1/chat/completions", self._told(self.chat), methods=post),
             Route("/v1/embeddings", self._told(self.embeddings), methods=post),
+            *detect.routes(self._service, self.body, self._told),
         ]
 
     def _told(self, handler: Handler) -> Handler:

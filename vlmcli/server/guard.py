@@ -15,6 +15,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from vlmcli.server import page
 from vlmcli.server.wrong import Wrong, as_openai
 
 Scope = MutableMapping[str, Any]
@@ -24,8 +25,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OWN = ("localhost", "127.0.0.1", "[::1]")
-OPEN = ("/health",)
-"""Paths that need no key."""
+OPEN = frozenset(("/health", *page.FILES))
+"""Paths that need no key. The page asks for it, and sends it with its requests."""
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
