@@ -172,10 +172,9 @@ function busy(controller) {
 function failed(error, conversation = []) {
   const pictures = conversation.flatMap((turn) => turn.pictures);
   // The server knows pictures by their numbers, a person by their names.
-  say(error.message.replace(/^(picture (\d+)):/, (all, words, number) => {
-    const name = pictures[number - 1]?.name;
-    return name ? `${name}:` : all;
-  }));
+  const number = error.message.match(/^picture (\d+): /)?.[1];
+  const name = pictures[number - 1]?.name;
+  say(name ? error.message.replace(`picture ${number}:`, () => `${name}:`) : sentence(error.message));
   if (error.status === 401) {
     askForm.hidden = true;
     keyForm.hidden = false;
@@ -184,7 +183,11 @@ function failed(error, conversation = []) {
 }
 
 function say(text) {
-  byId("error").textContent = text && text[0].toUpperCase() + text.slice(1);
+  byId("error").textContent = text;
+}
+
+function sentence(text) {
+  return text && text[0].toUpperCase() + text.slice(1);
 }
 
 model.addEventListener("change", chosen);

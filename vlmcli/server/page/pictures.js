@@ -13,9 +13,9 @@ export class Picture {
   /** The file as a data URI. */
   async uri() {
     const bytes = await this._file.arrayBuffer().catch(() => {
-      throw new Error(`${this.name} cannot be read. Choose a file, not a folder.`);
+      throw new Error(`The file ${this.name} cannot be read. It may be a folder, or it has been moved.`);
     });
-    if (!bytes.byteLength) throw new Error(`${this.name} is empty.`);
+    if (!bytes.byteLength) throw new Error(`The file ${this.name} is empty.`);
     return new Promise((resolve) => {
       const reader = new FileReader();
       reader.onload = () => resolve(reader.result);
