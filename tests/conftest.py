@@ -20,7 +20,7 @@ from vlmcli.pictures import images
 from vlmcli.values import ModelFiles
 
 SLOW = (
-    "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "test_docs.py",
+    "batch", "bench", "cli", "server", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "test_docs.py",
     "machine/test_cost.py", "terminal/test_clipboard.py", "terminal/test_nothing_but_ours.py",
     "terminal/test_progress.py",
     "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar", "engine/test_hazards",

@@ -1,17 +1,11 @@
-"""The page at `/` in a real browser, its files, and `POST /vlm/detect`, which it asks for boxes.
+"""The page at `/`: its files, and the page in a real browser.
 
 The browser tests need Chromium and its driver (Debian: `apt install chromium chromium-driver`). The one of
 accessibility also needs axe-core: VLM_AXE is the path of its axe.min.js (`npm pack axe-core`).
 """
 
-import base64
 import os
 import re
-import shutil
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from itertools import count
 from pathlib import Path
@@ -20,33 +14,12 @@ import httpx2
 import pytest
 from PIL import Image
 
-from tests.support.program import SCENE, VLM, own_environment
+from tests.server import browser as browsers
+from tests.server.browser import CIRCLE, SQUARE, Browser, is_near, serving, turned, uri
+from tests.support.program import SCENE
 from vlmcli.server import page as served_page
 
-CIRCLE, SQUARE = (60, 140, 241, 321), (400, 160, 561, 321)
-"""Where the scene of the documentation has its red circle and its blue square, in pixels of 640 x 480."""
-NEAR = 0.02
-"""How far off the demo model's boxes may be, as a share of the picture's side."""
-KEY = "a key of 24 letters, or so"
-PATIENCE = 60
-
-
-@contextmanager
-def serving(*options):
-    """`vlm serve` on a free port. Yields its address."""
-    command = [VLM, "serve", "--port", "0", *map(str, options)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own_environment())
-    try:
-        said = ""
-        while not (found := re.search(r"http://[^/]+/", said)):
-            line = process.stderr.readline()
-            assert line, f"it has ended: {said}"
-            said += line
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-        process.stderr.close()
+KEY = "a key with ümlauts"
 
 
 @pytest.fixture(scope="module")
@@ -64,24 +37,9 @@ def server(endless):
 
 @pytest.fixture(scope="module")
 def locked():
-    """One that wants a key."""
-    with serving("--models", "demo", "--api-key", KEY) as address:
+    """One that wants a key, and takes little at once."""
+    with serving("--models", "demo", "--api-key", KEY, "--max-body", 1) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def turned(tmp_path_factory):
-    """The scene as a phone saves it that was held sideways: on its side, with EXIF that says so."""
-    path = tmp_path_factory.mktemp("turned") / "turned.jpg"
-    exif = Image.Exif()
-    exif[0x0112] = 6  # the first row is the right side of the upright picture
-    Image.open(SCENE).convert("RGB").transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=exif)
-    return path
-
-
-def uri(path):
-    """A file as a data URI."""
-    return "data:application/octet-stream;base64," + base64.b64encode(Path(path).read_bytes()).decode()
 
 
 # --- the files ---
@@ -156,166 +114,24 @@ def test_only_the_files_need_no_key(locked):
     with httpx2.Client(base_url=locked) as client:
         for path in ("v1/models", "vlm/detect", "page", "page/", "page/page.py", "page/..%2fpage.py", "page//page.js"):
             assert client.get(path).status_code == 401, path
-        client.headers["Authorization"] = f"Bearer {KEY}"
+    with httpx2.Client(base_url=locked, headers=[(b"Authorization", f"Bearer {KEY}".encode())]) as client:
         for path in ("page", "page/", "page/page.py", "page/..%2fpage.py", "page//page.js"):
             assert client.get(path).status_code == 404, path
         assert client.post("page/page.js").status_code == 405
         assert client.get("v1/models").status_code == 200
 
 
-# --- boxes ---
-
-
-def is_near(box, truth, size=(640, 480)):
-    """Whether a box is about where it should be."""
-    return all(abs(one - other) <= NEAR * size[at % 2] for at, (one, other) in enumerate(zip(box, truth, strict=True)))
-
-
-def detect(address, **body):
-    return httpx2.post(f"{address}vlm/detect", json=body, timeout=PATIENCE)
-
-
-def test_detect_finds_boxes_in_pixels_of_the_upright_picture(server, turned):
-    for picture in (SCENE, turned):
-        got = detect(server, model="demo", image=uri(picture), what="each shape")
-        found = got.json()
-        assert got.status_code == 200, found
-        assert (found["model"], found["size"]) == ("demo", [640, 480])
-        assert [place["label"] for place in found["places"]] == ["red circle", "blue square"]
-        for place, truth in zip(found["places"], (CIRCLE, SQUARE), strict=True):
-            assert is_near(place["box"], truth) and 0.5 < place["score"] <= 1, place
-        assert found["usage"]["completion_tokens"] > 10
-
-
-def test_detect_finds_points(server):
-    found = detect(server, image=uri(SCENE), what="each shape", points=True).json()["places"]
-    for place, (left, top, right, bottom) in zip(found, (CIRCLE, SQUARE), strict=True):
-        assert is_near(place["point"], ((left + right) / 2, (top + bottom) / 2)) and "box" not in place
-
-
-@pytest.mark.parametrize(
-    ("change", "status", "param", "says"),
-    [
-        ({"what": " "}, 400, "what", "what is empty"),
-        ({"what": 7}, 400, "what", "what is not text"),
-        ({"image": ""}, 400, "image", "image is empty"),
-        ({"image": "data:image/png;base64,aGVsbG8="}, 400, "image", "picture 1"),
-        ({"image": "https://example.org/a.png"}, 400, "image", "does not fetch addresses"),
-        ({"points": "yes"}, 400, "points", "is not true or false"),
-        ({"model": "nobody"}, 404, "model", "is not served here"),
-    ],
-)
-def test_detect_says_which_field_is_wrong(server, change, status, param, says):
-    got = detect(server, **({"model": "demo", "image": uri(SCENE), "what": "each shape"} | change))
-    error = got.json()["error"]
-    assert (got.status_code, error["param"]) == (status, param) and says in error["message"], error
-
-
-def test_detect_with_a_model_that_cannot_is_refused(server, endless):
-    got = detect(server, model=endless, image=uri(SCENE), what="each shape")
-    error = got.json()["error"]
-    assert (got.status_code, error["param"], error["code"]) == (400, "model", "not_supported")
-    assert "is not known to write boxes. Use demo." in error["message"]
-
-
 # --- the browser ---
-
-
-class Browser:
-    """The page in a browser, as a person uses it."""
-
-    def __init__(self, driver):
-        self.driver = driver
-        self.refusals = ()
-        """Statuses that a test expects the page to get; the browser logs each as an error."""
-
-    def open(self, address, model=""):
-        """Load the page, and choose a model."""
-        from selenium.webdriver.support.ui import Select
-
-        self.driver.get(address)
-        if model:
-            self.until(lambda: self.id("model").is_displayed(), "there is no choice of models")
-            Select(self.id("model")).select_by_value(model)
-
-    def id(self, name):
-        return self.driver.find_element("id", name)
-
-    def all(self, css):
-        return self.driver.find_elements("css selector", css)
-
-    def texts(self, css):
-        return [one.text for one in self.all(css)]
-
-    def script(self, code, *arguments):
-        return self.driver.execute_script(code, *arguments)
-
-    def until(self, holds, what):
-        """Wait until something holds. Returns what it gave."""
-        end = time.monotonic() + PATIENCE
-        while not (found := holds()):
-            assert time.monotonic() < end, f"{what}; the page says {self.id('error').text!r}"
-            time.sleep(0.02)
-        return found
-
-    def drop(self, *paths):
-        """Drop files onto the middle of the page, as the system does."""
-        before = len(self.all("#tray li"))
-        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
-            event = {"type": kind, "x": 200, "y": 200, "data": data}
-            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
-        self.until(lambda: len(self.all("#tray li")) == before + len(paths), "the files did not arrive")
-
-    def press(self, *keys):
-        """Press keys, wherever the focus is."""
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def ask(self, text):
-        """Write a question and press Enter."""
-        self.id("question").send_keys(text, "\n")
-
-    def answered(self, number=1):
-        """Wait for so many answers. Returns their texts."""
-        self.until(lambda: len(self.all(".answer .figures")) == number, f"there are not {number} answers")
-        return self.texts(".answer .text")
-
-    def media(self, **features):
-        """Prefer something: scheme="dark"."""
-        names = {"scheme": "prefers-color-scheme", "motion": "prefers-reduced-motion"}
-        wishes = [{"name": names[name], "value": value} for name, value in features.items()]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": wishes})
-
-    def resize(self, width, height):
-        """Be a window of this size, in CSS pixels."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-
-    def errors(self):
-        """What the browser has logged, but the refusals that are expected."""
-        logged = [one["message"] for one in self.driver.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
-        return [one for one in logged if not any(f"with a status of {status} " in one for status in self.refusals)]
 
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium, for all tests of this module."""
-    selenium = pytest.importorskip("selenium.webdriver")
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        pytest.skip("Chromium or its driver is missing: apt install chromium chromium-driver")
-    options = selenium.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--disable-dev-shm-usage", "--window-size=820,900"):
-        options.add_argument(argument)
-    if sys.platform == "linux" and os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # root's Chromium cannot start with one
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with selenium.Chrome(options, selenium.ChromeService(driver)) as started:
-        yield started
+    """One browser for all tests of this module."""
+    try:
+        with browsers.chromium() as driver:
+            yield driver
+    except browsers.Missing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture
@@ -434,10 +250,10 @@ def boxes(browser):
 
 @pytest.mark.parametrize("width", [820, 320])
 @pytest.mark.parametrize("is_turned", [False, True], ids=["upright", "turned by EXIF"])
-def test_boxes_are_drawn_where_things_are(browser, server, turned, is_turned, width):
+def test_boxes_are_drawn_where_things_are(browser, server, tmp_path, is_turned, width):
     browser.resize(width, 900)
     browser.open(server, "demo")
-    browser.drop(turned if is_turned else SCENE)
+    browser.drop(turned(tmp_path) if is_turned else SCENE)
     browser.id("find").click()
     assert (browser.id("question-label").text, browser.id("ask").text) == ("What to find", "Find")
     browser.ask("each shape")
@@ -467,12 +283,10 @@ def test_boxes_are_drawn_where_things_are(browser, server, turned, is_turned, wi
 def test_a_model_that_cannot_draw_boxes_is_not_asked_for_them(browser, server, endless):
     browser.open(server, "demo")
     browser.id("find").click()
-    from selenium.webdriver.support.ui import Select
-
-    Select(browser.id("model")).select_by_value(endless)
+    browser.choose(endless)
     assert not browser.id("find").is_enabled() and not browser.id("find").is_selected()
     assert (browser.id("find-hint").text, browser.id("ask").text) == ("This model cannot draw boxes.", "Ask")
-    Select(browser.id("model")).select_by_value("demo")
+    browser.choose("demo")
     assert browser.id("find").is_enabled() and browser.id("find-hint").text == ""
 
 
@@ -510,7 +324,7 @@ def test_an_empty_file_and_a_question_without_words_are_refused(browser, server,
     browser.until(lambda: browser.id("error").text == "The file empty.png is empty.", "nothing is said")
 
 
-def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked):
+def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked, tmp_path):
     browser.refusals = (401,)
     browser.open(locked)
     browser.until(lambda: browser.id("key").is_displayed(), "no key is asked for")
@@ -525,6 +339,11 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked):
     browser.ask("What is shown?")
     assert browser.answered() == ["A red circle and a blue square."]
     assert browser.script("return [sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+    Image.effect_noise((1500, 1500), 80).save(tmp_path / "large.png")
+    browser.drop(tmp_path / "large.png")
+    browser.refusals = (401, 413)
+    browser.ask("What is shown?")
+    browser.until(lambda: "larger than 1 MB" in browser.id("error").text, "it is not too large")
     browser.driver.refresh()
     browser.until(lambda: browser.id("ask-form").is_displayed() and browser.id("about").text != "Ask about pictures.",
                   "the key is forgotten in its own tab")  # fmt: skip

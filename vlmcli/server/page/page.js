@@ -19,7 +19,7 @@ const tray = new Tray();
 
 /** All models that are served. */
 let models = [];
-/** The conversation: what was asked, about which pictures, and what the model answered. */
+/** The conversation: questions with their pictures, and answers. */
 let turns = [];
 /** Stops the answer that is under way; null where there is none. */
 let stopper = null;
@@ -107,7 +107,7 @@ async function ask(text, pictures) {
 }
 
 async function findThings(what, pictures) {
-  const turn = new Turn(`Find: ${what}`, pictures, model.value);
+  const turn = new Turn(`Find: ${what}`, [], model.value); // the answer shows the pictures
   const found = [];
   let looked;
   try {

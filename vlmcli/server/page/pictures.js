@@ -77,20 +77,22 @@ export class Tray {
     return taken;
   }
 
-  /** The whole page takes drops: a browser would open a file that is dropped beside a small target. */
+  /** The whole page takes drops: a browser would leave it for a file or a link that is dropped beside a small target. */
   _drops() {
     const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
     const mark = (isOver) => document.body.classList.toggle("dropping", isOver);
+    const isText = (event) => !hasFiles(event) && event.target.matches?.("textarea, input");
     document.addEventListener("dragover", (event) => {
-      if (!hasFiles(event)) return; // text that is dragged into the question
+      if (isText(event)) return; // the question takes it
       event.preventDefault();
-      mark(true);
+      if (hasFiles(event)) mark(true);
+      else event.dataTransfer.dropEffect = "none";
     });
     document.addEventListener("dragleave", (event) => {
       if (!event.relatedTarget) mark(false); // the pointer has left the window, not only an element
     });
     document.addEventListener("drop", (event) => {
-      if (!hasFiles(event)) return;
+      if (isText(event)) return;
       event.preventDefault();
       mark(false);
       this.add(event.dataTransfer.files);

@@ -56,7 +56,10 @@ async function request(path, body, signal) {
   try {
     response = await fetch(path, {
       method: body ? "POST" : "GET",
-      headers: { ...(body && { "Content-Type": "application/json" }), ...(key && { Authorization: `Bearer ${key}` }) },
+      headers: {
+        ...(body && { "Content-Type": "application/json" }),
+        ...(key && { Authorization: `Bearer ${asBytes(key)}` }),
+      },
       body: text,
       signal,
       cache: "no-store",
@@ -68,6 +71,11 @@ async function request(path, body, signal) {
   }
   if (!response.ok) throw new Failure(await reason(response), response.status);
   return response;
+}
+
+/** A text's UTF-8 as fetch wants it in a header: a letter for each byte. */
+function asBytes(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
 /** Why no answer may have come. A server that refuses a large body may close the connection while it is sent. */
