@@ -36,8 +36,11 @@ def serving(*options):
         yield found[0]
     finally:
         process.terminate()
-        process.wait(PATIENCE)
-        process.stderr.close()
+        try:
+            process.wait(PATIENCE)
+        finally:
+            process.kill()
+            process.stderr.close()
 
 
 def is_near(box, truth, size=(640, 480)):

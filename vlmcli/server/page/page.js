@@ -170,16 +170,18 @@ function busy(controller) {
 
 /** Tell what is wrong; a missing or wrong key is asked for. */
 function failed(error, conversation = []) {
+  if (error.status === 401) {
+    say(server.hasKey() ? "The key is wrong." : "");
+    askForm.hidden = true;
+    keyForm.hidden = false;
+    byId("key").focus();
+    return;
+  }
   const pictures = conversation.flatMap((turn) => turn.pictures);
   // The server knows pictures by their numbers, a person by their names.
   const number = error.message.match(/^picture (\d+): /)?.[1];
   const name = pictures[number - 1]?.name;
   say(name ? error.message.replace(`picture ${number}:`, () => `${name}:`) : sentence(error.message));
-  if (error.status === 401) {
-    askForm.hidden = true;
-    keyForm.hidden = false;
-    byId("key").focus();
-  }
 }
 
 function say(text) {

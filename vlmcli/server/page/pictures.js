@@ -60,7 +60,9 @@ export class Tray {
 
   /** Add files. */
   add(files) {
-    this.put([...files].map((file) => new Picture(file)));
+    const pictures = [...files].map((file) => new Picture(file));
+    this.put(pictures);
+    byId("status").textContent = `Added ${pictures.map((picture) => picture.name).join(", ")}.`;
   }
 
   /** Add pictures. */
@@ -111,6 +113,7 @@ export class Tray {
       this.pictures.splice(place, 1);
       picture.forget();
       this._show();
+      byId("status").textContent = `Removed ${picture.name}.`;
       // The button that had the focus is gone; the next one takes it.
       const buttons = this._list.querySelectorAll("button");
       (buttons[Math.min(place, buttons.length - 1)] ?? this._input).focus();

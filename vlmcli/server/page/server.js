@@ -17,6 +17,11 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
+/** Whether there is a key. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
 /** All models that are served, as /v1/models lists them. */
 export async function models() {
   return (await (await request("v1/models")).json()).data;
