@@ -23,7 +23,7 @@ SLOW = (
     "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "server",
     "test_docs.py",
     "machine/test_cost.py", "terminal/test_clipboard.py", "terminal/test_nothing_but_ours.py",
-    "terminal/test_progress.py",
+    "terminal/test_progress.py", "server",
     "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar", "engine/test_hazards",
     "engine/test_lifecycle", "engine/test_stages", "engine/test_turns",
 )  # fmt: skip

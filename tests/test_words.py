@@ -12,6 +12,7 @@ from tests.words import ERROR, HELP, HINT, LOG, UI
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += [page for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "cli.md"]
+PAGES += [file for file in sorted((ROOT / "vlmcli" / "server" / "page").iterdir()) if file.suffix in (".html", ".js")]
 """What is read beside the program's own texts; docs/cli.md is its help again."""
 MESSAGES = (ERROR, HINT, UI, LOG)
 

@@ -150,6 +150,7 @@ def serve(
 
 def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
     """Listen, find the models, and answer until a signal ends it."""
+    from vlmcli.server import page
     from vlmcli.server.app import application
     from vlmcli.server.figures import Figures
     from vlmcli.server.guard import BODIES, Guard
@@ -184,9 +185,9 @@ def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
         fetch = pull.fetch_unasked if wished.allow_pull else None
         own = _host(sockets[0])
         guard = Guard(
-            application(service, ollama_port=wished.ollama_port, pull=fetch), loopback=is_loopback(wished.host),
-            hosts=(own, *wished.allow_host), key=wished.key, origins=wished.cors, seconds=limits.body_seconds,
-            bodies=max(BODIES, 4 * limits.body),
+            application(service, page.routes(), ollama_port=wished.ollama_port, pull=fetch),
+            loopback=is_loopback(wished.host), hosts=(own, *wished.allow_host), key=wished.key, origins=wished.cors,
+            seconds=limits.body_seconds, bodies=max(BODIES, 4 * limits.body),
         )  # fmt: skip
         ui.say(f"serving {', '.join(found)} at http://{own}:{sockets[0].getsockname()[1]}/v1; Ctrl-C stops")
         if wished.ollama_port:

@@ -15,6 +15,8 @@
     ollama          Ollama's bodies and answers
     listed          models as Ollama's clients are told of them
     openapi         all paths as a document
+    detect          boxes of what is looked for, a path of its own
+    page            the page at /, whose files are in page/
     seen            the pictures of a body
     service         a request's way through the queue, its pictures, and a model
     pool            models, loaded when somebody asks for them

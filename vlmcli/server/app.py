@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import vlmcli
-from vlmcli.server import openapi
+from vlmcli.server import detect, openapi
 from vlmcli.server.guard import refused
 from vlmcli.server.paths import Paths
 from vlmcli.server.paths_ollama import Ollama, Pull
@@ -31,6 +31,7 @@ class Own(Paths):
             Route("/metrics", self.told(self.metrics), methods=get),
             Route("/props", self.told(self.props), methods=get),
             Route("/openapi.json", self.told(self.openapi), methods=get),
+            *detect.routes(self.service, self.body, self.told),
         ]
 
     async def health(self, _: Request) -> Response:

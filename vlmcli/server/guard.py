@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from vlmcli.server import page
 from vlmcli.server.wrong import Wrong, in_shape
 
 Scope = MutableMapping[str, Any]
@@ -28,8 +29,8 @@ BODIES = 256 * 10**6
 UNREAD_BYTES, UNREAD_SECONDS = 64 * 10**6, 2.0
 """Of a body that nobody wants, and that is read all the same: its client may hear an answer only after it."""
 OWN = ("localhost", "127.0.0.1", "[::1]")
-OPEN = ("/health",)
-"""Paths that need no key."""
+OPEN = frozenset(("/health", *page.FILES))
+"""Paths that need no key. The page asks for it, and sends it with its requests."""
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
