@@ -377,8 +377,21 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A server that speaks OpenAI's API, and has a model that is asked there.
+
+    Attributes:
+        url: its address, without the "/v1" at the end.
+        kind: what is known to run there: another `vlm serve`, llama-server, OpenAI's own; "other" for anything else.
+    """
+
+    url: str
+    kind: Literal["vlm", "llama", "openai", "other"] = "other"
+
+
+@dataclass(frozen=True)
 class ModelFiles:
-    """A language model's weights, its projector's, and what is known of the two.
+    """A language model's weights, its projector's, and what is known of the two; or the servers that have them.
 
     Attributes:
         name: what the user called it.
@@ -386,6 +399,7 @@ class ModelFiles:
         projector: the projector's GGUF file, with the vision encoder in it.
         card: facts beside the files.
         encoder_layers: the vision encoder's depth, for progress; 0 when unknown.
+        servers: that have the model, instead of files on this machine; the paths are then empty.
     """
 
     name: str
@@ -393,3 +407,4 @@ class ModelFiles:
     projector: Path
     card: Card = Card()
     encoder_layers: int = 0
+    servers: tuple[Server, ...] = ()
