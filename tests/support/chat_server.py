@@ -1,6 +1,6 @@
 """A server on 127.0.0.1 that speaks OpenAI's chat API, with the demo model behind it, and faults as switches.
 
-    with ChatServer(demo_engine) as server:
+    with ChatServer(Answers(engine)) as server:
         server.faults.append(Fault(status=429, retry_after=0.2))
         vlm("ask", "--server", server.url, ...)
 
@@ -19,6 +19,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
 
 from PIL import Image
 
@@ -63,15 +64,15 @@ class ChatServer:
         most: chats that were under way at once.
     """
 
-    def __init__(self, engine, *, own=False, key="", models=("demo",), props=False, card=None, think=""):
-        self.engine, self.own, self.key, self.models, self.props = engine, own, key, models, props
+    def __init__(self, answers, *, own=False, key="", models=("demo",), props=False, card=None, think=""):
+        self.own, self.key, self.models, self.props = own, key, models, props
         self.card = asdict(demo.CARD) if card is None else card
         self.think = think  # what is sent as thoughts before each answer
         self.faults: list[Fault] = []
         self.bodies, self.pictures, self.headers, self.cancelled = [], [], [], 0
         self.under_way = self.most = 0
         self.lock = threading.Lock()
-        self._answers = Answers(engine)
+        self.ask = answers.ask if answers is not None else None
         self._http = _Server(("127.0.0.1", 0), _Handler)
         self._http.owner = self
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -84,7 +85,6 @@ class ChatServer:
     def __exit__(self, *_):
         self._http.shutdown()
         self._http.server_close()
-        self._answers.close()
 
     def fault(self):
         """The next fault, if there is one."""
@@ -94,29 +94,20 @@ class ChatServer:
                 return self.faults[0] if self.faults[0].times > 0 else self.faults.pop(0)
         return Fault()
 
-    def ask(self, request):
-        """Events of a request, until its last."""
-        return self._answers.ask(request)
-
-    def leave(self, id):
-        self.engine.cancel(id)
-
 
 class Answers:
-    """Events of one engine, for whoever has asked."""
+    """Events of one engine, for all servers that have it. Ends with the engine."""
 
     def __init__(self, engine):
-        import queue
-
-        self._engine, self._queues, self._new = engine, {}, queue.SimpleQueue
-        self._lock, self._stop = threading.Lock(), threading.Event()
+        self._engine, self._queues, self._lock = engine, {}, threading.Lock()
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
     def ask(self, request):
+        """Events of a request, until its last; left early, it is cancelled."""
         with self._lock:
             id = self._engine.submit(request)
-            mine = self._queues[id] = self._new()
+            mine = self._queues[id] = SimpleQueue()
         try:
             while True:
                 event = mine.get(timeout=60)
@@ -129,18 +120,10 @@ class Answers:
 
     def _read(self):
         for event in self._engine.events():
-            if self._stop.is_set():
-                return
             with self._lock:
                 mine = self._queues.get(event.id)
             if mine is not None:
                 mine.put(event)
-
-    def close(self):
-        """Take no more events: one more request makes the reader look up."""
-        self._stop.set()
-        self._engine.submit(Request((Message("user", ("",)),), measure=True))
-        self._thread.join(10)
 
 
 class _Server(ThreadingHTTPServer):
@@ -176,7 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             if not self._may():
                 return
             extra = {"vlm": owner.card} if owner.own else {}
-            self._json(200, {"object": "list", "data": [{"id": name, "object": "model"} | extra for name in owner.models]})
+            self._json(
+                200, {"object": "list", "data": [{"id": name, "object": "model"} | extra for name in owner.models]}
+            )
         else:
             self._json(404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
 

@@ -130,7 +130,7 @@ def why(error: Exception) -> str:
 
 def pause(tries: int, base: float) -> float:
     """Seconds before the next try, after so many: longer each time, and by chance, so that not all come at once."""
-    return min(60.0, base * 2 ** (tries - 1)) * float(random.uniform(0.75, 1.25))
+    return min(60.0, base * 2.0 ** (tries - 1)) * random.uniform(0.75, 1.25)
 
 
 def after(headers: Mapping[str, str]) -> float | None:
