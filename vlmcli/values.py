@@ -382,11 +382,12 @@ class Server:
 
     Attributes:
         url: its address, without the "/v1" at the end.
-        kind: what is known to run there: another `vlm serve`, llama-server, OpenAI's own; "other" for anything else.
+        kind: what is known to run there: another `vlm serve`, llama-server, OpenAI's own; "strict" for what may refuse
+            fields that OpenAI's API does not have, as services do; "other" for anything else.
     """
 
     url: str
-    kind: Literal["vlm", "llama", "openai", "other"] = "other"
+    kind: Literal["vlm", "llama", "openai", "strict", "other"] = "other"
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,13 @@ from vlmcli.pictures import images
 from vlmcli.values import Answer, Delta, Done, Failed, Last, Message, Request, Sampling
 
 
+def free_port():
+    """A port on which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 @dataclass
 class Fault:
     """What goes wrong with a chat, as often as `times` says.
@@ -39,6 +46,7 @@ class Fault:
         cut: the connection, after so many chunks of a stream; 0 before anything.
         garbage: bytes instead of the answer, with 200.
         wait: seconds before the answer.
+        pace: seconds after each chunk of a stream.
         location: where a redirect leads.
     """
 
@@ -47,8 +55,9 @@ class Fault:
     retry_after: float | str | None = None
     message: str = "not now"
     cut: int = -1
-    garbage: bytes = b""
+    garbage: bytes | None = None
     wait: float = 0.0
+    pace: float = 0.0
     location: str = ""
 
 
@@ -62,6 +71,8 @@ class ChatServer:
         headers: of each request, by its path.
         cancelled: how many chats were left before their end.
         most: chats that were under way at once.
+        busy: so often it is loading when its models are asked for.
+        moved: where its models are; empty for here.
     """
 
     def __init__(self, answers, *, own=False, key="", models=("demo",), props=False, card=None, think=""):
@@ -70,7 +81,8 @@ class ChatServer:
         self.think = think  # what is sent as thoughts before each answer
         self.faults: list[Fault] = []
         self.bodies, self.pictures, self.headers, self.cancelled = [], [], [], 0
-        self.under_way = self.most = 0
+        self.under_way = self.most = self.busy = 0
+        self.moved = ""
         self.lock = threading.Lock()
         self.ask = answers.ask if answers is not None else None
         self._http = _Server(("127.0.0.1", 0), _Handler)
@@ -158,6 +170,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/models":
             if not self._may():
                 return
+            if owner.moved:
+                self._json(302, {}, {"Location": owner.moved})
+                return
+            if owner.busy:
+                owner.busy -= 1
+                self._json(503, {"error": {"message": "loading"}})
+                return
             extra = {"vlm": owner.card} if owner.own else {}
             self._json(
                 200, {"object": "list", "data": [{"id": name, "object": "model"} | extra for name in owner.models]}
@@ -213,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         request = self._request(body)
         stream = body.get("stream", False)
-        if fault.garbage:
+        if fault.garbage is not None:
             self._begin("text/event-stream" if stream else "application/json", None if stream else len(fault.garbage))
             self._piece(fault.garbage, stream)
             self._finish(stream)
@@ -228,6 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send({"choices": [{"index": 0, "delta": {"reasoning_content": owner.think}}]})
                 self._send(self._chunk(event, body))
                 pieces += 1
+                time.sleep(fault.pace)
                 if pieces == fault.cut:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
@@ -235,7 +255,12 @@ class _Handler(BaseHTTPRequestHandler):
             elif isinstance(event, Done):
                 answer = event.answer
             elif isinstance(event, Failed):
-                self._json(400, {"error": {"message": event.error.message, "type": "invalid_request_error"}})
+                error = {"error": {"message": event.error.message, "type": "invalid_request_error"}}
+                if stream:
+                    self._send(error)
+                    self._finish(True)
+                else:
+                    self._json(400, error)
                 return
         self._end(body, answer, stream)
 

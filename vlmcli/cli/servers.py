@@ -83,7 +83,7 @@ def _may_leave(away: Sequence[str], settings: Settings) -> None:
 def _refuse(*given: tuple[str, object], what: str) -> None:
     """Raise UsageError for the first option that is given, and does nothing with a server, or without one."""
     for option, value in given:
-        if value not in (None, False):
+        if value is not None and value is not False:
             raise UsageError(f"{option} does nothing {what}", "leave it out")
 
 

@@ -50,7 +50,7 @@ class Hearing:
         self.ended = False
         self._request, self._server, self._think = request, server, think
         self._reason: FinishReason = "stop"
-        self._thoughts = self._said = False  # whether any have come
+        self._heard = self._thoughts = self._said = False  # whether any of it has come
         self._tokens: list[Token] = []
         self._usage, self._timings = Usage(), Timings()
         self._own: Mapping[str, Any] = {}
@@ -64,6 +64,7 @@ class Hearing:
         choice = choices[0] if isinstance(choices, list) and choices else None
         if not isinstance(choice, dict):
             return "", ()
+        self._heard = True
         message = choice.get("delta") if "delta" in choice else choice.get("message")
         text = self._text(message if isinstance(message, dict) else {})
         tokens = _tokens(choice.get("logprobs"))
@@ -120,6 +121,8 @@ class Hearing:
         Raises RequestError where something is missing that was asked for.
         """
         own, request = self._own, self._request
+        if not self._heard:
+            raise RequestError(f"{self._server.url} sent no answer", "check the address")
         usage, timings = _made(Usage, own.get("usage"), self._usage), _made(Timings, own.get("timings"), self._timings)
         timings += Timings(other=max(0.0, seconds - timings.all))
         reason = _ENDS.get(str(own.get("finish_reason")), self._reason)

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from vlmcli.errors import RequestError
-from vlmcli.values import Message, Picture, Request, Server
+from vlmcli.values import Message, Picture, Request, Sampling, Server
 
+STRICT = ("openai", "strict")
+"""Kinds of servers that may refuse a field which is not of OpenAI's API."""
 TOP = 20
 """Likeliest tokens that are asked for where choices are compared: as many as OpenAI's API allows."""
 
@@ -37,7 +39,7 @@ def body(request: Request, model: str, server: Server, shown: Callable[[Picture]
     fields |= _form(request, server)
     if server.kind == "vlm":
         fields["vlm"] = _own(request)
-    elif server.kind != "openai":
+    elif server.kind not in STRICT:
         fields["chat_template_kwargs"] = {"enable_thinking": request.think}
     if request.choices and server.kind != "vlm":
         fields |= {"logprobs": True, "top_logprobs": TOP}
@@ -75,10 +77,11 @@ def _sampling(request: Request, server: Server) -> dict[str, Any]:
     if sampling.seed is not None:
         fields["seed"] = sampling.seed
     if sampling.temperature > 0:
-        fields["top_p"] = sampling.top_p
-        if server.kind != "openai":
+        if server.kind not in STRICT or sampling.top_p != Sampling().top_p:  # models that reason refuse it there
+            fields["top_p"] = sampling.top_p
+        if server.kind not in STRICT:
             fields |= {"top_k": sampling.top_k, "min_p": sampling.min_p}
-    if sampling.repeat_penalty != 1 and server.kind != "openai":
+    if sampling.repeat_penalty != 1 and server.kind not in STRICT:
         penalty = sampling.repeat_penalty
         fields |= {"repeat_penalty": penalty, "repetition_penalty": penalty}  # llama-server's name, and vLLM's
     return fields

@@ -40,7 +40,10 @@ BUSY = (429, 502, 503, 504)
 MOST = 64
 """Servers of a command."""
 
-Kind = Literal["vlm", "llama", "openai", "other"]
+LENIENT = ("vllm", "sglang")
+"""Who owns the models of servers that know more fields than OpenAI's API has."""
+
+Kind = Literal["vlm", "llama", "openai", "strict", "other"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def why(error: Exception) -> str:
     """Why a server cannot be reached, in few words."""
     if isinstance(error, httpx2.TimeoutException):
         return "no answer"
+    if isinstance(error, httpx2.RemoteProtocolError | httpx2.ReadError | httpx2.WriteError | httpx2.CloseError):
+        return "it closed the connection"
     text = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
     return "connection refused" if "connection attempts failed" in text or "refused" in text else text[:120]
 
@@ -191,10 +196,12 @@ def _look_at(url: str, key: str, named: str, base: float) -> tuple[Kind, dict[st
     with httpx2.Client(**arguments(url, key, LOOK_SECONDS)) as client:
         status, data = _get(client, f"{url}/v1/models", base)
         models: dict[str, dict[str, Any]] = {}
+        lenient = not url.startswith("https:") or is_loopback(url)
         if status == 200:
             listed = value_of(data, url).get("data")
             for one in listed if isinstance(listed, list) else ():
                 if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]:
+                    lenient |= one.get("owned_by") in LENIENT
                     models[one["id"]] = one["vlm"] if isinstance(one.get("vlm"), dict) else {}
         elif status in (401, 403) or (status not in (404, 405, 501) or not named):
             error = refused(status, data, Server(url), named, key)
@@ -205,7 +212,9 @@ def _look_at(url: str, key: str, named: str, base: float) -> tuple[Kind, dict[st
             return "openai", models
         if "vlm" in _object(*_get(client, f"{url}/health", base)):
             return "vlm", models
-        return ("llama" if _object(*_get(client, f"{url}/props", base)) else "other"), models
+        if _object(*_get(client, f"{url}/props", base)):
+            return "llama", models
+        return ("other" if lenient else "strict"), models
 
 
 def _object(status: int, data: bytes) -> dict[str, Any]:
