@@ -14,7 +14,8 @@
     ├── RequestError         1  400   the engine cannot answer this request
     │   ├── TimedOut         1  504   it took longer than it may
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
-    │   └── NoPicture        1  400   there would be no picture rows in the prompt
+    │   ├── NoPicture        1  400   there would be no picture rows in the prompt
+    │   └── NoServer         1  503   no server that may be asked answers any more
     ├── NativeError         70  500   llama.cpp gave up
     ├── Cancelled          130  499   somebody said stop
     └── PipeClosed         141  499   nobody reads stdout any more; silent
@@ -131,6 +132,12 @@ class ContextFull(RequestError):
 
 class NoPicture(RequestError):
     """No picture would reach the language model, so no answer may be given."""
+
+
+class NoServer(RequestError):
+    """No server that may be asked answers any more, or the key is refused: the next request would fail, too."""
+
+    http_status = 503
 
 
 class NativeError(VlmError):

@@ -63,7 +63,7 @@ class Timings:
         generate: the language model over the answer's tokens.
         start: from the beginning of the command until the model began to be loaded; of its first request only.
         restore: reading what earlier commands have kept.
-        other: planning the prompt, keeping results for later commands.
+        other: planning the prompt, keeping results for later commands; at a server, what it does not tell of.
         wait: while the engine worked for other requests.
     """
 

@@ -26,7 +26,10 @@ BOUNDS = {
     "ctx": (256, 1 << 22), "threads": (1, 512), "gpu_layers": (-1, 10_000), "patience": (1, 86_400),
     "max_tokens": (1, 2**31 - 1), "picture_tokens": (16, 65_536),
     "cache_seconds": (0, 86_400), "embeddings_mb": (1, 1 << 20), "prefixes_mb": (1, 1 << 20),
+    "concurrency": (1, 1024),
 }  # fmt: skip
+OPENAI = "https://api.openai.com"
+"""The only address that gets the key OPENAI_API_KEY."""
 DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 """What the setting `detail` may be, as a pattern: the names that --detail takes, or pixels."""
 
@@ -34,7 +37,7 @@ DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 _FILE_KINDS: Mapping[str, type] = {
     "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
     "threads": int, "gpu_layers": int, "patience": int, "cache": bool, "cache_dir": str, "cache_seconds": int,
-    "embeddings_mb": int, "prefixes_mb": int,
+    "embeddings_mb": int, "prefixes_mb": int, "server": str, "allow_upload": bool, "concurrency": int,
 }  # fmt: skip
 
 _SHOWN = {
@@ -59,12 +62,17 @@ class Settings:
         ctx: KV cache cells; 0 lets the model and the machine decide. VLM_CTX.
         threads: CPU threads; 0 for one a physical core. VLM_THREADS.
         gpu_layers: layers on a GPU, -1 for all. VLM_GPU_LAYERS.
-        patience: seconds in which something must move in a process with an engine, else it is ended. VLM_PATIENCE.
+        patience: seconds in which something must move in a process with an engine, else it is ended; and in which a
+            server must send something. VLM_PATIENCE.
         cache: whether results are kept for later commands, and found. `--no-cache`, VLM_CACHE=0.
         cache_dir: where; empty for `cache_folder`. VLM_CACHE_DIR.
         cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
         embeddings_mb: MB (of 10**6 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
         prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
+        server: addresses of servers that are asked instead of an engine on this machine, with spaces or commas between
+            them; empty for none. VLM_SERVER.
+        allow_upload: whether pictures may be sent to servers on other machines. VLM_ALLOW_UPLOAD.
+        concurrency: requests that each server has at once. VLM_CONCURRENCY.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
@@ -84,6 +92,9 @@ class Settings:
     cache_seconds: int = 1
     embeddings_mb: int = 2000
     prefixes_mb: int = 4000
+    server: str = ""
+    allow_upload: bool = False
+    concurrency: int = 4
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -255,6 +266,26 @@ def cache_folder(chosen: Settings | None = None) -> Path:
 def debugging(environment: Mapping[str, str] | None = None) -> bool:
     """Whether VLM_DEBUG asks for tracebacks; never fails, so that it can be asked when something else has."""
     return _flag((os.environ if environment is None else environment).get(PREFIX + "DEBUG", ""))
+
+
+def is_offline(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether VLM_OFFLINE says that nothing is downloaded, and no picture is sent to another machine."""
+    return _flag((os.environ if environment is None else environment).get(PREFIX + "OFFLINE", ""))
+
+
+def api_key(url: str, environment: Mapping[str, str] | None = None) -> str:
+    """The key for the server at an address: VLM_API_KEY, else for OpenAI's own OPENAI_API_KEY; empty for none.
+
+    Raises UsageError, which does not show it, for what cannot be one.
+    """
+    environment = os.environ if environment is None else environment
+    name = PREFIX + "API_KEY"
+    if not environment.get(name) and url == OPENAI:
+        name = "OPENAI_API_KEY"
+    key = environment.get(name, "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError(f"{name} contains characters that no key has", f"copy it again, or unset {name}")
+    return key
 
 
 def wants_colours(environment: Mapping[str, str] | None = None) -> bool:

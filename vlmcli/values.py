@@ -381,8 +381,22 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Server:
+    """A server that speaks OpenAI's API, and has a model that is asked there.
+
+    Attributes:
+        url: its address, without the "/v1" at the end.
+        kind: what is known to run there: another `vlm serve`, llama-server, OpenAI's own; "strict" for what may refuse
+            fields that OpenAI's API does not have, as services do; "other" for anything else.
+    """
+
+    url: str
+    kind: Literal["vlm", "llama", "openai", "strict", "other"] = "other"
+
+
+@dataclass(frozen=True)
 class ModelFiles:
-    """A language model's weights, its projector's, and what is known of the two.
+    """A language model's weights, its projector's, and what is known of the two; or the servers that have them.
 
     Attributes:
         name: what the user called it.
@@ -390,6 +404,7 @@ class ModelFiles:
         projector: the projector's GGUF file, with the vision encoder in it.
         card: facts beside the files.
         encoder_layers: the vision encoder's depth, for progress; 0 when unknown.
+        servers: that have the model, instead of files on this machine; the paths are then empty.
     """
 
     name: str
@@ -397,3 +412,4 @@ class ModelFiles:
     projector: Path
     card: Card = Card()
     encoder_layers: int = 0
+    servers: tuple[Server, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 import vlmcli
 from vlmcli import atomic
@@ -53,16 +53,7 @@ class Memory:
         self.done: list[tuple[Job, str]] = []
         """Jobs that need not be asked, with the names of their work."""
         self._journal, self._model, self._retry = journal, model_id(files), retry
-        from importlib.metadata import version  # only runs that are remembered need these
-
-        from vlmcli.models import hub_cache
-
-        self._extra = {
-            "revision": hub_cache.revision(files.model),
-            "projector": files.projector.name,
-            "quantisation": gguf.read(files.model).quantisation,
-            "versions": {"vlm": vlmcli.__version__, "llama-cpp-python": version("llama-cpp-python")},
-        }
+        self._extra = _about(files)
 
     @classmethod
     @contextmanager
@@ -134,6 +125,22 @@ class Memory:
     def check(self) -> None:
         """Raise VlmError where the records are not where they were written to any more; it says where they are."""
         self._journal.check()
+
+
+def _about(files: ModelFiles) -> dict[str, Any]:
+    """What each record says of the model; of a server's only where it was asked."""
+    if files.servers:
+        return {"servers": [server.url for server in files.servers], "versions": {"vlm": vlmcli.__version__}}
+    from importlib.metadata import version  # only runs that are remembered need these
+
+    from vlmcli.models import hub_cache
+
+    return {
+        "revision": hub_cache.revision(files.model),
+        "projector": files.projector.name,
+        "quantisation": gguf.read(files.model).quantisation,
+        "versions": {"vlm": vlmcli.__version__, "llama-cpp-python": version("llama-cpp-python")},
+    }
 
 
 def plan(jobs: Sequence[Job], before: Before, texts: str = "") -> str:

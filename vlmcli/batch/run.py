@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
 from vlmcli.batch.sidecars import Sidecars
-from vlmcli.errors import Cancelled, Exit, NativeError, SourceError, TimedOut, VlmError
+from vlmcli.errors import Cancelled, Exit, NativeError, NoServer, SourceError, TimedOut, VlmError
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint, fingerprint
 from vlmcli.tasks.task import Task, joined
@@ -106,11 +106,12 @@ class Run:
         skipped: int = 0,
         thinking: bool = False,
         known: Known | None = None,
+        window: int = WINDOW,
     ) -> None:
         """The run's clock starts; nothing is asked before `steps`.
 
-        `sidecars` are where else the answers go, `skipped` pictures were left out because they have a text there, and
-        `known` files were read before.
+        `sidecars` are where else the answers go, `skipped` pictures were left out because they have a text there,
+        `known` files were read before, and `window` requests are under way or wait.
         """
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
@@ -119,6 +120,7 @@ class Run:
         self.unwritten: Counter[str] = Counter()
         self.spent = Timings()
         self.stopping = self.dropping = False
+        self._window = window
         self._sidecars, self._skipped, self._known = sidecars, skipped, known
         self._asked: dict[int, int] = {}  # jobs by the ids of their requests
         self._answers: dict[int, dict[int, Answer | None]] = {}  # those to a job's requests, by their ids; None yet
@@ -205,7 +207,7 @@ class Run:
         dropped: set[int] = set()
         try:
             while True:
-                while len(asked) < WINDOW and (fed := next(feed, None)) is not None:
+                while len(asked) < self._window and (fed := next(feed, None)) is not None:
                     if isinstance(fed, tuple):
                         number, request = fed
                         id = runner.submit(request)
@@ -224,6 +226,9 @@ class Run:
                     self._begun.add(event.id)
                 if isinstance(event, Failed) and event.id in dropped:
                     del asked[event.id]
+                elif isinstance(event, Failed) and isinstance(event.error, NoServer):
+                    yield from self._out_of_turn()
+                    raise self._gone(event.error)
                 elif isinstance(event, Done | Failed):
                     number, outcome = self._take(runner, event)
                     if outcome is None:
@@ -316,6 +321,12 @@ class Run:
         if self.course.goes_on:
             hint = "run the same command again to continue"
         return Cancelled(f"stopped after {self.so_far}", hint)
+
+    def _gone(self, error: NoServer) -> NoServer:
+        """No server answers any more. What is left gets no records that say so, so that a later run asks it."""
+        if not self.course.goes_on or not self.ended:
+            return error
+        return NoServer(f"{error.message}; stopped after {self.so_far}", "run the same command again to continue")
 
     def _feed(self, stream: bool) -> Iterator[tuple[int, Request] | Step]:
         """A request, with its job's number, for each job that must be asked; in between, what is known without asking.

@@ -15,7 +15,8 @@
     extract    extract, and the forms of ask
     detect     detect, point
     answer     what all of these have in common: find the model, see what is left to do, run
-    running    the engine in this process, or in one of its own
+    running    the engine in this process, or in one of its own; or servers
+    servers    --server: the model that servers have, and what may be sent to them
     chat/      chat
     explain    explain
     show       show

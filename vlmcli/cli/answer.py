@@ -13,12 +13,12 @@ from vlmcli.batch.course import Course, Job, count, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
-from vlmcli.batch.run import Outcome, Run
+from vlmcli.batch.run import WINDOW, Outcome, Run
 from vlmcli.cli import daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
-from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import runner_of
+from vlmcli.cli.servers import check_form, model_of
 from vlmcli.cli.words import Named, named_pictures
 from vlmcli.errors import Exit, ModelError, SourceError, UsageError
 from vlmcli.pictures.folders import LeftOut
@@ -80,6 +80,8 @@ def answer(
 
     def tasks(files: ModelFiles, settings: Settings, context: str) -> list[Ask]:
         card, told = files.card, flags.system or system or settings.system
+        if form is not None:
+            check_form(form, files)
         return [
             Ask(
                 question,
@@ -133,7 +135,7 @@ def do(
         left_out = LeftOut()
         try:
             found, context = named_pictures(named, left_out, flags.known)
-            files = find_model(ui, settings, flags.chat_template or "")
+            files = model_of(ui, settings, flags)
             if reading and any(files.card.reading_budget):
                 files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
             model, todo = files.name, tasks(files, settings, context)
@@ -185,7 +187,8 @@ def _do(
     if left.jobs:
         with runner_of(ui, files, settings, _asked(left.jobs), None, choices=_choose(left.jobs)) as runner:
             known = flags.known
-            told = estimate(runner, left.jobs, course.timeout, ui.progress, known=known, cached=settings.cache)
+            cached = settings.cache and not files.servers  # these do not tell what they have kept
+            told = estimate(runner, left.jobs, course.timeout, ui.progress, known=known, cached=cached)
             said += f"; {told}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
@@ -201,7 +204,7 @@ def _run(
         with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
             run = Run(
                 left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-                thinking=flags.think, known=flags.known,
+                thinking=flags.think, known=flags.known, window=_window(files, settings),
             )  # fmt: skip
             show = Show(
                 ui, run, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
@@ -247,6 +250,11 @@ def _asked(jobs: Sequence[Job]) -> list[list[str]]:
 def _choose(jobs: Sequence[Job]) -> bool:
     """Whether there are choices to be compared."""
     return any(job.task.chooses for job in jobs)
+
+
+def _window(files: ModelFiles, settings: Settings) -> int:
+    """Requests that are under way or wait: enough for all servers to be busy, with some pictures read ahead."""
+    return max(WINDOW, len(files.servers) * settings.concurrency + settings.concurrency)
 
 
 def _patience(settings: Settings, course: Course) -> int:

@@ -130,6 +130,10 @@ def _find(words: Sequence[str], flags: Flags, output: _Output, convention: str |
             raise UsageError("what is on stdin is text", "pipe in a picture, or leave out -")
         how = convention or files.card.boxes
         if not how:
+            if files.servers:
+                raise ModelError(
+                    f"{files.name} is not known to write boxes", "say how it counts: --boxes 0-1000, or pixels"
+                )
             able = [entry.name for entry in catalogue.entries() if entry.boxes != "none" and not entry.retired][:3]
             raise ModelError(
                 f"{files.name} is not known to write boxes",

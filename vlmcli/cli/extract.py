@@ -161,7 +161,8 @@ def form_of(choices: str | None, regex: str | None, grammar: str | None) -> ask.
         texts = [one.strip() for one in choices.split(",") if one.strip()]
         if len(texts) < 2:
             raise UsageError("--choices needs at least two", "for example --choices yes,no")
-        return ask.Form(grammar="root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts))
+        words = " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
+        return ask.Form(grammar=f"root ::= {words}", option="--choices")
     try:
         if regex is not None:
             guided.regex_grammar(regex)

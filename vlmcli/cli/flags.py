@@ -151,6 +151,9 @@ class Flags:
     detail: options.Detail = None
     picture_tokens: options.PictureTokens = None
     model: options.Model = None
+    server: options.ServerOption = None
+    allow_upload: options.AllowUpload = False
+    concurrency: options.Concurrency = None
     mmproj: options.Mmproj = None
     chat_template: options.ChatTemplate = None
     yes: options.Yes = False
@@ -200,6 +203,8 @@ class Flags:
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
                 "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
                 "picture_tokens": self.picture_tokens, "cache": False if self.no_cache else None,
+                "server": None if self.server is None else " ".join(self.server),
+                "allow_upload": self.allow_upload or None, "concurrency": self.concurrency,
             }
         )  # fmt: skip
 
@@ -297,9 +302,10 @@ PLACE = ("ctx", "threads", "gpu_layers", "no_cache", "yes", "verbose")
 
 
 SHARED = (
-    "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "mmproj",
-    "chat_template", "yes", "system", "json", "format", "stats", "output", "journal", "retry_errors", "fail_fast",
-    "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
+    "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "server",
+    "allow_upload", "concurrency", "mmproj", "chat_template", "yes", "system", "json", "format", "stats", "output",
+    "journal", "retry_errors", "fail_fast", "unordered", "timeout", "dry_run", "limit", "ctx", "threads", "gpu_layers",
+    "no_cache", "worker", "verbose",
 )  # fmt: skip
 """Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
 BESIDE = ("sidecar", "write_metadata", "touch", "in_place", "existing", "sidecar_name")

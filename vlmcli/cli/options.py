@@ -26,6 +26,27 @@ Model = Annotated[
         help="Use this model: a name from vlm models, owner/repository[:quant], a .gguf file or its folder.",
     ),
 ]
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        help="Ask a server with an OpenAI-compatible API instead of llama.cpp on this machine; repeat for several.",
+    ),
+]
+AllowUpload = Annotated[
+    bool, typer.Option("--allow-upload", help="With --server: allow pictures to be sent to another machine.")
+]
+Concurrency = Annotated[
+    int | None,
+    typer.Option(
+        "--concurrency",
+        metavar="N",
+        min=BOUNDS["concurrency"][0],
+        max=BOUNDS["concurrency"][1],
+        help="With --server: send each server up to N requests at once; default 4.",
+    ),
+]
 Mmproj = Annotated[
     str | None, typer.Option("--mmproj", metavar="FILE", help="Use this projector file, if it is not beside the model.")
 ]

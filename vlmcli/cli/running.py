@@ -1,4 +1,4 @@
-"""What answers a command's requests: the engine in this process, or in one of its own.
+"""What answers a command's requests: the engine in this process, or in one of its own; or servers.
 
 Does not know what is asked, nor what becomes of the answers.
 """
@@ -18,7 +18,7 @@ from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
 from vlmcli.placement import Caching, Wanted
 from vlmcli.runners import last_death
-from vlmcli.settings import Settings, cache_folder, state_folder
+from vlmcli.settings import Settings, api_key, cache_folder, state_folder
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Runner
@@ -40,7 +40,7 @@ def runner_of(
     *,
     choices: bool = False,
 ) -> AbstractContextManager[Runner]:
-    """The engine in this process for one question, which starts sooner, else in one of its own.
+    """The engine in this process for one question, which starts sooner, else in one of its own; or the model's servers.
 
     Args:
         ui: for what has to be said.
@@ -51,6 +51,8 @@ def runner_of(
         began: when the command began, as `Engine` takes it.
         choices: whether requests have choices.
     """
+    if files.servers:
+        return serving(files, settings)
     died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
@@ -58,6 +60,21 @@ def runner_of(
         return working(files, settings, began, len(asked), choices=choices)
     names = [name for names in asked for name in names]
     return opened(ui, files, settings, names, began=began, requests=len(asked), choices=choices)
+
+
+@contextmanager
+def serving(files: ModelFiles, settings: Settings) -> Iterator[Runner]:
+    """The servers that have a model, as a runner."""
+    from vlmcli.runners.remote import Remote
+
+    interruptible()
+    remote = None
+    try:
+        remote = Remote(files, api_key, concurrency=settings.concurrency, patience=settings.patience)
+        yield remote
+    finally:
+        if remote is not None:
+            remote.close()
 
 
 def _marks() -> Path:
@@ -81,7 +98,14 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 def working(
     files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0, *, choices: bool = False
 ) -> Iterator[Runner]:
-    """The engine in a process of its own, for so many requests, zero for any number, perhaps with choices."""
+    """The engine in a process of its own, for so many requests, zero for any number, perhaps with choices.
+
+    Where servers have the model, it is they that answer.
+    """
+    if files.servers:
+        with serving(files, settings) as runner:
+            yield runner
+        return
     interruptible()
     worker = None
     try:

@@ -24,6 +24,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import vlmcli
+from vlmcli import settings
 from vlmcli.amounts import size
 from vlmcli.errors import HubBusy, HubError
 from vlmcli.models import hub_json
@@ -71,8 +72,8 @@ def endpoint() -> str:
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE says that nothing may be asked."""
-    return bool(constant("HF_HUB_OFFLINE"))
+    """Whether HF_HUB_OFFLINE or VLM_OFFLINE says that nothing may be asked."""
+    return bool(constant("HF_HUB_OFFLINE")) or settings.is_offline()
 
 
 @contextmanager
@@ -100,7 +101,8 @@ def ask(
     from vlmcli.network.open_network import Deadline
 
     if is_offline():
-        raise HubError(f"{what}: HF_HUB_OFFLINE is set, so nothing is downloaded", "unset it to download")
+        name = "VLM_OFFLINE" if settings.is_offline() else "HF_HUB_OFFLINE"
+        raise HubError(f"{what}: {name} is set, so nothing is downloaded", "unset it to download")
     everywhere = _headers() | {"Accept-Encoding": "identity"} | (headers or {})
     deadline = Deadline(SECONDS)
     with ExitStack() as stack:

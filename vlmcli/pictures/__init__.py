@@ -34,6 +34,7 @@
     tiff_layout   how a directory's pixels are laid out
     tiff_samples  strips and tiles become numbers
     tiff_colours  numbers become colours
+    sending       pixels as text, for a server
     truncated     whether the data of a JPEG or PNG is all there
     xmp           the description, the keywords and other properties in an XMP packet
     properties    the properties of XMP by their names, and what each holds

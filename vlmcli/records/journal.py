@@ -95,7 +95,12 @@ _USUAL = asdict(Ask(""))
 
 
 def model_id(files: ModelFiles) -> str:
-    """What tells a pair from another: its files' names, which are their hashes in the Hub's cache, and sizes."""
+    """What tells a pair from another: its files' names, which are their hashes in the Hub's cache, and sizes.
+
+    A server's model is known by its name alone: the same one may be asked at another address tomorrow.
+    """
+    if files.servers:
+        return json.dumps(["server", files.name])
     parts = []
     for path in (files.model, files.projector):
         with suppress(OSError):

@@ -258,7 +258,7 @@ def _results(caching: Caching, off: str) -> list[Finding]:
 
 def _hub(probes: Probes) -> Finding:
     if probes.offline():
-        return Finding("hub", True, "offline, because HF_HUB_OFFLINE is set; nothing is downloaded")
+        return Finding("hub", True, "offline, because HF_HUB_OFFLINE or VLM_OFFLINE is set; nothing is downloaded")
     try:
         return Finding("hub", True, f"{probes.reach()} answers")
     except VlmError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, ClassVar
 
 from vlmcli.errors import RequestError, VlmError
@@ -34,6 +35,15 @@ PROMPTS = {
 }
 """What the verbs ask; a model's card may have others."""
 
+_DECIDED = ("instructions", "options")
+SLOTS: Mapping[str, tuple[str, ...]] = {
+    "describe": ("focus",), "predicate": _DECIDED, "match": _DECIDED, "classify": _DECIDED, "choice": _DECIDED,
+    "score": _DECIDED, "detect": ("what", "key"), "point": ("what", "key"), "extract": ("fields", "schema"),
+}  # fmt: skip
+"""What is filled into prompts, by the first words of their names; into the others nothing."""
+LONGEST = 2000
+"""Letters of a prompt that comes from somewhere else."""
+
 PARTS = "These pictures are overlapping parts of one, in order from its top or left."
 """What the model is told where a long picture has been cut into parts."""
 
@@ -43,12 +53,30 @@ def prompt(name: str, own: Mapping[str, str], **slots: str) -> str:
     return own.get(name, PROMPTS[name]).format(**slots)
 
 
+def fitting(own: Mapping[Any, Any]) -> dict[str, str]:
+    """Those of a model's own prompts, as somebody else tells of them, that are prompts of ours with slots of ours."""
+    found = {}
+    for name, text in own.items():
+        if name in PROMPTS and isinstance(text, str) and len(text) <= LONGEST:
+            try:
+                slots = [(slot, form, kind) for _, slot, form, kind in Formatter().parse(text) if slot is not None]
+            except ValueError:
+                continue
+            if {(slot, "", None) for slot in SLOTS.get(name.split()[0], ())}.issuperset(slots):
+                found[name] = text
+    return found
+
+
 @dataclass(frozen=True)
 class Form:
-    """What an answer in words has to be: GBNF, or a regular expression; both empty for anything."""
+    """What an answer in words has to be: GBNF, or a regular expression; both empty for anything.
+
+    `option` is what has asked for it, for errors.
+    """
 
     grammar: str = ""
     regex: str = ""
+    option: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from vlmcli.cli.flags import MODEL, PLACE, SAMPLING, Flags, with_flags
 
 @with_flags(
     *MODEL,
+    "server",
+    "allow_upload",
     "system",
     *SAMPLING,
     "think",

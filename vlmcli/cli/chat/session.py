@@ -21,8 +21,8 @@ from vlmcli.chat.conversation import Attached
 from vlmcli.cli.chat.slash import BARE, COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.cli.flags import Flags, side_of
-from vlmcli.cli.pull import find_model
 from vlmcli.cli.running import tell_of_death, working
+from vlmcli.cli.servers import model_of
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.settings import Settings
 from vlmcli.terminal import thumbnails
@@ -51,8 +51,9 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
         known=flags.known,
     )  # fmt: skip
     with Ui(markdown=not flags.plain) as ui:
-        files = find_model(ui, chosen, flags.chat_template or "")
-        tell_of_death(ui, files)
+        files = model_of(ui, chosen, flags)
+        if not files.servers:
+            tell_of_death(ui, files)
         typed = sys.stdin is not None and sys.stdin.isatty()
         lines = _lines(ui, typed)
         with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:

@@ -19,6 +19,7 @@ from vlmcli.cli import meant
 from vlmcli.cli.chat.talk import Talk
 from vlmcli.cli.flags import SIDES, sampling_of, side_of
 from vlmcli.cli.pull import find_model
+from vlmcli.cli.servers import named_model
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures.sources import Source, Url, expand
 from vlmcli.records.target import target_of
@@ -130,7 +131,7 @@ def _model(talk: Talk, rest: str) -> None:
         talk.tell(talk.files.name)
         return
     settings = replace(talk.settings, model=rest, mmproj="", yes=False)
-    files = find_model(talk.ui, settings)
+    files = named_model(talk.ui, settings, rest) if settings.server.strip() else find_model(talk.ui, settings)
     talk.change(files, settings)
     talk.tell(f"{files.name} continues the conversation")
 
@@ -169,6 +170,8 @@ def _stats(talk: Talk, _: str) -> None:
 
 
 def _tokens(talk: Talk, _: str) -> None:
+    if talk.files.servers:
+        raise UsageError("a server does not tell how full its context is", "/stats shows the tokens of the last answer")
     found = talk.measured()
     if found is None:
         talk.tell("the context is empty")

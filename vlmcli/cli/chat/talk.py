@@ -174,6 +174,8 @@ class Talk:
         return attached
 
     def _tokens(self, picture: Picture) -> int | None:
+        if self.files.servers:
+            return None
         return tiling.picture_tokens(gguf.read(self.files.projector), *picture.size, self.files.card.budget)
 
     def warm(self) -> None:
@@ -181,7 +183,7 @@ class Talk:
 
         Whatever comes of it is not shown: what is wrong will be again when the question is asked.
         """
-        if self.typed and self.conversation.pending:
+        if self.typed and self.conversation.pending and not self.files.servers:  # there, it costs others' time
             self._runner.cancel(self._warming)
             self._warming = self._runner.submit(replace(self._request("?", Sampling(), 1), stream=False))
 
@@ -261,8 +263,10 @@ class Talk:
         return replace(request, think=self.wishes.think or self.files.card.thinks)
 
     def _fitting(self, question: str, sampling: Sampling, limit: int) -> Request:
-        """The request, once the oldest turns have gone that it has no room for."""
+        """The request, once the oldest turns have gone that it has no room for, as far as that is known."""
         talk = self.conversation
+        if self.files.servers:
+            return self._request(question, sampling, limit)
         gone = []
         while True:
             request = self._request(question, sampling, limit)

@@ -1,0 +1,430 @@
+"""Servers that answer instead of an engine: a `values.Runner` over OpenAI's API. Loads nothing of llama.cpp.
+
+One thread runs an event loop, and each request that is under way is a task in it; cancelling the task closes its
+connection. A request goes to the server with the fewest under way. It is sent again where a server is busy or cannot be
+reached; once a server has begun to answer, it is not, so that nothing is answered twice. Bodies, with the pictures in
+them, are made when it is their turn: there are only so many as requests under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from vlmcli import room
+from vlmcli.engine.stream import loops
+from vlmcli.errors import Cancelled, NativeError, NoMemory, NoServer, RequestError, TimedOut, VlmError
+from vlmcli.later import Later
+from vlmcli.pictures.sending import data_uri
+from vlmcli.runners import servers
+from vlmcli.runners.chat_answer import Hearing, refused, value_of
+from vlmcli.runners.chat_body import body, streams
+from vlmcli.runners.servers import BUSY, TRIES, after, arguments, pause, why
+from vlmcli.values import (
+    Answer,
+    Delta,
+    Done,
+    Event,
+    Failed,
+    Last,
+    ModelFiles,
+    Notice,
+    Picture,
+    Request,
+    Server,
+    Started,
+    events_of,
+)
+
+if TYPE_CHECKING:
+    import httpx2
+else:  # it takes as long to import as all of a command's other modules
+    httpx2 = Later("httpx2")
+
+log = logging.getLogger("vlmcli.remote")
+
+CONCURRENCY = 4
+PATIENCE = 300.0
+"""Seconds in which a server must send something."""
+BASE = 1.0
+"""Seconds before a request is sent a second time; each further time it is about twice as long."""
+LARGEST = 64 << 20
+"""Bytes of an answer."""
+
+
+@dataclass
+class _Asked:
+    """A request that has not ended."""
+
+    id: int
+    request: Request
+    tries: int = 0
+    begun: bool = False
+    uris: dict[str, str] = field(default_factory=dict)  # pictures as they are sent, by their identities
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class _Lane:
+    """A server, and how it is doing."""
+
+    server: Server
+    client: httpx2.AsyncClient
+    key: str
+    under_way: int = 0
+    fails: int = 0  # times in a row that it could not be reached
+    rest: float = 0.0  # until when nothing is sent to it, as `time.monotonic` counts
+    left_out: bool = False  # and whether that has been said
+
+
+class _Trouble(Exception):
+    """A request may be sent again: `error` is what it ends with if not, `wait` what the server asks for."""
+
+    def __init__(self, error: VlmError, *, reached: bool, wait: float | None = None) -> None:
+        super().__init__(error)
+        self.error, self.reached, self.wait = error, reached, wait
+
+
+class Remote:
+    """Servers that have a model. A `values.Runner`. A request to be measured fails: a server does not tell."""
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        key_of: Callable[[str], str] = lambda _: "",
+        *,
+        concurrency: int = CONCURRENCY,
+        patience: float = PATIENCE,
+        base: float = BASE,
+    ) -> None:
+        """Nothing is sent before the first request.
+
+        Args:
+            files: the model, with its servers.
+            key_of: the key for the server at an address; empty for none.
+            concurrency: requests that each server has at once.
+            patience: seconds in which a server must send something.
+            base: seconds before a request is sent a second time.
+        """
+        self.files = files
+        self._keys = {server.url: key_of(server.url) for server in files.servers}
+        self._concurrency, self._patience, self._base = concurrency, patience, base
+        self._outbox: SimpleQueue[Event | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._asked: dict[int, _Asked] = {}
+        self._next_id = 0
+        self._closed = False
+        self._queue: deque[_Asked] = deque()  # the loop's thread
+        self._lanes: list[_Lane] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="vlm-remote", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    # ------------------------------------------------------------------------------------------ any thread
+
+    def submit(self, request: Request) -> int:
+        """Take a request; its events carry the id returned."""
+        with self._lock:
+            if self._closed:
+                raise RequestError("the connection to the server is closed")
+            id = self._next_id
+            self._next_id += 1
+            if request.measure:
+                error = RequestError("a server does not tell how much of its context a request takes")
+                self._outbox.put(Failed(id, error))
+                return id
+            asked = self._asked[id] = _Asked(id, request)
+        self._call(self._enqueue, asked)
+        return id
+
+    def cancel(self, id: int) -> None:
+        """End a request: `Failed(id, Cancelled())` is sent at once, and its connection is closed."""
+        with self._lock:
+            asked = self._asked.get(id)
+        if asked is not None:
+            self._end(Failed(id, Cancelled()))
+            self._call(_stop, asked)
+
+    def events(self) -> Iterator[Event]:
+        """All events as they come; ends when the runner is closed."""
+        return events_of(self._outbox)
+
+    def close(self) -> None:
+        """Fail whatever has not ended, and close all connections; may be called twice."""
+        with self._lock:
+            self._closed = True
+        self._call(self._wake.set)
+        self._thread.join()
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Let the loop's thread call something; nothing where it has ended."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    def _send(self, event: Started | Delta) -> None:
+        with self._lock:
+            if event.id in self._asked:
+                self._outbox.put(event)
+
+    def _end(self, event: Last) -> None:
+        """Send a request's last event, unless it has had one."""
+        with self._lock:
+            if self._asked.pop(event.id, None) is not None:
+                self._outbox.put(event)
+
+    # ------------------------------------------------------------------------------------------ the loop's thread
+
+    def _main(self) -> None:
+        error: VlmError = Cancelled("the connection to the server was closed")
+        try:
+            asyncio.run(self._serve())
+        except Exception as bug:  # whoever waits for an event must not wait for ever
+            log.exception("the thread of the connections failed")
+            error = _bug(bug)
+        finally:
+            with self._lock:
+                self._closed = True
+                left = list(self._asked)
+            for id in left:
+                self._end(Failed(id, error))
+            self._outbox.put(None)
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        """Send requests to servers as they have room, until the runner is closed."""
+        self._loop = asyncio.get_running_loop()
+        async with AsyncExitStack() as stack:
+            for server in self.files.servers:
+                key = self._keys[server.url]
+                limits = httpx2.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
+                client = httpx2.AsyncClient(**arguments(server.url, key, self._patience), limits=limits)
+                self._lanes.append(_Lane(server, await stack.enter_async_context(client), key))
+            self._ready.set()
+            while not self._closed:
+                self._wake.clear()
+                wait = self._dispatch()
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait)
+            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _enqueue(self, asked: _Asked) -> None:
+        self._queue.append(asked)
+        self._wake.set()
+
+    def _dispatch(self) -> float | None:
+        """Begin what servers have room for. Returns seconds until one of them has rested; None for no such time."""
+        while self._queue:
+            now = time.monotonic()
+            free = [
+                lane
+                for lane in self._lanes
+                if lane.rest <= now and lane.under_way < (1 if lane.fails else self._concurrency)
+            ]
+            if not free:
+                return max(0.01, min((lane.rest for lane in self._lanes if lane.rest > now), default=now + 60.0) - now)
+            lane = min(free, key=lambda one: one.under_way)
+            asked = self._queue.popleft()
+            if asked.id in self._asked:
+                lane.under_way += 1
+                asked.task = asyncio.get_running_loop().create_task(self._try(asked, lane))
+        return None
+
+    async def _try(self, asked: _Asked, lane: _Lane) -> None:
+        """Ask a server once, and see what comes of it."""
+        try:
+            answer = await self._ask(asked, lane)
+        except _Trouble as trouble:
+            self._again(asked, lane, trouble)
+        except VlmError as error:
+            self._end(Failed(asked.id, error))
+        except Exception as bug:
+            log.exception("request %d failed", asked.id)
+            self._end(Failed(asked.id, _bug(bug)))
+        else:
+            self._end(Done(asked.id, answer))
+        finally:
+            lane.under_way -= 1
+            asked.task = None
+            if asked.id not in self._asked:
+                _stop(asked)
+            self._wake.set()
+
+    def _again(self, asked: _Asked, lane: _Lane, trouble: _Trouble) -> None:
+        """Put a request back into the queue, and let the server rest; or fail it, if it has been tried enough."""
+        asked.tries += 1
+        now = time.monotonic()
+        if trouble.reached:
+            wait = pause(asked.tries, self._base) if trouble.wait is None else trouble.wait
+            if wait > self._patience:
+                hint = f"ask again in {wait:.0f} s"
+                self._end(Failed(asked.id, RequestError(trouble.error.message, hint)))
+                return
+            lane.rest = max(lane.rest, now + wait)
+        else:
+            if now >= lane.rest:  # else another request has found out the same
+                lane.fails += 1
+                lane.rest = now + pause(lane.fails, self._base)
+            if len(self._lanes) > 1 and not lane.left_out:
+                lane.left_out = True
+                self._outbox.put(Notice(f"{trouble.error.message}; its requests go to the other servers"))
+        if asked.tries < TRIES * len(self._lanes):
+            self._queue.appendleft(asked)
+            return
+        if not trouble.reached:
+            for other in self._lanes:  # whoever asks next does not wait for what this one has found out
+                other.fails, other.rest = 0, now
+        self._end(Failed(asked.id, trouble.error))
+
+    def _reached(self, lane: _Lane) -> None:
+        lane.fails = 0
+        if lane.left_out:
+            lane.left_out = False
+            self._outbox.put(Notice(f"{lane.server.url} answers again"))
+
+    async def _ask(self, asked: _Asked, lane: _Lane) -> Answer:
+        """Send a request and hear its answer. Raises VlmError; _Trouble where it may be sent again."""
+        server, request = lane.server, asked.request
+        if not asked.begun:
+            asked.begun = True
+            self._send(Started(asked.id))
+            if request.timeout is not None:
+                asked.timer = asyncio.get_running_loop().call_later(request.timeout, self._late, asked)
+        began, url, answers = time.monotonic(), server.url, False
+        data = await asyncio.to_thread(_body_of, asked, self.files.name, server)
+        try:
+            headers = {"Content-Type": "application/json"}
+            async with lane.client.stream(
+                "POST", f"{url}/v1/chat/completions", content=data, headers=headers
+            ) as response:
+                self._reached(lane)
+                if response.status_code != 200:
+                    raise await self._refused(response, lane)
+                answers = True
+                hearing = Hearing(request, server, self.files.card.think)
+                await self._hear(asked, hearing, response, server)
+                return hearing.answer(self.files.name, time.monotonic() - began)
+        except (httpx2.ReadTimeout, httpx2.WriteTimeout):
+            raise RequestError(f"{url} sent nothing for {self._patience:g} s", "allow more with VLM_PATIENCE") from None
+        except httpx2.TransportError as error:
+            if answers:
+                raise RequestError(f"{url} closed the connection in the middle of the answer", "ask again") from None
+            reason = NoServer(f"{url} cannot be reached ({why(error)})", "check the address, and start the server")
+            raise _Trouble(reason, reached=False) from None
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise RequestError(f"{url}: {str(error)[:120]}", "see the server's log") from None
+
+    async def _refused(self, response: httpx2.Response, lane: _Lane) -> Exception:
+        """The error for an answer without one; a _Trouble where the same may be asked again."""
+        status, url = response.status_code, lane.server.url
+        if 300 <= status < 400:
+            leads = response.headers.get("location", "").partition("?")[0][:200]
+            return NoServer(f"{url} redirects to {leads or 'no address'}", "name the server's own address")
+        data = b""
+        with suppress(httpx2.HTTPError):
+            async for line in _lines(response, servers.LARGEST):
+                data += line + b"\n"
+        error = refused(status, data, lane.server, self.files.name, lane.key)
+        if status not in BUSY:
+            return error
+        busy = RequestError(error.message, "the server is busy: ask again later, or with a smaller --concurrency")
+        return _Trouble(busy, reached=True, wait=after(response.headers))
+
+    async def _hear(self, asked: _Asked, hearing: Hearing, response: httpx2.Response, server: Server) -> None:
+        """Take a whole answer, or its chunks as they come. Raises VlmError."""
+        request, url = asked.request, server.url
+        if not streams(request, server) or response.headers.get("content-type", "").startswith("application/json"):
+            parts = [line async for line in _lines(response, LARGEST)]
+            hearing.take(value_of(b"\n".join(parts), url))
+            return
+        done, count = False, 0
+        async for line in _lines(response, LARGEST):
+            name, _, data = line.partition(b":")
+            if done or name in (b"", b"event", b"id", b"retry"):  # empty lines and comments among them
+                continue
+            if data.strip() == b"[DONE]":
+                done = True
+                continue
+            if name not in (b"data", b"error"):
+                data = line  # is no field of a stream
+            text, tokens = hearing.take(value_of(data, url))
+            count += bool(text)
+            if request.stream and (text or tokens):
+                self._send(Delta(asked.id, text, tokens if request.logprobs is not None else ()))
+            if text and request.end_loops and server.kind != "vlm" and count % 16 == 0 and loops(hearing.text):
+                hearing.take({"choices": [{"delta": {}, "finish_reason": "loop"}]})
+                return
+        if not done and not hearing.ended:
+            raise RequestError(f"{url} ended the connection in the middle of the answer", "ask again")
+
+    def _late(self, asked: _Asked) -> None:
+        self._end(Failed(asked.id, TimedOut("no answer within the time limit", "allow more seconds with --timeout")))
+        _stop(asked)
+
+
+def _stop(asked: _Asked) -> None:
+    """Forget what a request holds, in the loop's thread; its connection closes with its task."""
+    asked.uris.clear()
+    if asked.timer is not None:
+        asked.timer.cancel()
+    if asked.task is not None:
+        asked.task.cancel()
+
+
+def _body_of(asked: _Asked, model: str, server: Server) -> bytes:
+    """The body of a request, each of its pictures made into text once. Raises VlmError."""
+
+    def shown(picture: Picture) -> str:
+        if picture.identity not in asked.uris:
+            try:
+                asked.uris[picture.identity] = data_uri(picture)
+            except Exception as error:
+                if isinstance(error, VlmError) or not room.is_out(error):
+                    raise
+                raise NoMemory(f"{picture.source}: not enough memory to send it", room.HINT) from None
+        return asked.uris[picture.identity]
+
+    return body(asked.request, model, server, shown)
+
+
+async def _lines(response: httpx2.Response, most: int) -> AsyncIterator[bytes]:
+    """The lines of a body as they come, without their ends. Raises RequestError where they are too many bytes."""
+    held, count = bytearray(), 0
+    async for block in response.aiter_bytes():
+        count += len(block)
+        if count > most:
+            raise RequestError(f"{response.url.host} sent more than an answer can be", "see the server's log")
+        held += block
+        if b"\n" in block:
+            *whole, held = held.split(b"\n")
+            for line in whole:
+                yield bytes(line.removesuffix(b"\r"))
+    if held:
+        yield bytes(held)
+
+
+def _bug(error: Exception) -> VlmError:
+    if room.is_out(error):
+        return NoMemory("not enough memory to ask the server", room.HINT)
+    return NativeError(f"asking the server failed ({type(error).__name__}: {error})", "please report this")
