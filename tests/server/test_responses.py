@@ -193,8 +193,9 @@ def test_no_answer_comes_without_the_picture(client, picture, stream):
 
 
 def test_a_question_without_a_picture_is_refused(client):
-    with pytest.raises(openai.BadRequestError, match="no picture"):
+    with pytest.raises(openai.BadRequestError, match="no picture") as caught:
         client.responses.create(model="demo", input="Who are you?")
+    assert (caught.value.param, caught.value.code) == ("input", "no_picture")
 
 
 def test_an_unknown_model_is_404(client, asked):

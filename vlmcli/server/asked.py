@@ -76,7 +76,7 @@ class Asked:
 def _together(first: tuple[str | Picture, ...], second: tuple[str | Picture, ...]) -> tuple[str | Picture, ...]:
     """The contents of two turns as one's."""
     if first and second and isinstance(last := first[-1], str) and isinstance(begin := second[0], str):
-        return (*first[:-1], f"{last}\n\n{begin}", *second[1:])
+        return (*first[:-1], "\n\n".join(filter(None, (last, begin))), *second[1:])
     return first + second
 
 

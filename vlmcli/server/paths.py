@@ -22,6 +22,8 @@ from vlmcli.values import Answer, Delta
 
 log = logging.getLogger("vlmcli.server")
 
+CONVERSATIONS = {"/v1/responses": "input", "/v1/decisions": "input", "/v1/systemone": "images"}
+"""The fields that hold a conversation and its pictures, where they are not called messages."""
 Handler = Callable[[Request], Awaitable[Response]]
 Pieces = AsyncGenerator[bytes, None]
 Values = Iterable[dict[str, Any]]
@@ -58,7 +60,10 @@ class Paths:
             try:
                 response = await handler(request)
             except VlmError as error:
-                response = refused(from_error(error), path)
+                wrong = from_error(error)
+                if wrong.param == "messages":  # as the service calls a conversation
+                    wrong.param = CONVERSATIONS.get(path, wrong.param)
+                response = refused(wrong, path)
             except Exception:
                 log.exception("%s failed", path)
                 response = refused(
