@@ -325,6 +325,13 @@ def test_an_empty_file_and_a_question_without_words_are_refused(browser, server,
     assert browser.id("error").text == "Write a question."
     browser.ask("What is shown?")
     browser.until(lambda: browser.id("error").text == "The file empty.png is empty.", "nothing is said")
+    browser.all("#tray button")[0].click()
+    browser.id("find").click()
+    browser.id("ask").click()
+    assert browser.id("error").text == "Choose a picture."
+    browser.id("question").clear()
+    browser.id("ask").click()
+    assert browser.id("error").text == "Say what to find."
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked, tmp_path):
