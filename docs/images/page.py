@@ -13,7 +13,7 @@ from tests.server.browser import Browser, chromium, serving  # noqa: E402
 from vlmcli.demo import scenes  # noqa: E402
 from vlmcli.demo.scenes import Scene, Shape  # noqa: E402
 
-WIDTH, HEIGHT = 640, 1080
+WIDTH, HEIGHT = 640, 1130
 
 
 def main() -> None:

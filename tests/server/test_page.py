@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.server import browser as browsers
-from tests.server.browser import CIRCLE, SQUARE, Browser, is_near, serving, turned, uri
+from tests.server.browser import CIRCLE, SQUARE, Browser, is_near, second_model, serving, turned, uri
 from tests.support.program import SCENE
 from vlmcli.server import page as served_page
 
@@ -23,16 +23,16 @@ KEY = "a key with ümlauts"
 
 
 @pytest.fixture(scope="module")
-def endless(slow):
-    """The path of a model whose answers have no end, and which cannot draw boxes."""
-    return str(slow / "real.gguf")
+def server(slow):
+    """One with two models."""
+    with serving("--models", f"demo,{slow / 'real.gguf'}", "--max-loaded", 2) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def server(endless):
-    """One with the demo model and that one."""
-    with serving("--models", f"demo,{endless}", "--max-loaded", 2) as address:
-        yield address
+def endless(server):
+    """The name of the other model beside the demo: its answers have no end, and it cannot draw boxes."""
+    return second_model(server)
 
 
 @pytest.fixture(scope="module")
