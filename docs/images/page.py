@@ -13,7 +13,7 @@ from tests.server.browser import Browser, chromium, serving  # noqa: E402
 from vlmcli.demo import scenes  # noqa: E402
 from vlmcli.demo.scenes import Scene, Shape  # noqa: E402
 
-WIDTH, HEIGHT = 640, 1110
+WIDTH, HEIGHT = 640, 1130
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
         browser = Browser(driver)
         browser.resize(WIDTH, HEIGHT)
         browser.media(scheme="light")
+        driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         browser.open(address)
         browser.drop(picture)
         browser.ask("What is in this picture?")

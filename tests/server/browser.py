@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx2
 from PIL import Image
 
 from tests.support.program import SCENE, VLM, own_environment
@@ -41,6 +42,11 @@ def serving(*options):
         finally:
             process.kill()
             process.stderr.close()
+
+
+def second_model(address):
+    """The name of a server's second model."""
+    return httpx2.get(f"{address}v1/models").json()["data"][1]["id"]
 
 
 def is_near(box, truth, size=(640, 480)):

@@ -5,24 +5,24 @@ import shutil
 import httpx2
 import pytest
 
-from tests.server.browser import CIRCLE, PATIENCE, SQUARE, is_near, serving, turned, uri
+from tests.server.browser import CIRCLE, PATIENCE, SQUARE, is_near, second_model, serving, turned, uri
 from tests.support.program import SCENE
 
 
 @pytest.fixture(scope="module")
-def boxless(small, tmp_path_factory):
-    """The path of a model that cannot draw boxes."""
+def server(small, tmp_path_factory):
+    """One with two models."""
     folder = tmp_path_factory.mktemp("boxless")
     for name in ("llava.gguf", "mmproj-llava.gguf"):
         shutil.copy(small / name, folder)
-    return str(folder / "llava.gguf")
+    with serving("--models", f"demo,{folder / 'llava.gguf'}", "--max-loaded", 2) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def server(boxless):
-    """One with the demo model and that one."""
-    with serving("--models", f"demo,{boxless}", "--max-loaded", 2) as address:
-        yield address
+def boxless(server):
+    """The name of the other model beside the demo: it cannot draw boxes."""
+    return second_model(server)
 
 
 def detect(address, **body):

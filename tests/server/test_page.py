@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.server import browser as browsers
-from tests.server.browser import CIRCLE, SQUARE, Browser, is_near, serving, turned, uri
+from tests.server.browser import CIRCLE, SQUARE, Browser, is_near, second_model, serving, turned, uri
 from tests.support.program import SCENE
 from vlmcli.server import page as served_page
 
@@ -23,16 +23,16 @@ KEY = "a key with ümlauts"
 
 
 @pytest.fixture(scope="module")
-def endless(slow):
-    """The path of a model whose answers have no end, and which cannot draw boxes."""
-    return str(slow / "real.gguf")
+def server(slow):
+    """One with two models."""
+    with serving("--models", f"demo,{slow / 'real.gguf'}", "--max-loaded", 2) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def server(endless):
-    """One with the demo model and that one."""
-    with serving("--models", f"demo,{endless}", "--max-loaded", 2) as address:
-        yield address
+def endless(server):
+    """The name of the other model beside the demo: its answers have no end, and it cannot draw boxes."""
+    return second_model(server)
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +325,13 @@ def test_an_empty_file_and_a_question_without_words_are_refused(browser, server,
     assert browser.id("error").text == "Write a question."
     browser.ask("What is shown?")
     browser.until(lambda: browser.id("error").text == "The file empty.png is empty.", "nothing is said")
+    browser.all("#tray button")[0].click()
+    browser.id("find").click()
+    browser.id("ask").click()
+    assert browser.id("error").text == "Choose a picture."
+    browser.id("question").clear()
+    browser.id("ask").click()
+    assert browser.id("error").text == "Say what to find."
 
 
 def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked, tmp_path):

@@ -58,22 +58,37 @@ function chosen() {
 // --- asking ---
 
 async function submitted() {
-  const text = question.value.trim();
   if (stopper) return;
-  // Boxes are about pictures alone: those in the tray stay there, or those asked about last are looked at again.
-  const last = turns.findLast((turn) => turn.pictures.length)?.pictures ?? [];
-  const pictures = find.checked && !tray.pictures.length ? last : tray.pictures;
-  const missing = !text ? (find.checked ? "Say what to find." : "Write a question.") : find.checked && !pictures.length ? "Choose a picture." : "";
-  if (missing) {
-    say(missing);
-    (text ? byId("files") : question).focus();
-    return;
+  const text = question.value.trim();
+  if (!text) {
+    refuse(find.checked ? "Say what to find." : "Write a question.", question);
+  } else if (!find.checked) {
+    await work(() => ask(text, tray.take())); // without a picture, the question is about those before
+  } else if (!toLookAt().length) {
+    refuse("Choose a picture.", byId("files"));
+  } else {
+    await work(() => findThings(text, toLookAt()));
   }
+}
+
+/** The pictures in which something is to be found. Those in the tray stay there, so that more can be found in them. */
+function toLookAt() {
+  if (tray.pictures.length) return [...tray.pictures];
+  return turns.findLast((turn) => turn.pictures.length)?.pictures ?? [];
+}
+
+function refuse(reason, field) {
+  say(reason);
+  field.focus();
+}
+
+/** Let the model do something, which can be stopped. */
+async function work(task) {
   say("");
   byId("status").textContent = "The model is working.";
   question.value = "";
   busy(new AbortController());
-  await (find.checked ? findThings(text, [...pictures]) : ask(text, tray.take()));
+  await task();
   busy(null);
 }
 
