@@ -101,7 +101,7 @@ def serve(
         from vlmcli.server.seen import Reader
         from vlmcli.server.service import Limits, Service
     except ModuleNotFoundError as error:
-        raise UsageError(f"vlm serve needs a package that is not there ({error.name})", INSTALL) from None
+        raise UsageError(f"vlm serve needs the package {error.name}", INSTALL) from None
     from vlmcli.terminal.ui import Ui
 
     key = _key(api_key)
