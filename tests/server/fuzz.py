@@ -53,11 +53,9 @@ PATHS = ("/health", "/metrics", "/props", "/v1/models", "/v1/models/demo", "/api
          "/openapi.json", "/nothing")  # fmt: skip
 VALUES = (
     None, True, False, 0, 1, -1, 2, 0.5, 1e308, -1e308, 2**31, 2**53, 2**64, -(2**63), 10**400, "", "a", "\0", "é",
-    "🎈",
-    "\u202e", "a" * 3000, [], {}, [[]], [{}], {"a": 1}, "null", "NaN", "-1", "data:", "data:image/png;base64,",
+    "🎈", "\u202e", "a" * 3000, [], {}, [[]], [{}], {"a": 1}, "null", "NaN", "-1", "data:", "data:image/png;base64,",
     "http://127.0.0.1:1/", "file:///etc/passwd", "user", "assistant", "system", "text", "image_url", "<image>",
     "<__media__>", "<|im_end|>", "<s>", "{{ 7 * 7 }}", "{% raise %}", "../../etc/passwd", [1] * 50, "json_object",
-    "demo",
 )  # fmt: skip
 
 
@@ -131,7 +129,6 @@ class Fuzzer:
         if chance.random() < 0.1:
             lines.insert(1 + chance.randrange(4), chance.choice((
                 "Expect: 100-continue", "X-Api-Key: x", "Origin: null", "Accept-Encoding: gzip", "Upgrade: h2c",
-                "X:" + " " * 9,
                 "Content-Encoding: gzip", "Transfer-Encoding: chunked", "Content-Length: 3", "Cookie: " + "a" * 9000,
             )))  # fmt: skip
         head = "\r\n".join([*lines, f"Content-Length: {len(data)}", "", ""]).encode()

@@ -13,6 +13,7 @@ imported when `vlm` runs.
     repack       whether weights are faster in the CPU's own order
     photo        seconds and memory for a photo of many megapixels
     memory       what a model takes, beside what was predicted
+    serving      `vlm serve` beside llama-server, and for long
     steady       whether the memory of a long run stays flat
     broken       damaged models: each an error or an answer, and no crash
     headers      damaged headers of every family, and what of them ends the process

@@ -60,7 +60,7 @@ def _run(folder: Path, output: Path) -> list[tuple[int, int]]:
                 file.seek(end)
                 new = file.read()
             count, end = count + new.count(b"\n"), end + len(new)
-        memory = sum(_resident(pid) for pid in _family(running.pid))
+        memory = sum(resident(pid) for pid in family(running.pid))
         if memory and count:
             curve.append((count, memory))
     if running.returncode:
@@ -68,7 +68,7 @@ def _run(folder: Path, output: Path) -> list[tuple[int, int]]:
     return curve
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
     """A process and all that it has started."""
     found = [pid]
     for one in found:
@@ -78,7 +78,7 @@ def _family(pid: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
+def resident(pid: int) -> int:
     """Bytes that a process has to itself, and its share of those it has with others."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()

@@ -133,7 +133,7 @@ def serve(
         import_module("vlmcli.server.figures")
         from vlmcli.server.running import is_loopback
     except ModuleNotFoundError as error:
-        raise UsageError(f"vlm serve needs a package that is missing ({error.name})", INSTALL) from None
+        raise UsageError(f"vlm serve needs the package {error.name}", INSTALL) from None
     key = _key(api_key)
     if not is_loopback(host) and not key and not no_auth:
         raise UsageError(
