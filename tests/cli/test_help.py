@@ -85,10 +85,9 @@ def test_the_short_page_has_the_usage_two_examples_and_the_way_to_the_rest():
 def test_the_options_of_ask_are_in_groups():
     text = help.page("vlm ask", function_of("ask"), 80)
     titles = re.findall(r"^(\w[\w ]+):$", text, re.MULTILINE)
-    assert titles == ["Arguments", "Question", "Pictures", "Model", "Server", "Output", "Folder runs",
-                      "Engine", "Examples"]  # fmt: skip
-    assert re.findall(r"^\w[\w ]+:\n +(\S+)", text, re.MULTILINE)[1:8] == [
-        "-q,", "--files-from", "-m,", "--server", "--json", "--output", "--ctx",
+    assert titles == ["Arguments", "Question", "Pictures", "Model", "Output", "Folder runs", "Engine", "Examples"]
+    assert re.findall(r"^\w[\w ]+:\n +(\S+)", text, re.MULTILINE)[1:7] == [
+        "-q,", "--files-from", "-m,", "--json", "--output", "--server",
     ]  # fmt: skip
 
 
