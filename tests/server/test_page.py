@@ -228,8 +228,9 @@ def test_an_answer_that_is_stopped_before_it_begins_was_not_asked(browser, serve
     browser.open(server, "demo")
     browser.drop(SCENE)
     browser.script(
-        "const real = fetch; window.fetch = (path, options) => new Promise((_, reject) =>"
-        "options.signal.addEventListener('abort', () => { window.fetch = real; reject(options.signal.reason); }))"
+        "const real = fetch; window.fetch = (path, options) => new Promise((_, reject) => {"
+        "  const end = () => { window.fetch = real; reject(options.signal.reason); };"
+        "  if (options.signal.aborted) end(); else options.signal.addEventListener('abort', end); })"
     )
     browser.ask("What is shown?")
     browser.until(lambda: browser.id("stop").is_displayed(), "there is nothing to stop")
