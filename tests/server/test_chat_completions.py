@@ -266,7 +266,7 @@ def test_a_picture_that_cannot_be_read_is_an_error_and_never_left_out(live, what
     [
         ("n", 2, "n"), ("tools", [{"type": "function", "function": {"name": "f"}}], "tools"),
         ("audio", {"voice": "alloy"}, "audio"), ("modalities", ["text", "audio"], "modalities"),
-        ("logit_bias", {"5": 1}, "logit_bias"), ("frequency_penalty", 1, "frequency_penalty"),
+        ("logit_bias", {"5": 1}, "logit_bias"), ("frequency_penalty", 9, "frequency_penalty"),
         ("temperature", "hot", "temperature"), ("temperature", -1, "temperature"), ("top_p", 2, "top_p"),
         ("max_tokens", "many", "max_tokens"), ("max_tokens", 1.5, "max_tokens"), ("max_tokens", True, "max_tokens"),
         ("seed", "x", "seed"), ("stream", "yes", "stream"), ("stop", 5, "stop"), ("stop", ["a"] * 17, "stop"),

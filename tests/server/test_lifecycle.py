@@ -266,7 +266,7 @@ def test_a_port_in_use_is_an_error():
         assert "--port" in done.stderr
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client", "h11"])
+@pytest.mark.parametrize("package", ["starlette", "uvicorn", "prometheus_client"])
 def test_a_missing_package_is_named_with_what_installs_it(monkeypatch, package):
     for name in [name for name in sys.modules if name.startswith("vlmcli.server") or name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

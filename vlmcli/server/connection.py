@@ -10,7 +10,6 @@ import asyncio
 import json
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from vlmcli.server.wrong import Wrong, as_openai
@@ -84,7 +83,7 @@ class Connection(H11Protocol):
             started, self.cycle.disconnected = self.cycle.response_started, True
             self.cycle.message_event.set()
         else:
-            started = self.conn.our_state is not h11.IDLE
+            started = str(self.conn.our_state) != "IDLE"  # as h11 calls it
         if not started:
             self.transport.write(_answer(b"400 Bad Request", Wrong("the request is not valid HTTP/1.1")))
         self.transport.close()

@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from vlmcli.amounts import size as size_of
 from vlmcli.server import page
 from vlmcli.server.wrong import Wrong, in_shape
 
@@ -214,7 +215,7 @@ def refused(wrong: Wrong, path: str) -> Response:
 async def body_of(receive: Receive, length: str, most: int) -> bytes:
     """The whole body of a request. Raises Wrong where it is larger than allowed, or its client leaves."""
     too_large = Wrong(
-        f"the body is larger than {most // 10**6} MB", "send smaller pictures, or start the server with --max-body",
+        f"the body is larger than {size_of(most)}", "send smaller pictures, or start the server with --max-body",
         status=413, code="too_large",
     )  # fmt: skip
     if length.isdecimal() and int(length[:20]) > most:
