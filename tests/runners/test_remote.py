@@ -197,8 +197,7 @@ YES_NO = (decide.YES, decide.NO)
 
 def test_choices_are_compared_by_another_vlm_serve_as_by_the_engine(answers, scene):
     requests = [ask("Is there a red circle?", scene, choices=YES_NO, whole=False, stream=False),
-        known, (yes, no) = local(request), answer.scores
-        assert (yes.logprob > no.logprob) == (known.scores[0].logprob > known.scores[1].logprob)
+                ask("What colour is it?", scene, choices=(("red", "Red."), ("blue",)), stream=False)]  # fmt: skip
     with ChatServer(answers, own=True) as server, remote(server) as runner:
         found = outcomes(runner, requests)
     for request, answer in zip(requests, found, strict=True):

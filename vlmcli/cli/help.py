@@ -18,13 +18,13 @@ GROUPS: Mapping[str, str] = {
     " labels labels-file as multi other per-token subtract-neutral threshold calibrate-on"
     " schema schema-multi choices regex grammar system each together",
     "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
-    "Model": "model yes max-tokens temperature seed option think mmproj chat-template",
+    "Model": "model server allow-upload concurrency yes max-tokens temperature seed option think mmproj chat-template",
     "Output": "not count scores print0 top draw crop yolo boxes json format html plot stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata field keywords touch in-place",
     "Server": "models host port ollama ollama-port api-key no-auth keep-alive max-loaded queue max-body"
     " allow-pull allow-urls cors allow-host",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
-    "Engine": "server allow-upload concurrency ctx threads gpu-layers no-cache worker verbose",
+    "Engine": "ctx threads gpu-layers no-cache worker verbose",
 }
 """Options by their long names, the common ones first."""
 
