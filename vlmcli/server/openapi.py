@@ -152,6 +152,7 @@ def _decisions() -> dict[str, Schema]:
             {"model": TEXT, "state": told, "questions": named, "images": BASE64, "keep_alive": KEEP_ALIVE},
             ["state", "questions"],
         ),
+        "Detect": _object({"model": TEXT, "what": FULL_TEXT, "image": FULL_TEXT, "points": FLAG}, ["what", "image"]),
     }
 
 
@@ -235,6 +236,7 @@ def document(version: str) -> Schema:
             "/v1/responses": _post("Answer a conversation.", "Response", sse, "Error"),
             "/v1/decisions": _post("Decide typed questions.", "Decision", "", "Error"),
             "/v1/systemone": _post("Decide typed questions.", "SystemOne", "", "Error"),
+            "/vlm/detect": _post("Find things in a picture.", "Detect", "", "Error"),
             "/api/version": _get("The version of Ollama whose protocol this is.", error="OllamaError"),
             "/api/tags": _get("The models that are served.", error="OllamaError"),
             "/api/ps": _get("The models that are loaded.", error="OllamaError"),
