@@ -87,7 +87,7 @@ def test_the_options_of_ask_are_in_groups():
     titles = re.findall(r"^(\w[\w ]+):$", text, re.MULTILINE)
     assert titles == ["Arguments", "Question", "Pictures", "Model", "Output", "Folder runs", "Engine", "Examples"]
     assert re.findall(r"^\w[\w ]+:\n +(\S+)", text, re.MULTILINE)[1:7] == [
-        "-q,", "--files-from", "-m,", "--json", "--output", "--server",
+        "-q,", "--files-from", "-m,", "--json", "--output", "--ctx",
     ]  # fmt: skip
 
 
