@@ -1,4 +1,4 @@
-"""The measure of `vlm serve`: each picture has its own name, and answers that are mixed, wrong or missing are counted."""
+"""The measure of `vlm serve`: each picture has its own name; answers that are mixed, wrong or missing are counted."""
 
 import subprocess
 import sys
