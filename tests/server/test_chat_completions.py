@@ -286,7 +286,9 @@ def test_a_picture_that_cannot_be_read_is_an_error_and_never_left_out(live, what
         ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": 5}}]}],
          "messages[0].content[0].image_url.url"),
         ("messages", [message(SCENE, "x", role="system")], "messages[0].content"),
-        ("seed", 10**4000, "seed"), ("vlm", {"regex": "("}, "vlm.regex"), ("reasoning_effort", 3, "reasoning_effort"),
+        ("seed", 10**4000, "seed"), ("vlm", {"regex": "("}, "vlm.regex"),
+        ("vlm", {"regex": "ab?" * 1_000_000}, "vlm.regex"), ("vlm", {"grammar": "root"}, "vlm.grammar"),
+        ("reasoning_effort", 3, "reasoning_effort"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_named(live, field, value, param):

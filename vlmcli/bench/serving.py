@@ -31,7 +31,7 @@ from PIL import Image
 
 from vlmcli import settings
 from vlmcli.bench.commands import SERVER, Failure
-from vlmcli.bench.steady import MB, family, resident
+from vlmcli.bench.steady import MB, family
 from vlmcli.demo import scenes
 
 QUESTION = "What is in this picture?"
@@ -249,7 +249,7 @@ def soak(count: int, seconds: float) -> bool:
         def look() -> None:
             while not over.wait(SAMPLE):
                 with suppress(OSError):
-                    memory.append((time.monotonic() - began, sum(resident(one) for one in family(pid))))
+                    memory.append((time.monotonic() - began, sum(_own(one) for one in family(pid))))
 
         looking = threading.Thread(target=look)
         looking.start()
@@ -268,6 +268,15 @@ def soak(count: int, seconds: float) -> bool:
     for error in tally.errors[:5]:
         _say(error)
     return not tally.errors and not tally.mixed and grown < 0.02
+
+
+def _own(pid: int) -> int:
+    """Bytes of a process's own: what it has of files is shared with others, and changes as these come and go."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
 def _mean(memory: Sequence[tuple[float, int]], start: float, end: float) -> float:

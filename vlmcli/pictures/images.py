@@ -220,6 +220,19 @@ def facts(file: Path | bytes, source: str = "") -> Facts:
             return Facts(str(image.format), image.size, image.mode, orientation, count, file_size)
 
 
+def stored_size(file: Path | bytes, source: str) -> tuple[int, int] | None:
+    """Width and height as a file has them; None as in `Facts`. Raises SourceError, which names the source.
+
+    Nothing is decoded, whereas Pillow looks for the orientation of a PNG behind its pixels.
+    """
+    with _named(source, file):
+        what = kind(file, source)
+        if what in ("PDF", "DICOM", "TIFF"):
+            return facts(file, source).size
+        with opened(bmp.within(file) or file, what) as image:
+            return image.size
+
+
 def pages(file: Path | bytes, source: str = "") -> tuple[int, ...]:
     """The numbers of the pages of a PDF or a TIFF that has several; none for any other file.
 

@@ -21,6 +21,8 @@ else:
     gbnf, guided = Later("vlmcli.engine.gbnf"), Later("vlmcli.engine.guided")
 
 MOST_SEED = 2**32 - 1
+LONGEST_REGEX = 1 << 14
+"""Characters of a regular expression: compiling one of some megabytes takes half a minute."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ def own_wishes(body: Body) -> tuple[dict[str, Any], Mapping[str, Any] | None]:
         "regex": own.text("regex"), "grammar": own.text("grammar"), "end_loops": own.flag("end_loops"),
         "think": own.flag("think"), "whole": own.flag("whole", True), "choices": tuple(_choices(own)),
     }  # fmt: skip
+    if len(wishes["regex"]) > LONGEST_REGEX:
+        raise own.wrong("regex", f"has more than {LONGEST_REGEX} characters")
     try:
         if wishes["regex"]:
             guided.regex_grammar(wishes["regex"])

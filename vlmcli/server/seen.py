@@ -93,7 +93,7 @@ class Reader:
         """Bytes that a picture's pixels will take. Raises Wrong where it is too large, or none."""
         with _named(given.param):
             name = f"picture {number}"
-            width, height = images.facts(file, name).size or (images.BOUND, images.BOUND)
+            width, height = images.stored_size(file, name) or (images.BOUND, images.BOUND)
             if width * height > self._megapixels * 1e6:
                 raise SourceError(
                     f"{name}: {width} x {height} pixels, but {self._megapixels:g} million are allowed",
