@@ -32,7 +32,9 @@ MAY_IMPORT = {
     "chat": "vlmcli pictures",
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
-    "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal",
+    "server": "vlmcli pictures tasks records engine",
+    "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
+    " server",
     "demo/training": "vlmcli pictures demo engine",
     "bench": "vlmcli pictures models demo machine engine engine/native cli",
 }
@@ -57,12 +59,16 @@ LIBRARIES = {
     "pillow_heif": "pictures bench",
     "platformdirs": "vlmcli",
     "prompt_toolkit": "terminal",
+    "prometheus_client": "server",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
+    "referencing": "tasks",
     "rich": "terminal",
+    "starlette": "server",
     "tokenizers": "demo/training",
     "torch": "demo/training",
     "typer": "cli",
+    "uvicorn": "server",
 }
 """Which folders may import a library. bench/ measures with its peers' libraries, and demo/ draws and trains."""
 

@@ -181,9 +181,10 @@ def test_many_commands_at_once_share_a_folder(tmp_path, everything):
         out, err = one.communicate(timeout=300)
         assert (one.returncode, out) == (0, f"{RIGHT}\n"), err
     counts = {kind: one["entries"] for kind, one in kept.listed().items()}
-    assert {kind: counts[kind] for kind in ("embeddings", "prefixes", "pictures", "facts")} == {
-        "embeddings": 2, "prefixes": 2, "pictures": 2, "facts": 1,
+    assert {kind: counts[kind] for kind in ("embeddings", "prefixes", "facts")} == {
+        "embeddings": 2, "prefixes": 2, "facts": 1,
     }  # fmt: skip
+    assert 2 <= counts["pictures"] <= 4  # known by its bytes while it is new, and by what the system says of it later
     assert [kept.usage(picture) for picture in pictures] == [PREFIX, PREFIX]
     assert kept.leftovers() == []
 

@@ -90,7 +90,7 @@ def test_an_answer_that_is_cut_off_is_an_error(schema):
         (["extract", SCENE], "the command has no schema"),
         (["extract", SCENE, "--schema", "none.json"], "none.json: there is no such file"),
         (["extract", SCENE, "--schema", '{"not": {}}'], 'not supported: Unimplemented keys: ["not"]'),
-        (["extract", SCENE, "--schema", '{"type": "strin"}'], "Invalid type: strin"),
+        (["extract", SCENE, "--schema", '{"type": "strin"}'], "not a JSON Schema"),
         (["extract", SCENE, "--schema", '{"$ref": "#"}'], "refers to itself"),
         (["ask", SCENE, "x?", "--regex", "("], "the regular expression is not supported"),
         (["ask", SCENE, "x?", "--choices", "a"], "at least two"),

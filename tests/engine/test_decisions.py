@@ -7,7 +7,7 @@ from tests.support.engines import opened
 from vlmcli import demo
 from vlmcli.tasks.calibration import Scaling, expected_error, fitted
 
-SCENES = 40
+SCENES = 25
 
 
 @pytest.fixture(scope="module")

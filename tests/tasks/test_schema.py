@@ -64,6 +64,29 @@ def test_what_is_no_schema_is_said(text, says):
     assert raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"type": "string", "pattern": r"^\p{Letter}+$"}, "is not supported"),  # Rust reads it, Python does not
+        ({"properties": {"a": {"patternProperties": {"(": {}}}}}, "the pattern '('"),
+        ({"type": "strin"}, "not a JSON Schema"),
+        ({"properties": {"a": {"minLength": -1}}}, "properties.a.minLength"),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "minimum": "x"}, "not a JSON Schema"),
+    ],
+)
+def test_what_an_answer_could_not_be_checked_by_is_said(given, says):
+    with pytest.raises(UsageError) as raised:
+        schema.read(json.dumps(given), "x.json")
+    assert says in raised.value.message
+    assert raised.value.message.startswith("x.json: ")
+
+
+def test_a_reference_that_is_not_found_is_no_traceback():
+    far = json.dumps({"$ref": "#/$defs/none"})
+    with pytest.raises(RequestError, match="cannot be checked"):
+        checked("{}", far, "stop", 2)
+
+
 PRICE = json.dumps({"type": "object", "properties": {"total": {"type": "number"}}, "required": ["total"]})
 
 

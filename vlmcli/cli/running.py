@@ -25,6 +25,7 @@ from vlmcli.values import ModelFiles, Runner
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
+    from vlmcli.runners.worker import Worker
 
 log = logging.getLogger("vlmcli")
 
@@ -105,22 +106,24 @@ def working(
         with serving(files, settings) as runner:
             yield runner
         return
-    from vlmcli.runners.worker import Worker
-
     interruptible()
     worker = None
     try:
-        worker = Worker(
-            files,
-            _wanted(settings, requests, choices),
-            patience=settings.patience,
-            caching=caching(settings),
-            began=began,
-        )
+        worker = worker_of(files, settings, began, requests, choices=choices)
         yield worker
     finally:
         if worker is not None:
             worker.close()
+
+
+def worker_of(
+    files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0, *, choices: bool = False
+) -> Worker:
+    """The same, to be closed by whoever asks for it."""
+    from vlmcli.runners.worker import Worker
+
+    wanted = _wanted(settings, requests, choices)
+    return Worker(files, wanted, patience=settings.patience, caching=caching(settings), began=began)
 
 
 @contextmanager

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmcli import memo
-from vlmcli.engine.native import Model, versions
+
+if TYPE_CHECKING:
+    from vlmcli.engine.native import Model
 
 
 @dataclass(frozen=True)
@@ -58,4 +61,6 @@ def read(model: Model) -> Vocabulary:
 
 
 def _name() -> str:
+    from vlmcli.engine.native import versions  # a form is checked where llama.cpp may not be there
+
     return f"vocabulary {versions()['llama.cpp']}"

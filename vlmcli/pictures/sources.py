@@ -132,7 +132,7 @@ def _word(word: str, allow_local: bool, left_out: LeftOut, known: Known | None) 
         yield from _url(word, allow_local)
         return
     if word[:5].lower() == "data:":
-        yield from of_bytes(word[:40] + ("…" if len(word) > 40 else ""), _data(word), known)
+        yield from of_bytes(word[:40] + ("…" if len(word) > 40 else ""), data(word), known)
         return
     if word[:5].lower() == "file:":
         yield from _file(word, _local_path(word), known)
@@ -266,7 +266,7 @@ def _glob(word: str, left_out: LeftOut, known: Known | None) -> Iterator[Source]
             yield replace(source, expanded=True, root=root)
 
 
-def _data(uri: str) -> bytes:
+def data(uri: str) -> bytes:
     """The bytes of a data URI (RFC 2397)."""
     head, comma, body = uri.partition(",")
     try:

@@ -19,6 +19,8 @@ BINS = 10
 """Of confidence, for the expected calibration error."""
 COLDEST, HOTTEST = 0.02, 50.0
 """What a temperature can be."""
+CLOSE = 1e-3
+"""How exactly a scaling is found: far finer than any number of samples can tell."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def fitted(kind: Kind, samples: Sequence[Sample]) -> Scaling:
             scaling = replace(scaling, bias=_least(partial(_with_bias, samples, scaling), -30.0, 30.0))
         bounds = math.log(COLDEST), math.log(HOTTEST)
         scaling = replace(scaling, temperature=math.exp(_least(partial(_with_log, samples, scaling), *bounds)))
-        if abs(scaling.temperature - before.temperature) + abs(scaling.bias - before.bias) < 1e-4:
+        moved = abs(scaling.temperature - before.temperature) + abs(scaling.bias - before.bias)
+        if kind != "predicate" or moved < CLOSE:
             break
     return scaling
 
@@ -118,7 +121,7 @@ def _least(loss: Callable[[float], float], low: float, high: float) -> float:
     golden = (math.sqrt(5) - 1) / 2
     left, right = high - golden * (high - low), low + golden * (high - low)
     at_left, at_right = loss(left), loss(right)
-    while high - low > 1e-5:
+    while high - low > CLOSE / 10:
         if at_left < at_right:
             high, right, at_right = right, left, at_left
             left = high - golden * (high - low)

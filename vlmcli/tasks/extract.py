@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import jsonschema
+from referencing.exceptions import Unresolvable
 
 from vlmcli.errors import RequestError, VlmError
 from vlmcli.tasks import schema as schemas
@@ -100,6 +101,8 @@ def checked(text: str, schema: str, ended: str, tokens: int) -> Any:
     try:
         value = json.loads(text)
         _validator(schema).validate(value)
+    except (Unresolvable, RecursionError) as error:
+        raise RequestError(f"the schema cannot be checked ({error})", "leave out references to other files") from None
     except ValueError as error:
         raise RequestError(f"the answer is not JSON ({error})", "please report this") from None
     except jsonschema.ValidationError as error:

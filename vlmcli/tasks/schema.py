@@ -15,6 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import jsonschema
+
 from vlmcli.amounts import size
 from vlmcli.errors import UsageError
 
@@ -92,14 +94,24 @@ def several(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check(schema: Mapping[str, Any], where: str) -> None:
-    """Raise UsageError for a schema that is nested too deeply, or refers too much, to be given to a compiler."""
+    """Raise UsageError for a schema that is none, is nested too deeply or refers too much to be given to a compiler.
+
+    So are patterns that the engine could follow (Rust's syntax), but the answer could not be checked by (Python's).
+    """
     references = 0
     for depth, value in _walk(schema):
         if depth > DEEPEST:
             raise UsageError(f"{where}: nested more than {DEEPEST} levels deep", "use a flatter schema")
-        references += isinstance(value, Mapping) and "$ref" in value
+        if isinstance(value, Mapping):
+            references += "$ref" in value
+            _check_patterns(value, where)
     if references > MOST_REFERENCES:
         raise UsageError(f"{where}: {references} references; {MOST_REFERENCES} are allowed", "use a smaller schema")
+    try:
+        jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        at = error.json_path.removeprefix("$.")
+        raise UsageError(f"{where}: not a JSON Schema ({at}: {error.message[:200]})", "correct the schema") from None
     definitions = schema.get("$defs")
     named = {"#": schema}
     if isinstance(definitions, Mapping):
@@ -111,6 +123,21 @@ def check(schema: Mapping[str, Any], where: str) -> None:
             one, steps = leads[one], steps + 1
         if one in leads:
             raise UsageError(f"{where}: {start} refers to itself", "describe it, instead of referring to it")
+
+
+def _check_patterns(value: Mapping[str, Any], where: str) -> None:
+    """Raise UsageError where an object of a schema has a regular expression that Python does not read."""
+    named = value.get("patternProperties")
+    found = [value.get("pattern"), *(named if isinstance(named, Mapping) else ())]
+    for pattern in found:
+        if not isinstance(pattern, str):
+            continue
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UsageError(
+                f"{where}: the pattern {pattern[:60]!r} is not supported ({error})", "use another"
+            ) from None
 
 
 def _walk(schema: Any) -> Iterator[tuple[int, Any]]:
