@@ -43,7 +43,6 @@ MAY_IMPORT = {
 LIBRARIES = {
     "filelock": "models",
     "gguf": "bench demo/training",
-    "h11": "server",
     "httpcore2": "network pictures models",
     "httpx2": "models runners",
     "huggingface_hub": "models",

@@ -13,6 +13,7 @@
     │       └── HubBusy      1  503   it may be had after a while
     ├── RequestError         1  400   the engine cannot answer this request
     │   ├── TimedOut         1  504   it took longer than it may
+    │   ├── NoServer         1  503   no server that may be asked answers any more
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
     │   ├── NoPicture        1  400   there would be no picture rows in the prompt
     │   └── NoServer         1  503   no server that may be asked answers any more

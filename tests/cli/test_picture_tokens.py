@@ -90,15 +90,15 @@ def test_fewer_than_the_least_of_the_family_is_no_error(tmp_path, name, most):
 
 
 def test_text_is_read_with_the_budget_that_the_card_has_for_it(small, large, monkeypatch):
-    from vlmcli.cli import answer
+    from vlmcli.cli import servers
 
-    find = answer.find_model
+    find = servers.find_model
 
     def find_model(*words):
         files = find(*words)
         return replace(files, card=replace(files.card, budget=(0, 50), reading_budget=(0, 150)))
 
-    monkeypatch.setattr(answer, "find_model", find_model)
+    monkeypatch.setattr(servers, "find_model", find_model)
     took = []
     for verb in ("caption", "ocr"):
         done = vlm(verb, "-m", small / "qwen2vl.gguf", large, "--json", "--max-tokens", "1")

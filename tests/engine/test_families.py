@@ -9,7 +9,7 @@ from tests.support.families import CHECKS, NAMES, QUESTIONS, SIZES
 from vlmcli.bench import families
 from vlmcli.engine import sampling
 from vlmcli.models import known
-from vlmcli.values import Answer, Sampling
+from vlmcli.values import Answer, Request, Sampling
 
 REST = ("cancel", "explain", "memory", "worker")
 
@@ -43,7 +43,7 @@ def test_tokens_that_a_model_rules_out_are_never_picked(tmp_path):
         marks = [loaded.model.tokenize(text, True)[0] for text in ("<|image>", "<|image|>", "<image|>")]
         assert loaded.model.suppressed == tuple(marks)
         engine.run([ask(QUESTIONS[0], tokens=1)])
-        sampler = sampling.make(loaded.model, Sampling(temperature=0))
+        sampler = sampling.make(loaded.model, Request((), Sampling(temperature=0)))
         loaded.context.forget(1)
         one = np.ones(1, np.int32)
         loaded.context.decode_tokens(5 * one, 0 * one, one, one.astype(np.bool_))

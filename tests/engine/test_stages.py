@@ -428,4 +428,4 @@ def test_one_picture_that_fails_leaves_the_others():
 def test_what_is_asked_about_one_by_one_is_explained_one_by_one():
     done = vlm("explain", "-m", "demo", "docs/images", "what?")
     assert done.returncode == 2
-    assert "vlm explain cannot take 6 pictures one by one" in done.stderr
+    assert "vlm explain cannot take 7 pictures one by one" in done.stderr

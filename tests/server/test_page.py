@@ -354,7 +354,7 @@ def test_a_key_is_asked_for_and_kept_for_the_tab_only(browser, locked, tmp_path)
     browser.drop(tmp_path / "large.png")
     browser.refusals = (401, 413)
     browser.ask("What is shown?")
-    browser.until(lambda: "larger than 1 MB" in browser.id("error").text, "it is not too large")
+    browser.until(lambda: "larger than 1.0 MB" in browser.id("error").text, "it is not too large")
     browser.driver.refresh()
     browser.until(lambda: browser.id("ask-form").is_displayed() and browser.id("about").text != "Ask about pictures.",
                   "the key is forgotten in its own tab")  # fmt: skip

@@ -145,6 +145,12 @@ CASES |= {
         Case("a model's name", ("-m", EVIL)),
         Case("an option", (f"--{EVIL}",)),
     ],
+    "serve": [
+        Case("a model's name", ("--models", EVIL, "--port", "0")),
+        Case("an address", ("--host", EVIL, "--no-auth", "--models", "demo")),
+        Case("a time", ("--keep-alive", EVIL, "--models", "demo")),
+        Case("an option", (f"--{EVIL}",)),
+    ],
     "pull": [
         Case("a name", (EVIL,)),
         Case("files' names", ("o/names",)),

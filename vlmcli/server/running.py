@@ -42,7 +42,7 @@ def listening(host: str, port: int, hint: str = "choose another --port or --host
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host.strip("[]"), port))
         found.listen(128)
-    except (OSError, OverflowError, ValueError) as error:  # the last for what cannot be a name
+    except (OSError, OverflowError, TypeError, ValueError) as error:  # the last two for what cannot be a name
         found.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot listen on {host}:{port} ({reason})", hint) from None
