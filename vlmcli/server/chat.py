@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -95,10 +95,15 @@ def _turns(body: Body) -> Iterator[Turn]:
         if role not in ROLES or message.values.get("tool_calls"):
             name = "tool_calls" if role in ROLES else "role"
             raise message.wrong(name, "is not supported", "use system, user and assistant")
-        content = tuple(_content(message))
-        if ROLES[role] != "user" and any(isinstance(part, Given) for part in content):
-            raise message.wrong("content", "has a picture, but only a user's message may")
-        yield Turn(ROLES[role], content)
+        yield turn(message, ROLES[role], _content(message))
+
+
+def turn(message: Body, role: Role, parts: Iterable[str | Given]) -> Turn:
+    """A message with these parts. Raises Wrong where it has a picture, and is not the user's."""
+    content = tuple(parts)
+    if role != "user" and any(isinstance(part, Given) for part in content):
+        raise message.wrong("content", "has a picture, but only a user's message may")
+    return Turn(role, content)
 
 
 def _content(message: Body) -> Iterator[str | Given]:

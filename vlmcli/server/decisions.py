@@ -84,10 +84,7 @@ def _turns(body: Body) -> Iterator[Turn]:
         role = chat.ROLES.get(message.text("role"))
         if role is None:
             raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-        content = tuple(_content(message))
-        if role != "user" and any(isinstance(part, Given) for part in content):
-            raise message.wrong("content", "has a picture, but only a user's message may")
-        yield Turn(role, content)
+        yield chat.turn(message, role, _content(message))
 
 
 def _content(message: Body) -> Iterator[str | Given]:

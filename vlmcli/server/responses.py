@@ -90,10 +90,7 @@ def turn(message: Body) -> Turn:
     role = chat.ROLES.get(message.text("role"))
     if role is None:
         raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-    content = tuple(_content(message))
-    if role != "user" and any(isinstance(part, Given) for part in content):
-        raise message.wrong("content", "has a picture, but only a user's message may")
-    return Turn(role, content)
+    return chat.turn(message, role, _content(message))
 
 
 def _content(message: Body) -> Iterator[str | Given]:
