@@ -37,7 +37,8 @@ def is_loopback(host: str) -> bool:
 def listening(host: str, port: int, hint: str = "choose another --port or --host") -> socket.socket:
     """A socket that listens. Raises UsageError, with a hint what to do, where the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol's number: asyncio sends small pieces at once (TCP_NODELAY) only where it knows that it is TCP.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((host.strip("[]"), port))
