@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fakes import FakeCache
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, picture_key
-from vlmcli.engine.scheduler import KEPT_IDLE, Scheduler
+from vlmcli.engine.scheduler import KEPT_IDLE, SOON, Scheduler
 
 
 def picture(name, rows=20, bidirectional=False):
@@ -20,8 +20,9 @@ def plan(*parts):
 class World:
     """A scheduler and a cache, driven as the engine drives them."""
 
-    def __init__(self, n_ctx=300, n_batch=32, n_seq=6, n_parallel=4, can_roll_back=True, first_rows_only=False):
-        self.scheduler = Scheduler(n_ctx, n_batch, n_seq, n_parallel, can_roll_back, first_rows_only)
+    def __init__(self, n_ctx=300, n_batch=32, n_seq=6, n_parallel=4, can_roll_back=True, first_rows_only=False,
+                 crowd=0):  # fmt: skip
+        self.scheduler = Scheduler(n_ctx, n_batch, n_seq, n_parallel, can_roll_back, first_rows_only, crowd)
         self.cache = FakeCache(n_ctx, n_seq, can_roll_back)
         self.expected = {}
         self.left = {}
@@ -230,6 +231,69 @@ def test_sequences_that_nobody_waits_for_are_forgotten_but_the_newest():
         world.ask(number, plan((number, 1), picture(str(number)), (2, 3)))
         world.run()
     assert kept(world) == KEPT_IDLE + 1  # the last one was still under way when the others were looked at
+
+
+def alone(number):
+    """A prompt about a picture of its own; all begin with the same two tokens, as prompts of one template do."""
+    return plan((7, 7), picture(str(number)), (2, 3))
+
+
+def test_what_the_disk_has_too_is_forgotten_when_another_begins():
+    """Attention then looks at one picture's cells, however many came before, and whoever else waits."""
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    for number in range(8):
+        world.ask(number, alone(number))
+    while world.turn():
+        cells = {serial for seat in world.scheduler.seats for serial in seat.serials}
+        assert len(cells) <= alone(0).rows + 3
+        for ticket in world.scheduler.active:
+            ticket.seat.stored = ticket.row >= 22
+    assert len(world.done) == 8
+
+
+def test_a_question_about_the_same_picture_finds_what_the_disk_has_too():
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    for number in range(2):
+        world.ask(number, plan((7, 7), picture("same"), (2, 3 + number)))
+        while world.turn():
+            for ticket in world.scheduler.active:
+                ticket.seat.stored = True
+    assert world.reused[1] == 23
+    assert [seat.stored for seat in world.scheduler.seats if seat.rows] == [True, True]
+
+
+def test_a_request_waits_where_all_would_be_slower_together():
+    world = World(n_ctx=3000, n_seq=10, n_parallel=4, crowd=60)
+    for number in range(6):
+        world.ask(number, alone(number), tokens=10)
+    most = 0
+    while world.turn():
+        most = max(most, len(world.scheduler.active))
+    assert (most, len(world.done)) == (2, 6)  # two prompts have 48 rows, three have 72
+
+
+def test_questions_about_one_picture_are_no_crowd():
+    world = World(n_ctx=3000, n_seq=10, n_parallel=4, crowd=40)
+    for number in range(4):
+        world.ask(number, plan((7, 7), picture("same"), (2, 3 + number)))
+    most = 0
+    while world.turn():
+        most = max(most, len(world.scheduler.active))
+    assert (most, len(world.done)) == (4, 4)
+
+
+def test_nobody_waits_for_the_end_of_a_long_answer():
+    world = World(n_ctx=3000, n_seq=10, n_parallel=4, crowd=30)
+    world.ask(0, alone(0), tokens=3 * SOON)
+    for _ in range(SOON // 2):
+        world.turn()
+    world.ask(1, alone(1))
+    world.turn()
+    assert [ticket.id for ticket in world.scheduler.active] == [0]
+    for _ in range(SOON):
+        world.turn()
+    assert world.done == [1]
+    world.run()
 
 
 def test_what_somebody_waits_for_and_conversations_are_kept():

@@ -122,6 +122,15 @@ def test_nothing_of_the_user_is_sent(server):
         assert {name.lower() for name in headers} <= {"host", "user-agent", "accept", "connection", "accept-encoding"}
 
 
+def test_nothing_is_asked_for_offline(server):
+    Handler.asked.clear()
+    done = vlm(
+        "ask", "-m", "demo", "--allow-local-urls", f"{server}/picture.png", "what is this?", env={"VLM_OFFLINE": "1"}
+    )
+    assert (done.stdout, done.returncode, Handler.asked) == ("", 1, [])
+    assert "picture.png: VLM_OFFLINE is set, so nothing is downloaded" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("path", "says"),
     [

@@ -2,9 +2,7 @@
 
 import base64
 import os
-import re
 import shutil
-import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -13,7 +11,8 @@ from pathlib import Path
 import httpx2
 from PIL import Image
 
-from tests.support.program import SCENE, VLM, own_environment
+from tests.server import live
+from tests.support.program import SCENE
 
 PATIENCE = 60
 """Seconds until something has gone wrong."""
@@ -24,24 +23,10 @@ NEAR = 0.02
 
 
 @contextmanager
-def serving(*options):
+def serving(*words):
     """`vlm serve` on a free port. Yields its address."""
-    command = [VLM, "serve", "--port", "0", *map(str, options)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=own_environment())
-    try:
-        said = ""
-        while not (found := re.search(r"http://[^/]+/", said)):
-            line = process.stderr.readline()
-            assert line, f"it has ended: {said}"
-            said += line
-        yield found[0]
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        finally:
-            process.kill()
-            process.stderr.close()
+    with live.serving(*words) as found:
+        yield f"{found.url}/"
 
 
 def second_model(address):

@@ -3,17 +3,15 @@
 import base64
 import json
 import re
-import signal
 import socket
-import subprocess
-import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.server import live
 from tests.support import ROOT
-from tests.support.program import SCENE, VLM, own_environment
+from tests.support.program import SCENE
 from vlmcli.later import Later
 
 httpx2, ollama, openai = Later("httpx2"), Later("ollama"), Later("openai")  # seconds, for each process that collects
@@ -24,13 +22,14 @@ QUESTION = "What is in the picture?"
 
 
 class Server:
-    """A server that runs.
+    """A server that runs, asked by httpx2.
 
     `url` is its address, `ollama` that of its second port, empty without one; `said` are the lines of its stderr.
     """
 
-    def __init__(self, process, url, ollama_url, said):
-        self.process, self.url, self.ollama, self.said = process, url, ollama_url, said
+    def __init__(self, found, ollama_port):
+        self.process, self.url, self.said = found.process, found.url, found.said
+        self.ollama = f"http://127.0.0.1:{ollama_port}" if ollama_port else ""
 
     def get(self, path, **options):
         """Get a path."""
@@ -51,32 +50,9 @@ class Server:
 @contextmanager
 def serving(*words, env=None):
     """A server with these words on its command line."""
-    command = [VLM, "serve", "--models", "demo", "--port", "0", *map(str, words)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=own_environment(env), text=True)
-    said, ready = [], threading.Event()
-
-    def listen():
-        for line in process.stderr:
-            said.append(line)
-            if "Ctrl-C stops" in line:
-                ready.set()
-        ready.set()
-
-    threading.Thread(target=listen, daemon=True).start()
-    try:
-        assert ready.wait(60), "the server does not start"
-        found = re.search(r"serving .* at (http://\S+)/v1", "".join(said))
-        assert found, "".join(said)
-        port = words[words.index("--ollama-port") + 1] if "--ollama-port" in words else ""
-        yield Server(process, found[1], f"http://127.0.0.1:{port}" if port else "", said)
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stderr.close()
+    port = words[words.index("--ollama-port") + 1] if "--ollama-port" in words else ""
+    with live.serving(*words, env=env) as found:
+        yield Server(found, port)
 
 
 def free_port():

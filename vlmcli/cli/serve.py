@@ -189,7 +189,9 @@ def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
             loopback=is_loopback(wished.host), hosts=(own, *wished.allow_host), key=wished.key, origins=wished.cors,
             seconds=limits.body_seconds, bodies=max(BODIES, 4 * limits.body),
         )  # fmt: skip
-        ui.say(f"serving {', '.join(found)} at http://{own}:{sockets[0].getsockname()[1]}/v1; Ctrl-C stops")
+        address = f"http://{own}:{sockets[0].getsockname()[1]}"
+        ui.say(f"serving {', '.join(found)} at {address}/v1; Ctrl-C stops")
+        ui.say(f"to ask in a browser, open {address}/")
         if wished.ollama_port:
             ui.say(f"also as Ollama, at http://{_host(sockets[1])}:{sockets[1].getsockname()[1]}")
         run(guard, service, sockets, ui.say)

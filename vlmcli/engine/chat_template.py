@@ -252,7 +252,7 @@ class ChatTemplate:
             text = re.sub(word, lambda found: next(places, found.group()), text)
             if self._word in text:
                 raise self._unusable("repeats a picture")
-        split = re.split(rf"{nonce}(\d{{6}})", text)
+        split = _split(text, nonce)
         seen = Counter(int(index) for index in split[1::2])
         for index, one in enumerate(given):
             wrong = seen[index] != 1 if isinstance(one, PicturePart) else seen[index] == 0
@@ -271,6 +271,19 @@ class ChatTemplate:
             elif part:
                 pieces.append(Plain(part))
         return pieces
+
+
+def _split(text: str, nonce: str) -> list[str]:
+    """A text split at its marks: text, a mark's number, text, ... As `re.split` does, which compiles each new nonce."""
+    first, *rest = text.split(nonce)
+    found = [first]
+    for part in rest:
+        number = part[:6]
+        if len(number) == 6 and number.isdecimal():
+            found += [number, part[6:]]
+        else:
+            found[-1] += nonce + part
+    return found
 
 
 def _spaced(text: str) -> tuple[str, str, str]:

@@ -44,6 +44,9 @@ class Close:
 
 Message = Submit | Cancel | Close
 
+PROGRESS_SECONDS = 0.05
+"""Between two reports of a stage's progress: a small model has a dozen in that time, and nobody sees them all."""
+
 
 class Desk:
     """The inbox and the outbox of an engine, and which requests are open.
@@ -69,6 +72,7 @@ class Desk:
         self._busy: frozenset[int] = frozenset()  # ids in the native call that runs now
         self._busy_since = 0.0
         self._left: dict[int, float] = {}  # seconds that requests with a timeout have left
+        self._shown: dict[int, tuple[str, float]] = {}  # stages whose progress was reported, and when
         self._watcher: threading.Thread | None = None
         self._closing = False
 
@@ -98,8 +102,7 @@ class Desk:
         with self._lock:
             if id not in self._open:
                 return
-            self._open.discard(id)
-            self._left.pop(id, None)
+            self._forget(id)
             self._outbox.put(Failed(id, error))
             self._inbox.put(Cancel(id))
             if id in self._busy:
@@ -181,6 +184,16 @@ class Desk:
         for id in late:
             self._stop(id, _too_late())
 
+    def is_due(self, id: int, stage: str) -> bool:
+        """Whether a request's progress is to be reported now: a stage's first is, then one every so often."""
+        now, (last, at) = time.monotonic(), self._shown.get(id, ("", 0.0))
+        if stage == last and now - at < PROGRESS_SECONDS:
+            return False
+        with self._lock:
+            if id in self._open:
+                self._shown[id] = stage, now
+        return True
+
     def send(self, event: Started | Progress | Notice | Delta) -> None:
         """Send an event that is not a request's last, unless that request has ended."""
         with self._lock:
@@ -192,8 +205,7 @@ class Desk:
         with self._lock:
             if event.id not in self._open:
                 return
-            self._open.discard(event.id)
-            self._left.pop(event.id, None)
+            self._forget(event.id)
             self._outbox.put(event)
 
     def refuse(self, error: VlmError) -> None:
@@ -212,6 +224,12 @@ class Desk:
             left = sorted(self._open)
         self._fail_all(left, error)
         self._outbox.put(None)
+
+    def _forget(self, id: int) -> None:
+        """A request has ended; the lock is held."""
+        self._open.discard(id)
+        self._left.pop(id, None)
+        self._shown.pop(id, None)
 
     def _fail_all(self, ids: Iterable[int], error: VlmError) -> None:
         for id in ids:

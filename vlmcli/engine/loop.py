@@ -55,6 +55,7 @@ class Loop:
             loaded.fit.n_parallel,
             model.can_roll_back,
             model.first_rows_only,
+            loaded.crowd,
         )
         self._cache = KVCache(model, context, self._scheduler)
         self._prefixes = Prefixes(loaded, self._scheduler, self._cache)
@@ -285,7 +286,7 @@ class Loop:
 
         def on_layer(layer: int) -> None:
             self._desk.beat()
-            if layers:
+            if layers and self._desk.is_due(job.id, "encode"):
                 done, inputs = job.encoded_share(segment, layer / layers)
                 so_far = replace(job.spent, encode=job.spent.encode + self._ledger.running).timings()
                 self._desk.send(Progress(job.id, "encode", done, so_far, inputs))
@@ -354,7 +355,7 @@ class Loop:
 
     def _show_prefill(self, job: Job) -> None:
         row, rows = job.ticket.row, job.ticket.plan.rows
-        if row < rows:
+        if row < rows and self._desk.is_due(job.id, "prefill"):
             self._desk.send(Progress(job.id, "prefill", row / rows, job.spent.timings()))
 
     def _choose(self, job: Job) -> None:

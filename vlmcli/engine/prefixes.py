@@ -43,6 +43,8 @@ class Prefixes:
         if not job.known or not kept.pieces:
             return 0
         job.stored = self._cache.restore(ticket, kept.pieces, anchor, kept.last_position)
+        if job.stored and ticket.seat is not None:
+            ticket.seat.stored = True
         return anchor if job.stored else 0
 
     def kept_rows(self, planned: Planned) -> int:
@@ -70,6 +72,7 @@ class Prefixes:
         if job.known and not pieces:
             return
         job.stored = job.known = True
+        ticket.seat.stored = bool(pieces)
         last = self._loaded.context.last_position(ticket.seat.seq)
         kept = KeptPrefix(planned.plan.segments[:index], closing, pieces, last)
         stores.later(lambda: stores.prefixes.keep(planned.prompt, kept))

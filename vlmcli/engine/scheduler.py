@@ -25,9 +25,11 @@ else:
 
 WORTH_WAITING = 64  # rows of text another request is about to compute
 KEPT_IDLE = 2
-"""Sequences that are kept although nobody waits for them, and no conversation goes on: the newest. On a CPU, attention
-looks at all cells up to the last one that is used, so that each one more slows all others down (llama-kv-cache.cpp,
-get_n_kv)."""
+"""Sequences that are kept although nobody waits for them, no conversation goes on, and the disk does not have what
+they hold: the newest. On a CPU, attention looks at all cells up to the last one that is used, so that each one more
+slows all others down (llama-kv-cache.cpp, get_n_kv)."""
+SOON = 64
+"""Tokens of an answer. One with fewer is expected to end soon, and what has no room beside it waits for that."""
 
 
 @dataclass
@@ -40,6 +42,7 @@ class Seat:
     ticket: Ticket | None = None
     checkpoint: bool = False  # kept for others to fork, never extended
     lasting: bool = False  # of a conversation that will go on
+    stored: bool = False  # what it holds of pictures is on the disk, too
     touched: int = 0
 
     def truncate(self, rows: int) -> None:
@@ -126,17 +129,26 @@ class RowStep:
 class Scheduler:
     """Seats, the queue before them, and the next step.
 
-    `first_rows_only`: logits can only be had for the first rows of a batch.
+    `first_rows_only`: logits can only be had for the first rows of a batch. `crowd`: cells above which no request
+    begins beside others that end soon, as all would be slower together than one after the other; 0 for any number.
     """
 
     def __init__(
-        self, n_ctx: int, n_batch: int, n_seq: int, n_parallel: int, can_roll_back: bool, first_rows_only: bool = False
+        self,
+        n_ctx: int,
+        n_batch: int,
+        n_seq: int,
+        n_parallel: int,
+        can_roll_back: bool,
+        first_rows_only: bool = False,
+        crowd: int = 0,
     ) -> None:
         self.n_ctx = n_ctx
         self.n_batch = n_batch
         self.n_parallel = min(n_parallel, n_seq)
         self.can_roll_back = can_roll_back
         self.first_rows_only = first_rows_only
+        self.crowd = crowd or n_ctx
         self.seats = [Seat(seq) for seq in range(n_seq)]
         self.waiting: list[Ticket] = []
         self._clock = 0
@@ -186,6 +198,8 @@ class Scheduler:
                 break
             if self._worth_waiting(ticket):
                 continue
+            if self._is_crowded(ticket):
+                break
             admission = self._admit(ticket)
             if admission is None:
                 break
@@ -220,6 +234,15 @@ class Scheduler:
                     return True
         return False
 
+    def _is_crowded(self, ticket: Ticket) -> bool:
+        """Whether a ticket had better wait until one of those that end soon has ended."""
+        soon = [other for other in self.active if len(other.answered) < SOON]
+        if not soon:
+            return False
+        held = {serial for other in soon if other.seat is not None for serial in other.seat.serials}
+        growth = sum(max(0, other.plan.rows - other.row) for other in soon)
+        return len(held) + growth + ticket.plan.rows - self._best(ticket.plan)[1] > self.crowd
+
     def _admit(self, ticket: Ticket) -> Admission | None:
         source, keep = self._best(ticket.plan)
         seat = self._seat_for(source, keep)
@@ -246,7 +269,8 @@ class Scheduler:
         forget += self._stale([one for one in idle if one is not seat and one is not source and one not in forget])
         for one in forget:
             one.truncate(0)
-            one.checkpoint = one.lasting = False
+            one.checkpoint = one.lasting = one.stored = False
+        stored = source is not None and source.stored and _is_of_use(source, keep)
         if seat is source:
             seat.truncate(keep)
         elif source is not None:
@@ -254,7 +278,7 @@ class Scheduler:
             self._touch(source)
         else:
             seat.truncate(0)
-        seat.checkpoint, seat.lasting = False, ticket.continues
+        seat.checkpoint, seat.lasting, seat.stored = False, ticket.continues, stored
         seat.ticket, ticket.seat = ticket, seat
         ticket.row = keep
         self._touch(seat)
@@ -266,9 +290,11 @@ class Scheduler:
         others = [
             seat
             for seat in idle
-            if not seat.lasting and not any(self._usable(seat, ticket.plan) for ticket in self.waiting)
+            if not seat.lasting
+            and not any(_is_of_use(seat, self._usable(seat, ticket.plan)) for ticket in self.waiting)
         ]
-        return others[:-KEPT_IDLE]
+        newest = [seat for seat in others if not seat.stored][-KEPT_IDLE:]
+        return [seat for seat in others if seat not in newest]
 
     def _seat_for(self, source: Seat | None, keep: int) -> Seat | None:
         """An idle seat: the source itself when nothing of worth is lost by it, else an empty one, else the oldest."""
@@ -278,6 +304,10 @@ class Scheduler:
         in_place = source is not None and source.ticket is None and not source.checkpoint
         if source is not None and in_place and keep == len(source.rows):
             return source
+        if source is not None and in_place and self.can_roll_back and not _is_of_use(source, keep):
+            idle.sort(key=lambda seat: seat.touched)
+            if source in self._stale(idle):
+                return source  # it would be forgotten in any case
         empty = next((seat for seat in idle if not seat.rows), None)
         if empty is not None:
             return empty
@@ -434,11 +464,16 @@ class Scheduler:
         if seat.ticket is not None:
             self.requeue(seat.ticket)
         seat.truncate(0)
-        seat.checkpoint = False
+        seat.checkpoint = seat.stored = False
 
     def _touch(self, seat: Seat) -> None:
         self._clock += 1
         seat.touched = self._clock
+
+
+def _is_of_use(seat: Seat, rows: int) -> bool:
+    """Whether a sequence's first rows are worth a detour: a picture is among them, or much text."""
+    return rows >= WORTH_WAITING or (rows > 0 and min(seat.rows[:rows]) < 0)
 
 
 def _common(rows: array[int], identities: Identities) -> int:

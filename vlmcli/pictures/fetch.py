@@ -27,6 +27,7 @@ from vlmcli.amounts import size
 from vlmcli.errors import SourceError
 from vlmcli.network.open_network import Deadline, LocalAddress, Network
 from vlmcli.pictures import codings
+from vlmcli.settings import is_offline
 
 MAX_BYTES = 128 << 20
 SECONDS = 30.0
@@ -56,6 +57,8 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
         name, user = short(url), urlsplit(url).username
     except ValueError as error:
         raise SourceError(f"{url}: not an address ({error})", "check its spelling") from None
+    if is_offline():
+        raise SourceError(f"{name}: VLM_OFFLINE is set, so nothing is downloaded", "unset it, or give vlm the file")
     if user is not None:
         raise SourceError(
             f"{name}: the address contains a user name", "download the picture first, and give vlm the file"

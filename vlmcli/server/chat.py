@@ -6,9 +6,10 @@ taken, too: a bare text for `image_url`, base64 without `data:`, and llama-serve
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +23,9 @@ from vlmcli.values import Answer, Delta, Request, Role, Token
 USUAL, MOST = 1024, 1 << 20
 """Tokens of an answer, where the client does not say, and at most."""
 STOPS = 16
+TEXTS = ("text", "input_text", "output_text", "refusal")
+PICTURES = ("image_url", "input_image")
+"""Types of a message's parts, of all protocols."""
 HARMLESS: dict[str, Sequence[Any]] = {
     "n": (1,), "tools": ([],), "tool_choice": ("none", "auto"), "functions": ([],), "function_call": ("none", "auto"),
     "audio": (), "modalities": (["text"],), "logit_bias": ({},), "prediction": (), "web_search_options": (),
@@ -95,34 +99,42 @@ def _turns(body: Body) -> Iterator[Turn]:
         if role not in ROLES or message.values.get("tool_calls"):
             name = "tool_calls" if role in ROLES else "role"
             raise message.wrong(name, "is not supported", "use system, user and assistant")
-        yield turn(message, ROLES[role], _content(message))
+        yield turn(message, ROLES[role], "use text and image_url")
 
 
-def turn(message: Body, role: Role, parts: Iterable[str | Given]) -> Turn:
-    """A message with these parts. Raises Wrong where it has a picture, and is not the user's."""
-    content = tuple(parts)
+def turn(message: Body, role: Role, hint: str) -> Turn:
+    """A message, which may be a text or a list of parts, of any of OpenAI's protocols.
+
+    `hint`: what to do about a part of another type. Raises Wrong for such a part, or where a message has a picture and
+    is not the user's.
+    """
+    content = tuple(_content(message, hint))
     if role != "user" and any(isinstance(part, Given) for part in content):
         raise message.wrong("content", "has a picture, but only a user's message may")
     return Turn(role, content)
 
 
-def _content(message: Body) -> Iterator[str | Given]:
+def _content(message: Body, hint: str) -> Iterator[str | Given]:
     content = message.values.get("content")
     if content is None or isinstance(content, str):
         yield content or ""
         return
     for part in message.objects("content"):
         kind = part.text("type")
-        if kind in ("text", "input_text", "output_text"):
-            yield part.text("text")
-        elif kind in ("image_url", "input_image"):
-            yield picture(part)
+        if kind in TEXTS:
+            yield part.text("refusal" if kind == "refusal" else "text")
+        elif kind == "input_json":
+            yield json.dumps(part.values.get("data"), ensure_ascii=False)
+        elif kind in PICTURES:
+            yield _picture(part)
         else:
-            raise part.wrong("type", f"is {kind!r}, which is not supported", "use text and image_url")
+            raise part.wrong("type", f"is {kind!r}, which is not supported", hint)
 
 
-def picture(part: Body) -> Given:
+def _picture(part: Body) -> Given:
     """The picture of a part: an object with `url` and `detail`, or a bare text. Raises Wrong."""
+    if part.has("file_id"):
+        raise part.wrong("file_id", "is not supported", "send the picture as image_url")
     value = part.values.get("image_url")
     if isinstance(value, str):
         return given(value, part.path("image_url"), part)

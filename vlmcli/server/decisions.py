@@ -7,7 +7,6 @@ is a refusal. Pure.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,6 @@ from vlmcli.records import lines
 from vlmcli.server import chat
 from vlmcli.server.asked import Asked, Turn
 from vlmcli.server.body import Body
-from vlmcli.server.seen import Given
 from vlmcli.tasks import questions
 from vlmcli.tasks.calibration import Calibration
 from vlmcli.tasks.decide import Decide
@@ -84,28 +82,7 @@ def _turns(body: Body) -> Iterator[Turn]:
         role = chat.ROLES.get(message.text("role"))
         if role is None:
             raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-        yield chat.turn(message, role, _content(message))
-
-
-def _content(message: Body) -> Iterator[str | Given]:
-    content = message.values.get("content")
-    if content is None or isinstance(content, str):
-        yield content or ""
-        return
-    for part in message.objects("content"):
-        kind = part.text("type")
-        if kind in ("input_text", "output_text"):
-            yield part.text("text")
-        elif kind == "refusal":
-            yield part.text("refusal")
-        elif kind == "input_json":
-            yield json.dumps(part.values.get("data"), ensure_ascii=False)
-        elif kind == "input_image":
-            if part.has("file_id"):
-                raise part.wrong("file_id", "is not supported", "send the picture as image_url")
-            yield chat.picture(part)
-        else:
-            raise part.wrong("type", f"is {kind!r}, which is not supported", "use input_text and input_image")
+        yield chat.turn(message, role, "use input_text and input_image")
 
 
 def requests(each: Sequence[Decide], about: Request) -> list[Request]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +29,11 @@ CONVERSATIONS = {"/v1/responses": "input", "/v1/decisions": "input", "/v1/system
 Handler = Callable[[Request], Awaitable[Response]]
 Pieces = AsyncGenerator[bytes, None]
 Values = Iterable[dict[str, Any]]
+T = TypeVar("T")
+LARGE = 1 << 20
+"""Bytes of a body that is read in a thread."""
+_COMPILED = re.compile(rb'"(json_schema|response_format|format|regex|grammar)"')
+"""Names of fields whose values are compiled."""
 
 
 class Told(Protocol):
@@ -78,8 +85,18 @@ class Paths:
 
     async def body(self, request: Request) -> Body:
         """The object that a request has sent. Raises Wrong."""
+        return await self.read(request, lambda body: body)
+
+    async def read(self, request: Request, parse: Callable[[Body], T]) -> T:
+        """What a request asks for, as `parse` reads its body. Raises Wrong.
+
+        A schema may take a second to be compiled, in which others are answered.
+        """
         length = request.headers.get("content-length", "")
-        return Body.read(await body_of(request.receive, length, self.service.limits.body))
+        data = await body_of(request.receive, length, self.service.limits.body)
+        if len(data) < LARGE and not _COMPILED.search(data):
+            return parse(Body.read(data))
+        return await asyncio.to_thread(lambda: parse(Body.read(data)))
 
     async def answer(self, asked: Asked, name: str) -> Answer:
         """The whole answer to what was asked of a model. Raises Wrong."""

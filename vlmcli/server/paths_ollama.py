@@ -106,11 +106,11 @@ class Ollama(Paths):
 
     async def chat(self, request: Request) -> Response:
         """An answer to a conversation."""
-        return await self._answered(request, ollama.read_chat(await self.body(request)), is_chat=True)
+        return await self._answered(request, await self.read(request, ollama.read_chat), is_chat=True)
 
     async def generate(self, request: Request) -> Response:
         """An answer to a prompt."""
-        return await self._answered(request, ollama.read_generate(await self.body(request)), is_chat=False)
+        return await self._answered(request, await self.read(request, ollama.read_generate), is_chat=False)
 
     async def _answered(self, request: Request, asked: Asked, *, is_chat: bool) -> Response:
         name = self.service.pool.name_of(asked.model)

@@ -65,7 +65,7 @@ class OpenAI(Paths):
 
     async def chat(self, request: Request) -> Response:
         """Chat completions."""
-        asked = chat.read(await self.body(request))
+        asked = await self.read(request, chat.read)
         name = self.service.pool.name_of(asked.model)
         think = self.service.files(name).card.think
         if asked.stream:
@@ -81,8 +81,7 @@ class OpenAI(Paths):
 
     async def responses(self, request: Request) -> Response:
         """Responses, of which none is kept."""
-        body = await self.body(request)
-        asked = responses.read(body)
+        body, asked = await self.read(request, lambda body: (body, responses.read(body)))
         name = self.service.pool.name_of(asked.model)
         reply = responses.Reply(body, asked, name, self.service.files(name).card.think)
         if asked.stream:
@@ -92,7 +91,7 @@ class OpenAI(Paths):
 
     async def decisions(self, request: Request) -> Response:
         """Decisions, with probabilities as the model's calibration corrects them."""
-        wanted = decisions.read(await self.body(request))
+        wanted = await self.read(request, decisions.read)
         name = self.service.pool.name_of(wanted.asked.model)
         each = self._deciding(wanted, name)
         answers = await unless_gone(request.receive, self._decided(wanted, each, name))
@@ -100,7 +99,7 @@ class OpenAI(Paths):
 
     async def systemone(self, request: Request) -> Response:
         """The same questions in the System One format."""
-        wanted = systemone.read(await self.body(request))
+        wanted = await self.read(request, systemone.read)
         name = self.service.pool.name_of(wanted.asked.model)
         each = self._deciding(wanted, name)
         answers = await unless_gone(request.receive, self._decided(wanted, each, name))

@@ -13,7 +13,6 @@ from typing import Any
 from vlmcli.server import chat
 from vlmcli.server.asked import ANY_OBJECT, Asked, Turn, own_wishes, sampling, schema
 from vlmcli.server.body import Body
-from vlmcli.server.seen import Given
 from vlmcli.server.wrong import Wrong, in_words
 from vlmcli.tasks.thinking import Thinking, split
 from vlmcli.values import Answer, Delta, Request, Token
@@ -26,7 +25,6 @@ HARMLESS: dict[str, Sequence[Any]] = {
 """Fields that this server cannot do, and their values that ask for nothing. A prompt that is too long is refused."""
 LOGPROBS = "message.output_text.logprobs"
 """Of `include`."""
-TEXTS = ("input_text", "output_text", "text")
 KEPT_APART = ("reasoning",)
 """Items that clients send back, and that the model is not shown again."""
 
@@ -90,26 +88,7 @@ def turn(message: Body) -> Turn:
     role = chat.ROLES.get(message.text("role"))
     if role is None:
         raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-    return chat.turn(message, role, _content(message))
-
-
-def _content(message: Body) -> Iterator[str | Given]:
-    content = message.values.get("content")
-    if content is None or isinstance(content, str):
-        yield content or ""
-        return
-    for part in message.objects("content"):
-        kind = part.text("type")
-        if kind in TEXTS:
-            yield part.text("text")
-        elif kind == "refusal":
-            yield part.text("refusal")
-        elif kind in ("input_image", "image_url"):
-            if part.has("file_id"):
-                raise part.wrong("file_id", "is not supported", "send the picture as image_url")
-            yield chat.picture(part)
-        else:
-            raise part.wrong("type", f"is {kind!r}, which is not supported", "use input_text and input_image")
+    return chat.turn(message, role, "use input_text and input_image")
 
 
 # --- answers ---

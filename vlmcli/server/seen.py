@@ -11,7 +11,7 @@ import base64
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,13 +72,12 @@ class Reader:
         if len(given) > self._most:
             raise Wrong(f"{len(given)} pictures, but {self._most} are allowed", "send fewer", param=given[-1].param)
         run = asyncio.get_running_loop().run_in_executor
-        files = [
-            run(self._fetching if _ADDRESS.match(one.text.strip()) else self._reading, self._file, one, number)
-            for number, one in enumerate(given, 1)
-        ]
-        return await run(self._reading, self._pictures, given, await asyncio.gather(*files))
+        away = [number for number, one in enumerate(given, 1) if _ADDRESS.match(one.text.strip())]
+        came = await asyncio.gather(*(run(self._fetching, self._file, given[number - 1], number) for number in away))
+        return await run(self._reading, self._pictures, given, dict(zip(away, came, strict=True)))
 
-    def _pictures(self, given: Sequence[Given], files: Sequence[bytes]) -> list[Picture]:
+    def _pictures(self, given: Sequence[Given], fetched: Mapping[int, bytes]) -> list[Picture]:
+        files = [fetched[n] if n in fetched else self._file(one, n) for n, one in enumerate(given, 1)]
         both = list(zip(given, files, strict=True))
         needed = [self._needs(one, file, number) for number, (one, file) in enumerate(both, 1)]
         with self._room.taken(sum(needed)) as kept:

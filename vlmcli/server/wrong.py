@@ -11,6 +11,13 @@ LONGEST = 1000
 """Characters of a message: what a client has sent may be named in it, and may be long."""
 _FOLDERS = re.compile(r"(?<![\w/:.])(?:~?/|[A-Za-z]:\\)(?:[^/\\:'\"\s]+[/\\])+")
 """The folders of a path; addresses of the web are none."""
+_ADVICE = (
+    ("ulimit", "try again later, or with smaller pictures"), ("--detail", "send a smaller picture"),
+    ("--ctx", "send fewer or smaller pictures, or start the server with a larger --ctx"),
+    ("--timeout", "ask for fewer tokens (max_tokens)"), ("--max-tokens", "allow more tokens (max_tokens)"),
+    ("--allow-local-urls", "start the server with --allow-local-urls"), (" --", ""),
+)  # fmt: skip
+"""What a client can do where a hint names an option of the command line, which it has none of; the first that fits."""
 
 
 class Wrong(VlmError):
@@ -45,6 +52,7 @@ def from_error(error: VlmError, param: str = "", folders: Iterable[str] = ()) ->
     if isinstance(error, Wrong):
         return error
     message, hint = error.message, error.hint
+    hint = next((advice for option, advice in _ADVICE if option in f" {hint}"), hint)
     for folder in folders:
         message, hint = message.replace(folder, ""), hint.replace(folder, "")
     message, hint = _FOLDERS.sub("", message), _FOLDERS.sub("", hint)

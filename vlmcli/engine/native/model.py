@@ -77,6 +77,8 @@ class Model(Handle):
         super().__init__(pointer, llama.llama_model_free)
         self.path = path
         self._vocab = llama.llama_model_get_vocab(pointer)
+        self.n_params: int = llama.llama_model_n_params(pointer)
+        self.heads: int = llama.llama_model_n_layer(pointer) * llama.llama_model_n_head(pointer)
         self.n_vocab: int = llama.llama_vocab_n_tokens(self._vocab)
         self.n_embd_inp: int = llama.llama_model_n_embd_inp(pointer)
         # 8 is M-RoPE and 40 interleaved M-RoPE; llama.h.

@@ -33,7 +33,7 @@ def tensor_name(tensor: int) -> bytes:
 
 def ends_layer(tensor: int) -> bool:
     """Whether it is what one of the encoder's layers gives; a few families' graphs do not name them (clip.cpp)."""
-    return tensor_name(tensor).startswith(b"layer_out")
+    return bool(_tensor(tensor).name.startswith(b"layer_out"))
 
 
 def tensor_size(tensor: int) -> int:
@@ -59,10 +59,16 @@ class _Tensor(ctypes.Structure):
     )  # fmt: skip
 
 
+_is_laid_out = False  # as above: looked at once, since it is the library's, and a graph has hundreds of tensors
+
+
 def _tensor(address: int) -> _Tensor:
     """The tensor at an address; NativeError where ggml's structure is not the one above."""
-    if _name_address(address) - address != _Tensor.name.offset:
-        raise NativeError("llama.cpp: a tensor is not laid out as expected", install_hint())
+    global _is_laid_out
+    if not _is_laid_out:
+        if _name_address(address) - address != _Tensor.name.offset:
+            raise NativeError("llama.cpp: a tensor is not laid out as expected", install_hint())
+        _is_laid_out = True
     return _Tensor.from_address(address)
 
 
