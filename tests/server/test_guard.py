@@ -405,6 +405,23 @@ def test_nothing_of_this_machine_or_network_is_fetched():
         alive(server)
 
 
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        ("word " * 20_000, "Send fewer or smaller pictures, or start the server with a larger --ctx."),
+        ("--files-from", ""),
+    ],
+)
+def test_advice_is_for_clients(live, question, says):
+    """The hints of the command line name options that a client of the server does not have."""
+    picture = b"a list" if question == "--files-from" else SCENE
+    status, body, _ = live.post(asked(uri(picture), question))
+    said = json.loads(body)["error"]["message"]
+    assert status == 400
+    assert said.endswith(says)
+    assert "--" not in said.replace("start the server with a larger --ctx", "")
+
+
 def test_addresses_are_fetched_only_where_that_is_allowed(live):
     with raw_serving(reply(SCENE)) as inner:
         address = f"http://127.0.0.1:{inner.port}/a.png"

@@ -52,7 +52,8 @@ def from_error(error: VlmError, param: str = "", folders: Iterable[str] = ()) ->
     if isinstance(error, Wrong):
         return error
     message, hint = error.message, error.hint
-    hint = next((advice for option, advice in _ADVICE if option in f" {hint}"), hint)
+    if "start the server" not in hint:
+        hint = next((advice for option, advice in _ADVICE if option in f" {hint}"), hint)
     for folder in folders:
         message, hint = message.replace(folder, ""), hint.replace(folder, "")
     message, hint = _FOLDERS.sub("", message), _FOLDERS.sub("", hint)
