@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fakes import FakeCache
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, picture_key
-from vlmcli.engine.scheduler import KEPT_IDLE, SOON, Scheduler
+from vlmcli.engine.scheduler import SOON, Scheduler
 
 
 def picture(name, rows=20, bidirectional=False):
@@ -224,13 +224,17 @@ def kept(world):
     return sum(bool(seat.rows) and seat.ticket is None for seat in world.scheduler.seats)
 
 
-def test_sequences_that_nobody_waits_for_are_forgotten_but_the_newest():
-    """Pictures one after the other leave no more behind than these, so that attention has less to look at."""
-    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+@pytest.mark.parametrize(("crowd", "left"), [(0, 8), (160, 4), (110, 3), (40, 2)])
+def test_sequences_that_nobody_waits_for_are_forgotten_but_the_newest(crowd, left):
+    """Pictures one after the other leave no more behind than these, so that attention has less to look at.
+
+    Each has 25 cells. The last one was still under way when the others were looked at.
+    """
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1, crowd=crowd)
     for number in range(8):
         world.ask(number, plan((number, 1), picture(str(number)), (2, 3)))
         world.run()
-    assert kept(world) == KEPT_IDLE + 1  # the last one was still under way when the others were looked at
+    assert kept(world) == left
 
 
 def alone(number):
@@ -240,7 +244,7 @@ def alone(number):
 
 def test_what_the_disk_has_too_is_forgotten_when_another_begins():
     """Attention then looks at one picture's cells, however many came before, and whoever else waits."""
-    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1, crowd=40)
     for number in range(8):
         world.ask(number, alone(number))
     while world.turn():
@@ -297,7 +301,7 @@ def test_nobody_waits_for_the_end_of_a_long_answer():
 
 
 def test_what_somebody_waits_for_and_conversations_are_kept():
-    world = World(n_ctx=3000, n_seq=10, n_parallel=1)
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1, crowd=60)
     talk = world.scheduler
     for number in range(4):
         prompt = plan((number, 1), picture(str(number)), (2, 3))
@@ -307,7 +311,7 @@ def test_what_somebody_waits_for_and_conversations_are_kept():
     for number in range(4, 8):
         world.ask(number, plan((number, 1), picture(str(number)), (2, 3)))
         world.run()
-    assert kept(world) == 4 + KEPT_IDLE + 1
+    assert kept(world) == 4 + 2
     world.ask(8, plan((0, 1), picture("0"), (2, 9)))
     world.run()
     assert world.reused[8] >= 22  # the conversation's picture

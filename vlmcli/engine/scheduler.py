@@ -24,10 +24,6 @@ else:
     np = Later("numpy")
 
 WORTH_WAITING = 64  # rows of text another request is about to compute
-KEPT_IDLE = 2
-"""Sequences that are kept although nobody waits for them, no conversation goes on, and the disk does not have what
-they hold: the newest. On a CPU, attention looks at all cells up to the last one that is used, so that each one more
-slows all others down (llama-kv-cache.cpp, get_n_kv)."""
 SOON = 64
 """Tokens of an answer. One with fewer is expected to end soon, and what has no room beside it waits for that."""
 
@@ -130,7 +126,9 @@ class Scheduler:
     """Seats, the queue before them, and the next step.
 
     `first_rows_only`: logits can only be had for the first rows of a batch. `crowd`: cells above which no request
-    begins beside others that end soon, as all would be slower together than one after the other; 0 for any number.
+    begins beside others that end soon, as all would be slower together than one after the other; 0 for any number. On
+    a CPU, attention looks at all cells up to the last one that is used, so that each one slows all others down
+    (llama-kv-cache.cpp, get_n_kv). Half as many are kept for whoever may come.
     """
 
     def __init__(
@@ -286,15 +284,23 @@ class Scheduler:
         return Admission(ticket, tuple(one.seq for one in forget), forked, ticket.plan.position(keep) if keep else 0)
 
     def _stale(self, idle: Sequence[Seat]) -> list[Seat]:
-        """Idle sequences, from the oldest to the newest, without those that are still of use."""
+        """Of idle sequences, from the oldest to the newest, those that are not worth their cells.
+
+        Kept are those of conversations, those that somebody waits for, the newest as far as there is room, and the
+        last one unless the disk has it, too.
+        """
         others = [
             seat
             for seat in idle
             if not seat.lasting
             and not any(_is_of_use(seat, self._usable(seat, ticket.plan)) for ticket in self.waiting)
         ]
-        newest = [seat for seat in others if not seat.stored][-KEPT_IDLE:]
-        return [seat for seat in others if seat not in newest]
+        stale, room = [], self.crowd // 2
+        for number, seat in enumerate(reversed(others)):
+            room -= len(seat.rows)
+            if room < 0 and (number or seat.stored):
+                stale.append(seat)
+        return stale[::-1]
 
     def _seat_for(self, source: Seat | None, keep: int) -> Seat | None:
         """An idle seat: the source itself when nothing of worth is lost by it, else an empty one, else the oldest."""
