@@ -39,7 +39,10 @@ SHAPES = 64
 """Different scenes; a pixel makes more pictures of them."""
 REPEATED = 4
 """Pictures of the second figure."""
-PATIENCE = 120.0
+PATIENCE = 600.0
+"""Seconds for an answer: the last of many clients waits for all others."""
+CELLS = 1024
+"""Of the context, for each of llama-server's slots: it answers with an error where they are too few."""
 SAMPLE = 1.0
 """Seconds between two looks at the memory."""
 WARM, WINDOW = 60.0, 20.0
@@ -104,7 +107,7 @@ def llama_server(model: Path, projector: Path, slots: int, threads: int) -> Iter
     """The same of llama-server."""
     port = _free_port()
     command = [SERVER, "-m", str(model), "--mmproj", str(projector), "--port", str(port), "--jinja", "--kv-unified"]
-    command += ["-np", str(slots), "-c", str(max(4096, 512 * slots)), "-t", str(threads), "--no-warmup"]
+    command += ["-np", str(slots), "-c", str(max(4096, CELLS * slots)), "-t", str(threads), "--no-warmup"]
     with _running(command, dict(settings.variables()), port) as pid:
         yield port, pid
 
@@ -212,7 +215,7 @@ def compare(model: Path, projector: Path, counts: Sequence[int], seconds: float,
         for peer in peers:
             rates[peer], figures = _turn(peer, (model, projector), count, seconds, threads, repeated)
             _say(f"{count:3} clients, {'repeated' if repeated else 'new'} pictures, {peer:12}: {figures}")
-        if len(rates) == 2:
+        if all(rates.values()) and len(rates) == 2:
             _say(f"{count:3} clients: {rates['vlm serve'] / rates['llama-server']:.2f} x llama-server's throughput")
 
 
