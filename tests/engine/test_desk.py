@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from vlmcli.engine.desk import Cancel, Close, Desk, Submit
+from vlmcli.engine.desk import PROGRESS_SECONDS, Cancel, Close, Desk, Submit
 from vlmcli.errors import Cancelled, ModelError, RequestError, TimedOut
 from vlmcli.values import Answer, Delta, Done, Failed, Message, Notice, Request, Started, Timings, Usage
 
@@ -33,6 +33,17 @@ def test_messages_come_in_order_and_none_where_there_is_none():
     ]
     assert desk.read(wait=False) is None
     assert desk.closing
+
+
+def test_progress_is_reported_so_many_times_a_second():
+    """Of each stage and each request for itself, the first always."""
+    desk = Desk()
+    first, second = desk.submit(REQUEST), desk.submit(REQUEST)
+    began, reports = time.monotonic(), 0
+    while time.monotonic() - began < 5.5 * PROGRESS_SECONDS:
+        reports += desk.is_due(first, "encode")
+    assert 1 < reports <= 6
+    assert [desk.is_due(second, "encode"), desk.is_due(first, "prefill")] == [True, True]
 
 
 def test_a_request_that_has_ended_has_no_more_events():

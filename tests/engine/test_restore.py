@@ -109,6 +109,21 @@ def run_one(runner, request):
             return
 
 
+def test_the_disk_has_what_the_kv_cache_gives_up(small, caching):
+    """A large picture whose state is kept leaves its cells to the next one; without a cache, it stays where it is."""
+    files, large = small_files(small, "qwen2vl"), [noise(seed, (672, 672)) for seed in range(2)]
+    asked = [ask(QUESTIONS[0], large[0]), ask(QUESTIONS[0], large[1]), ask(QUESTIONS[1], large[0])]
+    found = {}
+    for kept in (caching, None):
+        with opened(files, caching=kept, n_gpu_layers=0, ready=False) as engine:
+            found[kept] = [engine.run([one])[0] for one in asked]
+    restored, stayed = (found[kept][2].usage for kept in (caching, None))
+    assert restored.picture_tokens > 512  # more than half of what is a crowd
+    assert restored.restored_tokens >= restored.picture_tokens
+    assert (stayed.restored_tokens, stayed.reused_tokens >= stayed.picture_tokens) == (0, True)
+    assert texts(found[caching]) == texts(found[None])
+
+
 def test_what_took_no_time_is_kept_without_its_state(small, tmp_path):
     files, picture = small_files(small, "llava"), noise(1)
     caching = Caching(tmp_path, seconds=3600.0)

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -16,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 from tests.support import ROOT
-from tests.support.program import own_environment
+from tests.support.program import VLM, own_environment
 from vlmcli.demo import scenes
 
-WORDS = (sys.executable, "-m", "vlmcli", "serve", "--port", "0")
+WORDS = (VLM, "serve", "--port", "0")
 QUESTION = "What is in this picture?"
 
 

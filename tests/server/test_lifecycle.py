@@ -1,10 +1,12 @@
 """A server's life: its engine's process dies, signals come, models are loaded and freed, the queue is full."""
 
+import asyncio
 import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ import pytest
 from tests.server.live import QUESTION, SCENE, asked, one_shape, png, serving
 from tests.support.program import vlm
 from vlmcli import demo
+from vlmcli.server import running
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
@@ -256,6 +259,25 @@ def test_a_model_that_cannot_be_loaded_is_tried_again(other, tmp_path):
         model.write_bytes(whole)
         status, body, _ = live.post(asked(SCENE, QUESTION, model=""))
         assert status == 200, body
+
+
+def test_an_answer_does_not_wait_for_its_heads_acknowledgement():
+    """Head and body are two pieces: without TCP_NODELAY the second is held back for 40 ms."""
+
+    async def option():
+        found = asyncio.get_running_loop().create_future()
+
+        def accepted(_, writer):
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        with running.listening("127.0.0.1", 0) as listens:
+            async with await asyncio.start_server(accepted, sock=listens):
+                _, writer = await asyncio.open_connection(*listens.getsockname())
+                writer.close()
+                return await found
+
+    assert asyncio.run(option()) != 0
 
 
 def test_a_port_in_use_is_an_error():

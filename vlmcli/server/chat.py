@@ -26,6 +26,8 @@ STOPS = 16
 TEXTS = ("text", "input_text", "output_text", "refusal")
 PICTURES = ("image_url", "input_image")
 """Types of a message's parts, of all protocols."""
+TYPED = "use input_text and input_image"
+"""What to do about another type, in the protocols whose parts are called so."""
 HARMLESS: dict[str, Sequence[Any]] = {
     "n": (1,), "tools": ([],), "tool_choice": ("none", "auto"), "functions": ([],), "function_call": ("none", "auto"),
     "audio": (), "modalities": (["text"],), "logit_bias": ({},), "prediction": (), "web_search_options": (),
@@ -95,19 +97,20 @@ def _form(body: Body) -> str:
 
 def _turns(body: Body) -> Iterator[Turn]:
     for message in body.objects("messages"):
-        role = message.text("role")
-        if role not in ROLES or message.values.get("tool_calls"):
-            name = "tool_calls" if role in ROLES else "role"
-            raise message.wrong(name, "is not supported", "use system, user and assistant")
-        yield turn(message, ROLES[role], "use text and image_url")
+        if message.values.get("tool_calls"):
+            raise message.wrong("tool_calls", "is not supported", "send what was said, without calls")
+        yield turn(message, "use text and image_url")
 
 
-def turn(message: Body, role: Role, hint: str) -> Turn:
+def turn(message: Body, hint: str) -> Turn:
     """A message, which may be a text or a list of parts, of any of OpenAI's protocols.
 
-    `hint`: what to do about a part of another type. Raises Wrong for such a part, or where a message has a picture and
-    is not the user's.
+    `hint`: what to do about a part of another type. Raises Wrong for such a part or another role, or where a message
+    has a picture and is not the user's.
     """
+    role = ROLES.get(message.text("role"))
+    if role is None:
+        raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
     content = tuple(_content(message, hint))
     if role != "user" and any(isinstance(part, Given) for part in content):
         raise message.wrong("content", "has a picture, but only a user's message may")

@@ -79,10 +79,7 @@ def _turns(body: Body) -> Iterator[Turn]:
         kind = message.text("type") or "message"
         if kind != "message":
             raise message.wrong("type", f"is {kind!r}, which is not supported", "use message")
-        role = chat.ROLES.get(message.text("role"))
-        if role is None:
-            raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-        yield chat.turn(message, role, "use input_text and input_image")
+        yield chat.turn(message, chat.TYPED)
 
 
 def requests(each: Sequence[Decide], about: Request) -> list[Request]:

@@ -80,15 +80,7 @@ def _turns(body: Body) -> Iterator[Turn]:
         if kind not in KEPT_APART:
             if kind != "message":
                 raise item.wrong("type", f"is {kind!r}, which is not supported", "use message")
-            yield turn(item)
-
-
-def turn(message: Body) -> Turn:
-    """A message. Raises Wrong."""
-    role = chat.ROLES.get(message.text("role"))
-    if role is None:
-        raise message.wrong("role", "is not supported", "use system, developer, user and assistant")
-    return chat.turn(message, role, "use input_text and input_image")
+            yield chat.turn(item, chat.TYPED)
 
 
 # --- answers ---
