@@ -14,6 +14,8 @@ import pytest
 from tests.support import faulty
 from tests.support.folders import drawn, lines, vlm
 from tests.support.program import VLM
+from vlmcli.errors import VlmError
+from vlmcli.terminal.streams import OutputFile
 
 COUNT = 24
 
@@ -164,6 +166,39 @@ def test_a_file_that_stdout_goes_to_and_that_is_shortened_is_an_error(pics):
             pics, lambda: os.truncate(pics / "out" / "all.txt", 3), stdout=file, watched="out/all.txt"
         )
     assert (code, "all.txt: shortened by another program" in said) == (1, True)
+
+
+@pytest.mark.parametrize("flags", [0, os.O_APPEND])
+def test_a_file_that_is_shortened_just_behind_a_write_is_an_error(tmp_path, monkeypatch, flags):
+    """However soon it happens: the size that a file must have is not asked of the file."""
+    file = os.open(tmp_path / "all.txt", os.O_RDWR | os.O_CREAT | flags)
+    write = os.write
+
+    def soon(number, data):
+        count = write(number, data)
+        if number == file:
+            os.truncate(tmp_path / "all.txt", 3)
+        return count
+
+    output = OutputFile(file)
+    output.write(b"a first line\n")
+    monkeypatch.setattr(os, "write", soon)
+    output.write(b"a second line\n")
+    monkeypatch.undo()
+    with pytest.raises(VlmError, match=r"all\.txt: shortened by another program"):
+        output.check()
+    os.close(file)
+
+
+def test_a_file_that_is_written_over_from_its_start_is_no_error(tmp_path):
+    file = os.open(tmp_path / "all.txt", os.O_RDWR | os.O_CREAT)
+    os.write(file, b"what was there before, and is longer\n")
+    os.lseek(file, 0, os.SEEK_SET)
+    output = OutputFile(file)
+    for _ in range(4):
+        output.write(b"a line of ours\n")
+        output.check()
+    os.close(file)
 
 
 def test_a_temporary_file_that_never_had_a_name_and_one_that_is_moved_are_good_enough(pics):

@@ -71,6 +71,7 @@ class ChatServer:
         headers: of each request, by its path.
         cancelled: how many chats were left before their end.
         most: chats that were under way at once.
+        answered: chats whose answer is whole; it is counted before its end is sent.
         busy: so often it is loading when its models are asked for.
         moved: where its models are; empty for here.
     """
@@ -81,7 +82,7 @@ class ChatServer:
         self.think = think  # what is sent as thoughts before each answer
         self.faults: list[Fault] = []
         self.bodies, self.pictures, self.headers, self.cancelled = [], [], [], 0
-        self.under_way = self.most = self.busy = 0
+        self.under_way = self.most = self.busy = self.answered = 0
         self.moved = ""
         self.lock = threading.Lock()
         self.ask = answers.ask if answers is not None else None
@@ -254,6 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return
             elif isinstance(event, Done):
                 answer = event.answer
+                with owner.lock:
+                    owner.answered += 1
             elif isinstance(event, Failed):
                 error = {"error": {"message": event.error.message, "type": "invalid_request_error"}}
                 if stream:

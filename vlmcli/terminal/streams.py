@@ -133,8 +133,8 @@ class OutputFile:
                 os.ftruncate(self._file, start)
                 os.lseek(self._file, start, os.SEEK_SET)
             raise
-        if self._held is not None:
-            self._held.size = os.fstat(self._file).st_size
+        if self._held is not None:  # by the place behind what was written: it may have been shortened since
+            self._held.size = max(start, os.lseek(self._file, 0, os.SEEK_CUR))
 
     def check(self) -> None:
         """Raise VlmError where a file that was written to has been removed or shortened since; it says what is left."""
