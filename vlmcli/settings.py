@@ -13,10 +13,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vlmcli import files
 from vlmcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vlmcli.placement import Caching
 
 PREFIX = "VLM_"
 LONGEST = 1 << 20  # bytes of the user's file
@@ -261,6 +264,17 @@ def cache_folder(chosen: Settings | None = None) -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("vlm", appauthor=False)
+
+
+def caching(chosen: Settings) -> Caching | None:
+    """Where results are kept for later processes, as the user has set it; None for nowhere."""
+    from vlmcli.placement import Caching
+
+    if not chosen.cache:
+        return None
+    return Caching(
+        cache_folder(chosen), chosen.embeddings_mb * 10**6, chosen.prefixes_mb * 10**6, float(chosen.cache_seconds)
+    )
 
 
 def debugging(environment: Mapping[str, str] | None = None) -> bool:

@@ -16,12 +16,12 @@ import typer
 from vlmcli import settings, typed
 from vlmcli.amounts import duration, size
 from vlmcli.cli import meant, options
-from vlmcli.cli.running import caching
 from vlmcli.entries import Kept
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.records.lines import object_line
 from vlmcli.reports import kept
 from vlmcli.reports.kept import Kind
+from vlmcli.settings import caching
 from vlmcli.terminal.ui import Ui
 
 _SECONDS = {"h": 3600, "d": 86_400, "w": 7 * 86_400}

@@ -12,9 +12,9 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vlmcli.cli.flags import SIDES
 from vlmcli.cli.parameters import Parameter, parameters
 from vlmcli.errors import VlmError
+from vlmcli.tasks.numbers import SIDES
 
 VARIABLE = "_VLM_COMPLETE"
 """Holds what is wanted, as in complete_bash."""

@@ -78,7 +78,7 @@ def _default() -> tuple[str, str]:
 
 
 def _results() -> tuple[Caching, str]:
-    from vlmcli.cli.running import caching
+    from vlmcli.settings import caching
 
     chosen = settings.load()
     where = caching(replace(chosen, cache=True))

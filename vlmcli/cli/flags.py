@@ -8,10 +8,9 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -30,12 +29,11 @@ if TYPE_CHECKING:
     from vlmcli.cli import words
     from vlmcli.pictures import sources
     from vlmcli.pictures.known import Known
-    from vlmcli.tasks import templates
+    from vlmcli.tasks import numbers, templates
 else:  # a page of help needs none of them
     nouns, courses, words = Later("vlmcli.values"), Later("vlmcli.batch.course"), Later("vlmcli.cli.words")
     sources, templates = Later("vlmcli.pictures.sources"), Later("vlmcli.tasks.templates")
-
-MAX_TOKENS = 512
+    numbers = Later("vlmcli.tasks.numbers")
 
 _EXAMPLES = {
     "temperature": "0.7", "top_k": "40", "top_p": "0.9", "min_p": "0.05", "repeat_penalty": "1.1", "seed": "1",
@@ -65,7 +63,7 @@ def sampling_of(
     written: dict[str, str] = {}
     if template is not None:
         try:
-            _checked(dict(template.sampling))
+            numbers.checked(dict(template.sampling))
         except UsageError as error:
             raise UsageError(f"{template.path}: {error.message}", error.hint) from None
         values |= template.sampling
@@ -86,54 +84,7 @@ def sampling_of(
     long = {"temperature": temperature, "seed": seed, "max_tokens": max_tokens}
     given = {name: value for name, value in long.items() if value is not None}
     written |= {name: f"--{name.replace('_', '-')} {value:.15g}" for name, value in given.items()}
-    return _checked({**values, **given}, usual, written)
-
-
-def _checked(
-    values: dict[str, float | int | None], usual: int = 0, written: Mapping[str, str] | None = None
-) -> tuple[nouns.Sampling, int]:
-    """The numbers by their names as one Sampling and a limit. Raises UsageError for one out of range.
-
-    The error names it as it was `written`, or else by its name.
-    """
-    limit = int(values.pop("max_tokens", usual or MAX_TOKENS) or 0)
-    sampling = replace(nouns.Sampling(), **values)  # type: ignore[arg-type]  # the names are the fields'
-    values |= {"max_tokens": limit}
-    bounds = (
-        ("temperature", 0 <= sampling.temperature <= 100, "from 0 to 100"),
-        ("top_k", 0 <= sampling.top_k < 2**31, "from 0 to 2147483647"),
-        ("top_p", 0 < sampling.top_p <= 1, "above 0, up to 1"),
-        ("min_p", 0 <= sampling.min_p <= 1, "from 0 to 1"),
-        ("repeat_penalty", 0 < sampling.repeat_penalty <= 100, "above 0, up to 100"),
-        ("seed", sampling.seed is None or 0 <= sampling.seed < 2**32 - 1, "from 0 to 4294967294"),
-        ("max_tokens", 1 <= limit < 2**31, "from 1 to 2147483647"),
-    )
-    for name, good, what in bounds:
-        if not good:
-            shown = (written or {}).get(name, f"{name} {values[name]}")
-            raise UsageError(f"{shown}: out of range", f"give a number {what}")
-    return sampling, limit
-
-
-SIDES = {"low": 512, "high": 0}
-"""Details by name: pixels of a picture's longer side; 0 for as it is."""
-
-LEAST = 16
-"""Pixels of a side in which something can be seen."""
-
-
-def side_of(detail: str, option: str, names: str = "high") -> int:
-    """What a detail means in pixels of a picture's longer side; 0 for as it is.
-
-    Raises UsageError, with the option and what it takes beside "low" and a number: those `names`.
-    """
-    side = SIDES.get(detail, int(detail) if re.fullmatch("[1-9][0-9]{1,4}", detail, re.ASCII) else -1)
-    if side != 0 and side < LEAST:
-        raise UsageError(
-            f"{option} {detail}: not low, {names}, or a number of pixels of at least {LEAST}",
-            f"for example {option} low, or {option} 768",
-        )
-    return side
+    return numbers.checked({**values, **given}, usual, written)
 
 
 SEPARATORS = {Format.CSV: ",", Format.TSV: "\t"}
@@ -221,7 +172,7 @@ class Flags:
     @property
     def side(self) -> int:
         """Pixels that a picture's longer side is scaled down to; 0 for none. Raises UsageError."""
-        return 0 if self.parts else side_of(self.size, "--detail", "high, parts")
+        return 0 if self.parts else numbers.side_of(self.size, "--detail", "high, parts")
 
     @property
     def parts(self) -> bool:

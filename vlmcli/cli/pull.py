@@ -6,7 +6,6 @@ Knows what a person is shown and asked. Does not know how files are found on the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -99,7 +98,7 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
     Cancelled.
     """
     from vlmcli.engine.place import prefers_bf16
-    from vlmcli.models.pull import order
+    from vlmcli.models.pull import check_room, order
 
     def say(text: str) -> None:
         if not quiet:
@@ -108,7 +107,7 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
     found = order(wanted, say, projector, prefers_bf16())
     for text in _shown(found):
         say(text)
-    _with_room(found)
+    check_room(found)
     if not yes:
         _agree(ui, found, quiet=quiet)
     model, mmproj = _downloaded(ui, found, say, quiet=quiet)
@@ -129,16 +128,6 @@ def fetch_model(ui: Ui, wanted: Published, projector: str = "", *, yes: bool, qu
     }
 
 
-def _with_room(found: Order) -> None:
-    """Raise HubError where the disk has no room for a download."""
-    name = found.published.name
-    if found.missing > found.free:
-        raise HubError(
-            f"{name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
-            "free some space, or set HF_HOME to a folder on another disk",
-        )
-
-
 def fetch_unasked(name: str, progress: Callable[[str, int, int, str], None]) -> ModelFiles:
     """Download a model that a program has asked for, which nobody can be asked about. Returns its files.
 
@@ -151,7 +140,7 @@ def fetch_unasked(name: str, progress: Callable[[str, int, int, str], None]) -> 
     from vlmcli import demo
     from vlmcli.engine.place import prefers_bf16
     from vlmcli.models import store
-    from vlmcli.models.pull import bring, order
+    from vlmcli.models.pull import bring, check_room, order
 
     def say(text: str) -> None:
         progress(text, 0, 0, "")
@@ -163,7 +152,7 @@ def fetch_unasked(name: str, progress: Callable[[str, int, int, str], None]) -> 
     found = order(wanted, say, "", prefers_bf16())
     if found.missing and found.entry and found.entry.accept:
         raise UsageError(f"{wanted.name}: its licence has to be accepted", f"accept it: vlm pull -y {wanted.name}")
-    _with_room(found)
+    check_room(found)
     say("pulling manifest")
     bring(found, came, say)
     return store.resolve(wanted.name, demo=demo.FILES)
@@ -251,6 +240,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     """
     from vlmcli import demo
     from vlmcli.engine import place
+    from vlmcli.machine.budget import budgeted
     from vlmcli.models import store
 
     if offer:
@@ -261,7 +251,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         name = _first(ui, chosen)
     try:
         found = store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice)
-        return _budgeted(found, chosen)
+        return budgeted(found, chosen)
     except NotHere as missing:
         wanted = store.published(name)
         if not offer or wanted is None or not (chosen.yes or ui.can_ask):
@@ -272,26 +262,7 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
         fetch_model(ui, wanted, yes=chosen.yes)
     except HubError as error:
         raise type(error)(error.message, f"{error.hint}; -m demo needs no download") from error
-    return _budgeted(store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice), chosen)
-
-
-def _budgeted(files: ModelFiles, chosen: Settings) -> ModelFiles:
-    """The files, with as many image tokens for a picture as the user has said. Raises UsageError where none can be."""
-    most = chosen.picture_tokens
-    if not most:
-        return files
-    from vlmcli.machine import tiling
-    from vlmcli.models import gguf
-
-    if gguf.read(files.projector).projector_type not in tiling.BUDGETED:
-        if chosen.sources.get("picture_tokens") != "--picture-tokens":
-            return files
-        raise UsageError(
-            f"--picture-tokens does nothing with {files.name}, which decides by itself how many a picture takes",
-            "leave it out; --detail changes the size of pictures",
-        )
-    budget = (min(files.card.budget[0], most), most)
-    return replace(files, card=replace(files.card, budget=budget, reading_budget=budget))
+    return budgeted(store.resolve(name, expand(chosen.mmproj), expand(chat_template), demo.FILES, ui.notice), chosen)
 
 
 def _first(ui: Ui, chosen: Settings) -> str:

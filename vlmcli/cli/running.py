@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from vlmcli import room
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
-from vlmcli.placement import Caching, Wanted
+from vlmcli.placement import Wanted
 from vlmcli.runners import last_death
-from vlmcli.settings import Settings, api_key, cache_folder, state_folder
+from vlmcli.settings import Settings, api_key, caching, state_folder
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import ModelFiles, Runner
@@ -168,18 +168,6 @@ def opened(
 
 def _wanted(settings: Settings, requests: int, choices: bool) -> Wanted:
     return Wanted(settings.ctx, settings.threads, settings.gpu_layers, requests, choices)
-
-
-def caching(settings: Settings) -> Caching | None:
-    """Where results are kept for later commands, as the user has set it; None for nowhere."""
-    if not settings.cache:
-        return None
-    return Caching(
-        cache_folder(settings),
-        settings.embeddings_mb * 10**6,
-        settings.prefixes_mb * 10**6,
-        float(settings.cache_seconds),
-    )
 
 
 def _give_up(ui: Ui, files: ModelFiles, text: str) -> None:

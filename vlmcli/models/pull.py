@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from vlmcli.amounts import size
 from vlmcli.errors import HubError, ModelError, NotOnHub
 from vlmcli.models import (
     catalogue,
@@ -90,6 +91,16 @@ def _refuse_twins(repository: Repository, choice: Choice) -> None:
 def _folded(path: str) -> str:
     """A path as disks see it that know neither capitals nor how an accent is written."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def check_room(found: Order) -> None:
+    """Raise HubError where the disk has no room for a download."""
+    name = found.published.name
+    if found.missing > found.free:
+        raise HubError(
+            f"{name}: the download needs {size(found.missing)}, and the disk has {size(found.free)} free",
+            "free some space, or set HF_HOME to a folder on another disk",
+        )
 
 
 def bring(wanted: Order, progress: Callable[[RemoteFile, int], None], say: Callable[[str], None]) -> tuple[Path, Path]:

@@ -20,11 +20,12 @@ from vlmcli.chat import dropped
 from vlmcli.chat.conversation import Attached
 from vlmcli.cli.chat.slash import BARE, COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
-from vlmcli.cli.flags import Flags, side_of
+from vlmcli.cli.flags import Flags
 from vlmcli.cli.running import tell_of_death, working
 from vlmcli.cli.servers import model_of
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.settings import Settings
+from vlmcli.tasks.numbers import side_of
 from vlmcli.terminal import thumbnails
 from vlmcli.terminal.lineedit import LineCleared, Lines, NothingTyped, Piped, Prompted, Typed
 from vlmcli.terminal.ui import Ui

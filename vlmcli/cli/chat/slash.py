@@ -17,13 +17,14 @@ from vlmcli.chat import transcript
 from vlmcli.chat.conversation import Conversation
 from vlmcli.cli import meant
 from vlmcli.cli.chat.talk import Talk
-from vlmcli.cli.flags import SIDES, sampling_of, side_of
+from vlmcli.cli.flags import sampling_of
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.servers import named_model
 from vlmcli.errors import SourceError, UsageError
 from vlmcli.pictures.sources import Source, Url, expand
 from vlmcli.records.target import target_of
 from vlmcli.settings import variables
+from vlmcli.tasks.numbers import SIDES, side_of
 from vlmcli.terminal import clipboard, stats
 from vlmcli.terminal.lineedit import PATHS, Completions
 from vlmcli.values import Sampling
