@@ -21,7 +21,7 @@ from vlmcli.values import ModelFiles
 
 SLOW = (
     "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "server",
-    "test_docs.py",
+    "test_docs.py", "test_python_door.py", "../llm-vlm",
     "machine/test_cost.py", "terminal/test_clipboard.py", "terminal/test_nothing_but_ours.py",
     "terminal/test_progress.py", "server",
     "engine/test_demo", "engine/test_equality", "engine/test_golden", "engine/test_grammar", "engine/test_hazards",
@@ -66,7 +66,7 @@ def pytest_collection_modifyitems(config, items):
         if "families" not in config.getoption("-m"):
             _leave_out(config, items, {item for item in items if item.get_closest_marker("families")})
     for item in items:
-        if not str(item.path.relative_to(ROOT / "tests").as_posix()).startswith(SLOW):
+        if not os.path.relpath(item.path, ROOT / "tests").replace(os.sep, "/").startswith(SLOW):
             item.add_marker("fast")
 
 

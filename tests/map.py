@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "records": "vlmcli pictures tasks",
     "engine/native": "vlmcli",
     "engine": "vlmcli models machine engine/native",
-    "runners": "vlmcli pictures machine engine engine/native",
+    "runners": "vlmcli pictures tasks machine engine engine/native",
     "batch": "vlmcli pictures models tasks records",
+    "python": "vlmcli pictures models tasks demo machine records engine runners batch",
     "chat": "vlmcli pictures",
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
@@ -55,7 +56,7 @@ LIBRARIES = {
     "llguidance": "engine",
     "matplotlib": "demo/training",
     "numpy": "pictures engine engine/native demo demo/training bench",
-    "PIL": "pictures terminal demo demo/training bench",
+    "PIL": "pictures python terminal demo demo/training bench",  # python: for the type checker only
     "pillow_heif": "pictures bench",
     "platformdirs": "vlmcli",
     "prompt_toolkit": "terminal",
@@ -68,6 +69,7 @@ LIBRARIES = {
     "tokenizers": "demo/training",
     "torch": "demo/training",
     "typer": "cli",
+    "typing_extensions": "python",  # for the type checker only
     "uvicorn": "server",
 }
 """Which folders may import a library. bench/ measures with its peers' libraries, and demo/ draws and trains."""

@@ -46,6 +46,20 @@ def test_a_session_in_the_docs_prints_what_it_shows(command, output, tmp_path):
     assert done.returncode == 0
 
 
+def python_pages():
+    return [page for page in PAGES if "```python\nfrom vlmcli import" in page.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("page", python_pages(), ids=lambda page: page.name)
+def test_python_in_the_docs_prints_what_it_shows(page):
+    """All blocks of a page are one program; what is printed stands in the comment behind `print(...)`."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL))
+    shown = re.findall(r"^ *print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert len(shown) == code.count("print(") > 0
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.stderr) == (shown, "")
+
+
 def test_every_verb_and_option_is_documented():
     assert [verb for verb in VERBS if f"vlm {verb}" not in TEXT] == []
     source = (ROOT / "vlmcli" / "cli" / "options.py").read_text("utf-8")

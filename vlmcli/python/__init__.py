@@ -5,6 +5,8 @@
     options    what each question can be told beside its pictures: sampling, lengths, forms
     given      what stands for a picture: a path, an address, bytes, a picture of Pillow's
     sharing    one runner for many threads
+    tasks      questions and fields behind earlier turns of a conversation
+    listed     the models on this machine
     streaming  an answer that is read while it is written
 
 Docs: docs/python.md. Prints nothing, changes no signal handler, and asks nobody anything.

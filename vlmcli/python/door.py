@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import Any
 
 from vlmcli import demo, memo, settings
@@ -21,6 +22,7 @@ from vlmcli.settings import BOUNDS, Settings
 from vlmcli.values import ModelFiles, Runner
 
 log = logging.getLogger("vlmcli")
+log.addHandler(logging.NullHandler())  # silent until the program sets up logging; Python's own would write to stderr
 
 _opening = threading.Lock()
 """Where what is found out about files is kept is said for the whole process."""
@@ -83,12 +85,15 @@ def open_model(
     else:
         files = _here(chosen, chat_template, download=download)
     if reading and any(files.card.reading_budget):
-        from dataclasses import replace
-
         files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
-    folder = settings.cache_folder(chosen) / known.FOLDER
-    seen = known.Known(Entries(folder, known.LIMIT)) if chosen.cache else None
-    return Model(files, chosen, _runner(files, chosen, in_process=in_process), seen)
+    return Model(files, chosen, _runner(files, chosen, in_process=in_process), _known(chosen))
+
+
+def _known(chosen: Settings) -> known.Known | None:
+    """The files of pictures that were read before, unless nothing is to be kept."""
+    if not chosen.cache:
+        return None
+    return known.Known(Entries(settings.cache_folder(chosen) / known.FOLDER, known.LIMIT))
 
 
 def _settings(given: dict[str, Any]) -> Settings:

@@ -73,7 +73,7 @@ def source_of(given: Any, number: int, known: Known | None) -> Source:
         name = str(getattr(given, "filename", "") or f"picture {number}")
         return Source(name, in_memory.file_of(given, name))
     raise UsageError(
-        f"picture {number}: a {type(given).__name__}, which is no picture",
+        f"picture {number}: not a picture, but of the type {type(given).__name__}",
         "give a path, an address, the bytes of a file, or an image of Pillow's",
     )
 

@@ -107,7 +107,7 @@ def schema(given: Any) -> str:
         given = given.model_json_schema()
     if not isinstance(given, str | Mapping):
         raise UsageError(
-            f"schema: a {type(given).__name__}, which is no schema", "give a dict, JSON, or 'shop, total float'"
+            f"schema: not a schema, but of the type {type(given).__name__}", "give a dict, JSON, or 'shop, total float'"
         )
     try:
         text = given if isinstance(given, str) else json.dumps(given)

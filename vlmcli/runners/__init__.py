@@ -8,10 +8,11 @@
     last_death  what an earlier run died of
     remote      servers of OpenAI's API: requests go to those that have room, and are sent again where one is busy
     servers     their addresses, and what can be learnt of them before anything is asked
+    chosen      the model that is asked there, and what may be sent
     chat_body   a request as they get it
     chat_answer what they send becomes an answer, or an error
     likelihood  how likely choices are, by what they tell of their tokens
 
-The worker and `Remote` are each a `values.Runner`. Nothing here knows tasks or the terminal, and only the child loads
-anything native.
+The worker and `Remote` are each a `values.Runner`. Nothing here knows what is asked, or the terminal, and only the
+child loads anything native.
 """

@@ -10,6 +10,7 @@
     schema       JSON Schemas as users write them
     detect       boxes and points
     boxes        boxes as models write them, and as pixels
+    numbers      how tokens are picked, how many at most, how large pictures are: checked
     thinking     what a model thinks before it answers, told from the answer
     templates/   questions kept in small files
 
