@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llm
 from llm.parts import AttachmentPart, StreamEvent, TextPart
@@ -16,7 +16,10 @@ from pydantic import Field
 
 from vlmcli import list_models, open_model
 from vlmcli.errors import NoPicture, VlmError
-from vlmcli.values import Message, Picture, Result
+from vlmcli.values import Message, Picture, Result, Role
+
+if TYPE_CHECKING:
+    from vlmcli.python.model import Model
 
 PREFIX = "vlm/"
 TYPES = frozenset(
@@ -27,7 +30,7 @@ TYPES = frozenset(
 )  # fmt: skip
 """What `vlm` reads, as `llm` calls it."""
 
-_opened: dict[str, Any] = {}
+_opened: dict[str, Model] = {}
 _opening = threading.Lock()
 
 
@@ -86,8 +89,7 @@ class Vlm(llm.Model):
         """The answer, in pieces if it is streamed. Raises llm.ModelError with what is wrong, and what to do."""
         with _told():
             model = self._open()
-            system, *turns = _turns(model, prompt)
-            *history, last = turns
+            system, (*history, last) = _turns(model, prompt)
             pictures, question = list(last.pictures), _text(last)
             options: dict[str, Any] = {"system": system} if system else {}
             options |= {name: value for name, value in prompt.options if value is not None}
@@ -105,7 +107,7 @@ class Vlm(llm.Model):
                 yield result.text
             _note(response, result)
 
-    def _open(self) -> Any:
+    def _open(self) -> Model:
         """The model, opened when it is first asked."""
         with _opening:
             if self._name not in _opened:
@@ -124,38 +126,41 @@ def _told() -> Iterator[None]:
         raise llm.ModelError("\n".join(filter(None, (error.message, error.hint)))) from error
 
 
-def _turns(model: Any, prompt: llm.Prompt) -> list[Any]:
-    """What the model is told before all, and then the turns, with their pictures read; the last is the user's."""
+def _turns(model: Model, prompt: llm.Prompt) -> tuple[str, list[Message]]:
+    """What the model is told before all; and the turns, with their pictures read, of which the last is the user's."""
     system: list[str] = []
     turns: list[Message] = []
     for message in prompt.messages:
         if message.role == "system":
             system += [part.text for part in message.parts if isinstance(part, TextPart)]
             continue
-        if message.role not in ("user", "assistant"):
+        role: Role = "assistant" if message.role == "assistant" else "user"
+        if message.role != role:
             raise llm.ModelError("the models of vlm cannot use tools\nleave out --tool and --functions")
         content = _content(model, message.parts)
-        if turns and turns[-1].role == message.role:
+        if turns and turns[-1].role == role:
             content = (*turns.pop().content, *content)
-        turns.append(Message(message.role, content))
+        turns.append(Message(role, content))
     if not turns or turns[-1].role != "user":
         raise llm.ModelError("there is no question\nask something about a picture")
-    return ["\n\n".join(system), *turns]
+    return "\n\n".join(system), turns
 
 
-def _content(model: Any, parts: Sequence[Any]) -> tuple[str | Picture, ...]:
+def _content(model: Model, parts: Sequence[Any]) -> tuple[str | Picture, ...]:
     """A turn's pictures, and then its text, as `vlm` shows them to a model."""
-    pictures = [_picture(model, part.attachment) for part in parts if isinstance(part, AttachmentPart)]
+    pictures = [
+        _picture(model, part.attachment) for part in parts if isinstance(part, AttachmentPart) and part.attachment
+    ]
     text = "\n\n".join(part.text for part in parts if isinstance(part, TextPart) and part.text)
     return (*pictures, text) if text else tuple(pictures)
 
 
-def _picture(model: Any, attachment: llm.Attachment) -> Picture:
+def _picture(model: Model, attachment: llm.Attachment) -> Picture:
     """A picture that was attached; one at an address is fetched by `llm`. Raises VlmError, llm.ModelError."""
     if attachment.path:
         return model.load(attachment.path)
     try:
-        return model.load(attachment.content_bytes())
+        return model.load(attachment.content_bytes())  # type: ignore[no-untyped-call]
     except VlmError:
         raise
     except Exception as error:  # of the library that llm fetches with

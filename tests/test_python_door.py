@@ -194,6 +194,13 @@ def test_threads_share_a_model_and_each_gets_its_own_answer(model):
     assert answers == [questions[question] for question in asked]
 
 
+def test_a_crash_of_the_engines_process_costs_no_answer():
+    with open_model("demo") as model:
+        assert model.ask(SCENE, "What is on the left?").text == "A red circle."
+        os.kill(model._shared.runner.pid, signal.SIGKILL)
+        assert model.ask(SCENE, "What is on the right?").text == "A blue square."
+
+
 def test_closing_ends_what_is_under_way_and_may_be_done_twice():
     model = open_model("demo", in_process=True)
     assert model.ask(SCENE, "What is this?").text == "A red circle and a blue square."
@@ -224,7 +231,7 @@ import sys
 from vlmcli import open_model
 
 model = open_model("demo")
-print(model.ask({SCENE!r}, "What is this?").text, model._end.peek()[1].__self__.pid, flush=True)
+print(model.ask({SCENE!r}, "What is this?").text, model._shared.runner.pid, flush=True)
 while len(sys.argv) > 1:
     model.ask({SCENE!r}, "What is this?", max_tokens=400, regex="[a-z ]{{1200,}}")
 """
