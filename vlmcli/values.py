@@ -155,6 +155,7 @@ class Answer:
 
     `scores` are those of the request's choices, in their order; with them there is no text. `seen` are its pictures.
     `tokens` are those of the answer, without the one that ends it, where the request has `logprobs`.
+    `stopped_by` is the stop string that has ended it, empty where something else has, or where a server does not say.
     """
 
     text: str
@@ -165,6 +166,7 @@ class Answer:
     scores: tuple[Score, ...] = ()
     seen: tuple[Seen, ...] = ()
     tokens: tuple[Token, ...] = ()
+    stopped_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Started:
-    """The request has a place in the cache; its prefill begins. `so_far` is what has been taken until now."""
+    """The request has a place in the cache; its prefill begins.
+
+    `so_far` is what has been taken until now; `rows` are those of the whole prompt, 0 where a server does not say.
+    """
 
     id: int
     so_far: Timings = field(default=Timings(), compare=False)
+    rows: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ def test_the_beginning_of_a_stop_string_that_does_not_come_is_shown():
 
 
 def test_the_earliest_stop_string_wins():
-    assert shown([b"one ### two USER: three"], ["USER:", "###"])[0].text == "one "
+    stream, _ = shown([b"one ### two USER: three"], ["USER:", "###"])
+    assert (stream.text, stream.stopped_by) == ("one ", "###")
 
 
 @given(st.text(), st.lists(st.text(min_size=1, max_size=4), max_size=3), st.data())

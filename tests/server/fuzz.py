@@ -25,6 +25,7 @@ _CHAT = asked(SMALL, QUESTION) | {
 }  # fmt: skip
 _PICTURE = {"type": "input_image", "image_url": uri(SMALL), "detail": "low"}
 _BARE = uri(SMALL).partition(",")[2]
+_IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _BARE}}
 BODIES = {
     "/v1/chat/completions": [
         _CHAT, _CHAT | {"stream": True},
@@ -39,6 +40,16 @@ BODIES = {
          "input": [{"role": "user", "content": [{"type": "input_text", "text": QUESTION}, _PICTURE]}]},
     ],
     "/v1/decisions": [{"model": "demo", "input": [_PICTURE], "questions": [{"type": "yes_no", "text": "Is it red?"}]}],
+    "/v1/messages": [
+        {"model": "demo", "max_tokens": 4, "system": [{"type": "text", "text": "Answer."}], "stop_sequences": ["x"],
+         "tools": [], "thinking": {"type": "disabled"}, "stream": True,
+         "messages": [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "look", "input": {"at": 1}}]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "a", "is_error": False, "content": [_IMAGE]},
+                {"type": "text", "text": QUESTION}]}]},
+    ],
+    "/v1/messages/count_tokens": [{"messages": [{"role": "user", "content": [_IMAGE]}]}],
     "/api/chat": [
         {"model": "demo", "stream": False, "options": {"num_predict": 4, "temperature": 0},
          "messages": [{"role": "user", "content": QUESTION, "images": [_BARE]}]},
@@ -172,7 +183,8 @@ def wrong_of(request, raw):
         return f"an error that is no JSON ({status})"
     if b" /api/" in request.partition(b"\r\n")[0] and isinstance(error, str):
         return ""
-    return "" if isinstance(error, dict) and error.get("message") and "param" in error else "an error of another shape"
+    field = "type" if b" /v1/messages" in request.partition(b"\r\n")[0] else "param"
+    return "" if isinstance(error, dict) and error.get("message") and field in error else "an error of another shape"
 
 
 def run(live, requests, seed, threads=8, wait=60.0):

@@ -69,6 +69,11 @@ class Answering:
         """All text that was shown so far."""
         return self._stream.text
 
+    @property
+    def stopped_by(self) -> str:
+        """The stop string that has ended it; empty where none has."""
+        return self._stream.stopped_by
+
     def pick(self, index: int) -> int:
         """The next token, from row `index` of the last decode. A grammar's second choice where it forbids the first.
 

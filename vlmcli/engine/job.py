@@ -168,6 +168,7 @@ class Job:
             self.planned.choices.scores() if self.planned.choices is not None else (),
             self.planned.seen(self.unit),
             tuple(self.answering.noted),
+            self.answering.stopped_by,
         )
 
     def close(self) -> None:

@@ -208,7 +208,7 @@ class Loop:
             restored = self._prefixes.restore(job)
             self._ledger.book(job.spent, "restore")
             job.usage = replace(job.usage, reused_tokens=job.ticket.row, restored_tokens=restored)
-            self._desk.send(Started(job.id, job.spent.timings()))
+            self._desk.send(Started(job.id, job.spent.timings(), job.usage.prompt_tokens))
         if not job.needs_encoder or self._has_projector(job):
             job.seated()
         self._ledger.book(job.spent, "other")

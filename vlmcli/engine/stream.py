@@ -24,9 +24,10 @@ class TextStream:
         self._held = begun
         self.text = ""
         self.stopped = False
+        self.stopped_by = ""
 
     def feed(self, piece: bytes) -> str:
-        """The text that is certain now. Sets `stopped` when a stop string has come."""
+        """The text that is certain now. Sets `stopped` and `stopped_by` when a stop string has come."""
         return self._take(self._decoder.decode(piece))
 
     def finish(self) -> str:
@@ -42,9 +43,10 @@ class TextStream:
         if self.stopped or not new:
             return ""
         self._held += new
-        found = [at for at in (self._held.find(one) for one in self._stop) if at >= 0]
+        found = [(at, one) for at, one in ((self._held.find(one), one) for one in self._stop) if at >= 0]
         if found:
-            shown, self._held, self.stopped = self._held[: min(found)], "", True
+            at, self.stopped_by = min(found, key=lambda each: each[0])
+            shown, self._held, self.stopped = self._held[:at], "", True
         else:
             keep = max((overlap(self._held, one) for one in self._stop), default=0)
             shown, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]

@@ -3,6 +3,7 @@
     app             the application: all paths
     paths           what the handlers of all protocols have in common
     paths_openai    OpenAI's paths
+    paths_anthropic Anthropic's paths
     paths_ollama    Ollama's paths
     guard           who may speak to the server, and how much
     body            the fields of a request's body, checked as they are taken
@@ -12,6 +13,7 @@
     responses       OpenAI's responses
     decisions       OpenAI's decisions
     systemone       decisions in the System One format
+    anthropic       Anthropic's messages
     ollama          Ollama's bodies and answers
     listed          models as Ollama's clients are told of them
     openapi         all paths as a document

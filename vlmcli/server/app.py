@@ -14,6 +14,7 @@ import vlmcli
 from vlmcli.server import detect, openapi
 from vlmcli.server.guard import refused
 from vlmcli.server.paths import Paths
+from vlmcli.server.paths_anthropic import Anthropic
 from vlmcli.server.paths_ollama import Ollama, Pull
 from vlmcli.server.paths_openai import OpenAI
 from vlmcli.server.service import Service
@@ -93,7 +94,7 @@ def application(
         return response
 
     ollama = Ollama(service, ollama_port, pull)
-    routes = [*Own(service).routes(), *OpenAI(service).routes(), *ollama.routes(), *more]
+    routes = [*Own(service).routes(), *OpenAI(service).routes(), *Anthropic(service).routes(), *ollama.routes(), *more]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: unknown, 405: wrong_method})
     app.router.redirect_slashes = False  # it would lead to wherever the Host header says
     return app

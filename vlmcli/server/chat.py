@@ -233,7 +233,7 @@ class Chunks:
         self._tags = think
         self._told = 0  # tokens
 
-    def first(self) -> Iterator[dict[str, Any]]:
+    def first(self, rows: int = 0, /) -> Iterator[dict[str, Any]]:
         """Who speaks."""
         yield self._chunk({"role": "assistant", "content": ""})
 

@@ -204,7 +204,7 @@ class Reply:
         thought, text = split(answer.text, self._think)
         return self._line(text, thought, answer.tokens, done=True) | _figures(answer)
 
-    def first(self) -> Iterator[dict[str, Any]]:
+    def first(self, rows: int = 0, /) -> Iterator[dict[str, Any]]:
         """Nothing: the first line has text."""
         yield from ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vlmcli.server import chat
+from vlmcli.server import anthropic, chat
 from vlmcli.tasks import questions
 
 Schema = dict[str, Any]
@@ -72,7 +72,7 @@ BASE64 = _list(FULL_TEXT)
 
 
 def _schemas() -> dict[str, Schema]:
-    return {**_openai(), **_decisions(), **_ollama(), **_answers()}
+    return {**_openai(), **_decisions(), **_anthropic(), **_ollama(), **_answers()}
 
 
 def _openai() -> dict[str, Schema]:
@@ -156,6 +156,36 @@ def _decisions() -> dict[str, Schema]:
     }
 
 
+def _anthropic() -> dict[str, Schema]:
+    text = _object({"type": _only("text"), "text": TEXT}, ["type"])
+    thought = _object({"type": _only(*anthropic.KEPT_APART)}, ["type"])
+    source = _of(
+        _object({"type": _only("base64"), "media_type": TEXT, "data": FULL_TEXT}, ["type", "data"]),
+        _object({"type": _only("url"), "url": FULL_TEXT}, ["type", "url"]),
+    )
+    image = _object({"type": _only("image"), "source": source}, ["type", "source"])
+    shown = _of(TEXT, _list(_of(text, image, thought)))
+    result = _object({"type": _only("tool_result"), "content": shown, "is_error": FLAG}, ["type"])
+    call = _object({"type": _only("tool_use"), "name": TEXT, "input": {"type": "object"}}, ["type"])
+    each = (
+        ("user", _of(text, image, result, thought)),
+        ("assistant", _of(text, call, thought)),
+        ("system", _of(text, thought)),
+    )
+    turns = [_object({"role": _only(role), "content": _of(TEXT, _list(block))}, ["role"]) for role, block in each]
+    form = _object({"type": _only("json_schema"), "schema": _of({"type": "object"}, FLAG)}, ["type", "schema"])
+    counted = {
+        "model": TEXT, "messages": _list(_of(*turns), 1), "system": _of(TEXT, _list(_of(text, thought))),
+        "stream": FLAG, "stop_sequences": STOP, "thinking": _object({"type": _only(*anthropic.THINKING)}, ["type"]),
+        "tools": _list(ANYTHING), "tool_choice": _object({"type": _only("none", "auto")}, ["type"]),
+        "output_config": _object({"format": form}), "vlm": OWN, **SAMPLING,
+    }  # fmt: skip
+    return {
+        "Messages": _object(counted | {"max_tokens": _whole(1)}, ["messages", "max_tokens"]),
+        "CountTokens": _object(counted, ["messages"]),
+    }
+
+
 def _ollama() -> dict[str, Schema]:
     options = _object({**SAMPLING, "num_predict": _whole(-2), "stop": STOP})
     shared = {
@@ -177,6 +207,10 @@ def _answers() -> dict[str, Schema]:
     error = _object({"message": TEXT, "type": TEXT, "code": TEXT, "param": TEXT}, ["message", "type", "code"])
     return {
         "Error": _object({"error": error}, ["error"]),
+        "AnthropicError": _object(
+            {"type": _only("error"), "error": _object({"type": TEXT, "message": TEXT}, ["type", "message"])},
+            ["type", "error"],
+        ),
         "OllamaError": _object({"error": TEXT}, ["error"]),
         "Object": {"type": "object"},
     }
@@ -236,6 +270,10 @@ def document(version: str) -> Schema:
             "/v1/responses": _post("Answer a conversation.", "Response", sse, "Error"),
             "/v1/decisions": _post("Decide typed questions.", "Decision", "", "Error"),
             "/v1/systemone": _post("Decide typed questions.", "SystemOne", "", "Error"),
+            "/v1/messages": _post("Answer a conversation.", "Messages", sse, "AnthropicError"),
+            "/v1/messages/count_tokens": _post(
+                "Count the tokens of a conversation.", "CountTokens", "", "AnthropicError"
+            ),
             "/vlm/detect": _post("Find things in a picture.", "Detect", "", "Error"),
             "/api/version": _get("The version of Ollama whose protocol this is.", error="OllamaError"),
             "/api/tags": _get("The models that are served.", error="OllamaError"),

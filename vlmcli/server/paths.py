@@ -20,7 +20,7 @@ from vlmcli.server.guard import body_of, refused
 from vlmcli.server.sending import Streamed, unless_gone
 from vlmcli.server.service import Service
 from vlmcli.server.wrong import Wrong, from_error
-from vlmcli.values import Answer, Delta
+from vlmcli.values import Answer, Delta, Started
 
 log = logging.getLogger("vlmcli.server")
 
@@ -39,8 +39,8 @@ _COMPILED = re.compile(rb'"(json_schema|response_format|format|regex|grammar)"')
 class Told(Protocol):
     """An answer on its way to a client, as the objects of a protocol."""
 
-    def first(self) -> Iterator[dict[str, Any]]:
-        """What is sent when the model begins."""
+    def first(self, rows: int, /) -> Iterator[dict[str, Any]]:
+        """What is sent when the model begins with a prompt of so many rows."""
 
     def more(self, delta: Delta) -> Iterator[dict[str, Any]]:
         """The next piece of the answer."""
@@ -113,7 +113,7 @@ class Paths:
                     async for event in events:
                         if not is_begun:
                             is_begun = True
-                            for piece in told.first():
+                            for piece in told.first(event.rows if isinstance(event, Started) else 0):
                                 yield encode(piece)
                         for piece in _pieces(event, told):
                             yield encode(piece)

@@ -199,7 +199,7 @@ class Events:
         self._tokens: list[Token] = []  # of it
         self._waiting: list[Token] = []  # for the text that they are of
 
-    def first(self) -> Iterator[dict[str, Any]]:
+    def first(self, rows: int = 0, /) -> Iterator[dict[str, Any]]:
         """The response has begun."""
         yield self._event("response.created", response=self._reply.begun())
         yield self._event("response.in_progress", response=self._reply.begun())

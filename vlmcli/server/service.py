@@ -17,7 +17,7 @@ from vlmcli.server.pool import Pool
 from vlmcli.server.seen import Given, Reader
 from vlmcli.server.wrong import Wrong, from_error
 from vlmcli.tasks.decide import grey
-from vlmcli.values import Answer, Delta, Done, Failed, Message, ModelFiles, Picture, Request, Started
+from vlmcli.values import Answer, Delta, Done, Failed, Measured, Message, ModelFiles, Picture, Request, Started
 
 _ANY = Request((Message("user", (grey(), "?")),), measure=True)
 """A request that a model must be loaded for, and that it does nothing else for."""
@@ -146,6 +146,16 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def measured(self, name: str, request: Request) -> Measured:
+        """How much of the context a request would take, which has a place in the queue. Raises Wrong."""
+        async with self.pool.taken(name) as hosted, aclosing(hosted.ask(replace(request, measure=True))) as events:
+            async for event in events:
+                if isinstance(event, Failed):
+                    raise _told(event.error, self.files(name))
+                if isinstance(event, Measured):
+                    return event
+        raise Wrong("the engine gave no answer", "try again", status=500, code="server_error")
 
     async def loaded(self, name: str, keep: float | None) -> None:
         """Load a model, and wait until it can be asked. Raises Wrong."""

@@ -98,6 +98,27 @@ def as_ollama(wrong: Wrong) -> dict[str, object]:
     return {"error": in_words(wrong)}
 
 
+ANTHROPIC_KINDS = {
+    401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
+    429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error", 529: "overloaded_error",
+}  # fmt: skip
+"""Anthropic's types of errors by status; others of 400 to 499 are "invalid_request_error", the rest "api_error"."""
+
+
+def as_anthropic(wrong: Wrong) -> dict[str, object]:
+    """The body of an error in Anthropic's shape (anthropic-sdk-python, types/shared/error_response.py).
+
+    It has no place for the field, so that the message begins with it.
+    """
+    words = in_words(wrong)
+    if wrong.param and wrong.param not in words:
+        words = f"{wrong.param}: {words}"
+    usual = "invalid_request_error" if wrong.status < 500 else "api_error"
+    return {"type": "error", "error": {"type": ANTHROPIC_KINDS.get(wrong.status, usual), "message": words}}
+
+
 def in_shape(wrong: Wrong, path: str) -> dict[str, object]:
     """The body of an error in the shape that clients of a path read."""
-    return as_ollama(wrong) if path.startswith("/api/") else as_openai(wrong)
+    if path.startswith("/api/"):
+        return as_ollama(wrong)
+    return as_anthropic(wrong) if f"{path}/".startswith("/v1/messages/") else as_openai(wrong)
