@@ -20,7 +20,7 @@ from vlmcli.pictures import images
 from vlmcli.values import ModelFiles
 
 SLOW = (
-    "batch", "bench", "cli", "demo/test_accuracy.py", "pictures/test_hostile.py", "runners", "reports", "server",
+    "batch", "bench", "cli", "demo/test_accuracy.py", "mcp", "pictures/test_hostile.py", "runners", "reports",
     "test_docs.py", "test_python_door.py", "../llm-vlm",
     "machine/test_cost.py", "terminal/test_clipboard.py", "terminal/test_nothing_but_ours.py",
     "terminal/test_progress.py", "server",

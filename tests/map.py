@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
     "server": "vlmcli pictures models tasks records engine",
+    "mcp": "vlmcli pictures tasks records",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
-    " server",
+    " server mcp",
     "demo/training": "vlmcli pictures demo engine",
     "bench": "vlmcli pictures models demo machine engine engine/native cli",
 }
@@ -55,6 +56,7 @@ LIBRARIES = {
     "jsonschema": "tasks",
     "llguidance": "engine",
     "matplotlib": "demo/training",
+    "mcp": "mcp",
     "numpy": "pictures engine engine/native demo demo/training bench",
     "PIL": "pictures python terminal demo demo/training bench",  # python: for the type checker only
     "pillow_heif": "pictures bench",

@@ -151,6 +151,11 @@ CASES |= {
         Case("a time", ("--keep-alive", EVIL, "--models", "demo")),
         Case("an option", (f"--{EVIL}",)),
     ],
+    "mcp": [
+        Case("a folder", ("--allow", EVIL, "-m", "demo")),
+        Case("a time", ("--keep-alive", EVIL, "-m", "demo")),
+        Case("an option", (f"--{EVIL}",)),
+    ],
     "pull": [
         Case("a name", (EVIL,)),
         Case("files' names", ("o/names",)),

@@ -17,7 +17,7 @@ GROUPS: Mapping[str, str] = {
     "Question": "question questions template param length focus layout"
     " labels labels-file as multi other per-token subtract-neutral threshold calibrate-on"
     " schema schema-multi choices regex grammar system each together",
-    "Pictures": "files-from null include exclude detail picture-tokens allow-local-urls",
+    "Pictures": "allow files-from null include exclude detail picture-tokens allow-local-urls",
     "Model": "model server allow-upload concurrency yes max-tokens temperature seed option think mmproj chat-template",
     "Output": "not count scores print0 top draw crop yolo boxes json format html plot stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata field keywords touch in-place",

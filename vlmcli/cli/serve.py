@@ -142,7 +142,7 @@ def serve(
         )
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
-        host, port, ollama_port if ollama else 0, key, _seconds(keep_alive), max_loaded, limits, allow_pull,
+        host, port, ollama_port if ollama else 0, key, seconds(keep_alive), max_loaded, limits, allow_pull,
         allow_urls or allow_local_urls, allow_local_urls, cors or (), allow_host or (),
     )  # fmt: skip
     _serve([one.strip() for one in (models or "").split(",") if one.strip()], wished, flags.settings())
@@ -218,7 +218,7 @@ def _key(option: str | None) -> str:
     return key
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """Seconds of a duration; below zero for ever. Raises UsageError."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:

@@ -42,6 +42,7 @@
     captions      what people have written about a picture within its file: XMP, IPTC, EXIF
     embedded      the XMP packet within a JPEG, PNG or WebP
     marking       boxes and points drawn onto a picture, and boxes cut out of it
+    regions       a part of a picture, by four numbers
     offsets       where a JPEG's Exif and maker note point behind themselves, into the rest of the file
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
