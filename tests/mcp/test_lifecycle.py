@@ -142,7 +142,8 @@ def test_a_client_that_is_killed_in_the_middle_leaves_nothing_running(small):
     until(lambda: all(map(gone, ours)), 10)
 
 
-@pytest.mark.parametrize("how", ["stdin", "stdout", signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("how", ["stdin", signal.SIGINT, signal.SIGKILL, signal.SIGTERM, "stdout"])
 def test_however_it_ends_the_engine_ends_too(small, how):
     """Stdin or stdout is closed, or a signal comes, in the middle of a call."""
     environment = own_environment({"PYTHONPATH": str(ROOT), "OMP_THREAD_LIMIT": "1"})

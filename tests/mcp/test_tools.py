@@ -268,6 +268,7 @@ def test_a_file_that_is_no_picture_is_an_error_that_names_it(client, folder):
     assert "secret" not in said
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("words", "model", "said"),
     [
