@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "chat": "vlmcli pictures",
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
-    "server": "vlmcli pictures models tasks records engine",
+    "server": "vlmcli pictures models tasks records engine runners",
     "mcp": "vlmcli pictures tasks records",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
     " server mcp",

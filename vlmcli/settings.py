@@ -33,6 +33,8 @@ BOUNDS = {
 }  # fmt: skip
 OPENAI = "https://api.openai.com"
 """The only address that gets the key OPENAI_API_KEY."""
+SERVER_FILE = "serve.json"
+"""In the state folder: where the server in the background is (runners/warm.py)."""
 DETAILS = "low|high|parts|1[6-9]|[2-9][0-9]|[1-9][0-9]{2,4}"
 """What the setting `detail` may be, as a pattern: the names that --detail takes, or pixels."""
 

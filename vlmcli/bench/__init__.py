@@ -14,6 +14,7 @@ imported when `vlm` runs.
     photo        seconds and memory for a photo of many megapixels
     memory       what a model takes, beside what was predicted
     serving      `vlm serve` beside llama-server, and for long
+    warm         `vlm ask` with a model in memory already
     steady       whether the memory of a long run stays flat
     broken       damaged models: each an error or an answer, and no crash
     headers      damaged headers of every family, and what of them ends the process

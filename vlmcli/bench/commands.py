@@ -86,7 +86,7 @@ def vlm(job: Job, cache: Path, pictures: Sequence[Path], questions: Sequence[str
     command += ["--ctx", str(job.ctx), "--json", *more]
     for question in questions:
         command += ["-q", question]
-    seconds, peak, said = _timed(command, _own(cache))
+    seconds, peak, said = timed(command, own(cache))
     records = [json.loads(line) for line in said.splitlines()]
     if any("error" in record for record in records):
         raise Failure(said)
@@ -104,7 +104,7 @@ def cli(job: Job, picture: Path, question: str, tokens: int, *more: str) -> Run:
     """`llama-mtmd-cli`, which answers one question a process. With `COUNTING` it says how many tokens there were."""
     command = [CLI, "-m", str(job.model), "--mmproj", str(job.projector), "--image", str(picture), "-p", question]
     command += ["-n", str(tokens), "--temp", "0", "--top-k", "1", "--jinja", "-t", str(job.threads), "-c", str(job.ctx)]
-    seconds, peak, said = _timed([*command, *more], settings.variables())
+    seconds, peak, said = timed([*command, *more], settings.variables())
     prompts = re.findall(r"prompt eval time = .*? / +([0-9]+) tokens", said)
     decodes = re.findall(r" {2}eval time = .*? / +([0-9]+) runs", said)  # after the prompt's; the last is not counted
     return Run(seconds, peak, tuple(map(int, prompts)), tuple(int(count) + 1 for count in decodes))
@@ -113,7 +113,7 @@ def cli(job: Job, picture: Path, question: str, tokens: int, *more: str) -> Run:
 def chat_handler(job: Job, picture: Path, question: str, tokens: int) -> Run:
     """A script of a few lines with llama-cpp-python's `MTMDChatHandler`."""
     words = [str(job.model), str(job.projector), str(picture), question, str(tokens), str(job.threads), str(job.ctx)]
-    seconds, peak, said = _timed([sys.executable, "-m", "vlmcli.bench.handler", *words], compiled())
+    seconds, peak, said = timed([sys.executable, "-m", "vlmcli.bench.handler", *words], compiled())
     usage = json.loads(said.splitlines()[-1])
     return Run(seconds, peak, (usage["prompt_tokens"],), (usage["completion_tokens"],))
 
@@ -130,11 +130,11 @@ def warm(job: Job, picture: Path, question: str, tokens: int) -> Run | None:
                 pass
     with tempfile.TemporaryDirectory(prefix="vlm-bench-") as cache:
         command = [sys.executable, "-m", "vlmcli", "ask", "-m", "demo", str(picture), "-q", "what is this?", "--json"]
-        _timed([*command, "--in-process"], _own(Path(cache)))
-        _timed([*command, "--worker", "-q", "why?"], _own(Path(cache)))
-    _timed([sys.executable, "-c", "import llama_cpp, llama_cpp.llama_chat_format"], compiled())
+        timed([*command, "--in-process"], own(Path(cache)))
+        timed([*command, "--worker", "-q", "why?"], own(Path(cache)))
+    timed([sys.executable, "-c", "import llama_cpp, llama_cpp.llama_chat_format"], compiled())
     if available(SERVER):
-        _timed([SERVER, "--version"], settings.variables())
+        timed([SERVER, "--version"], settings.variables())
     return cli(job, picture, question, tokens, *COUNTING) if available(CLI) else None
 
 
@@ -143,14 +143,14 @@ def compiled() -> dict[str, str]:
     return {key: value for key, value in settings.variables().items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _own(cache: Path) -> dict[str, str]:
+def own(cache: Path) -> dict[str, str]:
     """An environment in which `vlm` has no settings, and remembers nothing but what is in `cache`."""
     own = {key: value for key, value in compiled().items() if not key.startswith(settings.PREFIX)}
     folders = {f"XDG_{kind}_HOME": str(cache / kind.lower()) for kind in ("STATE", "CONFIG", "CACHE")}
     return own | folders | {"VLM_CACHE_DIR": str(cache / "vlm")}
 
 
-def _timed(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, int, str]:
+def timed(command: Sequence[str], environment: Mapping[str, str]) -> tuple[float, int, str]:
     """Seconds, bytes of memory at most, and what the command said. Raises Failure."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         started = time.perf_counter()

@@ -68,6 +68,7 @@ def _serve(folders: Sequence[str], flags: Flags, keep: float, *, allow_urls: boo
     from vlmcli.mcp.seen import Eyes
     from vlmcli.mcp.service import Served, serve
     from vlmcli.records import calibrations, journal
+    from vlmcli.runners import nearby
     from vlmcli.settings import api_key, config_folder
     from vlmcli.terminal.ui import Ui
 
@@ -82,7 +83,7 @@ def _serve(folders: Sequence[str], flags: Flags, keep: float, *, allow_urls: boo
                 from vlmcli.runners.remote import Remote
 
                 return Remote(files, api_key, concurrency=settings.concurrency, patience=settings.patience)
-            return running.worker_of(files, settings, choices=True)
+            return running.worker_of(files, settings, choices=True, attached=nearby.attached(files, settings))
 
         def fetched(address: str) -> bytes:
             from vlmcli.pictures import fetch  # with a client of HTTP

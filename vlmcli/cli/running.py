@@ -17,7 +17,7 @@ from vlmcli import room
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import NativeError
 from vlmcli.placement import Wanted
-from vlmcli.runners import last_death
+from vlmcli.runners import last_death, nearby
 from vlmcli.settings import Settings, api_key, caching, state_folder
 from vlmcli.terminal import door
 from vlmcli.terminal.ui import Ui
@@ -25,6 +25,7 @@ from vlmcli.values import ModelFiles, Runner
 
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
+    from vlmcli.runners.attached import Attached
     from vlmcli.runners.worker import Worker
 
 log = logging.getLogger("vlmcli")
@@ -42,6 +43,8 @@ def runner_of(
 ) -> AbstractContextManager[Runner]:
     """The engine in this process for one question, which starts sooner, else in one of its own; or the model's servers.
 
+    Where the model is in memory already, it is asked there, unless it is said which process is to have the engine.
+
     Args:
         ui: for what has to be said.
         files: the model.
@@ -53,6 +56,9 @@ def runner_of(
     """
     if files.servers:
         return serving(files, settings)
+    attached = nearby.attached(files, settings) if worker is None else None
+    if attached is not None:
+        return working(files, settings, began, len(asked), choices=choices, attached=attached)
     died = tell_of_death(ui, files, lonely=worker is None and len(asked) == 1)
     if worker is None:
         worker = len(asked) > 1 or died
@@ -96,11 +102,17 @@ def tell_of_death(ui: Ui, files: ModelFiles, lonely: bool = False) -> bool:
 
 @contextmanager
 def working(
-    files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0, *, choices: bool = False
+    files: ModelFiles,
+    settings: Settings,
+    began: float | None = None,
+    requests: int = 0,
+    *,
+    choices: bool = False,
+    attached: Attached | None = None,
 ) -> Iterator[Runner]:
     """The engine in a process of its own, for so many requests, zero for any number, perhaps with choices.
 
-    Where servers have the model, it is they that answer.
+    Where servers have the model, it is they that answer; and what is attached, as long as it is there.
     """
     if files.servers:
         with serving(files, settings) as runner:
@@ -109,21 +121,34 @@ def working(
     interruptible()
     worker = None
     try:
-        worker = worker_of(files, settings, began, requests, choices=choices)
+        worker = worker_of(files, settings, began, requests, choices=choices, attached=attached)
         yield worker
     finally:
         if worker is not None:
             worker.close()
 
 
+def conversing(files: ModelFiles, settings: Settings) -> AbstractContextManager[Runner]:
+    """The model in memory if it is alike, else the engine in a process of its own; for any number of requests."""
+    return working(files, settings, attached=nearby.attached(files, settings))
+
+
 def worker_of(
-    files: ModelFiles, settings: Settings, began: float | None = None, requests: int = 0, *, choices: bool = False
+    files: ModelFiles,
+    settings: Settings,
+    began: float | None = None,
+    requests: int = 0,
+    *,
+    choices: bool = False,
+    attached: Attached | None = None,
 ) -> Worker:
     """The same, to be closed by whoever asks for it."""
     from vlmcli.runners.worker import Worker
 
     wanted = _wanted(settings, requests, choices)
-    return Worker(files, wanted, patience=settings.patience, caching=caching(settings), began=began)
+    return Worker(
+        files, wanted, patience=settings.patience, caching=caching(settings), began=began, attached=attached
+    )  # fmt: skip
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,11 +23,14 @@ from vlmcli.settings import variables
 if TYPE_CHECKING:
     from socket import socket
 
+    from vlmcli.cli import background as back
     from vlmcli.cli import pull, running
     from vlmcli.settings import Settings
+    from vlmcli.terminal.ui import Ui
     from vlmcli.values import ModelFiles, Runner
 else:  # a page of help needs none of them
     pull, running = Later("vlmcli.cli.pull"), Later("vlmcli.cli.running")
+    back = Later("vlmcli.cli.background")
 
 log = logging.getLogger("vlmcli")
 
@@ -72,6 +76,12 @@ AllowHost = Annotated[
     list[str] | None,
     typer.Option("--allow-host", metavar="NAME", help="Another name clients may call the server by; repeatable."),
 ]
+Background = Annotated[
+    bool, typer.Option("--background", help="Go on in the background, with the model in memory for other commands.")
+]
+Status = Annotated[bool, typer.Option("--status", help="Show how the server in the background stands.")]
+Stop = Annotated[bool, typer.Option("--stop", help="Stop the server in the background.")]
+Detached = Annotated[bool, typer.Option("--detached", hidden=True)]
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class _Wished:
     port: int
     ollama_port: int
     key: str
+    no_auth: bool
     kept: float
     max_loaded: int
     limits: Mapping[str, int]
@@ -111,6 +122,10 @@ def serve(
     allow_local_urls: options.AllowLocalUrls = False,
     cors: Cors = None,
     allow_host: AllowHost = None,
+    background: Background = False,
+    status: Status = False,
+    stop: Stop = False,
+    detached: Detached = False,
     *,
     flags: Flags,
 ) -> None:
@@ -127,7 +142,20 @@ def serve(
     vlm serve --ollama
 
     vlm serve --host 0.0.0.0 --api-key KEY
+
+    With --background, the model stays in memory, and commands such as vlm ask answer at once. Only you can use it.
+
+    vlm serve --background
+
+    vlm serve --status
+
+    vlm serve --stop
     """
+    if sum((background, status, stop)) > 1:
+        raise UsageError("--background, --status and --stop cannot be used together", "use one of them")
+    if status or stop:
+        back.status() if status else back.stop()
+        return
     try:
         import_module("vlmcli.server.app")
         import_module("vlmcli.server.figures")
@@ -142,14 +170,51 @@ def serve(
         )
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
-        host, port, ollama_port if ollama else 0, key, seconds(keep_alive), max_loaded, limits, allow_pull,
+        host, port, ollama_port if ollama else 0, key, no_auth, seconds(keep_alive), max_loaded, limits, allow_pull,
         allow_urls or allow_local_urls, allow_local_urls, cors or (), allow_host or (),
     )  # fmt: skip
-    _serve([one.strip() for one in (models or "").split(",") if one.strip()], wished, flags.settings())
+    names = [one.strip() for one in (models or "").split(",") if one.strip()]
+    if background:
+        _start(names, wished, flags.settings())
+    elif detached:
+        with back.alone() as folder:
+            _serve(names, wished, flags.settings(), folder)
+    else:
+        _serve(names, wished, flags.settings())
 
 
-def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
-    """Listen, find the models, and answer until a signal ends it."""
+def _start(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
+    """Find the models, which may have to be downloaded, and let a server go on in the background."""
+    from vlmcli.server.running import listening
+    from vlmcli.terminal.ui import Ui
+
+    with Ui() as ui:
+        found = _found(ui, names, settings)
+        for host, port in ((wished.host, wished.port), ("127.0.0.1", wished.ollama_port)):
+            if port:
+                listening(host, port).close()
+        back.start(ui, ", ".join(found))
+
+
+def _found(ui: Ui, names: Sequence[str], settings: Settings) -> dict[str, ModelFiles]:
+    """The models to be served, by the names that clients use."""
+    found: dict[str, ModelFiles] = {}
+    for name in names or [settings.model or ""]:
+        files = pull.find_model(ui, replace(settings, model=name or settings.model))
+        files = replace(files, name=_served(files.name, found))
+        found[files.name] = files
+    return found
+
+
+def _serve(names: Sequence[str], wished: _Wished, settings: Settings, state: Path | None = None) -> None:
+    """Listen, find the models, and answer until a signal ends it.
+
+    Args:
+        names: of the models.
+        wished: what the options say.
+        settings: the user's.
+        state: where other commands learn of the server, if it is in the background.
+    """
     from vlmcli.server import page
     from vlmcli.server.app import application
     from vlmcli.server.figures import Figures
@@ -170,11 +235,7 @@ def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
         if wished.ollama_port:
             hint = "stop Ollama, or choose another --ollama-port"
             sockets.append(stack.enter_context(listening("127.0.0.1", wished.ollama_port, hint)))
-        found: dict[str, ModelFiles] = {}
-        for name in names or [settings.model or ""]:
-            files = pull.find_model(ui, replace(settings, model=name or settings.model))
-            files = replace(files, name=_served(files.name, found))
-            found[files.name] = files
+        found = _found(ui, names, settings)
         limits = Limits(**wished.limits)
         reader = Reader(
             allow_urls=wished.allow_urls, allow_local=wished.allow_local_urls, most=limits.pictures,
@@ -183,10 +244,12 @@ def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
         pool = Pool(found, opened, most=wished.max_loaded, keep_alive=wished.kept)
         service = Service(pool, reader, limits, Figures())
         fetch = pull.fetch_unasked if wished.allow_pull else None
-        own = _host(sockets[0])
+        own, key = _host(sockets[0]), wished.key
+        if state is not None and not key and not wished.no_auth:  # other users of the machine share the address
+            key = secrets.token_urlsafe(24)
         guard = Guard(
             application(service, page.routes(), ollama_port=wished.ollama_port, pull=fetch),
-            loopback=is_loopback(wished.host), hosts=(own, *wished.allow_host), key=wished.key, origins=wished.cors,
+            loopback=is_loopback(wished.host), hosts=(own, *wished.allow_host), key=key, origins=wished.cors,
             seconds=limits.body_seconds, bodies=max(BODIES, 4 * limits.body),
         )  # fmt: skip
         address = f"http://{own}:{sockets[0].getsockname()[1]}"
@@ -194,7 +257,11 @@ def _serve(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
         ui.say(f"to ask in a browser, open {address}/")
         if wished.ollama_port:
             ui.say(f"also as Ollama, at http://{_host(sockets[1])}:{sockets[1].getsockname()[1]}")
-        run(guard, service, sockets, ui.say)
+        beside = None
+        if state is not None:
+            url = back.Url(address, key)
+            beside = stack.enter_context(back.commands(state, url, found, settings, service)).run
+        run(guard, service, sockets, ui.say, beside)
 
 
 def _host(listens: socket) -> str:

@@ -18,6 +18,7 @@ from vlmcli.pictures import known
 from vlmcli.pictures.sources import expand
 from vlmcli.placement import Wanted
 from vlmcli.python.model import Model
+from vlmcli.runners import nearby
 from vlmcli.settings import BOUNDS, Settings
 from vlmcli.values import ModelFiles, Runner
 
@@ -157,4 +158,4 @@ def _runner(files: ModelFiles, chosen: Settings, *, in_process: bool) -> Runner:
         return Engine(files, place.place(files, wanted), caching=caching)
     from vlmcli.runners.worker import Worker
 
-    return Worker(files, wanted, patience=chosen.patience, caching=caching)
+    return Worker(files, wanted, patience=chosen.patience, caching=caching, attached=nearby.attached(files, chosen))

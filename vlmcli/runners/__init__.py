@@ -5,6 +5,9 @@
     child       the engine's end of it
     wire        what goes from one process to the other: messages, and pixels through shared memory
     frames      messages as bytes, and back; what is no message is refused
+    nearby      is the model in memory already?
+    warm        the server in the background that has it: where it is, and a connection to it
+    attached    that server in the place of a process
     last_death  what an earlier run died of
     remote      servers of OpenAI's API: requests go to those that have room, and are sent again where one is busy
     servers     their addresses, and what can be learnt of them before anything is asked

@@ -1,4 +1,4 @@
-"""What goes between the process that asks and the one with the engine: messages, and pixels.
+"""What goes between the process that asks and the one with the engine, or a server in the background: messages, pixels.
 
 Messages are frozen dataclasses; both ends are of the same program. How they become bytes is `frames`' to know.
 A request travels without pixels: the engine's end asks for a picture's when it has to encode it, so that
@@ -129,6 +129,53 @@ class Happened:
 
 
 FromEngine = Loaded | LoadFailed | Need | Taken | Record | Beat | Happened
+
+# ---------------------------------------------------------------------------------------------- to a model in memory
+
+
+@dataclass(frozen=True)
+class Join:
+    """The first message to the server in the background: the model that will be asked, and what is wanted of it."""
+
+    files: ModelFiles
+    wanted: Wanted
+    caching: Caching | None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """It has just this model, in just this way: `Submit`, `Cancel` and `Pixels` may come, as to an engine."""
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """It has not, and what differs."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """Instead of `Join`: how it stands is to be told."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the server stands: its models, those of them in memory, and requests under way and answered so far."""
+
+    models: tuple[str, ...]
+    loaded: tuple[str, ...]
+    under_way: int
+    answered: int
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Instead of `Join`: it is to finish what is under way, and end."""
+
+
+ToWarm = Join | Look | Leave | Submit | Cancel | Pixels
+FromWarm = Joined | Unlike | Standing
 
 
 # ---------------------------------------------------------------------------------------------- requests and pixels

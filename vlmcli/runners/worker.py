@@ -22,6 +22,7 @@ from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
 from vlmcli.placement import Caching, Fit, Wanted
 from vlmcli.runners import wire
+from vlmcli.runners.attached import Attached
 from vlmcli.runners.process import Cause, Process
 from vlmcli.values import Delta, Done, Event, Failed, Last, ModelFiles, Request, events_of
 
@@ -84,6 +85,7 @@ class Worker:
         observer: str = "",
         caching: Caching | None = None,
         began: float | None = None,
+        attached: Attached | None = None,
     ) -> None:
         """Open a model.
 
@@ -97,6 +99,7 @@ class Worker:
             observer: what the engine shows its work to, made in its process: as `child.main`'s.
             caching: where results are kept for later processes, and found; None for nowhere.
             began: when the command began, as `Engine` takes it; both processes count time from the same moment.
+            attached: has the model in memory already, and is asked as long as it is there.
         """
         self.files = files
         self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching, began=began)
@@ -105,7 +108,8 @@ class Worker:
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}  # by id, in the order they came
         self._next_id = 0
-        self._process: Process | None = None
+        self._attached = attached
+        self._process: Process | Attached | None = None
         self._closing = threading.Event()
         self._settled = threading.Event()  # loaded, or known that it cannot be
         self._broken: VlmError | None = None
@@ -239,18 +243,23 @@ class Worker:
             process.end()
         self._outbox.put(None)
 
-    def _start(self) -> Process | None:
-        """Start a process, once the last one's death is long enough ago."""
+    def _start(self) -> Process | Attached | None:
+        """Start a process, once the last one's death is long enough ago; or take the one that is there."""
         if self._closing.wait(self._back_off[min(self._deaths, len(self._back_off) - 1)]):
             return None
-        try:
-            process = Process.spawn(self._patience, self._observer)
-        except OSError as error:
-            with self._lock:
-                self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))
-            return None
-        process.send(self._opening)
-        self._opening = replace(self._opening, began=None)  # the command does not begin again with another process
+        process: Process | Attached
+        if self._attached is not None:
+            process, self._attached = self._attached, None
+            self._settled.set()
+        else:
+            try:
+                process = Process.spawn(self._patience, self._observer)
+            except OSError as error:
+                with self._lock:
+                    self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))
+                return None
+            process.send(self._opening)
+            self._opening = replace(self._opening, began=None)  # the command does not begin again with another process
         threading.Thread(target=process.watch, args=(lambda: self._is_busy(process),), daemon=True).start()
         with self._lock:
             self._process = process
@@ -260,7 +269,7 @@ class Worker:
             process.end()
         return process
 
-    def _read(self, process: Process) -> None:
+    def _read(self, process: Process | Attached) -> None:
         """Take what the process writes until it is gone, or writes what is no message."""
         while (message := process.receive()) is not None:
             if isinstance(message, wire.Happened):
@@ -283,14 +292,14 @@ class Worker:
                 return
             self._replace_when_grown(process)
 
-    def _loaded(self, process: Process, reason: str) -> None:
+    def _loaded(self, process: Process | Attached, reason: str) -> None:
         log.info("process %d: %s", process.pid, reason)
         with self._lock:
             process.loaded = True
             self._failed_loads, self._was_loaded = 0, True
             self._settled.set()
 
-    def _happened(self, process: Process, event: Event) -> None:
+    def _happened(self, process: Process | Attached, event: Event) -> None:
         with self._lock:
             if event.id is None:
                 self._outbox.put(event)
@@ -333,7 +342,7 @@ class Worker:
             self._process.send(wire.Cancel(id))
         self._dispatch()
 
-    def _replace_when_grown(self, process: Process) -> None:
+    def _replace_when_grown(self, process: Process | Attached) -> None:
         """Let a process that has grown finish what it has, and take no more; then another is started."""
         grown = process.grown_by
         if not process.retiring and grown <= self._growth:
@@ -345,7 +354,7 @@ class Worker:
             log.info("process %d has grown by %s and is replaced", process.pid, size(grown))
             process.finish()
 
-    def _buried(self, process: Process) -> None:
+    def _buried(self, process: Process | Attached) -> None:
         """A process is gone: find out why, and what it means for those that were under way."""
         cause = process.bury()
         with self._lock:
@@ -355,18 +364,26 @@ class Worker:
             self.restarts += 1
             if process.retiring and cause.code == 0 and not any(asked.sent for asked in self._asked.values()):
                 return
+            if isinstance(process, Attached):  # no picture is to blame, as its own worker would have seen to that
+                log.info("%s; it is loaded here", cause.reason)
+                self._send_again()
+                return
             log.warning("process %d has died: %s", process.pid, cause.reason)
             self._deaths += 1
             if process.loaded:
                 self._suspect(cause)
             else:
-                for asked in self._asked.values():
-                    asked.sent = False
+                self._send_again()
                 self._failed_loads += 1
                 if not self._was_loaded:  # a projector without room on a GPU ends the process
                     self._opening = replace(self._opening, back=self._opening.back + 1)
                 if self._failed_loads >= (TRIES if self._was_loaded else FIRST_TRIES):
                     self._break(_model_error(self.files, cause.reason))
+
+    def _send_again(self) -> None:
+        """All requests that were under way are sent to the next process."""
+        for asked in self._asked.values():
+            asked.sent = False
 
     def _suspect(self, cause: Cause) -> None:
         """The requests that were under way are asked again alone; the one that was alone already is given up."""
@@ -384,12 +401,12 @@ class Worker:
                     self._end_one(Failed(id, error))
             asked.alone = True
 
-    def _is_busy(self, process: Process) -> bool:
+    def _is_busy(self, process: Process | Attached) -> bool:
         """Whether something must move in the process."""
         with self._lock:
             return not process.loaded or any(asked.sent for asked in self._asked.values())
 
-    def _fetch(self, process: Process, need: wire.Need) -> None:
+    def _fetch(self, process: Process | Attached, need: wire.Need) -> None:
         """Read a picture's pixels, and hand them over."""
         with self._lock:
             asked = self._asked.get(need.id)

@@ -22,6 +22,7 @@
     seen            the pictures of a body
     service         a request's way through the queue, its pictures, and a model
     pool            models, loaded when somebody asks for them
+    warm            the same models for this user's own commands
     sending         answers and streams on their way to a client
     figures         what is counted
     connection      how long a connection may take, and how many there may be

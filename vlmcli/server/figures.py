@@ -10,9 +10,14 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Figures:
-    """Counters of one server, in a registry of their own."""
+    """Counters of one server, in a registry of their own.
+
+    Attributes:
+        answers: answers so far.
+    """
 
     def __init__(self) -> None:
+        self.answers = 0
         self._registry = CollectorRegistry()
         kept = self._registry
         self.requests = Counter("vlm_requests", "Requests, by path and status.", ("path", "status"), registry=kept)
@@ -27,6 +32,7 @@ class Figures:
 
     def answered(self, answer: Answer) -> None:
         """Count an answer."""
+        self.answers += 1
         used = answer.usage
         for kind, count in (
             ("prompt", used.prompt_tokens), ("reused", used.reused_tokens),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -69,12 +71,27 @@ class _Server(uvicorn.Server):
         self._tell(f"finishing {count} request{'s' * (count > 1)}; Ctrl-C again stops at once")
         self._draining = asyncio.get_running_loop().create_task(self._drain())
 
+    def leave(self) -> None:
+        """Stop in order, unless it is stopping already."""
+        if self._draining is None and not self.should_exit:
+            self.handle_exit(signal.SIGTERM, None)
+
     async def _drain(self) -> None:
         await self._service.drained()
         self.should_exit = True
 
 
-def serve(app: App, service: Service, sockets: Sequence[socket.socket], tell: Callable[[str], None]) -> None:
+Beside = Callable[[Callable[[], None]], Coroutine[None, None, None]]
+"""Runs beside a server, whose end it can begin by what it is called with."""
+
+
+def serve(
+    app: App,
+    service: Service,
+    sockets: Sequence[socket.socket],
+    tell: Callable[[str], None],
+    beside: Beside | None = None,
+) -> None:
     """Serve until a signal ends it.
 
     Args:
@@ -82,6 +99,7 @@ def serve(app: App, service: Service, sockets: Sequence[socket.socket], tell: Ca
         service: whose requests are finished first.
         sockets: that listen.
         tell: shows a line to whoever has started it.
+        beside: runs meanwhile. What it raises is raised afterwards.
     """
     logging.getLogger("uvicorn").addHandler(logging.NullHandler())  # silent until -v, as the rest
     bounded = type("Bounded", (Connection,), {"most": service.limits.queue + SPARE})
@@ -90,4 +108,13 @@ def serve(app: App, service: Service, sockets: Sequence[socket.socket], tell: Ca
         timeout_keep_alive=IDLE, timeout_graceful_shutdown=int(GRACE), server_header=False, date_header=True,
         h11_max_incomplete_event_size=64 << 10, limit_concurrency=None, interface="asgi3", proxy_headers=False,
     )  # fmt: skip
-    asyncio.run(_Server(config, service, tell).serve(list(sockets)))
+    asyncio.run(_serve(_Server(config, service, tell), sockets, beside))
+
+
+async def _serve(server: _Server, sockets: Sequence[socket.socket], beside: Beside | None) -> None:
+    task = None if beside is None else asyncio.create_task(beside(server.leave))
+    await server.serve(list(sockets))
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

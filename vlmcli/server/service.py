@@ -68,8 +68,11 @@ class Service:
         self._seconds = 1.0  # of a request, as they have been lately
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place in the queue. Raises Wrong where there is none, or the server is stopping."""
+    async def place(self, *, waits: bool = False) -> AsyncIterator[None]:
+        """A place in the queue, at once or after others. Raises Wrong where there is none, or the server stops."""
+        while waits and self.under_way >= self.limits.queue and not self.is_stopping:
+            self._ended.clear()
+            await self._ended.wait()
         if self.is_stopping:
             raise Wrong("the server is stopping", "try again later", status=503, code="stopping", after=5)
         if self.under_way >= self.limits.queue:

@@ -21,7 +21,7 @@ from vlmcli.chat.conversation import Attached
 from vlmcli.cli.chat.slash import BARE, COMMANDS, completions, obey
 from vlmcli.cli.chat.talk import Talk, Wishes
 from vlmcli.cli.flags import Flags
-from vlmcli.cli.running import tell_of_death, working
+from vlmcli.cli.running import conversing, tell_of_death
 from vlmcli.cli.servers import model_of
 from vlmcli.errors import Exit, PipeClosed, UsageError, VlmError
 from vlmcli.settings import Settings
@@ -57,7 +57,7 @@ def converse(pictures: Sequence[str], flags: Flags, *, with_thumbnails: bool) ->
             tell_of_death(ui, files)
         typed = sys.stdin is not None and sys.stdin.isatty()
         lines = _lines(ui, typed)
-        with Talk(ui, files, chosen, working, wishes, typed=typed) as talk:
+        with Talk(ui, files, chosen, conversing, wishes, typed=typed) as talk:
             talk.conversation.system = chosen.system
             talk.on_attached = lambda one: _show_thumbnail(talk, one)
             if typed:
