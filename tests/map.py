@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "reports": "vlmcli pictures models tasks machine engine",
     "terminal": "vlmcli pictures tasks records batch",
     "server": "vlmcli pictures models tasks records engine runners",
-    "mcp": "vlmcli pictures tasks records",
+    "mcp": "vlmcli pictures tasks records runners",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
     " server mcp",
     "demo/training": "vlmcli pictures demo engine",

@@ -21,7 +21,8 @@ GROUPS: Mapping[str, str] = {
     "Model": "model server allow-upload concurrency yes max-tokens temperature seed option think mmproj chat-template",
     "Output": "not count scores print0 top draw crop yolo boxes json format html plot stats plain no-thumbnails"
     " sidecar sidecar-name existing write-metadata field keywords touch in-place",
-    "Server": "background status stop models host port ollama ollama-port api-key no-auth keep-alive max-loaded queue max-body"
+    "Server": "background status stop models host port ollama ollama-port api-key no-auth keep-alive max-loaded queue"
+    " max-body"
     " allow-pull allow-urls cors allow-host",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal",
     "Engine": "ctx threads gpu-layers no-cache worker verbose",

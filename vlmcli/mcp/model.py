@@ -1,21 +1,16 @@
-"""The model that answers: found and opened when the first call needs it, and freed when nobody has asked for a while.
-
-A runner's events are taken in a thread, and put into the queue of the request that they belong to. All else runs in
-the event loop's thread.
-"""
+"""The model that answers: found and opened when the first call needs it, freed when nobody has asked for a while."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager
 
 from vlmcli.errors import ModelError, NativeError, VlmError
-from vlmcli.values import Answer, Delta, Done, Event, Failed, Last, ModelFiles, Progress, Request, Runner, Started
+from vlmcli.runners.awaited import Awaited
+from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Progress, Request, Runner, Started
 
 log = logging.getLogger("vlmcli.mcp")
 
@@ -28,67 +23,24 @@ _STAGES = {"load": (0.0, 0.2, "loading the model"), "encode": (0.2, 0.4, "lookin
 """Of each stage: the share at which it begins, the share that it takes, and its name."""
 
 
-@dataclass(eq=False)
-class _Opened:
-    """A runner, and who waits for its events.
-
-    Attributes:
-        runner: answers.
-        users: calls that it answers.
-        used: when the last one ended, as `time.monotonic` counts.
-        is_broken: whether another one is to be opened for the next call.
-    """
-
-    runner: Runner
-    users: int = 0
-    used: float = field(default_factory=time.monotonic)
-    is_broken: bool = False
-    _queues: dict[int, asyncio.Queue[Event]] = field(default_factory=dict)
-
-    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the runner's events, until it is closed."""
-        threading.Thread(target=self._listen, args=(loop,), name="vlm-events", daemon=True).start()
-
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for event in self.runner.events():
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._happened, event)
-        self.is_broken = True  # closed, by us or by itself
-
-    def _happened(self, event: Event) -> None:
-        if isinstance(event, Failed) and isinstance(event.error, ModelError | NativeError):
-            self.is_broken = True  # or may be: opening it again is the way to know
-        if event.id is None:  # the model is being loaded, for all
-            for queue in self._queues.values():
-                queue.put_nowait(event)
-        elif event.id in self._queues:
-            self._queues[event.id].put_nowait(event)
-
-    async def answer(self, request: Request, tell: Tell) -> Answer:
-        """The answer to a request, which is cancelled when nobody waits for it any more. Raises VlmError."""
-        id = self.runner.submit(request)
-        queue = self._queues[id] = asyncio.Queue()
-        ended, pieces = False, 0
-        try:
-            while True:
-                event = await queue.get()
-                ended = isinstance(event, Last)
-                if isinstance(event, Done):
-                    return event.answer
-                if isinstance(event, Failed):
-                    raise event.error
-                if isinstance(event, Progress):
-                    begins, takes, name = _STAGES[event.stage]
-                    await tell(begins + takes * event.done, name)
-                elif isinstance(event, Delta):
-                    pieces += 1
-                    await tell(0.8 + 0.2 * min(1.0, pieces / request.max_tokens), "answering")
-                elif isinstance(event, Started):
-                    await tell(0.2, "looking at the picture")
-        finally:
-            del self._queues[id]
-            if not ended:
-                self.runner.cancel(id)
+async def _answer(opened: Awaited, request: Request, tell: Tell) -> Answer:
+    """The answer to a request, which is cancelled when nobody waits for it any more. Raises VlmError."""
+    pieces = 0
+    async with aclosing(opened.ask(request)) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                return event.answer
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Progress):
+                begins, takes, name = _STAGES[event.stage]
+                await tell(begins + takes * event.done, name)
+            elif isinstance(event, Delta):
+                pieces += 1
+                await tell(0.8 + 0.2 * min(1.0, pieces / request.max_tokens), "answering")
+            elif isinstance(event, Started):
+                await tell(0.2, "looking at the picture")
+    raise NativeError("the engine gave no answer", "ask again")
 
 
 class Model:
@@ -105,7 +57,7 @@ class Model:
         self._find, self._open, self._keep = find, open, keep
         self._lock = asyncio.Lock()
         self._files: ModelFiles | None = None
-        self._opened: _Opened | None = None
+        self._opened: Awaited | None = None
 
     async def files(self) -> ModelFiles:
         """The model's files. Raises VlmError, and tries again with the next call."""
@@ -129,7 +81,7 @@ class Model:
             return told
 
         async with self._taken() as opened:
-            each = [asyncio.ensure_future(opened.answer(one, telling(n))) for n, one in enumerate(requests)]
+            each = [asyncio.ensure_future(_answer(opened, one, telling(n))) for n, one in enumerate(requests)]
             try:
                 return list(await asyncio.gather(*each))
             finally:
@@ -137,14 +89,14 @@ class Model:
                     one.cancel()
 
     @asynccontextmanager
-    async def _taken(self) -> AsyncIterator[_Opened]:
+    async def _taken(self) -> AsyncIterator[Awaited]:
         async with self._lock:
             opened = self._opened
             if opened is None or opened.is_broken:
                 files = await self._found()
                 log.info("opening %s", files.name)
-                opened = self._opened = _Opened(await asyncio.to_thread(self._open, files))
-                opened.listen(asyncio.get_running_loop())
+                opened = self._opened = Awaited(await asyncio.to_thread(self._open, files))
+                opened.listen()
             opened.users += 1
         try:
             yield opened
@@ -158,7 +110,7 @@ class Model:
             if opened.is_broken and not opened.users:
                 await self._free(opened)
 
-    async def _free(self, opened: _Opened) -> None:
+    async def _free(self, opened: Awaited) -> None:
         if self._opened is opened:
             self._opened = None
         await asyncio.to_thread(opened.runner.close)

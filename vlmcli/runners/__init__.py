@@ -8,6 +8,7 @@
     nearby      is the model in memory already?
     warm        the server in the background that has it: where it is, and a connection to it
     attached    that server in the place of a process
+    awaited     a runner for an event loop
     last_death  what an earlier run died of
     remote      servers of OpenAI's API: requests go to those that have room, and are sent again where one is busy
     servers     their addresses, and what can be learnt of them before anything is asked

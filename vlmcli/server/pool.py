@@ -1,20 +1,19 @@
 """The models of a server: each loaded in a process of its own when somebody asks for it, and freed when nobody does.
 
-All of it runs in the event loop's thread, except what waits: loading, and closing. A runner's events are taken in a
-thread, and put into the queue of the request that they belong to.
+All of it runs in the event loop's thread, except what waits: loading, and closing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from vlmcli.errors import Cancelled, ModelError, NativeError, VlmError
+from vlmcli.errors import Cancelled, VlmError
+from vlmcli.runners.awaited import Awaited
 from vlmcli.server.wrong import Wrong
 from vlmcli.values import Event, Failed, Last, ModelFiles, Request, Runner
 
@@ -26,64 +25,28 @@ TURN = 5.0
 """Seconds that a request waits for another model's to end. After that, new ones for the other model wait for it."""
 
 
-@dataclass
-class Hosted:
+@dataclass(eq=False, kw_only=True)
+class Hosted(Awaited):
     """A model that is loaded, or being loaded.
 
     Attributes:
         files: which.
-        runner: answers its requests.
-        users: requests that are under way, or about to be.
-        used: when the last one ended, as `time.monotonic` counts.
-        keep: seconds that it is kept after that; below zero for ever.
+        keep: seconds that it is kept after its last request; below zero for ever.
     """
 
     files: ModelFiles
-    runner: Runner
     keep: float
-    users: int = 0
-    used: float = field(default_factory=time.monotonic)
-    is_broken: bool = False
-    _queues: dict[int, asyncio.Queue[Event]] = field(default_factory=dict)
-
-    def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Take the runner's events, until it is closed."""
-        threading.Thread(target=self._listen, args=(loop,), name="vlm-events", daemon=True).start()
-
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        for event in self.runner.events():
-            with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._happened, event)
-        self.is_broken = True  # closed, by us or by itself
-
-    def _happened(self, event: Event) -> None:
-        if event.id is None:
-            return
-        waiting = self._queues.get(event.id)
-        if isinstance(event, Failed) and isinstance(event.error, ModelError | NativeError):
-            self.is_broken = True  # or may be: loading it again is the way to know
-        if waiting is not None:
-            waiting.put_nowait(event)
 
     async def ask(self, request: Request) -> AsyncGenerator[Event, None]:
-        """The events of a request, to the last. It is cancelled when the iteration is left earlier."""
+        """As `Awaited.ask`. Raises Wrong."""
         try:
-            id = self.runner.submit(request)
+            async with aclosing(super().ask(request)) as events:
+                async for event in events:
+                    yield event
         except VlmError as error:  # it has closed itself
             self.is_broken = True
             log.error("%s: %s", self.files.name, error)
             raise Wrong("the model has just failed", "try again", status=503, code="model_failed", after=1) from None
-        queue = self._queues[id] = asyncio.Queue()
-        ended = False
-        try:
-            while not ended:
-                event = await queue.get()
-                ended = isinstance(event, Last)
-                yield event
-        finally:
-            del self._queues[id]
-            if not ended:
-                self.runner.cancel(id)
 
 
 @dataclass(eq=False)
@@ -195,8 +158,9 @@ class Pool:
                 return None
             await self._free(min(idle, key=lambda one: self._hosted[one].used))
         log.info("loading %s", name)
-        hosted = self._hosted[name] = Hosted(self.models[name], self._open(self.models[name]), self._keep_alive)
-        hosted.listen(asyncio.get_running_loop())
+        files = self.models[name]
+        hosted = self._hosted[name] = Hosted(runner=self._open(files), files=files, keep=self._keep_alive)
+        hosted.listen()
         return hosted
 
     def _must_yield(self, waits: _Waits) -> bool:

@@ -261,7 +261,8 @@ class _Command:
             self._hang_up()
 
     def _tell(self, id: int, event: Event) -> None:
-        if event.id is None:
+        if event.id is None:  # the model is being loaded
+            self._outgoing.put(wire.Happened(event))
             return
         if isinstance(event, Done):
             self._service.figures.answered(event.answer)
