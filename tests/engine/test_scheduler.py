@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.fakes import FakeCache
 from vlmcli.engine.plan import PictureSegment, Plan, TextSegment, picture_key
-from vlmcli.engine.scheduler import SOON, Scheduler
+from vlmcli.engine.scheduler import LATELY, SOON, Scheduler
 
 
 def picture(name, rows=20, bidirectional=False):
@@ -30,10 +30,10 @@ class World:
         self.reused = {}
         self.done = []
 
-    def ask(self, id, plan, tokens=3):
+    def ask(self, id, plan, tokens=3, on_disk=0):
         self.expected[id] = plan.identities.tolist()
         self.left[id] = tokens
-        return self.scheduler.enqueue(id, plan, tokens)
+        return self.scheduler.enqueue(id, plan, tokens, False, lambda: on_disk)
 
     def turn(self):
         for admission in self.scheduler.admit():
@@ -284,6 +284,56 @@ def test_questions_about_one_picture_are_no_crowd():
     while world.turn():
         most = max(most, len(world.scheduler.active))
     assert (most, len(world.done)) == (4, 4)
+
+
+@pytest.mark.parametrize(("on_disk", "together"), [(0, 1), (22, 4)])
+def test_what_comes_from_the_disk_need_not_wait_for_others(on_disk, together):
+    """It has little to compute but its answer, and each token's batch is shared."""
+    world = World(n_ctx=3000, n_seq=10, n_parallel=4, crowd=30)
+    for number in range(4):
+        world.ask(number, alone(number), tokens=10, on_disk=on_disk)
+    most = 0
+    while world.turn():
+        most = max(most, len(world.scheduler.active))
+    assert (most, len(world.done)) == (together, 4)
+
+
+def test_it_is_looked_for_on_the_disk_once():
+    looks = []
+    world = World(n_ctx=3000, n_seq=10, n_parallel=4, crowd=30)
+    for number in range(2):
+        prompt = alone(number)
+        world.expected[number], world.left[number] = prompt.identities.tolist(), 10
+        world.scheduler.enqueue(number, prompt, 10, False, lambda number=number: looks.append(number) or 0)
+    world.run()
+    assert looks == [1], "the first had nobody to wait for"
+
+
+@pytest.mark.parametrize(("pictures", "found"), [(4, 4), (5, 1)])
+def test_pictures_that_are_asked_about_again_and_again_are_kept(pictures, found):
+    """Three times as many cells are kept of them, though the disk has them, too; the last one is still under way."""
+    world = World(n_ctx=3000, n_seq=10, n_parallel=1, crowd=28)
+    asked = 0
+    for _ in range(3):
+        for number in range(pictures):
+            world.ask(asked, plan((7, 7), picture(str(number)), (2, 3 + number, 4)))
+            while world.turn():
+                for ticket in world.scheduler.active:
+                    ticket.seat.stored = ticket.row >= 22
+            asked += 1
+    assert sum(world.reused[id] > 22 for id in range(asked - pictures, asked)) == found
+
+
+def test_a_picture_that_was_asked_about_again_is_forgotten_after_many_others():
+    world = World(n_ctx=6000, n_seq=10, n_parallel=1, crowd=40)
+    for id, name in enumerate(["same", "same", *map(str, range(LATELY + 1)), "same"]):
+        world.ask(id, plan((7, 7), picture(name), (2, 3)))
+        while world.turn():
+            for ticket in world.scheduler.active:
+                ticket.seat.stored = True
+        if id == 10:
+            assert kept(world) >= 2
+    assert world.reused[id] <= 2
 
 
 def test_nobody_waits_for_the_end_of_a_long_answer():

@@ -8,6 +8,7 @@ come from, or who reads the answers.
     loading         two files become everything that answering needs
     loop            answers any number of requests in one thread
     scheduler       decides who sits in which sequence, and what is computed next
+    seats           sequences, requests and steps, as the scheduler has them
     kv_cache        makes the KV cache hold what the scheduler decided
     planning        a request becomes a plan of its rows, with or without the projector
     ledger          whose time it is

@@ -14,7 +14,7 @@ from vlmcli.engine.loading import Loaded
 from vlmcli.engine.native import Float32
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.planning import Planned
-from vlmcli.engine.scheduler import Ticket
+from vlmcli.engine.seats import Ticket
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import ContextFull, NoPicture, RequestError
 from vlmcli.values import Answer, FinishReason, Request, Usage

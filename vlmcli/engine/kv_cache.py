@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from vlmcli.engine.choices import WAVE, Wave
 from vlmcli.engine.native import Context, Decoded, Float32, Model
 from vlmcli.engine.plan import Int32, PictureSegment
-from vlmcli.engine.scheduler import Admission, RowStep, Scheduler, Ticket, TokenStep
+from vlmcli.engine.scheduler import Scheduler
+from vlmcli.engine.seats import Admission, RowStep, Ticket, TokenStep
 from vlmcli.errors import RequestError
 from vlmcli.later import Later
 

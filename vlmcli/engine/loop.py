@@ -10,6 +10,7 @@ who: it counts time, sends events, and lets what goes wrong with one request fai
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,8 @@ from vlmcli.engine.observer import Observer
 from vlmcli.engine.plan import PictureSegment
 from vlmcli.engine.planning import Planned
 from vlmcli.engine.prefixes import Prefixes
-from vlmcli.engine.scheduler import RowStep, Scheduler, Ticket, TokenStep
+from vlmcli.engine.scheduler import Scheduler
+from vlmcli.engine.seats import RowStep, Ticket, TokenStep
 from vlmcli.engine.vision import Pictures
 from vlmcli.errors import Cancelled, ContextFull, NativeError, VlmError
 from vlmcli.values import Delta, Done, Failed, FinishReason, Measured, Progress, Request, Started, Usage
@@ -142,7 +144,8 @@ class Loop:
             self.observer.planned(id, plan)
         answering = Answering(loaded, request, planned.begun)
         self._first = Spent()
-        ticket = self._scheduler.enqueue(id, plan, planned.room, request.continues)
+        on_disk = functools.partial(self._prefixes.kept_rows, planned)
+        ticket = self._scheduler.enqueue(id, plan, planned.room, request.continues, on_disk)
         pictures = Pictures(loaded.vision, planned.prompt)
         usage = Usage(plan.picture_rows, plan.rows)
         self._jobs[id] = Job(ticket, planned, pictures, answering, usage, spent, message.at, before, loaded.unit)

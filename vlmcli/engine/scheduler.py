@@ -11,115 +11,24 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vlmcli.engine.plan import Identities, Int32, PictureSegment, Plan, TextSegment, common_prefix
+from vlmcli.engine.plan import Identities, PictureSegment, Plan, TextSegment, common_prefix
+from vlmcli.engine.seats import Admission, RowStep, Seat, Ticket, TokenStep
 from vlmcli.later import Later
 
 if TYPE_CHECKING:
     import numpy as np
-    import numpy.typing as npt
 else:
     np = Later("numpy")
 
 WORTH_WAITING = 64  # rows of text another request is about to compute
 SOON = 64
 """Tokens of an answer. One with fewer is expected to end soon, and what has no room beside it waits for that."""
-
-
-@dataclass
-class Seat:
-    """A sequence: the identities and serial numbers of the rows it holds."""
-
-    seq: int
-    rows: array[int] = field(default_factory=lambda: array("q"))
-    serials: array[int] = field(default_factory=lambda: array("q"))
-    ticket: Ticket | None = None
-    checkpoint: bool = False  # kept for others to fork, never extended
-    lasting: bool = False  # of a conversation that will go on
-    stored: bool = False  # what it holds of pictures is on the disk, too
-    touched: int = 0
-
-    def truncate(self, rows: int) -> None:
-        """Hold only the first rows."""
-        del self.rows[rows:]
-        del self.serials[rows:]
-
-
-@dataclass
-class Ticket:
-    """A request on its way: which of its plan's rows are in the cache, which token comes after them.
-
-    Attributes:
-        id: the request's.
-        plan: its prompt; once it had to start again, also what it had already answered.
-        reserve: cells it may take in all.
-        continues: whether another turn of the conversation will follow.
-        keep: a row before which the sequence is kept as it stands, for models that cannot go back to it; 0 for none.
-        row: rows in the cache, generated ones among them.
-        pending: the token to decode next, once the plan is computed.
-        answered: the tokens picked since the plan was made.
-    """
-
-    id: int
-    plan: Plan
-    reserve: int
-    keep: int = 0
-    continues: bool = False
-    seat: Seat | None = None
-    row: int = 0
-    pending: int | None = None
-    answered: list[int] = field(default_factory=list)
-
-    @property
-    def segment(self) -> TextSegment | PictureSegment | None:
-        """The segment its next row is in; None when the plan is computed."""
-        index, _ = self.plan.at(self.row)
-        return self.plan.segments[index] if index < len(self.plan.segments) else None
-
-    @property
-    def last(self) -> bool:
-        """Whether its next row is one to pick a token after."""
-        return self.row >= self.plan.rows - 1
-
-    @property
-    def full(self) -> bool:
-        """Whether there is no cell for another token."""
-        return self.row >= self.reserve
-
-
-@dataclass(frozen=True)
-class Admission:
-    """What to do so that a ticket can begin: forget these sequences, then fork or roll back, then compute.
-
-    `source` is the sequence to fork from (None: extend `ticket.seat` itself), `end` the position to keep up to;
-    0 for a cold start.
-    """
-
-    ticket: Ticket
-    forget: tuple[int, ...]
-    source: int | None
-    end: int
-
-
-@dataclass(frozen=True)
-class TokenStep:
-    """One batch of text: int32 arrays of one length, and takes of (ticket, rows, index of its logits or None)."""
-
-    tokens: Int32
-    positions: Int32
-    seqs: Int32
-    logits: npt.NDArray[np.bool_]
-    takes: tuple[tuple[Ticket, int, int | None], ...]
-
-
-@dataclass(frozen=True)
-class RowStep:
-    """One batch of picture rows: takes of (ticket, rows, segment, first row in it)."""
-
-    takes: tuple[tuple[Ticket, int, PictureSegment, int], ...]
-    causal: bool
+LATELY = 64
+"""Prompts with pictures; what one of the last ones had is had again."""
+AGAIN = 3
+"""Times as many cells as make a crowd are kept of pictures that are asked about again and again."""
 
 
 class Scheduler:
@@ -151,6 +60,7 @@ class Scheduler:
         self.waiting: list[Ticket] = []
         self._clock = 0
         self._serial = 0
+        self._lately: dict[int, None] = {}  # of the last prompts, the last row of a picture
 
     @property
     def active(self) -> list[Ticket]:
@@ -162,7 +72,9 @@ class Scheduler:
         """A sequence that is empty and nobody's; None where there is none."""
         return next((seat.seq for seat in self.seats if seat.ticket is None and not seat.rows), None)
 
-    def enqueue(self, id: int, plan: Plan, max_tokens: int, continues: bool = False) -> Ticket:
+    def enqueue(
+        self, id: int, plan: Plan, max_tokens: int, continues: bool = False, on_disk: Callable[[], int] = lambda: 0
+    ) -> Ticket:
         """A new ticket at the end of the queue; its plan must leave a cell for a token.
 
         Where the conversation continues, the next prompt begins like this one but for its last tokens, perhaps: those
@@ -170,7 +82,7 @@ class Scheduler:
         """
         keep = plan.rows - min(6, plan.rows // 25) if continues and not self.can_roll_back else 0
         reserve = min(plan.rows + max_tokens, self.n_ctx)
-        ticket = Ticket(id, plan, reserve, keep if keep > plan.anchor else 0, continues)
+        ticket = Ticket(id, plan, reserve, keep if keep > plan.anchor else 0, continues, on_disk=on_disk)
         self.waiting.append(ticket)
         return ticket
 
@@ -227,8 +139,7 @@ class Scheduler:
             if not self.can_roll_back:
                 common = other.plan.anchor if common >= other.plan.anchor else 0
             if other.row < common and common > now:
-                gain = ticket.plan.identities[now:common]
-                if len(gain) >= WORTH_WAITING or bool((gain < 0).any()):
+                if _is_much(ticket.plan.identities[now:common]):
                     return True
         return False
 
@@ -239,7 +150,11 @@ class Scheduler:
             return False
         held = {serial for other in soon if other.seat is not None for serial in other.seat.serials}
         growth = sum(max(0, other.plan.rows - other.row) for other in soon)
-        return len(held) + growth + ticket.plan.rows - self._best(ticket.plan)[1] > self.crowd
+        known = self._best(ticket.plan)[1]
+        if len(held) + growth + ticket.plan.rows - known <= self.crowd:
+            return False
+        # One that has little to compute before it answers gains more by sharing each token's batch than it loses.
+        return _is_much(ticket.plan.identities[max(known, ticket.kept) :])
 
     def _admit(self, ticket: Ticket) -> Admission | None:
         source, keep = self._best(ticket.plan)
@@ -267,7 +182,10 @@ class Scheduler:
         forget += self._stale([one for one in idle if one is not seat and one is not source and one not in forget])
         for one in forget:
             one.truncate(0)
-            one.checkpoint = one.lasting = one.stored = False
+            one.checkpoint = one.lasting = one.stored = one.is_asked_again = False
+        again = self._has_come_again(ticket.plan)
+        if source is not None and _is_of_use(source, keep):
+            source.is_asked_again |= again
         stored = source is not None and source.stored and _is_of_use(source, keep)
         if seat is source:
             seat.truncate(keep)
@@ -276,18 +194,30 @@ class Scheduler:
             self._touch(source)
         else:
             seat.truncate(0)
-        seat.checkpoint, seat.lasting, seat.stored = False, ticket.continues, stored
+        seat.checkpoint, seat.lasting, seat.stored, seat.is_asked_again = False, ticket.continues, stored, again
         seat.ticket, ticket.seat = ticket, seat
         ticket.row = keep
         self._touch(seat)
         forked = source.seq if source is not None and source is not seat else None
         return Admission(ticket, tuple(one.seq for one in forget), forked, ticket.plan.position(keep) if keep else 0)
 
+    def _has_come_again(self, plan: Plan) -> bool:
+        """Whether one of the last prompts had the same pictures. From now on, this is one of them."""
+        if not plan.anchor:
+            return False
+        last = int(plan.identities[plan.anchor - 1])
+        found = last in self._lately
+        self._lately.pop(last, None)
+        self._lately[last] = None
+        if len(self._lately) > LATELY:
+            del self._lately[next(iter(self._lately))]
+        return found
+
     def _stale(self, idle: Sequence[Seat]) -> list[Seat]:
         """Of idle sequences, from the oldest to the newest, those that are not worth their cells.
 
-        Kept are those of conversations, those that somebody waits for, the newest as far as there is room, and the
-        last one unless the disk has it, too.
+        Kept are those of conversations, those that somebody waits for, the newest as far as there is room, of which
+        more is for pictures that are asked about again, and the last one unless the disk has it, too.
         """
         others = [
             seat
@@ -295,12 +225,19 @@ class Scheduler:
             if not seat.lasting
             and not any(_is_of_use(seat, self._usable(seat, ticket.plan)) for ticket in self.waiting)
         ]
-        stale, room = [], self.crowd // 2
+        stale, kept = [], set[int]()
         for number, seat in enumerate(reversed(others)):
-            room -= len(seat.rows)
-            if room < 0 and (number or seat.stored):
+            cells = kept.union(seat.serials)
+            if len(cells) <= (self.crowd * AGAIN if self._is_asked_again(seat) else self.crowd // 2):
+                kept = cells
+            elif number or seat.stored:
                 stale.append(seat)
         return stale[::-1]
+
+    def _is_asked_again(self, seat: Seat) -> bool:
+        """Whether a sequence's pictures are asked about again and again, and lately, too."""
+        last = next((row for row in reversed(seat.rows) if row < 0), 0)
+        return seat.is_asked_again and last in self._lately
 
     def _seat_for(self, source: Seat | None, keep: int) -> Seat | None:
         """An idle seat: the source itself when nothing of worth is lost by it, else an empty one, else the oldest."""
@@ -439,6 +376,7 @@ class Scheduler:
             return None
         target = min(idle, key=lambda one: (bool(one.rows), one.touched))
         target.rows, target.serials, target.checkpoint = seat.rows[:], seat.serials[:], True
+        target.is_asked_again = seat.is_asked_again
         self._touch(target)
         return target.seq
 
@@ -480,6 +418,11 @@ class Scheduler:
 def _is_of_use(seat: Seat, rows: int) -> bool:
     """Whether a sequence's first rows are worth a detour: a picture is among them, or much text."""
     return rows >= WORTH_WAITING or (rows > 0 and min(seat.rows[:rows]) < 0)
+
+
+def _is_much(rows: Identities) -> bool:
+    """Whether rows take long to compute: one of a picture is among them, or they are many."""
+    return len(rows) >= WORTH_WAITING or bool((rows < 0).any())
 
 
 def _common(rows: array[int], identities: Identities) -> int:
