@@ -138,9 +138,8 @@ class Scheduler:
             common = ticket.plan.safe_cut(common_prefix(other.plan.identities, ticket.plan.identities))
             if not self.can_roll_back:
                 common = other.plan.anchor if common >= other.plan.anchor else 0
-            if other.row < common and common > now:
-                if _is_much(ticket.plan.identities[now:common]):
-                    return True
+            if other.row < common and common > now and _is_much(ticket.plan.identities[now:common]):
+                return True
         return False
 
     def _is_crowded(self, ticket: Ticket) -> bool:
