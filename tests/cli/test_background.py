@@ -124,7 +124,7 @@ def record(done):
     """The only line of JSON, without times."""
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    return {key: found[key] for key in ("text", "model", "finish_reason", "sources") if key in found}
+    return {key: found[key] for key in ("answer", "model", "finish_reason", "sources", "question")}
 
 
 # ---------------------------------------------------------------------------------------------- the same answer
@@ -137,7 +137,7 @@ def test_a_question_is_answered_there_and_the_answer_is_the_same(served):
     there = served.ask("ask", SCENE, QUESTION, "--json")
     assert served.answered() == before + 1
     assert record(there) == record(own)
-    assert record(there)["text"] + "\n" == ANSWER
+    assert record(there)["answer"] + "\n" == ANSWER
 
 
 def test_verbose_says_that_it_is_used(served):
@@ -156,8 +156,9 @@ def test_streaming_sampling_and_forms_go_through(served):
 
 def test_every_verb_uses_it(served, tmp_path):
     for words in (
-        ("caption", SCENE), ("describe", SCENE), ("ocr", SCENE), ("match", SCENE, "a red circle"),
-        ("classify", SCENE, "--labels", "circle,star"), ("decide", SCENE, "is there a circle?"),
+        ("caption", SCENE), ("describe", SCENE), ("ocr", SCENE), ("match", "a red circle", SCENE),
+        ("classify", SCENE, "-q", "What color is the circle?", "--labels", "red,blue", "--as", "The circle is {}."),
+        ("decide", SCENE, "-q", "is there a circle?"),
         ("extract", SCENE, "--schema", "what"), ("detect", SCENE, "each shape"), ("point", SCENE, "each shape"),
     ):  # fmt: skip
         before = served.answered()
@@ -390,7 +391,7 @@ def test_a_command_that_goes_away_ends_its_request(served):
     found = warm.Talk(warm.known(served.state))
     assert isinstance(found.ask(wire.Join(demo.FILES, Wanted(), kept)), wire.Joined)
     found.connection.settimeout(None)
-    picture = images.load(SCENE)
+    picture = images.load(Path(SCENE), SCENE)
     request = Request((Message("user", (picture, "x")),), max_tokens=100_000, grammar='root ::= "a"+ "b"')
     found.writer.send(wire.Submit(1, wire.without_pixels(request)))
     message = frames.receive(found.source, wire.FromEngine)
@@ -493,7 +494,7 @@ def test_a_run_goes_on_when_the_server_is_killed(own, tmp_path):
     assert done[0].returncode == 0, done[0].stderr
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert sorted(Path(one["sources"][0]).name for one in records) == sorted(names)
-    assert all(one["text"] for one in records)
+    assert all(one["answer"] for one in records)
 
 
 def test_the_death_of_its_engine_costs_no_answer(own):

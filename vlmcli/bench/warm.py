@@ -58,7 +58,7 @@ def _measured(place: Path, model: list[str], rounds: int, tokens: int) -> int:
                 if record["timings"]["encode"]:
                     raise Failure(f"the picture was encoded by the {name} command")
                 seconds[name].append(took)
-                texts[name].add(record["text"])
+                texts[name].add(record["answer"])
         standing = timed([*vlm, "serve", "--status"], environment)[2]
     finally:
         timed([*vlm, "serve", "--stop"], environment)

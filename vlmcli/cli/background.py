@@ -34,15 +34,28 @@ if TYPE_CHECKING:
     from vlmcli.server.warm import Warm
     from vlmcli.values import ModelFiles
 
-OPTION, DETACHED = "--background", "--detached"
 STOP_SECONDS = 3600.0
 """In which a server must have finished what is under way."""
 TICK = 0.05
 LONGEST = 1 << 20
 """Bytes of the log."""
-_BOOT = (
-    "import sys; sys.path[:] = {path!r}; sys.argv[:] = {words!r}; from vlmcli.__main__ import main; sys.exit(main())"
-)
+_BOOT = """
+import sys
+sys.path[:] = {path!r}
+sys.argv[:] = {words!r}
+from vlmcli.__main__ import main
+from vlmcli.cli import background
+background.is_process = True
+sys.exit(main())
+"""
+
+is_process = False
+"""Whether this process is the one that goes on."""
+
+
+def is_there() -> bool:
+    """Whether this process is in the background already."""
+    return is_process
 
 
 def start(ui: Ui, names: str) -> None:
@@ -79,8 +92,7 @@ def start(ui: Ui, names: str) -> None:
 
 def _spawned(log: Path) -> subprocess.Popen[bytes]:
     """The process, which neither a closed terminal nor Ctrl-C reaches. Raises VlmError."""
-    words = [sys.argv[0], *(one for one in sys.argv[1:] if one != OPTION), DETACHED]
-    code = _BOOT.format(path=[str(Path(one).absolute()) for one in sys.path], words=words)
+    code = _BOOT.format(path=[str(Path(one).absolute()) for one in sys.path], words=sys.argv)
     flags = 0
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -171,7 +183,10 @@ def commands(
 
     def ready() -> None:
         place = warm.Place(vlmcli.__version__, os.getpid(), address, secret.hex(), url.url, url.key, time.time())
-        warm.remember(folder, place)
+        try:
+            warm.remember(folder, place)
+        except OSError as error:
+            raise VlmError(f"{folder}: cannot be written ({error.strerror})", "make room there") from error
 
     wanted = Wanted(settings.ctx, settings.threads, settings.gpu_layers)
     with listens:

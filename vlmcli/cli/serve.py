@@ -81,7 +81,6 @@ Background = Annotated[
 ]
 Status = Annotated[bool, typer.Option("--status", help="Show how the server in the background stands.")]
 Stop = Annotated[bool, typer.Option("--stop", help="Stop the server in the background.")]
-Detached = Annotated[bool, typer.Option("--detached", hidden=True)]
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,6 @@ def serve(
     background: Background = False,
     status: Status = False,
     stop: Stop = False,
-    detached: Detached = False,
     *,
     flags: Flags,
 ) -> None:
@@ -174,13 +172,13 @@ def serve(
         allow_urls or allow_local_urls, allow_local_urls, cors or (), allow_host or (),
     )  # fmt: skip
     names = [one.strip() for one in (models or "").split(",") if one.strip()]
-    if background:
-        _start(names, wished, flags.settings())
-    elif detached:
+    if not background:
+        _serve(names, wished, flags.settings())
+    elif back.is_there():
         with back.alone() as folder:
             _serve(names, wished, flags.settings(), folder)
     else:
-        _serve(names, wished, flags.settings())
+        _start(names, wished, flags.settings())
 
 
 def _start(names: Sequence[str], wished: _Wished, settings: Settings) -> None:

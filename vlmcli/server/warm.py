@@ -81,20 +81,18 @@ class Warm:
         Args:
             leave: ends the server in order.
 
-        Raises VlmError where the model cannot be loaded.
+        Raises VlmError where the model cannot be loaded, or `ready` raises it.
         """
         self._leave, loop = leave, asyncio.get_running_loop()
         try:
             await self.service.loaded(next(iter(self._offer.models)), None)
-        except VlmError:
+            threading.Thread(target=self._accept, args=(loop,), name="vlm-commands", daemon=True).start()
+            self._ready()
+            while self.service.pool.loaded or self.service.under_way:
+                await asyncio.sleep(BEAT)
+            log.info("nobody has used a model for long; the server ends")
+        finally:
             leave()
-            raise
-        threading.Thread(target=self._accept, args=(loop,), name="vlm-commands", daemon=True).start()
-        self._ready()
-        while self.service.pool.loaded or self.service.under_way:
-            await asyncio.sleep(BEAT)
-        log.info("nobody has used a model for long; the server ends")
-        self._leave()
 
     def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
