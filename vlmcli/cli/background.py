@@ -186,7 +186,7 @@ def commands(
         try:
             warm.remember(folder, place)
         except OSError as error:
-            raise VlmError(f"{folder}: cannot be written ({error.strerror})", "make room there") from error
+            raise VlmError(f"{folder}: cannot be written ({error.strerror})", "free some disk space") from error
 
     wanted = Wanted(settings.ctx, settings.threads, settings.gpu_layers)
     with listens:
@@ -197,7 +197,18 @@ def commands(
                 Path(address).unlink()
 
 
-def status() -> None:
+def only(*, background: bool, status: bool, stop: bool) -> bool:
+    """Show how the server stands, or stop it, as is asked. Returns that this was all. Raises VlmError."""
+    if sum((background, status, stop)) > 1:
+        raise UsageError("--background, --status and --stop cannot be used together", "use one of them")
+    if status:
+        _show()
+    else:
+        _stop()
+    return True
+
+
+def _show() -> None:
     """Print how the server stands. Raises VlmError where there is none."""
     with Ui() as ui:
         found = warm.talk(state_folder())
@@ -216,7 +227,7 @@ def status() -> None:
             ui.line(f"{name:<10}{value}")
 
 
-def stop() -> None:
+def _stop() -> None:
     """Let the server finish what is under way, and wait until it is gone. No error where there is none."""
     with Ui() as ui:
         found = warm.talk(state_folder())

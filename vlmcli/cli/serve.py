@@ -144,28 +144,11 @@ def serve(
     With --background, the model stays in memory, and commands such as vlm ask answer at once. Only you can use it.
 
     vlm serve --background
-
-    vlm serve --status
-
-    vlm serve --stop
     """
-    if sum((background, status, stop)) > 1:
-        raise UsageError("--background, --status and --stop cannot be used together", "use one of them")
-    if status or stop:
-        back.status() if status else back.stop()
+    if (status or stop) and back.only(background=background, status=status, stop=stop):
         return
-    try:
-        import_module("vlmcli.server.app")
-        import_module("vlmcli.server.figures")
-        from vlmcli.server.running import is_loopback
-    except ModuleNotFoundError as error:
-        raise UsageError(f"vlm serve needs the package {error.name}", INSTALL) from None
     key = _key(api_key)
-    if not is_loopback(host) and not key and not no_auth:
-        raise UsageError(
-            f"--host {host}: everybody on the network could use the server",
-            "set a key with --api-key or VLM_API_KEY, or say --no-auth",
-        )
+    _check(host, has_key=bool(key) or no_auth)
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
         host, port, ollama_port if ollama else 0, key, no_auth, seconds(keep_alive), max_loaded, limits, allow_pull,
@@ -179,6 +162,21 @@ def serve(
             _serve(names, wished, flags.settings(), folder)
     else:
         _start(names, wished, flags.settings())
+
+
+def _check(host: str, *, has_key: bool) -> None:
+    """Raise UsageError where packages are missing, or where everybody could use the server."""
+    try:
+        import_module("vlmcli.server.app")
+        import_module("vlmcli.server.figures")
+        from vlmcli.server.running import is_loopback
+    except ModuleNotFoundError as error:
+        raise UsageError(f"vlm serve needs the package {error.name}", INSTALL) from None
+    if not is_loopback(host) and not has_key:
+        raise UsageError(
+            f"--host {host}: everybody on the network could use the server",
+            "set a key with --api-key or VLM_API_KEY, or say --no-auth",
+        )
 
 
 def _start(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
