@@ -197,15 +197,14 @@ def commands(
                 Path(address).unlink()
 
 
-def only(*, background: bool, status: bool, stop: bool) -> bool:
-    """Show how the server stands, or stop it, as is asked. Returns that this was all. Raises VlmError."""
+def only(*, background: bool, status: bool, stop: bool) -> None:
+    """Show how the server stands, or stop it, as is asked. Raises VlmError."""
     if sum((background, status, stop)) > 1:
         raise UsageError("--background, --status and --stop cannot be used together", "use one of them")
     if status:
         _show()
     else:
         _stop()
-    return True
 
 
 def _show() -> None:

@@ -145,10 +145,10 @@ def serve(
 
     vlm serve --background
     """
-    if (status or stop) and back.only(background=background, status=status, stop=stop):
+    if status or stop:
+        back.only(background=background, status=status, stop=stop)
         return
-    key = _key(api_key)
-    _check(host, has_key=bool(key) or no_auth)
+    _check(host, has_key=bool(key := _key(api_key)) or no_auth)
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
         host, port, ollama_port if ollama else 0, key, no_auth, seconds(keep_alive), max_loaded, limits, allow_pull,
