@@ -242,8 +242,9 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     from vlmcli.engine import place
     from vlmcli.machine.budget import budgeted
     from vlmcli.models import store
+    from vlmcli.runners import nearby
 
-    if offer:
+    if offer and not nearby.is_possible():
         place.require()
     name = expand(chosen.model)
     first = not name and offer

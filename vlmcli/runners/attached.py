@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from vlmcli.runners import frames, wire
-from vlmcli.runners.process import Cause
 
 
 @dataclass
@@ -91,11 +90,10 @@ class Attached:
         self._shut(socket.SHUT_RDWR)
         self.gone.set()
 
-    def bury(self) -> Cause:
-        """Once `receive` has given None: end it, and say why."""
+    def bury(self) -> None:
+        """Once `receive` has given None: end it."""
         self.end()
         self.connection.close()
-        return Cause(0, "the model in memory is gone", from_outside=True)
 
     def _shut(self, how: int) -> None:
         with suppress(OSError):

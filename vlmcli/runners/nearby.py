@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from vlmcli.runners.attached import Attached
 
 
+def is_possible() -> bool:
+    """Whether a model may be in memory, so that llama.cpp need not be loaded here."""
+    return (state_folder() / SERVER_FILE).exists()
+
+
 def attached(files: ModelFiles, settings: Settings) -> Attached | None:
     """The model in memory, if it is there and alike (`vlm serve --background`)."""
-    folder = state_folder()
-    if files.servers or not (folder / SERVER_FILE).exists():
+    if files.servers or not is_possible():
         return None
     from vlmcli.runners.warm import joined
 
     wanted = Wanted(settings.ctx, settings.threads, settings.gpu_layers)
-    return joined(folder, wanted, caching(settings), files, settings.patience)
+    return joined(state_folder(), wanted, caching(settings), files, settings.patience)

@@ -14,7 +14,6 @@ import hmac
 import json
 import logging
 import os
-import secrets
 import socket
 import stat
 import struct
@@ -220,7 +219,7 @@ def is_proved(connection: socket.socket, secret: bytes) -> bool:
         connection.settimeout(SECONDS)
         if not _is_own(connection):
             return False
-        ours = secrets.token_bytes(NONCE)
+        ours = os.urandom(NONCE)
         connection.sendall(ours)
         theirs, proof = _exactly(connection, NONCE), _exactly(connection, NONCE)
         if not hmac.compare_digest(proof, _proof(secret, b"client", ours, theirs)):
@@ -234,7 +233,7 @@ def is_proved(connection: socket.socket, secret: bytes) -> bool:
 
 def _prove(connection: socket.socket, secret: bytes) -> None:
     """The client's end of it. Raises OSError."""
-    theirs, ours = _exactly(connection, NONCE), secrets.token_bytes(NONCE)
+    theirs, ours = _exactly(connection, NONCE), os.urandom(NONCE)
     connection.sendall(ours + _proof(secret, b"client", theirs, ours))
     if not hmac.compare_digest(_exactly(connection, NONCE), _proof(secret, b"server", ours, theirs)):
         raise OSError("it is somebody else's")

@@ -8,23 +8,32 @@ process dies alone is given up, with its pictures' names. The others never notic
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
-import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from vlmcli import installing, room
 from vlmcli.amounts import size
 from vlmcli.errors import Cancelled, NativeError, NoMemory, RequestError, SourceError, VlmError
+from vlmcli.later import Later
 from vlmcli.placement import Caching, Fit, Wanted
 from vlmcli.runners import wire
-from vlmcli.runners.attached import Attached
-from vlmcli.runners.process import Cause, Process
 from vlmcli.values import Delta, Done, Event, Failed, Last, ModelFiles, Request, events_of
+
+if TYPE_CHECKING:
+    import random
+    from concurrent import futures
+
+    from vlmcli.runners import process as processes
+    from vlmcli.runners.attached import Attached
+    from vlmcli.runners.process import Cause, Process
+else:  # a model that is in memory needs none of them
+    random, futures, processes = Later("random"), Later("concurrent.futures"), Later("vlmcli.runners.process")
 
 log = logging.getLogger("vlmcli.worker")
 
@@ -118,7 +127,6 @@ class Worker:
         self._was_loaded = False
         self.restarts = 0
         """How many processes have taken a dead or grown one's place."""
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
         self._thread = threading.Thread(target=self._main, name="vlm-worker", daemon=True)
         try:
             self._thread.start()
@@ -181,7 +189,13 @@ class Worker:
         if process is not None:
             process.end()
         self._thread.join()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        if "_pool" in vars(self):
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @functools.cached_property
+    def _pool(self) -> futures.ThreadPoolExecutor:
+        """Reads pictures."""
+        return futures.ThreadPoolExecutor(2, thread_name_prefix="vlm-pictures")
 
     def __enter__(self) -> Worker:
         return self
@@ -253,7 +267,7 @@ class Worker:
             self._settled.set()
         else:
             try:
-                process = Process.spawn(self._patience, self._observer)
+                process = processes.Process.spawn(self._patience, self._observer)
             except OSError as error:
                 with self._lock:
                     self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))
@@ -362,11 +376,11 @@ class Worker:
             if self._closing.is_set() or self._broken is not None:
                 return
             self.restarts += 1
-            if process.retiring and cause.code == 0 and not any(asked.sent for asked in self._asked.values()):
-                return
-            if isinstance(process, Attached):  # no picture is to blame, as its own worker would have seen to that
-                log.info("%s; it is loaded here", cause.reason)
+            if cause is None:  # no picture is to blame: its own worker would have seen to that
+                log.info("the model in memory is gone; it is loaded here")
                 self._send_again()
+                return
+            if process.retiring and cause.code == 0 and not any(asked.sent for asked in self._asked.values()):
                 return
             log.warning("process %d has died: %s", process.pid, cause.reason)
             self._deaths += 1
