@@ -343,7 +343,7 @@ def into(folder, name, *command, mode="ab"):
 )
 def test_what_is_appended_to_has_no_memory_and_that_is_said(folder, how, option):
     command = ("caption", "-m", "demo", "pics", "--exclude", "d.png", *how)
-    again = "vlm: the output file already has content, and everything is asked again; "
+    again = "vlm: stdout goes to a file that already has content, and everything is asked again; "
     first, second = into(folder, "all", *command), into(folder, "all", *command)
     assert again not in first
     assert (f"{again}{option} FILE remembers what is done\n" in second) == bool(option)

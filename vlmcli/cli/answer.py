@@ -234,7 +234,7 @@ def _tell_of_output(ui: Ui, course: Course, left: Remaining, *, as_json: bool) -
         if len({job.group for job in left.jobs}) > 1 and not skips and length(ui.stdout):
             option = "--output" if as_json else "--journal"
             ui.say(
-                "the output file already has content, and everything is asked again; "
+                "stdout goes to a file that already has content, and everything is asked again; "
                 f"{option} FILE remembers what is done"
             )
     elif course.journal and left.before.done and is_empty_file(ui.stdout):

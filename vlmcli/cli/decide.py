@@ -101,7 +101,9 @@ def match(
     ] = None,
     other: Annotated[bool, typer.Option("--not", help="List the pictures that do not match.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Print only how many pictures match.")] = False,
-    scores: Annotated[bool, typer.Option("--scores", help="Print the probability after each name.")] = False,
+    scores: Annotated[
+        bool, typer.Option("--scores", help="Print the probability after each name; with --threshold 0, of all.")
+    ] = False,
     print0: Annotated[bool, typer.Option("--print0", help="End each name with NUL, for xargs -0.")] = False,
     threshold: Threshold = 0.5,
     *,

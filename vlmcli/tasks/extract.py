@@ -97,7 +97,10 @@ class Extract:
 def checked(text: str, schema: str, ended: str, tokens: int) -> Any:
     """The value that an answer is. Raises RequestError where it was cut off, or is not by the schema."""
     if ended == "length":
-        raise RequestError(f"the JSON is cut off after {tokens} tokens", "allow more with --max-tokens")
+        raise RequestError(
+            f"the JSON is cut off after {tokens} tokens",
+            "allow more with --max-tokens; if it stays so, the picture may not have these fields",
+        )
     try:
         value = json.loads(text)
         _validator(schema).validate(value)
