@@ -13,8 +13,9 @@ import os
 import sys
 from contextlib import suppress
 
-# Hardly anything of what is imported is ever let go of: looking for it costs a tenth of the start.
-gc.set_threshold(20_000, 20, 50)
+# Hardly anything of what is imported is ever let go of: looking for it costs a tenth of the start. `beginning.is_over`
+# lets the collector look for garbage when the work begins.
+gc.set_threshold(200_000, 20, 50)
 
 # A standard stream that is closed is not opened again as something else: the next file that is opened gets its number,
 # and whoever writes to "stdout" writes into it.

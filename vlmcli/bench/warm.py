@@ -1,7 +1,8 @@
 """`python -m vlmcli.bench.warm [MODEL MMPROJ]`: `vlm ask` with a model in memory already, beside one that loads it.
 
-Both ask about the same picture in turn, which has been asked about before, so that neither encodes it. Without files,
-the demo model is asked. Printed are the medians, their ratio, and whether the answers are the same.
+Both ask about the same picture in turn, which has been asked about before, so that neither encodes it; a third one
+loads the model, too, and has not seen the picture. Without files, the demo model is asked. Printed are the medians,
+their ratios, and whether the answers are the same.
 """
 
 from __future__ import annotations
@@ -47,25 +48,27 @@ def _measured(place: Path, model: list[str], rounds: int, tokens: int) -> int:
     named = {"VLM_MODEL": model[1]} | ({"VLM_MMPROJ": model[3]} if len(model) > 2 else {})
     timed([*ask, "--in-process"], environment)
     timed(serve, environment | named)
-    seconds: dict[str, list[float]] = {"cold": [], "warm": []}
-    texts: dict[str, set[str]] = {"cold": set(), "warm": set()}
+    seconds: dict[str, list[float]] = {"new": [], "cold": [], "warm": []}
+    texts: dict[str, set[str]] = {name: set() for name in seconds}
     try:
         timed(ask, environment)
-        for _ in range(rounds):
-            for name, command in (("cold", [*ask, "--in-process"]), ("warm", ask)):
-                took, _peak, said = timed(command, environment)
+        for number in range(rounds):
+            for name, command in (("new", [*ask, "--in-process"]), ("cold", [*ask, "--in-process"]), ("warm", ask)):
+                cache = {"VLM_CACHE_DIR": str(place / f"cache-{number}")} if name == "new" else {}
+                took, _peak, said = timed(command, environment | cache)
                 record = json.loads(said)
-                if record["timings"]["encode"]:
-                    raise Failure(f"the picture was encoded by the {name} command")
+                if bool(record["timings"]["encode"]) != (name == "new"):
+                    raise Failure(f"the picture was encoded by the wrong command: {name}")
                 seconds[name].append(took)
                 texts[name].add(record["answer"])
         standing = timed([*vlm, "serve", "--status"], environment)[2]
     finally:
         timed([*vlm, "serve", "--stop"], environment)
-    cold, warm = (statistics.median(seconds[name]) for name in ("cold", "warm"))
+    new, cold, warm = (statistics.median(seconds[name]) for name in ("new", "cold", "warm"))
+    _show(f"of {rounds} rounds: warm {warm:.3f} s, cold {cold:.3f} s, cold with a new picture {new:.3f} s")
+    _show(f"warm is {warm / cold:.2f} x cold, and {warm / new:.2f} x cold with a new picture")
     answered = next(line for line in standing.splitlines() if line.startswith("requests"))
-    _show(f"cold {cold:.3f} s, warm {warm:.3f} s, ratio {warm / cold:.2f}, of {rounds} rounds")
-    _show(f"texts {'are the same' if texts['cold'] == texts['warm'] else f'differ: {texts}'}; {answered}")
+    _show(f"texts {'are the same' if len(set.union(*texts.values())) == 1 else f'differ: {texts}'}; {answered}")
     return 0
 
 

@@ -239,12 +239,13 @@ def find_model(ui: Ui, chosen: Settings, chat_template: str = "", *, offer: bool
     be asked something: NativeError is raised where the engine that would ask it cannot be used.
     """
     from vlmcli import demo
-    from vlmcli.engine import place
     from vlmcli.machine.budget import budgeted
     from vlmcli.models import store
     from vlmcli.runners import nearby
 
     if offer and not nearby.is_possible():
+        from vlmcli.engine import place
+
         place.require()
     name = expand(chosen.model)
     first = not name and offer

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from vlmcli.cli import beginning
+
 AGAIN_SECONDS = 0.02
 """After so long what Python has ignored is over, and a Ctrl-C that was lost in it comes again."""
 
 
 def interruptible() -> None:
-    """From here on there is something to end in order when Ctrl-C comes: it is a KeyboardInterrupt."""
+    """The work begins, and there is something to end in order when Ctrl-C comes: it is a KeyboardInterrupt."""
+    beginning.is_over()
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
