@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.server.live import serving
 from tests.support import ROOT
 from tests.support.program import SCENE, vlm
 from vlmcli import decisions, errors, list_models, open_model, values
@@ -199,6 +200,16 @@ def test_a_crash_of_the_engines_process_costs_no_answer():
         assert model.ask(SCENE, "What is on the left?").text == "A red circle."
         os.kill(model._shared.runner.pid, signal.SIGKILL)
         assert model.ask(SCENE, "What is on the right?").text == "A blue square."
+
+
+def test_a_model_at_a_server_answers_as_one_here(model):
+    with serving() as live, open_model(server=live.url) as there:
+        assert there.ask(SCENE, "What is this?").text == model.ask(SCENE, "What is this?").text
+        ours, theirs = (one.match(SCENE, "a red circle").decisions[0] for one in (model, there))
+        assert (ours.value, round(ours.confidence, 3)) == (theirs.value, round(theirs.confidence, 3))
+        assert there.extract(SCENE, "what").fields[0].keys() == {"what"}
+        with pytest.raises(errors.UsageError):
+            open_model(server=live.url, in_process=True)
 
 
 def test_closing_ends_what_is_under_way_and_may_be_done_twice():
