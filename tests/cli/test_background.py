@@ -18,6 +18,7 @@ from random import Random
 
 import pytest
 
+from tests.mcp import live as agents
 from tests.support import ROOT
 from tests.support.program import ANSWER, SCENE, VLM, own_environment, vlm
 from vlmcli.demo import scenes
@@ -192,6 +193,15 @@ def test_a_python_program_uses_it(served):
     env = own_environment(served.env | {"PYTHONPATH": str(ROOT)})
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert done.stdout == ANSWER
+    assert served.answered() == before + 1
+
+
+def test_agents_use_it(served, tmp_path):
+    before = served.answered()
+    with agents.serving(tmp_path / "log.txt", env=served.env) as client:
+        assert client.text("ask_image", image=SCENE, question=QUESTION) + "\n" == ANSWER
+        pid, children = agents.server_of(tmp_path / "log.txt")
+        assert (pid > 0, children) == (True, []), "no engine of its own is loaded"
     assert served.answered() == before + 1
 
 
