@@ -63,6 +63,7 @@ LIBRARIES = {
     "platformdirs": "vlmcli",
     "prompt_toolkit": "terminal",
     "prometheus_client": "server",
+    "pyarrow": "records",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
     "referencing": "tasks",

@@ -17,8 +17,8 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -62,13 +62,23 @@ def replace(
     for what is no name of a file; then, as after any other exception, nothing is left behind. For callers with an error
     of their own to raise; others call `write`.
     """
+    with writing(path, finish=finish, lasting=lasting) as file:
+        for part_of_it in data:
+            file.write(part_of_it)
+
+
+@contextmanager
+def writing(path: Path, *, finish: Callable[[Path], None] | None = None, lasting: bool = True) -> Iterator[IO[bytes]]:
+    """A file to be written next to its place, where it is put in one move afterwards, but not after an exception.
+
+    As `replace`, for what is written piece by piece.
+    """
     sweep(path.parent)
     _check_place(path)
     part, file = _opened(path.parent, private=path.exists() or finish is not None)
     try:
         with file:
-            for part_of_it in data:
-                file.write(part_of_it)
+            yield file
             file.flush()
             if fcntl is not None:  # while it is locked
                 _finish(path, part, finish)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from vlmcli.pictures.known import Known
     from vlmcli.pictures.properties import Property
 
+METADATA = "metadata.jsonl"
+"""What the file beside pictures is called that Hugging Face's imagefolder reads."""
 MAX_TOGETHER = 8
 """Pictures that are asked about at once where nobody has said --together."""
 
@@ -29,7 +31,7 @@ class Course:
     """How a command goes through its pictures.
 
     Attributes:
-        output: a file of records to append to, and to remember by what has been done.
+        output: a file of records to append to, and to remember by what has been done; or a table that is made of them.
         journal: such a file, beside what is written to stdout.
         retry_errors: ask again what failed in it.
         fail_fast: stop at the first error.
@@ -62,9 +64,14 @@ class Course:
     fields: tuple[tuple[str, Property], ...] = ()
 
     @property
+    def table(self) -> str:
+        """The file that is made of all records at the end: a name ending in .parquet, or metadata.jsonl; else empty."""
+        return self.output if self.output and is_table(self.output) else ""
+
+    @property
     def remembers(self) -> str:
-        """The file that remembers; empty for none."""
-        return self.output or self.journal or ""
+        """The file that remembers, which is beside a table; empty for none."""
+        return f"{self.table}.jsonl" if self.table else self.output or self.journal or ""
 
     @property
     def goes_on(self) -> bool:
@@ -124,13 +131,23 @@ def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Task]) -> list
     return [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
 
 
+def is_table(name: str) -> bool:
+    """Whether a file of this name is made of records, and has none: of Parquet, or of Hugging Face's imagefolder."""
+    path = Path(name)
+    return path.suffix.lower() == ".parquet" or path.name == METADATA
+
+
 def check_records_name(name: str) -> None:
     """Raise UsageError for a file of records whose name does not end in .jsonl; for a table it says what to type."""
     path = Path(name)
+    if path.name == METADATA:
+        raise UsageError(f"{name}: made of records, and cannot hold them", "use another name, or --output instead")
     if path.suffix == ".jsonl":
         return
     records = typed.word(str(path.with_suffix(".jsonl")) if path.stem else "records.jsonl")
     hint = f"use {records}"
+    if path.suffix.lower() == ".parquet":
+        hint += f", or --output {typed.word(name)}"
     if (kind := path.suffix.lower()[1:]) in ("csv", "tsv"):
         hint += f", or for a table: --format {kind} --journal {records} >> {typed.word(name)}"
     raise UsageError(f"{name}: the name must end in .jsonl, for JSON lines", hint)

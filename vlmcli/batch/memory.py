@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 import vlmcli
 from vlmcli import atomic
-from vlmcli.batch.course import Course, Job, check_records_name, count
+from vlmcli.batch.course import METADATA, Course, Job, check_records_name, count
 from vlmcli.errors import UsageError
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
-from vlmcli.records import lines
+from vlmcli.records import lines, tables
 from vlmcli.records.journal import Fingerprint, Journal, fields, fingerprint, model_id, work_id
 from vlmcli.records.target import is_written_by, target_of
 from vlmcli.values import ModelFiles, Result
@@ -71,6 +72,12 @@ class Memory:
         Raises UsageError where the file cannot hold records, holds something else, or is written by another run.
         """
         name = course.remembers
+        if course.table:
+            tables.check(course.table, name)
+            target_of(course.table, pictures)
+            if Path(course.table).name == METADATA:
+                for picture in pictures:
+                    tables.inside(Path(course.table).parent.absolute(), [picture.name])
         path = target_of(name, pictures, "name a .jsonl file, or use --json to write records to stdout")
         check_records_name(name)
         if not course.dry_run:
@@ -120,7 +127,11 @@ class Memory:
     def write(self, work: Work, result: Result) -> None:
         """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
-        self._journal.write(lines.object_line(lines.record(result) | known))
+        self._journal.write(lines.object_line(lines.record(result) | known), work.id)
+
+    def make_table(self, table: Path) -> int:
+        """Make a table of all records. Returns how many rows it has. Raises VlmError where it cannot be written."""
+        return tables.write(table, self._journal.records())
 
     def check(self) -> None:
         """Raise VlmError where the records are not where they were written to any more; it says where they are."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 
 import typer
 
@@ -182,7 +183,11 @@ def _do(
     if left.jobs and not course.dry_run:
         if texts:
             ui.say(texts)
-        return _run(ui, files, settings, course, left, flags, manner) or failed
+        failed = _run(ui, files, settings, course, left, flags, manner) or failed
+        _make_table(ui, course, left)
+        return failed
+    if not course.dry_run:
+        _make_table(ui, course, left)
     said = plan(left.jobs, left.before, texts)
     if left.jobs:
         with runner_of(ui, files, settings, _asked(left.jobs), None, choices=_choose(left.jobs)) as runner:
@@ -192,6 +197,13 @@ def _do(
             said += f"; {told}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
+
+
+def _make_table(ui: Ui, course: Course, left: Remaining) -> None:
+    """Make the table that the command writes, if it is one, of all that is recorded."""
+    if course.table and left.memory is not None:
+        rows = left.memory.make_table(Path(course.table))
+        ui.say(f"{course.table} has {count(rows, 'row')}")
 
 
 def _run(

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
@@ -200,8 +200,20 @@ class Journal:
             found: dict[str, Any] = json.loads(file.readline())
         return found
 
-    def write(self, line: str) -> None:
-        """Append a record, and look whether the file is still in its place.
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The last record of each piece of work, in their order in the file."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            place = 0
+            file.seek(0)
+            for line in iter(lambda: file.readline(LONGEST), b""):
+                if line.strip():
+                    record: dict[str, Any] = json.loads(line)
+                    if self._past.places.get(record["work"]) == place:
+                        yield record
+                place += len(line)
+
+    def write(self, line: str, work: str = "") -> None:
+        """Append a record of a piece of work, and look whether the file is still in its place.
 
         Raises VlmError when there is no room; what was there before stays as it was. Also where somebody has removed,
         moved, replaced or shortened the file, as `check` does.
@@ -225,6 +237,7 @@ class Journal:
                 "free some disk space, and run the same command again to continue",
             ) from None
         self._lines += 1
+        self._past.places[work] = start
         if self._held is not None:
             self._held.size = start + len(data)
         self.check()
