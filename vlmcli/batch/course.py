@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vlmcli import typed
 from vlmcli.errors import UsageError
 from vlmcli.pictures.sources import Source
+from vlmcli.records.tables import METADATA, is_table
 from vlmcli.tasks.task import Task
 from vlmcli.values import Picture
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from vlmcli.pictures.known import Known
     from vlmcli.pictures.properties import Property
 
-METADATA = "metadata.jsonl"
-"""What the file beside pictures is called that Hugging Face's imagefolder reads."""
 MAX_TOGETHER = 8
 """Pictures that are asked about at once where nobody has said --together."""
 
@@ -129,12 +128,6 @@ def grouped(found: Sequence[Source], *, each: bool, together: bool) -> list[tupl
 def jobs_of(groups: Sequence[tuple[Source, ...]], tasks: Sequence[Task]) -> list[Job]:
     """All questions about each group of pictures, group by group."""
     return [Job(task, group, number) for number, group in enumerate(groups) for task in tasks]
-
-
-def is_table(name: str) -> bool:
-    """Whether a file of this name is made of records, and has none: of Parquet, or of Hugging Face's imagefolder."""
-    path = Path(name)
-    return path.suffix.lower() == ".parquet" or path.name == METADATA
 
 
 def check_records_name(name: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import vlmcli
 from vlmcli import atomic
-from vlmcli.batch.course import METADATA, Course, Job, check_records_name, count
+from vlmcli.batch.course import Course, Job, check_records_name, count
 from vlmcli.errors import UsageError
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
@@ -75,9 +75,6 @@ class Memory:
         if course.table:
             tables.check(course.table, name)
             target_of(course.table, pictures)
-            if Path(course.table).name == METADATA:
-                for picture in pictures:
-                    tables.inside(Path(course.table).parent.absolute(), [picture.name])
         path = target_of(name, pictures, "name a .jsonl file, or use --json to write records to stdout")
         check_records_name(name)
         if not course.dry_run:

@@ -15,6 +15,7 @@ from vlmcli.batch.course import Course, Job, count
 from vlmcli.batch.memory import Before, Memory
 from vlmcli.batch.sidecars import Sidecars
 from vlmcli.errors import VlmError
+from vlmcli.records import tables
 from vlmcli.values import Card, ModelFiles
 
 
@@ -111,6 +112,8 @@ def remaining(
         if course.remembers:
             groups = {job.group: job.pictures for job in everything}
             pictures = [picture for group in groups.values() for picture in group]
+            if course.table:
+                tables.check_names(Path(course.table), [[one.name for one in group] for group in groups.values()])
             memory = stack.enter_context(Memory.of(course, files, pictures, stdout))
             yield Remaining(memory.left(everything), everything, memory, sidecars, card=files.card)
         elif sidecars is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 else:
     pa, parquet = Later("pyarrow"), Later("pyarrow.parquet")
 
+METADATA = "metadata.jsonl"
+"""What the file beside pictures is called that Hugging Face's imagefolder reads."""
 ROWS = 10_000
 """Rows that are written at a time."""
 _TEXTS = ("source", "question", "model", "answer", "thinking", "notice", "finish_reason", "error", "work")
 _JSON = ("fields", "answers", "places")
 _NUMBERS = ("prompt_tokens", "picture_tokens", "answer_tokens")
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name is made of records, and has none: of Parquet, or of Hugging Face's imagefolder."""
+    path = Path(name)
+    return path.suffix.lower() == ".parquet" or path.name == METADATA
 
 
 def check(table: str, journal: str) -> None:
@@ -45,6 +53,19 @@ def check(table: str, journal: str) -> None:
             f"{table}: was not made by vlm: there is no {journal} with its records",
             "name another file, or move it away",
         )
+
+
+def check_names(table: Path, groups: Iterable[Sequence[str]]) -> None:
+    """Raise UsageError for pictures that the table cannot name.
+
+    Args:
+        table: its file.
+        groups: names of the pictures that are asked about together.
+    """
+    if table.name == METADATA:
+        folder = table.parent.absolute()
+        for names in groups:
+            _inside(folder, names)
 
 
 def write(table: Path, records: Iterator[dict[str, Any]]) -> int:
@@ -116,7 +137,7 @@ def _metadata(table: Path, records: Iterator[dict[str, Any]]) -> int:
     folder = table.parent.absolute()
     found: dict[str, dict[str, str | None]] = {}  # answers by the question, by the name in the folder
     for record in records:
-        found.setdefault(inside(folder, record["sources"]), {})[record["question"]] = record.get("answer")
+        found.setdefault(_inside(folder, record["sources"]), {})[record["question"]] = record.get("answer")
     several = len({question for answers in found.values() for question in answers}) > 1
     with atomic.writing(table) as file:
         for name, answers in found.items():
@@ -127,7 +148,7 @@ def _metadata(table: Path, records: Iterator[dict[str, Any]]) -> int:
     return len(found)
 
 
-def inside(folder: Path, sources: list[str]) -> str:
+def _inside(folder: Path, sources: Sequence[str]) -> str:
     """The name that a picture has in a folder. Raises UsageError for one that is not in it, and for several."""
     if len(sources) == 1 and "://" not in sources[0]:
         path = Path(os.path.normpath(Path(sources[0]).absolute()))
