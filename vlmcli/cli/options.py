@@ -231,7 +231,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write one JSON object per li
 Output = Annotated[
     str | None,
     typer.Option(
-        "--output", metavar="FILE", help="Append results to a .jsonl file, or make a .parquet file; run again to go on."
+        "--output", metavar="FILE", help="Write results to a .jsonl or .parquet file; run it again to go on."
     ),
 ]
 FormatOption = Annotated[
