@@ -213,8 +213,10 @@ def test_a_model_at_a_server_answers_as_one_here(model):
 
 
 def test_closing_ends_what_is_under_way_and_may_be_done_twice():
+    before = set(threading.enumerate())
     model = open_model("demo", in_process=True)
     assert model.ask(SCENE, "What is this?").text == "A red circle and a blue square."
+    assert "vlm-engine" in {thread.name for thread in set(threading.enumerate()) - before}
     began = threading.Event()
 
     def ask_on():
@@ -233,7 +235,7 @@ def test_closing_ends_what_is_under_way_and_may_be_done_twice():
     with pytest.raises(errors.RequestError, match="the model is closed"):
         model.ask(SCENE, "What is this?")
     assert repr(model) == "<Model demo, closed>"
-    assert not [thread for thread in threading.enumerate() if thread.name == "vlm-engine"]
+    assert "vlm-engine" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 def test_a_program_that_ends_without_closing_leaves_nothing_and_ctrl_c_ends_it_at_once():

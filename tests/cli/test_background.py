@@ -407,8 +407,7 @@ def test_a_command_that_goes_away_ends_its_request(served):
     message = frames.receive(found.source, wire.FromEngine)
     assert isinstance(message, wire.Happened | wire.Need | wire.Beat)
     assert "1 under way" in served.ask("serve", "--status").stdout
-    found.connection.close()
-    found.source.close()
+    found.close()
     ends = time.monotonic() + 20
     while "0 under way" not in served.ask("serve", "--status").stdout:
         assert time.monotonic() < ends

@@ -197,6 +197,7 @@ MAY = {
     "terminal/streams.py": "it asks what the streams are, and how wide",
     "cli/app.py": "it flushes what has been written",
     "__main__.py": "standard streams that are closed",
+    "mcp/service.py": "the protocol has stdin for itself: whoever else reads from it finds nothing",
     "runners/child.py": "a process whose standard error is a pipe to `runners.process`",
     "pictures/codec_child.py": "a process whose streams are pipes, and who reads them",
     "pictures/pdf_child.py": "a process whose streams are pipes",

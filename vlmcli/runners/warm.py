@@ -134,7 +134,9 @@ class Talk:
             return False
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, which its files would keep open."""
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
         self.connection.close()
 
 
