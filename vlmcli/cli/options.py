@@ -230,7 +230,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object per line.")]
 Output = Annotated[
     str | None,
-    typer.Option("--output", metavar="FILE", help="Write results to a .jsonl or .parquet file; run it again to go on."),
+    typer.Option(
+        "--output", metavar="FILE", help="Save results (.jsonl, .parquet); the same command again does what is left."
+    ),
 ]
 FormatOption = Annotated[
     Format | None,
