@@ -57,7 +57,7 @@ LIBRARIES = {
     "llguidance": "engine",
     "matplotlib": "demo/training",
     "mcp": "mcp",
-    "numpy": "pictures engine engine/native demo demo/training bench",
+    "numpy": "pictures records engine engine/native demo demo/training bench",
     "PIL": "pictures python terminal demo demo/training bench",  # python: for the type checker only
     "pillow_heif": "pictures bench",
     "platformdirs": "vlmcli",

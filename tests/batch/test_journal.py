@@ -32,7 +32,7 @@ def test_the_same_command_again_does_the_rest(folder):
     ] * 2
     assert found[3]["error"]["type"] == "SourceError"
     for one in found:
-        assert one["size"] == [(folder / one["sources"][0]).stat().st_size]
+        assert one["bytes"] == [(folder / one["sources"][0]).stat().st_size]
         assert len(one["work"]) == 32
         assert len(one["sha256"][0]) == 64
         assert (one["revision"], one["projector"], one["quantisation"]) == ("", "mmproj-demo.gguf", "F16")

@@ -53,6 +53,14 @@ def test_records_and_tables(pictures):
     assert all(0.9 < float(row[-1]) <= 1 for row in rows[1:])
 
 
+def test_a_record_in_a_file_has_the_pictures_size_and_the_files_bytes(pictures, tmp_path):
+    done = vlm("detect", pictures / "a.png", "each shape", "--output", tmp_path / "out.jsonl", *DEMO)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.jsonl").read_text())
+    assert record["size"] == list(Image.open(SCENE).size)
+    assert record["bytes"] == [(pictures / "a.png").stat().st_size]
+
+
 def test_coco_and_yolo(pictures, tmp_path):
     done = vlm("detect", pictures, "each shape", "--format", "coco", "--yolo", tmp_path / "yolo", *DEMO)
     coco = json.loads(done.stdout)

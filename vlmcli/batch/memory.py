@@ -124,7 +124,7 @@ class Memory:
     def write(self, work: Work, result: Result) -> None:
         """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
-        self._journal.write(lines.object_line(lines.record(result) | known), work.id)
+        self._journal.write(lines.object_line(lines.record(result) | known))
 
     def make_table(self, table: Path) -> int:
         """Make a table of all records. Returns how many rows it has. Raises VlmError where it cannot be written."""
