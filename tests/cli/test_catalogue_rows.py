@@ -30,7 +30,7 @@ def test_a_model_that_is_not_listed_is_used_by_its_name(place, name):
     assert (missing.returncode, f"vlm pull {entry.name}" in missing.stderr) == (1, True)
     publish(place.hub, entry.repository, f"a-{entry.quant}.gguf", "mmproj-a-F16.gguf")
     done = place.vlm("pull", name)
-    assert (done.returncode, f"downloaded {entry.name}" in done.stderr) == (0, True)
+    assert (done.returncode, f"downloaded {entry.name}" in done.stderr) == (0, True), done.stderr
     assert place.vlm("show", name).stdout.startswith(entry.name)
     assert place.vlm("ask", "-m", name, SCENE, "Is there a star?").returncode == 0
 

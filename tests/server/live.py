@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -97,7 +97,8 @@ class Live:
         """The processes that it has started."""
         found = []
         for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            found += map(int, task.read_text("ascii").split())
+            with suppress(FileNotFoundError):  # a thread that has just ended
+                found += map(int, task.read_text("ascii").split())
         return found
 
     def stop(self, how=signal.SIGTERM, seconds=30):
