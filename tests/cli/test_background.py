@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -21,6 +21,7 @@ import pytest
 from tests.mcp import live as agents
 from tests.support import ROOT
 from tests.support.program import ANSWER, SCENE, VLM, own_environment, vlm
+from tests.support.waiting import until
 from vlmcli.demo import scenes
 from vlmcli.runners import frames, warm, wire
 
@@ -70,10 +71,7 @@ class Background:
 
     def gone(self, pid, seconds=20):
         """Wait until a process has ended."""
-        ends = time.monotonic() + seconds
-        while is_running(pid):
-            assert time.monotonic() < ends, f"process {pid} is still there"
-            time.sleep(0.05)
+        until(lambda: not is_running(pid), seconds)
 
 
 def is_running(pid):
@@ -339,6 +337,18 @@ def test_a_program_that_does_not_know_the_secret_is_not_believed(served, tmp_pat
     assert len(b"".join(asked)) == 64, "only a number and a proof were sent"
 
 
+def test_a_server_of_another_version_is_left_alone(served, tmp_path):
+    place = warm.known(served.state)
+    state = tmp_path / "state" / "vlm"
+    state.mkdir(parents=True)
+    warm.remember(state, replace(place, version="0.0.9"))
+    before = served.answered()
+    done = vlm("ask", SCENE, QUESTION, "-v", env=served.env | {"XDG_STATE_HOME": str(tmp_path / "state")})
+    assert done.stdout == ANSWER
+    assert "the model in memory is not used: it belongs to vlm 0.0.9" in done.stderr
+    assert served.answered() == before
+
+
 def test_a_server_that_says_nothing_is_not_waited_for(served, tmp_path):
     place = warm.known(served.state)
     state = tmp_path / "state" / "vlm"
@@ -408,10 +418,7 @@ def test_a_command_that_goes_away_ends_its_request(served):
     assert isinstance(message, wire.Happened | wire.Need | wire.Beat)
     assert "1 under way" in served.ask("serve", "--status").stdout
     found.close()
-    ends = time.monotonic() + 20
-    while "0 under way" not in served.ask("serve", "--status").stdout:
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    until(lambda: "0 under way" in served.ask("serve", "--status").stdout)
 
 
 # ---------------------------------------------------------------------------------------------- its beginning and end
@@ -494,16 +501,51 @@ def test_a_run_goes_on_when_the_server_is_killed(own, tmp_path):
     done = []
     thread = threading.Thread(target=lambda: done.append(own.run(*words)))
     thread.start()
-    ends = time.monotonic() + 60
-    while not (tmp_path / "out.jsonl").exists() or (tmp_path / "out.jsonl").read_bytes().count(b"\n") < 5:
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    out = tmp_path / "out.jsonl"
+    until(lambda: out.exists() and out.read_bytes().count(b"\n") >= 5, 60)
     os.kill(place.pid, signal.SIGKILL)
     thread.join()
     assert done[0].returncode == 0, done[0].stderr
     records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert sorted(Path(one["sources"][0]).name for one in records) == sorted(names)
     assert all(one["answer"] for one in records)
+
+
+def test_a_server_that_falls_silent_is_given_up(own):
+    """Stopped in the middle of an answer; the command loads the model itself, and the answer is the same."""
+    place = own.start()
+    words = ("ask", SCENE, QUESTION, "--regex", "(red ){150}", "--max-tokens", "400")
+    done = []
+    env = own.env
+    own.env = env | {"VLM_PATIENCE": "2"}
+    thread = threading.Thread(target=lambda: done.append(own.run(*words, "-v")))
+    thread.start()
+    until(lambda: "1 under way" in vlm("serve", "--status", env=env).stdout)
+    os.kill(place.pid, signal.SIGSTOP)
+    thread.join()
+    os.kill(place.pid, signal.SIGCONT)
+    assert done[0].returncode == 0, done[0].stderr
+    assert done[0].stdout == "red " * 149 + "red\n"
+    assert "the model in memory is gone; it is loaded here" in done[0].stderr
+
+
+def test_commands_wait_where_the_queue_is_full(own, tmp_path):
+    own.start("--queue", "1")
+    names = folder_of_scenes(tmp_path / "pics", 6)
+    done = own.ask("caption", tmp_path / "pics", "--json")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == own.answered() == len(names)
+
+
+def test_where_a_folders_name_is_too_long_for_a_socket_it_has_one_of_its_own(tmp_path):
+    with background(tmp_path / ("long" * 30)) as server:
+        address = Path(server.start().address)
+        assert not address.is_relative_to(tmp_path)
+        assert address.parent.stat().st_mode & 0o777 == 0o700
+        assert server.ask("ask", SCENE, QUESTION).stdout == ANSWER
+        assert server.answered() == 1
+        server.stop()
+        assert not address.parent.exists()
 
 
 def test_the_death_of_its_engine_costs_no_answer(own):

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -111,11 +110,3 @@ def gone(pid):
         return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def until(happened, seconds=20.0):
-    """Wait for something."""
-    ends = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < ends, "it has not happened"
-        time.sleep(0.02)

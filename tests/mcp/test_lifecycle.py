@@ -10,11 +10,12 @@ import time
 import pytest
 
 from tests.mcp import live
-from tests.mcp.live import children, gone, server_of, ticks, until
+from tests.mcp.live import children, gone, server_of, ticks
 from tests.mcp.test_hostile import HELLO
 from tests.server.live import one_shape, png, uri
 from tests.support import ROOT
 from tests.support.program import SCENE, own_environment
+from tests.support.waiting import until
 
 LONG = {"image": SCENE, "question": "what?", "max_tokens": 4096}
 

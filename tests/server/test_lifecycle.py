@@ -18,6 +18,7 @@ import pytest
 
 from tests.server.live import QUESTION, SCENE, asked, one_shape, png, serving
 from tests.support.program import vlm
+from tests.support.waiting import until
 from vlmcli import demo
 from vlmcli.server import running
 
@@ -56,13 +57,6 @@ def endless(live, count=1):
         thread.start()
     until(lambda: live.metric("vlm_requests_under_way") == count)
     return threads
-
-
-def until(happened, seconds=20.0):
-    ends = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < ends, "it has not happened"
-        time.sleep(0.02)
 
 
 def gone(pid):

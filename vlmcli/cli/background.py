@@ -53,11 +53,6 @@ is_process = False
 """Whether this process is the one that goes on."""
 
 
-def is_there() -> bool:
-    """Whether this process is in the background already."""
-    return is_process
-
-
 def start(ui: Ui, names: str) -> None:
     """Start this command once more, as a process of its own, and wait until it has the model in memory.
 
@@ -195,6 +190,7 @@ def commands(
         finally:
             with suppress(OSError):
                 Path(address).unlink()
+                Path(address).parent.rmdir()  # if it was made for the socket alone: the state folder is not empty
 
 
 def only(*, background: bool, status: bool, stop: bool) -> None:

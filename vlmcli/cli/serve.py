@@ -157,7 +157,7 @@ def serve(
     names = [one.strip() for one in (models or "").split(",") if one.strip()]
     if not background:
         _serve(names, wished, flags.settings())
-    elif back.is_there():
+    elif back.is_process:
         with back.alone() as folder:
             _serve(names, wished, flags.settings(), folder)
     else:

@@ -14,9 +14,8 @@ import logging
 import queue
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import IO
@@ -201,7 +200,7 @@ class _Command:
         finally:
             beats.cancel()
             with self._lock:
-                self._has_ended, needs = True, list(self._needs.values())
+                self._has_ended, needs, self._needs = True, list(self._needs.values()), {}
             for need in needs:
                 need.set_exception(Cancelled())
             with suppress(RuntimeError):  # the loop has ended
@@ -283,20 +282,13 @@ class _Command:
             need, self._next_need = self._next_need, self._next_need + 1
             future = self._needs[need] = Future()
         self._outgoing.put(wire.Need(need, id, number))
-        ends = time.monotonic() + PIXELS_SECONDS
-        try:
-            return future.result(PIXELS_SECONDS)
-        except TimeoutError:
-            if time.monotonic() < ends:
-                raise
-            raise SourceError("the command that has asked does not send its picture", "ask again") from None
-        finally:
-            with self._lock:
-                self._needs.pop(need, None)
+        if not wait([future], PIXELS_SECONDS).done:
+            raise SourceError("the command that has asked does not send its picture", "ask again")
+        return future.result()
 
     def _came(self, message: wire.Pixels) -> None:
         with self._lock:
-            future = self._needs.get(message.need)
+            future = self._needs.pop(message.need, None)
         if future is None:
             return
         if message.error is not None:
