@@ -1,8 +1,7 @@
-"""What the records of a journal say of work and of files, in some fifty bytes a record.
+"""What the records of a journal say of work and of files, in less than ninety bytes a record.
 
 Of each record only numbers are kept: where it begins, the name of its work, whether it is an error, and a hash of each
-picture's name. What else is asked of a record is read from its file again. So ten million records take half a gigabyte;
-they are found by binary search.
+picture's name. What else is asked of a record is read from its file again. They are found by binary search.
 """
 
 from __future__ import annotations
