@@ -1,221 +1,147 @@
-"""`--output FILE.parquet` and `--output metadata.jsonl`: made of the records, and read by those who read such files."""
+"""Answers as a table: its columns and rows, and how one is gone on with after a run that was stopped."""
 
+import csv
+import io
 import json
-import os
 import shutil
 import subprocess
-import sys
-from random import Random
 
 import pytest
 
-from tests.support import ROOT
-from tests.support.program import own_environment, vlm
-from vlmcli.demo import scenes
-from vlmcli.later import Later
-
-pq = Later("pyarrow.parquet")  # slow, for who collects
-DEMO = {"VLM_MODEL": "demo"}
+from tests.support.folders import QUESTION, SCENE, drawn, vlm
+from tests.support.program import VLM
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """Five scenes and a file that is no picture."""
-    folder = tmp_path_factory.mktemp("drawn")
-    for number in range(5):
-        scene = scenes.make(Random(f"tables-{number}"), size=(200, 200), shapes=1, text=False)
-        scenes.draw(scene).save(folder / f"{number}.png")
-    (folder / "broken.png").write_text("no picture")
-    return folder
+def test_a_table_has_a_column_for_each_question(folder):
+    (folder / "ask.txt").write_text(f'{QUESTION}\n\n Is there a "star", or two? \n', "utf-8")
+    asked = ("--questions", "ask.txt")
+    done = vlm(folder, "ask", "-m", "demo", "pics", *asked, "--format", "csv")
+    assert done.returncode == 3
+    rows = list(csv.reader(io.StringIO(done.stdout)))
+    assert rows[0] == ["picture", QUESTION, 'Is there a "star", or two?', "error"]
+    assert [row[0] for row in rows[1:]] == [f"pics/{name}.png" for name in "abcdef"]
+    assert rows[1][1] == "A red circle and a blue square."
+    assert rows[1][2]
+    assert rows[1][3] == ""
+    assert rows[4][1:3] == ["", ""]
+    assert "pics/d.png: a text file, not a picture" in rows[4][3]
+    done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "tsv", "--exclude", "d.png")
+    found = [line.split("\t") for line in done.stdout.splitlines()]
+    assert found[0] == ["picture", "Describe this image in one sentence.", "error"]
+    assert {len(row) for row in found} == {3}
+    assert len(found) == 6
+    for name, says in (("none.txt", "cannot be read"), ("empty.txt", "the file has no questions")):
+        (folder / "empty.txt").write_text("\n \n", "utf-8")
+        done = vlm(folder, "ask", "-m", "demo", "pics/a.png", "--questions", name)
+        assert (done.returncode, says in done.stderr) == (2, True)
+    for other, hint in (
+        (["--json"], "leave out --json or --format"),
+        (["--output", "out.jsonl"], "leave out --format, or use --journal instead of --output"),
+    ):
+        done = vlm(folder, "caption", "-m", "demo", "pics", "--format", "csv", *other)
+        assert (done.returncode, hint in done.stderr) == (2, True)
+    jsonl = vlm(folder, "caption", "-m", "demo", "pics/a.png", "--format", "jsonl")
+    assert json.loads(jsonl.stdout)["sources"] == ["pics/a.png"]
 
 
-@pytest.fixture
-def pics(drawn, tmp_path):
-    """A copy of them, in the folder that commands run in."""
-    shutil.copytree(drawn, tmp_path / "pics")
-    return tmp_path / "pics"
+def test_what_was_done_before_does_not_change_how_the_rest_is_written(folder):
+    """Text, and a table: a line's form, a row's cells and the head depend on the command, not on what is left."""
+    shutil.rmtree(folder / "pics")
+    (folder / "pics").mkdir()
+    for name in "ab":
+        shutil.copy(SCENE, folder / "pics" / f"{name}.png")
+    command = ("ask", "-m", "demo", "--each", "pics/a.png", "pics/b.png", "-q", QUESTION, "--journal", "j.jsonl")
+    whole = vlm(folder, *command).stdout
+    first = (folder / "j.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (folder / "j.jsonl").write_bytes(first)
+    assert vlm(folder, *command).stdout == whole.splitlines(keepends=True)[1]
+    (folder / "j.jsonl").unlink()
+    table = (*command, "-q", "is there a star?", "--format", "csv")
+    whole = vlm(folder, *table).stdout
+    (folder / "j.jsonl").write_bytes(b"".join((folder / "j.jsonl").read_bytes().splitlines(keepends=True)[:1]))
+    with (folder / "t.csv").open("wb") as file:
+        file.write(whole.splitlines(keepends=True)[0].encode())
+    with (folder / "t.csv").open("ab") as file:
+        subprocess.run([VLM, *table], cwd=folder, stdout=file, stderr=subprocess.DEVNULL, check=True)
+    assert (folder / "t.csv").read_text("utf-8") == whole
 
 
-def rows(file):
-    return pq.read_table(file).to_pylist()
+def test_a_head_that_is_there_is_not_written_again(folder):
+    command = ("caption", "-m", "demo", "pics", "--exclude", "d.png", "--format", "csv", "--journal", "j.jsonl")
+    whole = vlm(folder, *command).stdout
+    (folder / "j.jsonl").unlink()
+    (folder / "t.csv").write_text(whole.splitlines(keepends=True)[0], "utf-8")
+    with (folder / "t.csv").open("ab") as file:
+        subprocess.run([VLM, *command], cwd=folder, stdout=file, stderr=subprocess.DEVNULL, check=True)
+    assert (folder / "t.csv").read_text("utf-8") == whole
 
 
-def loaded(tmp_path, kind, **where):
-    """What `datasets` makes of files, in a process of its own: it fixes where the Hub is when it is imported."""
-    code = (
-        "import json, sys; from datasets import load_dataset\n"
-        "kind, where, cache = json.loads(sys.argv[1])\n"
-        "found = list(load_dataset(kind, cache_dir=cache, **where)['train'])\n"
-        "print(json.dumps(found, default=lambda image: image.size))"
-    )
-    words = json.dumps([kind, where, str(tmp_path / "cache")])
-    done = subprocess.run([sys.executable, "-c", code, words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def test_a_table_with_other_columns_is_not_appended_to(folder):
+    command = [VLM, "ask", "-m", "demo", "pics", "--journal", "j.jsonl", "--format", "csv", "-q", QUESTION]
+    said = []
+    for more in ([], ["-q", "is there a star?"], []):
+        with (folder / "t.csv").open("ab") as file:
+            done = subprocess.run(
+                [*command, *more], cwd=folder, stdout=file, stderr=subprocess.PIPE, text=True, check=False
+            )
+        said.append(
+            (
+                done.returncode,
+                "t.csv: the table in this file has other columns" in done.stderr,
+                (folder / "t.csv").read_bytes(),
+            )
+        )
+    assert [one[:2] for one in said] == [(3, False), (2, True), (3, False)]
+    assert said[0][2] == said[1][2] == said[2][2]
 
 
-def run(pics, *words, code=3):
-    done = vlm(*words, env=DEMO, cwd=pics.parent)
-    assert done.returncode == code, done.stderr
-    return done
+def test_a_picture_named_twice_has_two_rows(folder):
+    done = vlm(folder, "ask", "-m", "demo", "--each", "pics/a.png", "pics/a.png", "-q", QUESTION, "--format", "csv")
+    assert len(done.stdout.splitlines()) == 3
 
 
-# ---------------------------------------------------------------------------------------------- Parquet
+def test_a_full_stdout_has_whole_lines_and_the_journal_knows_what_is_missing(tmp_path):
+    """On a file system of 8 kB, where one may be mounted."""
+    names = drawn(tmp_path, 60)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", disk], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    command = [VLM, "describe", "-m", "demo", "pics", "--format", "csv", "--journal", "j.jsonl"]
+    try:
+        (disk / "filler").write_bytes(bytes(4096))
+        for _ in range(2):
+            with (disk / "out.csv").open("ab") as file:
+                done = subprocess.run(
+                    command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, text=True, check=False
+                )
+            text = (disk / "out.csv").read_text("utf-8")
+            assert text.endswith("\n")
+            subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        assert done.returncode == 0, done.stderr
+        assert [row[0] for row in csv.reader(io.StringIO(text))] == ["picture", *names]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
-def test_a_table_has_a_row_for_each_record(pics):
-    done = run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert "captions.parquet has 6 rows" in done.stderr
-    assert done.stdout == ""
-    records = [json.loads(line) for line in (pics.parent / "captions.parquet.jsonl").read_text().splitlines()]
-    found = rows(pics.parent / "captions.parquet")
-    assert [row["source"] for row in found] == [one["sources"][0] for one in records]
-    assert [row["answer"] for row in found] == [one.get("answer") for one in records]
-    assert [row["error"] for row in found] == [one.get("error", {}).get("message") for one in records]
-    assert [bool(row["error"]) for row in found] == [False] * 5 + [True]
-    first = found[0]
-    assert first["sources"] == ["pics/0.png"]
-    assert (first["model"], first["work"], first["sha256"]) == ("demo", records[0]["work"], records[0]["sha256"])
-    assert first["prompt_tokens"] == records[0]["usage"]["prompt_tokens"]
-    assert first["seconds"] == pytest.approx(sum(records[0]["timings"].values()), abs=1e-3)
-
-
-def test_datasets_reads_it(pics, tmp_path):
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    data = loaded(tmp_path, "parquet", data_files=str(pics.parent / "captions.parquet"))
-    assert [row["answer"] for row in data] == [row["answer"] for row in rows(pics.parent / "captions.parquet")]
-
-
-def test_the_same_command_again_does_the_rest_and_makes_it_again(pics):
-    (pics / "4.png").rename(pics.parent / "4.png")
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert len(rows(pics.parent / "captions.parquet")) == 5
-    (pics.parent / "4.png").rename(pics / "4.png")
-    done = run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert "captions.parquet has 6 rows" in done.stderr
-    assert len((pics.parent / "captions.parquet.jsonl").read_text().splitlines()) == 6
-    (pics.parent / "captions.parquet").unlink()
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert len(rows(pics.parent / "captions.parquet")) == 6, "it is made again, with nothing left to ask"
-
-
-def test_of_work_that_was_done_again_the_last_record_counts(pics):
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    run(pics, "caption", "pics", "--output", "captions.parquet", "--retry-errors")
-    assert len((pics.parent / "captions.parquet.jsonl").read_text().splitlines()) == 7
-    assert len(rows(pics.parent / "captions.parquet")) == 6
-    shutil.copy(pics / "0.png", pics / "broken.png")
-    run(pics, "caption", "pics", "--output", "captions.parquet", code=0)
-    found = rows(pics.parent / "captions.parquet")
-    assert len(found) == 7, "the changed file is other work"
-    assert found[-1]["source"] == "pics/broken.png"
-    assert found[-1]["error"] is None
-
-
-def test_decisions_and_fields_are_json_in_it(pics):
-    run(pics, "decide", "pics/0.png", "pics/1.png", "-q", "Is there a circle?", "--output", "d.parquet", code=0)
-    answers = json.loads(rows(pics.parent / "d.parquet")[0]["answers"])
-    assert answers == json.loads((pics.parent / "d.parquet.jsonl").read_text().splitlines()[0])["answers"]
-    run(pics, "extract", "pics/0.png", "pics/1.png", "--schema", "what", "--output", "e.parquet", code=0)
-    assert set(json.loads(rows(pics.parent / "e.parquet")[0]["fields"])) == {"what"}
-
-
-def test_a_dry_run_makes_none(pics):
-    run(pics, "caption", "pics", "--output", "captions.parquet", "--dry-run", code=0)
-    assert not list(pics.parent.glob("captions*"))
-
-
-def test_a_file_of_somebody_elses_is_not_replaced(pics):
-    (pics.parent / "captions.parquet").write_bytes(b"precious")
-    done = run(pics, "caption", "pics", "--output", "captions.parquet", code=2)
-    assert "captions.parquet: was not made by vlm" in done.stderr
-    assert (pics.parent / "captions.parquet").read_bytes() == b"precious"
-    assert not (pics.parent / "captions.parquet.jsonl").exists()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="such names are not possible")
-def test_names_that_are_no_text_are_kept_readable(pics):
-    os.rename(pics / "0.png", os.fsencode(pics) + b"/\xff.png")  # noqa: PTH104 - no text
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert "pics/\\udcff.png" in [row["source"] for row in rows(pics.parent / "captions.parquet")]
-
-
-def test_without_pyarrow_it_is_said_before_anything_is_done(pics):
-    code = (
-        "import sys; sys.modules['pyarrow'] = sys.modules['pyarrow.parquet'] = None\n"
-        "from vlmcli.cli import app; sys.exit(app.main(sys.argv[1:]))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "caption", "pics", "--output", "captions.parquet"], cwd=pics.parent,
-        env=own_environment(DEMO | {"PYTHONPATH": str(ROOT)}), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "captions.parquet: needs the package pyarrow" in done.stderr
-    assert "pip install 'vlmcli[parquet]'" in done.stderr
-    assert not list(pics.parent.glob("captions*"))
-
-
-def test_a_table_that_cannot_be_written_costs_no_record(pics):
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    before = (pics.parent / "captions.parquet").read_bytes()
-    (pics.parent / "captions.parquet").unlink()
-    (pics.parent / "captions.parquet").mkdir()
-    done = run(pics, "caption", "pics", "--output", "captions.parquet", code=2)
-    assert "captions.parquet" in done.stderr
-    (pics.parent / "captions.parquet").rmdir()
-    run(pics, "caption", "pics", "--output", "captions.parquet")
-    assert (pics.parent / "captions.parquet").read_bytes() == before
-
-
-# ---------------------------------------------------------------------------------------------- imagefolder
-
-
-def test_imagefolder_reads_the_pictures_with_their_texts(pics, tmp_path):
-    (pics / "broken.png").unlink()
-    run(pics, "caption", "pics", "--output", "pics/metadata.jsonl", code=0)
-    lines = [json.loads(line) for line in (pics / "metadata.jsonl").read_text().splitlines()]
-    assert [set(line) for line in lines] == [{"file_name", "text"}] * 5
-    data = loaded(tmp_path, "imagefolder", data_dir=str(pics))
-    assert sorted(row["text"] for row in data) == sorted(line["text"] for line in lines)
-    assert [row["image"] for row in data] == [[200, 200]] * 5
-
-
-def test_names_are_those_in_its_own_folder(pics):
-    (pics / "sub").mkdir()
-    (pics / "0.png").rename(pics / "sub" / "0.png")
-    run(pics, "caption", "pics/sub", "pics/1.png", "--output", "pics/metadata.jsonl", code=0)
-    names = [json.loads(line)["file_name"] for line in (pics / "metadata.jsonl").read_text().splitlines()]
-    assert sorted(names) == ["1.png", "sub/0.png"]
-
-
-def test_a_picture_that_failed_has_no_text(pics):
-    run(pics, "caption", "pics", "--output", "pics/metadata.jsonl")
-    lines = [json.loads(line) for line in (pics / "metadata.jsonl").read_text().splitlines()]
-    assert [line["file_name"] for line in lines if line["text"] is None] == ["broken.png"]
-
-
-def test_several_questions_about_a_picture_are_in_one_line(pics):
-    run(pics, "ask", "pics/0.png", "pics/1.png", "--each", "-q", "What is this?", "-q", "Is there a star?", "--output",
-        "pics/metadata.jsonl", code=0)  # fmt: skip
-    lines = [json.loads(line) for line in (pics / "metadata.jsonl").read_text().splitlines()]
-    assert [line["file_name"] for line in lines] == ["0.png", "1.png"]
-    for line in lines:
-        assert [one["question"] for one in line["answers"]] == ["What is this?", "Is there a star?"]
-        assert line["text"] == line["answers"][-1]["answer"]
-
-
-@pytest.mark.parametrize(
-    "words", [("pics/0.png", "--each"), ("pics/sub/0.png", "pics/sub/1.png", "--together")], ids=["elsewhere", "two"]
-)
-def test_pictures_that_it_cannot_name_are_refused_before_anything_is_asked(pics, words):
-    (pics / "sub").mkdir()
-    for name in ("0.png", "1.png"):
-        shutil.copy(pics / name, pics / "sub" / name)
-    done = run(pics, "ask", *words, "-q", "What is this?", "--output", "pics/sub/metadata.jsonl", code=2)
-    assert "not one picture in" in done.stderr
-    assert not list((pics / "sub").glob("metadata*"))
-
-
-def test_its_name_is_no_journals(pics):
-    done = run(pics, "caption", "pics", "--journal", "pics/metadata.jsonl", code=2)
-    assert "metadata.jsonl: made of records" in done.stderr
+@pytest.mark.parametrize(("kind", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_names_questions_and_answers_are_no_formulas_and_a_table_with_such_heads_is_gone_on_with(
+    tmp_path, kind, separator
+):
+    """A picture called =1+1.png, one behind a blank, and a question that begins with a minus."""
+    (tmp_path / "=1").mkdir()
+    for name in ("=1/a.png", " +b.png", "c.png"):
+        shutil.copy(SCENE, tmp_path / name)
+    command = [VLM, "ask", "-m", "demo", "=1/a.png", " +b.png", "c.png", "--each", "-q", "-what is this?",
+               "-q", "@what", "--journal", "j.jsonl", "--format", kind]  # fmt: skip
+    for left in ("pics", "c.png"):
+        with (tmp_path / "table").open("ab") as file:
+            done = subprocess.run(command, cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == 0, (left, done.stderr)
+        records = (tmp_path / "j.jsonl").read_text("utf-8").splitlines(keepends=True)
+        (tmp_path / "j.jsonl").write_text("".join(records[:4]), "utf-8")
+    rows = list(csv.reader((tmp_path / "table").open(encoding="utf-8", newline=""), delimiter=separator))
+    assert rows[0] == ["picture", "'-what is this?", "'@what", "error"]
+    assert [row[0] for row in rows[1:]] == ["'=1/a.png", "' +b.png", "c.png", "c.png"]
+    assert json.loads(records[0])["sources"] == ["=1/a.png"]

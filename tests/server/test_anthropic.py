@@ -3,12 +3,12 @@
 import base64
 import json
 import re
-import time
 
 import pytest
 
 from tests.server.conftest import ANSWER, QUESTION
 from tests.server.live import one_shape, png
+from tests.support.waiting import until
 from vlmcli.later import Later
 from vlmcli.server import anthropic as messages
 from vlmcli.server.body import Body
@@ -269,10 +269,7 @@ def test_a_client_that_leaves_is_not_answered_any_more(friend, server, asked):
             break
     assert server.counted("vlm_requests_under_way") == 1
     stream.close()
-    ends = time.monotonic() + 20
-    while server.counted("vlm_requests_under_way") and time.monotonic() < ends:
-        time.sleep(0.02)
-    assert server.counted("vlm_requests_under_way") == 0
+    until(lambda: server.counted("vlm_requests_under_way") == 0)
 
 
 # --- what is refused ---

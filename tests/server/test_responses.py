@@ -1,11 +1,11 @@
 """OpenAI's Responses with OpenAI's own client: shapes, events, and what is refused."""
 
 import json
-import time
 
 import pytest
 
 from tests.server.conftest import ANSWER, QUESTION, openai
+from tests.support.waiting import until
 from vlmcli.server import responses
 from vlmcli.server.body import Body
 from vlmcli.server.wrong import Wrong
@@ -274,7 +274,4 @@ def test_a_client_that_leaves_is_not_answered_any_more(client, server, asked):
             break
     assert server.counted("vlm_requests_under_way") == 1
     stream.close()
-    ends = time.monotonic() + 20
-    while server.counted("vlm_requests_under_way") and time.monotonic() < ends:
-        time.sleep(0.02)
-    assert server.counted("vlm_requests_under_way") == 0
+    until(lambda: server.counted("vlm_requests_under_way") == 0)
