@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "engine": "vlmcli models machine engine/native",
     "runners": "vlmcli pictures tasks machine engine engine/native",
     "batch": "vlmcli pictures models tasks records",
+    "cluster": "vlmcli pictures models tasks demo records runners batch",
     "python": "vlmcli pictures models tasks demo machine records engine runners batch",
     "chat": "vlmcli pictures",
     "reports": "vlmcli pictures models tasks machine engine",
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "server": "vlmcli pictures models tasks records engine runners",
     "mcp": "vlmcli pictures tasks records runners",
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
-    " server mcp",
+    " server mcp cluster",
     "demo/training": "vlmcli pictures demo engine",
     "bench": "vlmcli pictures models demo machine engine engine/native cli",
 }
@@ -66,6 +67,7 @@ LIBRARIES = {
     "pyarrow": "records",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
+    "ray": "cluster",
     "referencing": "tasks",
     "rich": "terminal",
     "starlette": "server",

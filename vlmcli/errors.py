@@ -15,8 +15,8 @@
     │   ├── TimedOut         1  504   it took longer than it may
     │   ├── NoServer         1  503   no server that may be asked answers any more
     │   ├── ContextFull      1  400   the prompt needs more cells than the context has
-    │   ├── NoPicture        1  400   there would be no picture rows in the prompt
-    │   └── NoServer         1  503   no server that may be asked answers any more
+    │   └── NoPicture        1  400   there would be no picture rows in the prompt
+    ├── ClusterError         1  503   a Ray cluster cannot be joined, or cannot go on
     ├── NativeError         70  500   llama.cpp gave up
     ├── Cancelled          130  499   somebody said stop
     └── PipeClosed         141  499   nobody reads stdout any more; silent
@@ -137,6 +137,12 @@ class NoPicture(RequestError):
 
 class NoServer(RequestError):
     """No server that may be asked answers any more, or the key is refused: the next request would fail, too."""
+
+    http_status = 503
+
+
+class ClusterError(VlmError):
+    """A Ray cluster cannot be joined or made, or cannot go on."""
 
     http_status = 503
 

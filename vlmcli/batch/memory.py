@@ -118,7 +118,12 @@ class Memory:
 
     def work(self, job: Job) -> Work:
         """A job's name in the journal, by what its pictures' files are now."""
-        fingerprints = [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]
+        return self.work_of(
+            job, [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]
+        )
+
+    def work_of(self, job: Job, fingerprints: Sequence[Fingerprint]) -> Work:
+        """A job's name in the journal, by what somebody else has seen of its pictures' files."""
         return Work(work_id(job.names, fingerprints, job.task, self._model), fingerprints, job.task.detail)
 
     def write(self, work: Work, result: Result) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
@@ -72,7 +72,15 @@ class Outcome:
     drawn: bool = False
 
 
-Step = Started | Progress | Notice | Fragment | Outcome
+@dataclass(frozen=True)
+class Stage:
+    """What a run is at that has no runner on this machine; `begun` where its pictures are being asked about."""
+
+    text: str
+    begun: bool = False
+
+
+Step = Started | Progress | Notice | Fragment | Outcome | Stage
 """What a run tells: how far the runner has come, what a person must know, and what came of the jobs."""
 
 
@@ -94,6 +102,9 @@ class Run:
         stopping: whether nothing more is asked.
         dropping: whether what the runner has not begun yet is taken back, too.
     """
+
+    streams: ClassVar[bool] = True
+    """Whether an answer can be had as it comes."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
@@ -15,7 +16,7 @@ from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
 from vlmcli.batch.run import WINDOW, Outcome, Run
-from vlmcli.cli import daily
+from vlmcli.cli import clusters, daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.running import runner_of
@@ -33,6 +34,8 @@ from vlmcli.terminal import stats
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
 from vlmcli.values import Card, ModelFiles
+
+_Run = TypeVar("_Run", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def do(
     Raises typer.Exit with the code of some or all failing.
     """
     settings, course = flags.settings(), flags.course() if course is None else course
+    course = clusters.checked(flags, settings, course)
     as_records = flags.as_json and course.output is None
     with Ui(markdown=not (plain or flags.plain)) as ui:
         model = settings.model
@@ -190,13 +194,18 @@ def _do(
         _make_table(ui, course, left)
     said = plan(left.jobs, left.before, texts)
     if left.jobs:
-        with runner_of(ui, files, settings, _asked(left.jobs), None, choices=_choose(left.jobs)) as runner:
-            known = flags.known
-            cached = settings.cache and not files.servers  # these do not tell what they have kept
-            told = estimate(runner, left.jobs, course.timeout, ui.progress, known=known, cached=cached)
-            said += f"; {told}"
+        said += f"; {_estimate(ui, files, settings, course, left, flags)}"
     ui.say("; ".join(filter(None, (said, left.left_out))))
     return Exit.SOME_FAILED if left.before.failed and not course.dry_run else failed
+
+
+def _estimate(ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags) -> str:
+    """How long what is left takes, in words, by doing some of it."""
+    if flags.ray:
+        return clusters.estimate(ui, files, settings, course, left.jobs, flags)
+    with runner_of(ui, files, settings, _asked(left.jobs), None, choices=_choose(left.jobs)) as runner:
+        cached = settings.cache and not files.servers  # these do not tell what they have kept
+        return estimate(runner, left.jobs, course.timeout, ui.progress, known=flags.known, cached=cached)
 
 
 def _make_table(ui: Ui, course: Course, left: Remaining) -> None:
@@ -210,25 +219,34 @@ def _run(
     ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags, manner: Manner
 ) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
-    run, failed = None, None
+    runs: list[Run] = []
+    failed = None
+
+    def started(kind: type[_Run]) -> tuple[_Run, Show]:
+        made = kind(
+            left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
+            thinking=flags.think, known=flags.known, window=_window(files, settings),
+        )  # fmt: skip
+        runs.append(made)
+        return made, Show(
+            ui, made, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
+            left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card), lined=manner.lined,
+        )  # fmt: skip
+
     try:
-        asked, choices = _asked(left.jobs), _choose(left.jobs)
-        with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
-            run = Run(
-                left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-                thinking=flags.think, known=flags.known, window=_window(files, settings),
-            )  # fmt: skip
-            show = Show(
-                ui, run, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
-                left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card), lined=manner.lined,
-            )  # fmt: skip
-            failed = manner.ended(ui, show.all(runner))
+        if flags.ray:
+            failed = manner.ended(ui, clusters.shown(files, settings, course, left, flags, started))
+        else:
+            asked, choices = _asked(left.jobs), _choose(left.jobs)
+            with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
+                _, show = started(Run)
+                failed = manner.ended(ui, show.all(runner))
     except KeyboardInterrupt:  # the second, when all that was under way is finished
-        if run is None or not (run.stopping and run.left):
+        if not runs or not (runs[0].stopping and runs[0].left):
             raise
-        raise run.stopped() from None
+        raise runs[0].stopped() from None
     if flags.stats:  # when all is written that is kept, and the model is freed
-        ui.figures([stats.of_command(run.spent, time.monotonic() - BEGAN.get())])
+        ui.figures([stats.of_command(runs[0].spent, time.monotonic() - BEGAN.get())])
     return failed
 
 

@@ -298,6 +298,24 @@ RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="With --output or --journal: retry what failed before.")
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first error.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread the run over a Ray cluster: its HOST:PORT, auto, or local for one on this machine.",
+    ),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option(
+        "--actors", metavar="N", min=1, max=100_000,
+        help="With --ray: run the model N times; default once a GPU, or once a node.",
+    ),
+]  # fmt: skip
+ShipModel = Annotated[
+    bool, typer.Option("--ship-model", help="With --ray: copy the model's files to nodes that do not have them.")
+]
 Unordered = Annotated[
     bool, typer.Option("--unordered", help="Write answers as they finish, not in the order of the pictures.")
 ]

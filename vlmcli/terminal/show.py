@@ -9,12 +9,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from vlmcli.batch.course import Job, count
-from vlmcli.batch.run import Fragment, Outcome, Run
+from vlmcli.batch.run import Fragment, Outcome, Run, Stage, Step
 from vlmcli.errors import Exit, ModelError, RequestError, SourceError, UsageError, VlmError
 from vlmcli.records import lines
 from vlmcli.records.target import ends_with_line, first_line, length, name_of
@@ -74,7 +74,7 @@ class Show:
         self._is_long = len(everything) > 1
         self._sums_up = run.memory is not None or len({job.group for job in everything}) > 1
         self._pace = Pace(run)
-        self._streaming = len(everything) == 1 and not (self._groups or json or table or run.memory)
+        self._streaming = run.streams and len(everything) == 1 and not (self._groups or json or table or run.memory)
         self._streaming &= everything[0].task.streams
         self._table = _Table(ui, run, everything, table) if table else None
         if not table and run.memory is not None and run.course.output is None and not ends_with_line(ui.stdout):
@@ -84,7 +84,14 @@ class Show:
         self._unsure = False
 
     def all(self, runner: Runner) -> Exit | None:
-        """Let the run ask, and show what comes. Returns an exit code when some failed.
+        """Let the run ask a runner, and show what comes. Returns an exit code when some failed.
+
+        Raises as `these`.
+        """
+        return self.these(self._run.steps(runner, stream=self._streaming))
+
+    def these(self, steps: Generator[Step, None, None]) -> Exit | None:
+        """Show what comes of the run, in these steps of it. Returns an exit code when some failed.
 
         Raises Cancelled when the user stopped it, and VlmError where an outcome cannot be written or remembered.
         """
@@ -92,7 +99,7 @@ class Show:
             self._ui.say(self._left_out)
         try:
             with self._interruptible(), self._ui.showing(self._pace.line) if self._is_long else nullcontext():
-                self._ask(runner)
+                self._ask(steps)
         except KeyboardInterrupt:
             if not self._is_long:
                 raise
@@ -110,14 +117,16 @@ class Show:
             self._ui.say(self._run.wrote)
         return self._run.exit_code()
 
-    def _ask(self, runner: Runner) -> None:
+    def _ask(self, steps: Generator[Step, None, None]) -> None:
         """Take the run's steps to their end."""
-        with closing(self._run.steps(runner, stream=self._streaming)) as steps:
+        with closing(steps):
             for step in steps:
                 if isinstance(step, Fragment):
                     self._stream(*self._thinking.feed(step.text))
                 elif isinstance(step, Outcome):
                     self._show(step)
+                elif isinstance(step, Stage):
+                    self._pace.stage(step.text, "") if step.begun else self._pace.loading(step.text)
                 else:
                     self._show_stage(step)
 
