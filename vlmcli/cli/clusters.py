@@ -62,7 +62,7 @@ def _opened(
         files, model.copies(files, ship=ship), spread.tasks_of(jobs), settings, __version__, course.timeout,
         any(job.task.chooses for job in jobs),
     )  # fmt: skip
-    cluster = clusters.Cluster(messages.Open((flags.ray or "").strip(), flags.actors or 0, plan, ship))
+    cluster = clusters.Cluster((flags.ray or "").strip(), messages.Open(flags.actors or 0, plan, ship))
     try:
         yield cluster
     finally:

@@ -4,6 +4,7 @@
     spread    a run whose pictures are read and asked about on other machines
     cluster   the command's end of the process that has Ray
     driver    that process: a Ray Dataset of names, and what the nodes make of them
+    joining   whether a cluster can be joined, and the token it may want
     nodes     the machines of a cluster, and how actors share their cores and GPUs
     actor     on a node: pictures are read, and an engine is asked
     model     the model's two files on a node: by path, by name, or shipped

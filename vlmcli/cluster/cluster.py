@@ -36,11 +36,18 @@ _ENVIRONMENT: Mapping[str, str] = {
 class Cluster:
     """A Ray cluster that asks a plan's questions. One caller at a time."""
 
-    def __init__(self, opening: Open) -> None:
-        """Start the process with Ray; it joins the cluster meanwhile. Raises UsageError where Ray is not installed."""
+    def __init__(self, address: str, opening: Open) -> None:
+        """Start the process with Ray, which joins the cluster meanwhile.
+
+        Args:
+            address: of the cluster; "auto" for the one this machine belongs to, "local" for one that is made.
+            opening: what the process has to know.
+
+        Raises UsageError where Ray is not installed.
+        """
         if find_spec("ray") is None:
             raise UsageError("--ray needs the package ray", "install it: pip install 'vlmcli[ray]'")
-        command = [sys.executable, "-c", _BOOT.format(path=sys.path)]
+        command = [sys.executable, "-c", _BOOT.format(path=sys.path), address]
         self._popen = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**variables(), **_ENVIRONMENT}, start_new_session=True,
@@ -53,6 +60,13 @@ class Cluster:
         self._send(opening)
         self.ready: Ready | None = None
         """What the cluster has, once that is known."""
+
+    def opened(self) -> Ready:
+        """What the cluster has, as soon as that is known. Raises VlmError where it cannot be used."""
+        while self.ready is None:
+            with suppress(queue.Empty):
+                self._taken(self._inbox.get(timeout=TICK))
+        return self.ready
 
     def ask(self, groups: Sequence[Group]) -> Iterator[Reply | None]:
         """The replies to groups as they come, and None each time that some time has passed without one.

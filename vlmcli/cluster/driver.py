@@ -1,8 +1,8 @@
 """The process that has Ray: rows of names become a Ray Dataset, and what its actors reply goes back to the command.
 
-Run as `python -m vlmcli.cluster.driver`, with messages on stdin and stdout. It ends, and with it the cluster that it
-has made or its part in another one, when its stdin does: the command is done, was stopped, or is dead. Ray's own words
-go to stderr, where the command reads them.
+Run with the cluster's address as its argument, and messages on stdin and stdout. It ends, and with it the cluster that
+it has made or its part in another one, when its stdin does: the command is done, was stopped, or is dead. Ray's own
+words go to stderr, where the command reads them.
 
 Blocks are small, and each is one object when it comes back: an actor that dies takes some groups with it, which Ray
 gives to another one, and none comes twice.
@@ -15,20 +15,21 @@ import os
 import pickle
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 import ray.data
 import ray.exceptions
 
 from vlmcli import __version__
-from vlmcli.cluster import model
+from vlmcli.cluster import joining, model
 from vlmcli.cluster.actor import GROUP, REPLY, Actor
 from vlmcli.cluster.messages import Ask, Asked, Broken, Open, Ready
 from vlmcli.cluster.nodes import Node, Share, share_of
 from vlmcli.errors import ClusterError, VlmError
+from vlmcli.settings import variables
 
 BLOCK = 8
 """Groups that an actor takes at a time."""
@@ -57,6 +58,11 @@ class _Link:
         except (EOFError, OSError, pickle.UnpicklingError):
             return None
 
+    def again(self, environment: Mapping[str, str]) -> NoReturn:
+        """Begin this process again, before anything was received."""
+        os.dup2(self._out.fileno(), 1)
+        os.execve(sys.executable, sys.orig_argv, dict(environment))
+
     def send(self, *messages: bytes) -> None:
         """Send pickled messages."""
         for one in messages:
@@ -67,6 +73,11 @@ class _Link:
 def main() -> None:
     """Do what the command says, until it says no more."""
     link = _Link()
+    try:
+        address = joining.checked(sys.argv[1], variables(), link.again)
+    except VlmError as error:
+        link.send(pickle.dumps(Broken(error)))
+        return
     opening = link.receive()
     if opening is None:
         return
@@ -82,7 +93,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     try:
-        share, shipped = _open(opening, link)
+        share, shipped = _open(address, opening, link)
         while True:
             with came:
                 came.wait_for(lambda: bool(asks))
@@ -103,13 +114,13 @@ def leave() -> None:
     os._exit(0)
 
 
-def _open(opening: Open, link: _Link) -> tuple[Share, Sequence[Sequence[Any]]]:
+def _open(address: str, opening: Open, link: _Link) -> tuple[Share, Sequence[Sequence[Any]]]:
     """Join or make the cluster, look at its nodes, and put the model into its store, if it is to be shipped."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if opening.address == "local":
+    if address == joining.LOCAL:
         ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
     else:
-        ray.init(address=opening.address, **quiet)
+        ray.init(address=address, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -187,12 +198,4 @@ def _told(error: Exception) -> VlmError:
     if isinstance(error, VlmError):
         return error
     text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    if isinstance(error, ConnectionError):
-        return ClusterError(
-            f"no Ray cluster answers ({text[:200]})", "start one with `ray start --head`, or use --ray local"
-        )
     return ClusterError(f"Ray gave up ({type(error).__name__}: {text[:300]})", "see what Ray says: add -v")
-
-
-if __name__ == "__main__":
-    main()

@@ -19,14 +19,9 @@ EACH = 6
 def estimate(cluster: Cluster, jobs: Sequence[Job], tell: Callable[[str], None] = lambda _: None) -> str:
     """Pictures a minute, how long all of them take, and how many bytes are read, in words.
 
-    The sample is of pictures from all over the run. It is asked about twice: what comes first has waited for the model.
-    Raises VlmError where the cluster cannot be used.
+    The sample is of pictures from all over the run. Raises VlmError where the cluster cannot be used.
     """
-    groups = list(groups_of(enumerate(jobs), tasks_of(jobs)))
-    list(cluster.ask(groups[:1]))  # the cluster is there, and tells its size
-    if cluster.ready is None:
-        raise AssertionError("a cluster that answers is ready")
-    ready = cluster.ready
+    groups, ready = list(groups_of(enumerate(jobs), tasks_of(jobs))), cluster.opened()
     wanted = min(len(groups), EACH * ready.actors)
     chosen = [groups[at * len(groups) // wanted] for at in range(wanted)]
     began = time.monotonic()

@@ -61,13 +61,11 @@ class Open:
     """The first message to the process with Ray.
 
     Attributes:
-        address: of the cluster; "auto" for the one this machine belongs to, "local" for one that is made.
         actors: how many; 0 leaves it to the cluster's size.
         plan: for each of them.
         ship: whether the model's files go to the nodes through Ray's object store.
     """
 
-    address: str
     actors: int
     plan: Plan
     ship: bool = False
