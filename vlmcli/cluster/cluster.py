@@ -61,6 +61,11 @@ class Cluster:
         self.ready: Ready | None = None
         """What the cluster has, once that is known."""
 
+    @property
+    def pid(self) -> int:
+        """Of the process with Ray."""
+        return self._popen.pid
+
     def opened(self) -> Ready:
         """What the cluster has, as soon as that is known. Raises VlmError where it cannot be used."""
         while self.ready is None:
