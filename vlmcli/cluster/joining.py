@@ -1,8 +1,8 @@
 """Into a cluster that is there: its address, whether anybody is at it, and whether it wants a token.
 
 Ray tries for minutes to reach an address where nobody is, and does not say that a token is missing. So both are found
-out first. Since 2.60 a cluster that `ray start --head` begins asks for the token that is in ~/.ray/auth_token there, of
-whoever sets RAY_AUTH_MODE=token; that variable must be set when Ray is imported, so that this process begins again.
+out first. A cluster whose head has found ~/.ray/auth_token wants that token of everybody, and only who has set
+RAY_AUTH_MODE=token sends it; that must be set when Ray is imported, so that this process begins again.
 Source: https://docs.ray.io/en/latest/ray-security/token-auth.html
 """
 

@@ -1,0 +1,172 @@
+"""`--ray`: a folder run on a real cluster, whose nodes are processes of this machine."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.program import VLM, own_environment, vlm
+from tests.support.ray_nodes import Nodes
+from tests.support.waiting import until
+from vlmcli import demo
+from vlmcli.demo import scenes
+
+ASKED = ("-q", "What is in the picture?")
+pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the processes of actors in /proc")
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache-of-nodes")))
+    with Nodes() as started:
+        yield started
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    pictures = tmp_path_factory.mktemp("pictures")
+    for number in range(160):
+        scene = scenes.make(random.Random(number), size=(192, 160))
+        scenes.draw(scene).save(pictures / f"{number:03}.png")
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def some(folder, tmp_path_factory):
+    """A few pictures, of which one is broken."""
+    pictures = tmp_path_factory.mktemp("some")
+    for number in range(14):
+        shutil.copy(folder / f"{number:03}.png", pictures)
+    (pictures / "005.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    return pictures
+
+
+def started(nodes, *words):
+    environment = own_environment({"HOME": str(nodes.home)})
+    return subprocess.Popen(
+        [VLM, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+    )
+
+
+def asked(nodes, *words):
+    process = started(nodes, *words)
+    stdout, stderr = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
+
+
+def told(lines):
+    """Records without what says how long it took and what was computed."""
+    found = [json.loads(line) for line in lines]
+    for record in found:
+        for name in ("usage", "timings"):
+            record.pop(name, None)
+    return found
+
+
+def names(path):
+    return [record["sources"][0] for record in map(json.loads, path.read_text().splitlines())]
+
+
+def test_three_nodes_answer_as_this_machine_does_with_a_model_that_was_shipped(nodes, some, tmp_path):
+    model = tmp_path / "model"
+    model.mkdir()
+    shutil.copy(demo.FILES.model, model / "mine.gguf")
+    shutil.copy(demo.FILES.projector, model / "mmproj-mine.gguf")
+    words = "ask", some, *ASKED, "-q", "How many shapes are there?", "--json", "-m", model, "--max-tokens", 12
+    here = vlm(*words)
+    there = asked(nodes, *words, "--ray", nodes.address, "--ship-model")
+    assert (here.returncode, there.returncode) == (3, 3), there.stderr
+    assert told(there.stdout.splitlines()) == told(here.stdout.splitlines())
+    assert "26 answered, 2 failed" in there.stderr
+    shipped = sorted(path.name for path in Path(os.environ["XDG_CACHE_HOME"]).rglob("shipped/*/*.gguf"))
+    assert shipped == ["mine.gguf", "mmproj-mine.gguf"]
+
+
+def test_nothing_is_lost_nor_asked_twice_when_actors_are_killed_and_a_node_is_taken_away(nodes, folder, tmp_path):
+    output = tmp_path / "records.jsonl"
+    run = started(nodes, "ask", folder, *ASKED, "-m", "demo", "--output", output, "--ray", nodes.address)
+    here = vlm("ask", folder, *ASKED, "-m", "demo", "--json")
+
+    def has(count):
+        until(lambda: output.exists() and len(output.read_bytes().splitlines()) >= count, 120)
+
+    for count in (18, 36, 54, 72, 90):
+        has(count)
+        os.kill(random.choice(nodes.actors()), signal.SIGKILL)
+    has(110)
+    nodes.take_away(nodes.others.pop())
+    _, stderr = run.communicate(timeout=300)
+    nodes.others.append(nodes.join())
+    assert run.returncode == 0, stderr
+    assert "160 answered" in stderr
+    found = told(output.read_text().splitlines())
+    for record in found:
+        for name in set(record) - set(json.loads(here.stdout.splitlines()[0])):
+            del record[name]
+    assert found == told(here.stdout.splitlines())
+
+
+def test_begun_here_and_finished_on_a_cluster_each_picture_is_asked_once(some, tmp_path):
+    output = tmp_path / "records.jsonl"
+    words = "ask", some, *ASKED, "-m", "demo", "--output", output
+    assert vlm(*words, "--limit", "7").returncode == 3
+    first = output.read_bytes()
+    done = vlm(*words, "--ray", "local", "--actors", "3")
+    assert done.returncode == 3, done.stderr
+    assert "7 answered" in done.stderr
+    assert "6 were done before" in done.stderr
+    assert output.read_bytes().startswith(first)
+    assert names(output) == sorted(str(path) for path in some.iterdir())
+
+
+def test_stopped_on_a_cluster_a_run_is_finished_here(nodes, folder, tmp_path):
+    output = tmp_path / "records.jsonl"
+    words = "ask", folder, *ASKED, "-m", "demo", "--output", output
+    run = started(nodes, *words, "--ray", nodes.address)
+    until(lambda: output.exists() and len(output.read_bytes().splitlines()) >= 16, 120)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130, stderr
+    assert "run the same command again to continue" in stderr
+    until(lambda: not nodes.actors())
+    before = names(output)
+    assert 16 <= len(before) < 160
+    done = vlm(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(before)} were done before" in done.stderr
+    assert names(output)[: len(before)] == before
+    assert sorted(names(output)) == sorted(str(path) for path in folder.iterdir())
+
+
+def test_what_it_takes_is_told_before_it_starts(nodes, some):
+    done = asked(nodes, "caption", some, "-m", "demo", "--ray", nodes.address, "--dry-run")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        "vlm: would ask 14 questions about 14 pictures; 3 actors of 1 thread each on 3 nodes: about "
+    )
+    assert "pictures a minute" in last
+    assert "to be read" in last
+
+
+def test_where_no_cluster_is_that_is_said_at_once(some):
+    began = time.monotonic()
+    done = vlm("caption", some, "-m", "demo", "--ray", "127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        done.stderr.splitlines()[-2:]
+        == [
+            "vlm: no Ray cluster answers at 127.0.0.1:1 (Connection refused)",
+            "     start one with `ray start --head`, or use --ray local",
+        ]
+        or "no Ray cluster answers at" in done.stderr
+    )
+    assert time.monotonic() - began < 120  # Ray itself tries for many minutes

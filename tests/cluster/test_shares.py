@@ -1,0 +1,117 @@
+"""How actors share a cluster, and what becomes of rows: what needs no Ray."""
+
+import pickle
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.support.program import vlm
+from vlmcli import __version__, demo
+from vlmcli.batch.course import jobs_of
+from vlmcli.cluster import model, spread
+from vlmcli.cluster.actor import GROUP, REPLY, Actor
+from vlmcli.cluster.messages import Broken, Copy, Group, Plan
+from vlmcli.cluster.nodes import Node, Share, share_of
+from vlmcli.demo import scenes
+from vlmcli.errors import ModelError, SourceError, UsageError
+from vlmcli.pictures.sources import Source
+from vlmcli.settings import Settings
+from vlmcli.tasks.ask import Ask
+from vlmcli.values import Answer, ModelFiles
+
+
+@pytest.mark.parametrize(("nodes", "actors", "share"), [
+    ([(8, 0)], 0, Share(1, 8)),
+    ([(8, 0), (8, 0)], 0, Share(2, 8)),
+    ([(8, 0)], 3, Share(3, 2)),
+    ([(8, 0), (4, 0)], 3, Share(3, 4)),
+    ([(8, 0), (4, 0), (0, 0)], 0, Share(2, 4)),
+    ([(1, 0), (1, 0)], 3, Share(3, 0.5)),
+    ([(2, 0)], 3, Share(3, 0.5)),
+    ([(0.5, 0)], 2, Share(2, 0.5)),
+    ([(32, 4), (16, 4)], 0, Share(8, 4.0, 1)),
+    ([(32, 4), (16, 4)], 2, Share(2, 4.0, 1)),
+    ([(64, 0), (2, 4)], 0, Share(4, 0.5, 1)),
+])  # fmt: skip
+def test_each_actor_gets_an_even_share(nodes, actors, share):
+    found = share_of([Node(str(number), *has) for number, has in enumerate(nodes)], actors)
+    assert found == share
+    assert found.threads >= 1
+
+
+@pytest.mark.parametrize(("nodes", "actors", "said"), [
+    ([(0, 0)], 0, "no CPU cores"),
+    ([(8, 2)], 3, "only 2 GPUs"),
+])  # fmt: skip
+def test_what_cannot_be_shared_is_said(nodes, actors, said):
+    with pytest.raises(UsageError, match=said):
+        share_of([Node("a", *has) for has in nodes], actors)
+
+
+def test_rows_have_a_picture_s_questions_together_and_paths_that_hold_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    one, two = Ask("one?"), Ask("two?")
+    jobs = jobs_of([(Source("a.png", Path("a.png")),), (Source("b.png", b"bytes"),)], [one, two])
+    tasks = spread.tasks_of(jobs)
+    assert tasks == (one, two)
+    left = [(number, job) for number, job in enumerate(jobs) if number != 2]
+    assert list(spread.groups_of(left, tasks)) == [
+        Group(0, (Source("a.png", tmp_path / "a.png"),), ((0, 0), (1, 1))),
+        Group(1, (Source("b.png", b"bytes"),), ((3, 1),)),
+    ]
+
+
+def plan(**more):
+    copies = model.copies(demo.FILES, ship=False)
+    return Plan(demo.FILES, copies, (Ask("what is this?"),), Settings(), __version__, **more)
+
+
+def test_an_actor_replies_to_each_row_also_to_a_broken_picture(tmp_path):
+    scenes.draw(scenes.make(random.Random(1), size=(192, 160))).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    actor = Actor(plan(), 1)
+    groups = [
+        Group(number, (Source(name, tmp_path / name),), ((number, 0),))
+        for number, name in enumerate(("good.png", "bad.png", "missing.png"))
+    ]
+    replies = [pickle.loads(one) for one in actor({GROUP: [pickle.dumps(one) for one in groups]})[REPLY]]
+    ends = [reply.outcomes[0][1] for reply in replies]
+    assert isinstance(ends[0], Answer)
+    assert ends[0].text
+    assert [type(one) for one in ends[1:]] == [SourceError, SourceError]
+    assert [bool(reply.fingerprints[0].sha256) for reply in replies] == [True, True, False]
+    assert [reply.number for reply in replies] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "there is no such file"), (b"other", "another file")])
+def test_a_model_that_is_not_on_a_node_breaks_the_run_and_not_its_pictures(tmp_path, content, said):
+    files = ModelFiles("mine", tmp_path / "mine.gguf", tmp_path / "mmproj-mine.gguf")
+    if content is not None:
+        files.model.write_bytes(content)
+    copies = Copy(files.model.name, 1000), Copy(files.projector.name, 1000)
+    one = Plan(files, copies, (Ask("?"),), Settings(), __version__)
+    with pytest.raises(ModelError, match=said) as caught:
+        model.here(one)
+    assert "--ship-model" in caught.value.hint
+    reply = Actor(one, 1)({GROUP: [pickle.dumps(Group(0, (), ()))]})[REPLY]
+    broken = pickle.loads(reply[0])
+    assert isinstance(broken, Broken)
+    assert said in broken.error.message
+    assert broken.error.message.startswith("on ")
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (("--actors", "2"), "--actors does nothing without --ray"),
+    (("--ship-model",), "--ship-model does nothing without --ray"),
+    (("--ray", " "), "--ray needs the address"),
+    (("--ray", "local", "--server", "http://127.0.0.1:1"), "--ray and --server cannot be used together"),
+    (("--ray", "local", "--in-process"), "--in-process does nothing with --ray"),
+    (("--ray", "local", "--worker"), "--worker does nothing with --ray"),
+])  # fmt: skip
+def test_options_that_exclude_one_another_are_refused_before_anything_starts(tmp_path, options, said):
+    scenes.draw(scenes.make(random.Random(1), size=(192, 160))).save(tmp_path / "a.png")
+    done = vlm("ask", tmp_path / "a.png", "what is this?", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 2
