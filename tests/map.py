@@ -47,7 +47,7 @@ LIBRARIES = {
     "filelock": "models",
     "gguf": "bench demo/training",
     "httpcore2": "network pictures models",
-    "httpx2": "models runners",
+    "httpx2": "models runners cluster",
     "huggingface_hub": "models",
     "imagecodecs": "pictures bench",
     "jinja2": "engine",

@@ -86,7 +86,7 @@ def test_three_nodes_answer_as_this_machine_does_with_a_model_that_was_shipped(n
     assert (here.returncode, there.returncode) == (3, 3), there.stderr
     assert told(there.stdout.splitlines()) == told(here.stdout.splitlines())
     assert "26 answered, 2 failed" in there.stderr
-    shipped = sorted(path.name for path in Path(os.environ["XDG_CACHE_HOME"]).rglob("shipped/*/*.gguf"))
+    shipped = sorted(path.name for path in Path(nodes.environment["XDG_CACHE_HOME"]).rglob("shipped/*/*.gguf"))
     assert shipped == ["mine.gguf", "mmproj-mine.gguf"]
 
 

@@ -1,24 +1,26 @@
 """How actors share a cluster, and what becomes of rows: what needs no Ray."""
 
+import os
 import pickle
 import random
 from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.program import vlm
 from vlmcli import __version__, demo
 from vlmcli.batch.course import jobs_of
 from vlmcli.cluster import model, spread
 from vlmcli.cluster.actor import GROUP, REPLY, Actor
-from vlmcli.cluster.messages import Broken, Copy, Group, Plan
+from vlmcli.cluster.messages import ENGINES, Broken, Copy, Group, Plan
 from vlmcli.cluster.nodes import Node, Share, share_of
 from vlmcli.demo import scenes
 from vlmcli.errors import ModelError, SourceError, UsageError
 from vlmcli.pictures.sources import Source
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
-from vlmcli.values import Answer, ModelFiles
+from vlmcli.values import Answer, ModelFiles, Server
 
 
 @pytest.mark.parametrize(("nodes", "actors", "share"), [
@@ -75,7 +77,8 @@ def test_an_actor_replies_to_each_row_also_to_a_broken_picture(tmp_path):
         Group(number, (Source(name, tmp_path / name),), ((number, 0),))
         for number, name in enumerate(("good.png", "bad.png", "missing.png"))
     ]
-    replies = [pickle.loads(one) for one in actor({GROUP: [pickle.dumps(one) for one in groups]})[REPLY]]
+    replies = replies_of(actor, *groups)
+    actor.close()
     ends = [reply.outcomes[0][1] for reply in replies]
     assert isinstance(ends[0], Answer)
     assert ends[0].text
@@ -94,14 +97,55 @@ def test_a_model_that_is_not_on_a_node_breaks_the_run_and_not_its_pictures(tmp_p
     with pytest.raises(ModelError, match=said) as caught:
         model.here(one)
     assert "--ship-model" in caught.value.hint
-    reply = Actor(one, 1)({GROUP: [pickle.dumps(Group(0, (), ()))]})[REPLY]
-    broken = pickle.loads(reply[0])
+    [broken] = replies_of(Actor(one, 1), Group(0, (), ()))
     assert isinstance(broken, Broken)
     assert said in broken.error.message
     assert broken.error.message.startswith("on ")
 
 
+def replies_of(actor, *groups):
+    return [pickle.loads(one) for one in actor({GROUP: [pickle.dumps(one) for one in groups]})[REPLY]]
+
+
+def of_vllm():
+    files = ModelFiles("demo", Path(), Path(), servers=(Server("vllm"),))
+    opens = ENGINES["vllm"]
+    return Plan(files, model.copies(files, ship=False), (Ask("what is this?"),), Settings(), __version__, opens=opens)
+
+
+def test_where_vllm_is_not_installed_that_is_said(tmp_path):
+    [broken] = replies_of(Actor(of_vllm(), 1), Group(0, (), ()))
+    assert "--engine vllm needs the package vllm" in broken.error.message
+
+
+def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
+    """A made-up vllm, whose server is `vlm serve`: it is started with vLLM's own options."""
+    package = tmp_path / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
+    (package / "api_server.py").write_text(
+        "import sys\n"
+        "options = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+        "from vlmcli.cli import app\n"
+        "app.main(['serve', '--models', options['--model'], '--host', options['--host'], '--port', options['--port']])\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    scenes.draw(scenes.make(random.Random(1), size=(192, 160))).save(tmp_path / "good.png")
+    actor, row = Actor(of_vllm(), 1), Group(0, (Source("good.png", tmp_path / "good.png"),), ((0, 0),))
+    try:
+        [there], [here] = replies_of(actor, row), replies_of(Actor(plan(), 1), row)
+        assert not isinstance(there, Broken), there.error
+        assert there.outcomes[0][1].text == here.outcomes[0][1].text != ""
+    finally:
+        actor.close()
+
+
 @pytest.mark.parametrize(("options", "said"), [
+    (("--engine", "vllm"), "--engine does nothing without --ray"),
+    (("--ray", "local", "--engine", "vllm"), "--engine vllm needs a model of its own"),
+    (("--ray", "local", "--engine", "vllm", "-m", "a/b", "--ctx", "512"), "--ctx does nothing with --engine vllm"),
     (("--actors", "2"), "--actors does nothing without --ray"),
     (("--ship-model",), "--ship-model does nothing without --ray"),
     (("--ray", " "), "--ray needs the address"),

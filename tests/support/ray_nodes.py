@@ -34,6 +34,7 @@ class Nodes:
 
     def __enter__(self):
         self._stack.callback(shutil.rmtree, self.home, ignore_errors=True)
+        self._stack.callback(end_all, self.home)
         (self.home / ".ray").mkdir()
         (self.home / ".ray" / "auth_token").write_text(secrets.token_hex(32))
         port = self.address.rpartition(":")[2]
@@ -73,13 +74,7 @@ class Nodes:
 
     def actors(self):
         """The processes of the actors that are there now, of this cluster."""
-        found = []
-        for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                ours = f"HOME={self.home}".encode() in (path / "environ").read_bytes()
-                if ours and b"ray::MapWorker" in (path / "cmdline").read_bytes():
-                    found.append(int(path.name))
-        return sorted(found)
+        return processes_of(self.home, b"ray::MapWorker")
 
 
 def _below(pid):
@@ -92,3 +87,21 @@ def _below(pid):
     while more := {one for one, parent in parents.items() if parent in found} - found:
         found |= more
     return sorted(found, reverse=True)
+
+
+def processes_of(home, mark=b""):
+    """All processes whose home folder this is, and whose command has a mark in it."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            ours = f"HOME={home}\0".encode() in (path / "environ").read_bytes()
+            if ours and mark in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return sorted(found)
+
+
+def end_all(home):
+    """Kill all of them."""
+    for pid in processes_of(home):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

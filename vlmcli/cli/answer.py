@@ -20,7 +20,7 @@ from vlmcli.cli import clusters, daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
 from vlmcli.cli.running import runner_of
-from vlmcli.cli.servers import check_form, model_of
+from vlmcli.cli.servers import check_form
 from vlmcli.cli.words import Named, named_pictures
 from vlmcli.errors import Exit, ModelError, SourceError, UsageError
 from vlmcli.pictures.folders import LeftOut
@@ -140,7 +140,7 @@ def do(
         left_out = LeftOut()
         try:
             found, context = named_pictures(named, left_out, flags.known)
-            files = model_of(ui, settings, flags)
+            files = clusters.model_of(ui, settings, flags)
             if reading and any(files.card.reading_budget):
                 files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
             model, todo = files.name, tasks(files, settings, context)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vlmcli import __version__
 from vlmcli.batch.course import Course, Job
+from vlmcli.cli import servers
 from vlmcli.cli.signals import interruptible
 from vlmcli.errors import Exit, UsageError
 from vlmcli.later import Later
 from vlmcli.settings import Settings
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import ModelFiles
+from vlmcli.values import ModelFiles, Server
 
 if TYPE_CHECKING:
     from vlmcli.batch.remaining import Remaining
@@ -37,18 +39,47 @@ def checked(flags: Flags, settings: Settings, course: Course) -> Course:
     that come after it out of the file. Raises UsageError for flags that exclude one another.
     """
     if flags.ray is None:
-        for option, value in (("--actors", flags.actors), ("--ship-model", flags.ship_model or None)):
-            if value is not None:
+        for option, value in (
+            ("--actors", flags.actors), ("--ship-model", flags.ship_model), ("--engine", flags.engine),
+        ):  # fmt: skip
+            if value:
                 raise UsageError(f"{option} does nothing without --ray", "add --ray local, or leave it out")
         return course
     if not flags.ray.strip():
         raise UsageError("--ray needs the address of a cluster", "use --ray auto, --ray local, or --ray HOST:PORT")
     if settings.server.strip():
         raise UsageError("--ray and --server cannot be used together", "leave out one of them")
+    if _is_vllm(flags):
+        given = (
+            ("--ship-model", flags.ship_model), ("--mmproj", flags.mmproj), ("--chat-template", flags.chat_template),
+            ("--ctx", flags.ctx), ("--threads", flags.threads), ("--gpu-layers", flags.gpu_layers),
+            ("--picture-tokens", flags.picture_tokens),
+        )  # fmt: skip
+        for name, useless in given:
+            if useless:
+                raise UsageError(f"{name} does nothing with --engine vllm", "leave it out")
     if flags.worker is not None:
-        name = "--worker" if flags.worker else "--in-process"
-        raise UsageError(f"{name} does nothing with --ray", "leave it out")
+        where = "--worker" if flags.worker else "--in-process"
+        raise UsageError(f"{where} does nothing with --ray", "leave it out")
     return replace(course, unordered=True) if course.output is not None else course
+
+
+def _is_vllm(flags: Flags) -> bool:
+    return flags.engine is not None and flags.engine.value == "vllm"
+
+
+def model_of(ui: Ui, settings: Settings, flags: Flags) -> ModelFiles:
+    """The model that the command asks. Raises as `servers.model_of`.
+
+    One that vLLM loads is known by its name on the Hub alone, as a server's is.
+    """
+    if not flags.ray or not _is_vllm(flags):
+        return servers.model_of(ui, settings, flags)
+    if not flags.model:
+        raise UsageError(
+            "--engine vllm needs a model of its own", "name one: -m Qwen/Qwen3-VL-8B-Instruct, as vLLM loads it"
+        )
+    return ModelFiles(flags.model, Path(), Path(), servers=(Server("vllm"),))
 
 
 @contextmanager
@@ -60,7 +91,7 @@ def _opened(
     ship = flags.ship_model
     plan = messages.Plan(
         files, model.copies(files, ship=ship), spread.tasks_of(jobs), settings, __version__, course.timeout,
-        any(job.task.chooses for job in jobs),
+        any(job.task.chooses for job in jobs), messages.ENGINES["vllm" if _is_vllm(flags) else "llama"],
     )  # fmt: skip
     cluster = clusters.Cluster((flags.ray or "").strip(), messages.Open(flags.actors or 0, plan, ship))
     try:

@@ -129,6 +129,7 @@ class Flags:
     ray: options.Ray = None
     actors: options.Actors = None
     ship_model: options.ShipModel = False
+    engine: options.EngineOption = None
     sidecar: options.SidecarOption = None
     write_metadata: options.WriteMetadata = False
     touch: options.Touch = False
@@ -259,7 +260,7 @@ SHARED = (
     "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "server",
     "allow_upload", "concurrency", "mmproj", "chat_template", "yes", "system", "json", "format", "stats", "output",
     "journal", "retry_errors", "fail_fast", "unordered", "timeout", "dry_run", "limit", "ray", "actors",
-    "ship_model", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
+    "ship_model", "engine", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
 )  # fmt: skip
 """Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
 BESIDE = ("sidecar", "write_metadata", "touch", "in_place", "existing", "sidecar_name")

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, str] = {
     "Server": "background status stop models host port ollama ollama-port api-key no-auth keep-alive max-loaded queue"
     " max-body"
     " allow-pull allow-urls cors allow-host",
-    "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal ray actors ship-model",
+    "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal ray actors ship-model engine",
     "Engine": "ctx threads gpu-layers no-cache worker verbose",
 }
 """Options by their long names, the common ones first."""

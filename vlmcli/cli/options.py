@@ -147,6 +147,13 @@ class SidecarName(str, Enum):
     STEM, FULL = "stem", "full"
 
 
+class EngineName(str, Enum):
+    """What `--engine` may be."""
+
+    LLAMA = "llama"
+    VLLM = "vllm"
+
+
 class Layout(str, Enum):
     """How text that was read from a picture is written."""
 
@@ -313,6 +320,12 @@ Actors = Annotated[
         help="With --ray: run the model N times; default once a GPU, or once a node.",
     ),
 ]  # fmt: skip
+EngineOption = Annotated[
+    EngineName | None,
+    typer.Option(
+        "--engine", metavar="llama|vllm", help="With --ray: ask vLLM, which the nodes must have; default llama."
+    ),
+]
 ShipModel = Annotated[
     bool, typer.Option("--ship-model", help="With --ray: copy the model's files to nodes that do not have them.")
 ]

@@ -7,6 +7,7 @@
     joining   whether a cluster can be joined, and the token it may want
     nodes     the machines of a cluster, and how actors share their cores and GPUs
     actor     on a node: pictures are read, and an engine is asked
+    vllm      vLLM as an actor's engine, instead of llama.cpp
     model     the model's two files on a node: by path, by name, or shipped
     estimate  how long a run takes, of a sample that each actor does
 

@@ -11,8 +11,8 @@ from vlmcli.settings import Settings
 from vlmcli.tasks.task import Task
 from vlmcli.values import Answer, ModelFiles
 
-ENGINE = "vlmcli.cluster.actor:engine"
-"""What an actor asks, unless a plan says otherwise."""
+ENGINES = {"llama": "vlmcli.cluster.actor:engine", "vllm": "vlmcli.cluster.vllm:engine"}
+"""What an actor asks, by the names that --engine takes."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Plan:
     version: str
     timeout: float | None = None
     choices: bool = False
-    opens: str = ENGINE
+    opens: str = ENGINES["llama"]
 
 
 @dataclass(frozen=True)
