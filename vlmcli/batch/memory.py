@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,8 +19,10 @@ from vlmcli.errors import UsageError
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
 from vlmcli.records import lines, tables
-from vlmcli.records.journal import Fingerprint, Journal, fields, fingerprint, model_id, work_id
+from vlmcli.records.journal import Fingerprint, Journal, asked_of, fields, fingerprint, model_id, work_id
+from vlmcli.records.past import WORK
 from vlmcli.records.target import is_written_by, target_of
+from vlmcli.tasks.task import Task
 from vlmcli.values import ModelFiles, Result
 
 
@@ -36,7 +39,26 @@ class Before:
         return ", ".join(said)
 
 
-@dataclass(frozen=True)
+class Done:
+    """Jobs that need not be asked, with the names of their work; for each the job and sixteen bytes are kept."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._jobs: list[Job] = []
+        self._works = bytearray()
+
+    def add(self, job: Job, work: str) -> None:
+        """One more."""
+        self._jobs.append(job)
+        self._works += bytes.fromhex(work)
+
+    def __iter__(self) -> Iterator[tuple[Job, str]]:
+        """In the command's order."""
+        for number, job in enumerate(self._jobs):
+            yield job, self._works[number * WORK : (number + 1) * WORK].hex()
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A job's name in the journal, its pictures' files as they were, and the detail in which they are shown."""
 
@@ -51,8 +73,8 @@ class Memory:
     def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
         """`retry` leaves work whose last record is an error to be done again."""
         self.before = Before()
-        self.done: list[tuple[Job, str]] = []
-        """Jobs that need not be asked, with the names of their work."""
+        self.done = Done()
+        self._asked: dict[int, tuple[Task, str]] = {}  # by the identities of tasks, which are kept for that
         self._journal, self._model, self._retry = journal, model_id(files), retry
         self._extra = _about(files)
 
@@ -97,10 +119,10 @@ class Memory:
         for job in jobs:
             work = self.work(job).id if self._journal.knows(job.names) else ""
             failed = self._journal.failed(work)
-            if not self._journal.has(work) or (failed and self._retry):
+            if failed is None or (failed and self._retry):
                 left.append(job)
                 continue
-            self.done.append((job, work))
+            self.done.add(job, work)
             if failed:
                 self.before.failed += 1
             else:
@@ -118,8 +140,12 @@ class Memory:
 
     def work(self, job: Job) -> Work:
         """A job's name in the journal, by what its pictures' files are now."""
-        fingerprints = [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]
-        return Work(work_id(job.names, fingerprints, job.task, self._model), fingerprints, job.task.detail)
+        known = self._journal.known
+        fingerprints = [fingerprint(source.file, partial(known, source.name)) for source in job.pictures]
+        task = job.task
+        if id(task) not in self._asked:
+            self._asked[id(task)] = task, asked_of(task, self._model)
+        return Work(work_id(job.names, fingerprints, self._asked[id(task)][1]), fingerprints, task.detail)
 
     def write(self, work: Work, result: Result) -> None:
         """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
