@@ -5,7 +5,8 @@ Knows jobs, their pictures' files and the journal. Does not know how jobs are as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -74,6 +75,7 @@ class Memory:
         """`retry` leaves work whose last record is an error to be done again."""
         self.before = Before()
         self.done = Done()
+        self._is_done = bytearray()  # of each job that `left` was given, 0 or 1
         self._asked: dict[int, tuple[Task, str]] = {}  # by the identities of tasks, which are kept for that
         self._journal, self._model, self._retry = journal, model_id(files), retry
         self._extra = _about(files)
@@ -119,7 +121,9 @@ class Memory:
         for job in jobs:
             work = self.work(job).id if self._journal.knows(job.names) else ""
             failed = self._journal.failed(work)
-            if failed is None or (failed and self._retry):
+            is_left = failed is None or (failed and self._retry)
+            self._is_done.append(not is_left)
+            if is_left:
                 left.append(job)
                 continue
             self.done.add(job, work)
@@ -151,6 +155,20 @@ class Memory:
         """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
         self._journal.write(lines.object_line(lines.record(result) | known))
+
+    def restore_order(self, works: Mapping[int, str]) -> bool:
+        """Put the records of a run that wrote them as they came into the order of the jobs that `left` was given.
+
+        Records of other commands come first. Where all are in order, the file stays as it is.
+
+        Args:
+            works: the names of the works of jobs that `left` returned, by their numbers there, if they have ended.
+
+        Returns whether the file was written anew. Raises VlmError where it cannot be; nothing has changed then.
+        """
+        before, numbers = (work for _, work in self.done), itertools.count()
+        in_order = (next(before) if done else works.get(next(numbers), "") for done in self._is_done)
+        return self._journal.restore_order(in_order)
 
     def make_table(self, table: Path) -> int:
         """Make a table of all records. Returns how many rows it has. Raises VlmError where it cannot be written."""
