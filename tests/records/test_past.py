@@ -35,7 +35,7 @@ def test_it_finds_what_dictionaries_find(records):
         assert (past.place(number), past.failed(number)) == (100 * number, records[number][2])
     for name in (b"a.png", b"b.png", b"c.png", b"d.png", b"\xed\xb3\xbf.png"):
         assert set(past.about(name)) == about.get(name, set())
-    assert [number for number, it_is in enumerate(past.lasts()) if it_is] == sorted(last.values())
+    assert list(past.lasts()) == sorted(last.values())
     assert len(bytes(WORK)) == WORK
 
 
@@ -52,7 +52,9 @@ def test_ranks_and_another_order_are_those_of_lists(works, others, chance):
         for place, number in enumerate(order):
             assert (past.place(place), past.failed(place)) == (10 * place, works[number][-1] > 3)
             assert past.about(b"%d.png" % number) == [place]
-            assert past.last(works[number]) == max(at for at, other in enumerate(order) if works[other] == works[number])
+            assert past.last(works[number]) == max(
+                at for at, other in enumerate(order) if works[other] == works[number]
+            )
 
 
 def line(name, number=0, error=False, **more):

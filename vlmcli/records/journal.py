@@ -13,13 +13,14 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
@@ -210,11 +211,10 @@ class Journal:
             raise KeyError(work)
         return self._record(number)
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """The last record of each piece of work as they are now, in their order in the file. Raises UsageError."""
+    def records(self) -> Records:
+        """The last record of each piece of work as they are now, in their order in the file."""
         self._read(only_read=True)
-        for number in np.flatnonzero(self._past.lasts()).tolist() if len(self._past) else ():
-            yield self._record(number)
+        return Records(self._record, self._past.lasts())
 
     def restore_order(self, works: Iterable[str]) -> bool:
         """Put the records of these works into this order, in a new file in place of the old one.
@@ -303,6 +303,30 @@ class Journal:
         elif not only_read:
             os.write(self._file, b"\n")  # an editor has taken it away
             self._end += 1
+
+
+class Records(Sequence[dict[str, Any]]):
+    """Records of a journal, each read from its file when it is asked for, which raises UsageError if it is damaged."""
+
+    def __init__(self, read: Callable[[int], dict[str, Any]], numbers: array[int]) -> None:
+        """`read` reads one of these numbers."""
+        self._read, self._numbers = read, numbers
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Records: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | Records:
+        """One of them, or some."""
+        if isinstance(at, slice):
+            return Records(self._read, self._numbers[at])
+        return self._read(self._numbers[at])
 
 
 def _piece(file: int, place: int, size: int) -> bytes:

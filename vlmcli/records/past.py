@@ -100,12 +100,12 @@ class Past:
             end += 1
         return sorted(self._owners[begin:end])
 
-    def lasts(self) -> NDArray[np.bool_]:
-        """Of each record whether it is the last one of its work."""
-        found = np.zeros(len(self), bool)
+    def lasts(self) -> array[int]:
+        """The numbers of all records that are the last ones of their work, in their order."""
         if not len(self):
-            return found
+            return array("I")
         self._sort_works()
+        found = np.zeros(len(self), bool)
         heads, order = np.frombuffer(self._heads, np.uint64), np.frombuffer(self._by_work, np.uint32)
         tails = _halves(self._works)[1][order]
         same = heads[1:] == heads[:-1]
@@ -114,7 +114,7 @@ class Past:
             begin, end = (int(np.searchsorted(heads, head, side)) for side in ("left", "right"))
             last = {int(tail): int(number) for tail, number in zip(tails[begin:end], order[begin:end], strict=True)}
             found[list(last.values())] = True
-        return found
+        return _array("I", np.flatnonzero(found).astype(np.uint32))
 
     def ranks(self, works: bytes) -> NDArray[np.int64]:
         """Of each record the number of its work among others; -1 where it is not one of these.
