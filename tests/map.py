@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
     " server mcp",
     "demo/training": "vlmcli pictures demo engine",
-    "bench": "vlmcli pictures models demo machine engine engine/native cli",
+    "bench": "vlmcli pictures models demo machine records engine engine/native cli",
 }
 """Who may import whom. A folder inside another that is not named here is part of it."""
 
