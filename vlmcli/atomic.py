@@ -162,7 +162,7 @@ def _opened(folder: Path, *, private: bool) -> tuple[Path, IO[bytes]]:
     while True:
         part = folder / f".vlm-{secrets.token_hex(8)}.part"
         mode = 0o600 if private else 0o666
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         file = os.fdopen(os.open(part, flags, mode), "wb")
         if lock(file) and (fcntl is None or os.fstat(file.fileno()).st_nlink):
             return part, file

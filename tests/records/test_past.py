@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +27,6 @@ def test_it_finds_what_dictionaries_find(records):
         last[work] = number
         for name in names:
             about.setdefault(name, set()).add(number)
-    past.settle()
     assert len(past) == len(records)
     for work in (bytes([0] * 15 + [n]) for n in range(8)):
         assert past.last(work) == last.get(work)
@@ -37,6 +37,24 @@ def test_it_finds_what_dictionaries_find(records):
         assert set(past.about(name)) == about.get(name, set())
     assert list(past.lasts()) == sorted(last.values())
     assert len(bytes(WORK)) == WORK
+
+
+@given(st.lists(WORKS, max_size=30), st.lists(WORKS, max_size=8), st.randoms())
+def test_ranks_and_another_order_are_those_of_lists(works, others, chance):
+    past = Past()
+    for number, work in enumerate(works):
+        past.add(work, 10 * number, [b"%d.png" % number], failed=work[-1] > 3)
+    ranks = past.ranks(b"".join(others))
+    assert ranks.tolist() == [others.index(work) if work in others else -1 for work in works]
+    if works:
+        order = chance.sample(range(len(works)), len(works))
+        past.put(np.array(order), 10 * len(works))
+        for place, number in enumerate(order):
+            assert (past.place(place), past.failed(place)) == (10 * place, works[number][-1] > 3)
+            assert past.about(b"%d.png" % number) == [place]
+            assert past.last(works[number]) == max(
+                at for at, other in enumerate(order) if works[other] == works[number]
+            )
 
 
 def line(name, number=0, error=False, **more):
@@ -84,6 +102,5 @@ def test_a_record_takes_little_memory():
     past = Past()
     for number in range(20_000):
         past.add(number.to_bytes(WORK, "big"), number, [b"%d.png" % number], failed=False)
-    past.settle()
     held = sum(sys.getsizeof(one) for one in vars(past).values())
     assert held < 90 * 20_000

@@ -78,7 +78,7 @@ class Course:
         return bool(self.remembers or (self.sidecar and self.existing == "skip"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One task about one group of pictures.
 

@@ -5,9 +5,11 @@ Knows jobs, their pictures' files and the journal. Does not know how jobs are as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,8 +20,10 @@ from vlmcli.errors import UsageError
 from vlmcli.models import gguf
 from vlmcli.pictures.sources import Source
 from vlmcli.records import lines, tables
-from vlmcli.records.journal import Fingerprint, Journal, fields, fingerprint, model_id, work_id
+from vlmcli.records.journal import Fingerprint, Journal, asked_of, fields, fingerprint, model_id, work_id
+from vlmcli.records.past import WORK
 from vlmcli.records.target import is_written_by, target_of
+from vlmcli.tasks.task import Task
 from vlmcli.values import ModelFiles, Result
 
 
@@ -36,7 +40,26 @@ class Before:
         return ", ".join(said)
 
 
-@dataclass(frozen=True)
+class Done:
+    """Jobs that need not be asked, with the names of their work; for each the job and sixteen bytes are kept."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._jobs: list[Job] = []
+        self._works = bytearray()
+
+    def add(self, job: Job, work: str) -> None:
+        """One more."""
+        self._jobs.append(job)
+        self._works += bytes.fromhex(work)
+
+    def __iter__(self) -> Iterator[tuple[Job, str]]:
+        """In the command's order."""
+        for number, job in enumerate(self._jobs):
+            yield job, self._works[number * WORK : (number + 1) * WORK].hex()
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """A job's name in the journal, its pictures' files as they were, and the detail in which they are shown."""
 
@@ -51,8 +74,9 @@ class Memory:
     def __init__(self, journal: Journal, files: ModelFiles, *, retry: bool) -> None:
         """`retry` leaves work whose last record is an error to be done again."""
         self.before = Before()
-        self.done: list[tuple[Job, str]] = []
-        """Jobs that need not be asked, with the names of their work."""
+        self.done = Done()
+        self._is_done = bytearray()  # of each job that `left` was given, 0 or 1
+        self._asked: dict[int, tuple[Task, str]] = {}  # by the identities of tasks, which are kept for that
         self._journal, self._model, self._retry = journal, model_id(files), retry
         self._extra = _about(files)
 
@@ -97,10 +121,12 @@ class Memory:
         for job in jobs:
             work = self.work(job).id if self._journal.knows(job.names) else ""
             failed = self._journal.failed(work)
-            if not self._journal.has(work) or (failed and self._retry):
+            is_left = failed is None or (failed and self._retry)
+            self._is_done.append(not is_left)
+            if is_left:
                 left.append(job)
                 continue
-            self.done.append((job, work))
+            self.done.add(job, work)
             if failed:
                 self.before.failed += 1
             else:
@@ -118,18 +144,34 @@ class Memory:
 
     def work(self, job: Job) -> Work:
         """A job's name in the journal, by what its pictures' files are now."""
-        return self.work_of(
-            job, [fingerprint(source.file, self._journal.known(source.name)) for source in job.pictures]
-        )
+        known = self._journal.known
+        return self.work_of(job, [fingerprint(source.file, partial(known, source.name)) for source in job.pictures])
 
     def work_of(self, job: Job, fingerprints: Sequence[Fingerprint]) -> Work:
         """A job's name in the journal, by what somebody else has seen of its pictures' files."""
-        return Work(work_id(job.names, fingerprints, job.task, self._model), fingerprints, job.task.detail)
+        task = job.task
+        if id(task) not in self._asked:
+            self._asked[id(task)] = task, asked_of(task, self._model)
+        return Work(work_id(job.names, fingerprints, self._asked[id(task)][1]), fingerprints, task.detail)
 
     def write(self, work: Work, result: Result) -> None:
         """Append what came of a job to the journal. Raises VlmError where it cannot be written."""
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
         self._journal.write(lines.object_line(lines.record(result) | known))
+
+    def restore_order(self, works: Mapping[int, str]) -> bool:
+        """Put the records of a run that wrote them as they came into the order of the jobs that `left` was given.
+
+        Records of other commands come first. Where all are in order, the file stays as it is.
+
+        Args:
+            works: the names of the works of jobs that `left` returned, by their numbers there, if they have ended.
+
+        Returns whether the file was written anew. Raises VlmError where it cannot be; nothing has changed then.
+        """
+        before, numbers = (work for _, work in self.done), itertools.count()
+        in_order = (next(before) if done else works.get(next(numbers), "") for done in self._is_done)
+        return self._journal.restore_order(in_order)
 
     def make_table(self, table: Path) -> int:
         """Make a table of all records. Returns how many rows it has. Raises VlmError where it cannot be written."""

@@ -15,6 +15,8 @@ imported when `vlm` runs.
     memory       what a model takes, beside what was predicted
     serving      `vlm serve` beside llama-server, and for long
     warm         `vlm ask` with a model in memory already
+    journal      a journal of millions of records: to open, to put in order, to make a table of
+    scale        what very many pictures take on several machines, on paper
     steady       whether the memory of a long run stays flat
     broken       damaged models: each an error or an answer, and no crash
     headers      damaged headers of every family, and what of them ends the process

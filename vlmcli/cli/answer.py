@@ -235,7 +235,7 @@ def _run(
 
     try:
         if flags.ray:
-            failed = manner.ended(ui, clusters.shown(files, settings, course, left, flags, started))
+            failed = manner.ended(ui, clusters.shown(ui, files, settings, course, left, flags, started))
         else:
             asked, choices = _asked(left.jobs), _choose(left.jobs)
             with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:

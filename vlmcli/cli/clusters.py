@@ -12,7 +12,7 @@ from vlmcli import __version__
 from vlmcli.batch.course import Course, Job
 from vlmcli.cli import servers
 from vlmcli.cli.signals import interruptible
-from vlmcli.errors import Exit, UsageError
+from vlmcli.errors import Exit, UsageError, VlmError
 from vlmcli.later import Later
 from vlmcli.settings import Settings
 from vlmcli.terminal.ui import Ui
@@ -101,11 +101,12 @@ def _opened(
 
 
 def shown(
-    files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags, started: Started
+    ui: Ui, files: ModelFiles, settings: Settings, course: Course, left: Remaining, flags: Flags, started: Started
 ) -> Exit | None:
     """Ask what is left on a cluster, and show what comes of it. Returns an exit code when some failed.
 
     Args:
+        ui: for what has to be said.
         files: the model.
         settings: of the command.
         course: how it goes through its pictures.
@@ -115,7 +116,14 @@ def shown(
     """
     with _opened(files, settings, course, left.jobs, flags) as cluster:
         run, show = started(spread.Spread)
-        return show.these(run.gathered(cluster))
+        failed = show.these(run.gathered(cluster))
+    if course.output is not None and left.memory is not None:
+        try:
+            left.memory.restore_order(run.works)
+        except VlmError as error:
+            ui.error(error)
+            failed = failed or Exit.SOME_FAILED
+    return failed
 
 
 def estimate(ui: Ui, files: ModelFiles, settings: Settings, course: Course, jobs: Sequence[Job], flags: Flags) -> str:

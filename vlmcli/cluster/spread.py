@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import ClassVar
@@ -55,6 +56,11 @@ class Spread(Run):
     """The jobs of a command on their way through a cluster."""
 
     streams: ClassVar[bool] = False
+
+    @cached_property
+    def works(self) -> dict[int, str]:
+        """The names in the journal of the jobs that have ended, by their numbers."""
+        return {}
 
     def gathered(self, cluster: Cluster) -> Generator[Step, None, None]:
         """Let a cluster ask, and yield what comes of it until all jobs have ended, or somebody has stopped it.
@@ -105,7 +111,8 @@ class Spread(Run):
         for number, ended in reply.outcomes:
             job = self.jobs[number]
             if self.memory is not None:
-                self._works[number] = self.memory.work_of(job, reply.fingerprints)
+                work = self._works[number] = self.memory.work_of(job, reply.fingerprints)
+                self.works[number] = work.id
             if self._sidecars is not None and self._sidecars.inside:
                 self._unwritten[number] = reply.fingerprints[0]
             self._notices[number] = reply.notices

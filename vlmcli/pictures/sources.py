@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # it hashes files, which a page of help does not need
     from vlmcli.pictures.known import Known
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Url:
     """Where a picture is to be fetched, perhaps from this machine or network."""
 
@@ -37,7 +37,7 @@ class Url:
     allow_local: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One picture somebody has named.
 

@@ -11,42 +11,43 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import stat
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
+from vlmcli.later import Later
+from vlmcli.records import reading
 from vlmcli.records.held import Held
-from vlmcli.records.past import WORK, Past
+from vlmcli.records.order import rewrite
+from vlmcli.records.past import Past
 from vlmcli.tasks.ask import Ask
 from vlmcli.tasks.task import Task
 from vlmcli.values import ModelFiles
 
-LONGEST = 64 << 20  # bytes of a record
-BEGIN = b'{"v": 1, "sources": ['
-"""How each record begins."""
-_ONE = BEGIN + b'"'
-_ANSWER = b', "answer": "'
-_USUAL_LINE = re.compile(
-    rb'\{"v": 1, "sources": \["([^"\\]+)"\], "question": .*, "work": "([0-9a-f]{32})", '
-    rb'"sha256": \["[0-9a-f]*"\], "bytes": \[[0-9]+\], "modified": \[-?[0-9]+\]\}\n\Z', re.DOTALL,
-)  # fmt: skip
-"""A record about one picture whose name is written as it is, as `object_line` writes it."""
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
+
 SYNC_SECONDS = 2.0
+_SOME = 10_000
+"""Names of works that are turned into bytes at a time."""
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _APPEND |= getattr(os, "O_NOFOLLOW", 0)
 """How it is opened: without waiting for whoever would write into a pipe, nor through a link put there meanwhile."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What a picture's file is known by.
 
@@ -61,8 +62,8 @@ class Fingerprint:
     modified: int = 0
 
 
-def fingerprint(file: Path | bytes | object, known: Mapping[tuple[int, int], str] | None = None) -> Fingerprint:
-    """Look at a picture's file; its bytes are read unless `known` has the hash of its size and time.
+def fingerprint(file: Path | bytes | object, known: Callable[[], Mapping[tuple[int, int], str]] = dict) -> Fingerprint:
+    """Look at a picture's file; its bytes are read unless what `known` returns has the hash of its size and time.
 
     What is elsewhere, behind an address, is known by its name only.
     """
@@ -73,9 +74,9 @@ def fingerprint(file: Path | bytes | object, known: Mapping[tuple[int, int], str
     try:
         there = file.stat()
         stamp = there.st_size, there.st_mtime_ns
-        if not file.is_file():
+        if not stat.S_ISREG(there.st_mode):
             return Fingerprint()
-        return Fingerprint((known or {}).get(stamp) or _sha256(str(file), *stamp), *stamp)
+        return Fingerprint(known().get(stamp) or _sha256(str(file), *stamp), *stamp)
     except (OSError, ValueError):
         return Fingerprint()
 
@@ -85,18 +86,28 @@ def _sha256(path: str, _size: int, _modified: int) -> str:
     return digest.sha256(Path(path))
 
 
-def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Task, model: str) -> str:
+def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], asked: str) -> str:
     """The name of a piece of work: 32 hex digits that are the same for the same work.
 
     Args:
         names: of the pictures.
         fingerprints: of their files.
+        asked: what is asked, and of which model, as `asked_of` has it.
+    """
+    said = [", ".join(map(json.dumps, some)) for some in (names, [one.sha256 for one in fingerprints])]
+    text = f"[[{said[0]}], [{said[1]}], {asked}]"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def asked_of(task: Task, model: str) -> str:
+    """What is asked, and of which model, as a part of what is hashed for the names of works; the same for many.
+
+    Args:
         task: what is asked.
         model: as `model_id` names it.
     """
     options = {name: value for name, value in asdict(task).items() if value != _USUAL.get(name)}
-    parts = [list(names), [one.sha256 for one in fingerprints], options, model]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return f"{json.dumps(options, sort_keys=True)}, {json.dumps(model)}"
 
 
 _USUAL = asdict(Ask(""))
@@ -132,6 +143,7 @@ class Journal:
         """
         self.path = path
         self._past, self._file, self._synced = Past(), -1, time.monotonic()
+        self._end = 0  # of what was read, in bytes
         self._held: Held | None = None
         self._lines = 0  # records in the file, also those that others have taken the place of
         try:
@@ -145,7 +157,7 @@ class Journal:
             if not only_read:
                 _lock(self._file, path)
             if self._file >= 0:
-                self._past = self._read(only_read)
+                self._read(only_read)
                 self._lines = len(self._past)
             if not only_read:
                 self._held = Held(self._file, path)
@@ -172,13 +184,13 @@ class Journal:
 
     def knows(self, names: Sequence[str]) -> bool:
         """Whether there may be a record about pictures of these names."""
-        return all(next(self._past.about(_bytes(name)), None) is not None for name in names)
+        return all(self._past.about(reading.utf8(name)) for name in names)
 
     def known(self, name: str) -> Mapping[tuple[int, int], str]:
         """Hashes of a file by its size and time, as the records have them that were there when this was opened."""
         found = {}
-        for number in self._past.about(_bytes(name)):
-            for other, sha256, stamp in _files(self._at(self._past.place(number))):
+        for number in self._past.about(reading.utf8(name)):
+            for other, sha256, stamp in reading.files_of(self._record(number)):
                 if sha256 and other == name:
                     found[stamp] = sha256
         return found
@@ -187,35 +199,62 @@ class Journal:
         """Whether a piece of work had a record when this was opened."""
         return bool(work) and self._past.last(bytes.fromhex(work)) is not None
 
-    def failed(self, work: str) -> bool:
-        """Whether the last record of a piece of work was an error when this was opened."""
+    def failed(self, work: str) -> bool | None:
+        """Whether the last record of a piece of work was an error when this was opened; None where it had none."""
         number = self._past.last(bytes.fromhex(work)) if work else None
-        return number is not None and self._past.failed(number)
+        return None if number is None else self._past.failed(number)
 
     def record(self, work: str) -> dict[str, Any]:
         """The last record of a piece of work that had one when this was opened. Raises UsageError if it is damaged."""
         number = self._past.last(bytes.fromhex(work))
         if number is None:
             raise KeyError(work)
-        return self._at(self._past.place(number))
+        return self._record(number)
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """The last record of each piece of work as they are now, in their order in the file. Raises UsageError."""
-        past = self._read(only_read=True)
-        for number in past.lasts():
-            yield self._at(past.place(number))
+    def records(self) -> Records:
+        """The last record of each piece of work as they are now, in their order in the file."""
+        self._read(only_read=True)
+        return Records(self._record, self._past.lasts())
 
-    def _at(self, place: int) -> dict[str, Any]:
-        """The record that begins at a place. Raises UsageError where it is damaged."""
-        with os.fdopen(os.dup(self._file), "rb") as file:
-            file.seek(place)
-            line = file.readline(LONGEST)
+    def restore_order(self, works: Iterable[str]) -> bool:
+        """Put the records of these works into this order, in a new file in place of the old one.
+
+        For the end of a run whose records were written as they came. Records of other work come first, as they are;
+        those of one piece of work stay in their order. Nothing is written where all are in order already.
+
+        Args:
+            works: the names of the command's works, in the command's order; not all need have records.
+
+        Returns whether the file was written anew. Raises VlmError where it cannot be, which is as it was then.
+        """
+        self._read(only_read=True)
+        self.check()
+        wanted, left = bytearray(), iter(works)
+        while some := list(islice(left, _SOME)):
+            wanted += bytes.fromhex("".join(some))
+        ranks = self._past.ranks(bytes(wanted))
+        if bool((ranks[1:] >= ranks[:-1]).all()):
+            return False
+        order = np.argsort(ranks, kind="stable")
+        places, sizes = self._past.places(self._end)
         try:
-            found: dict[str, Any] = json.loads(line)
-            _files(found)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise UsageError(f"{self.path}: the record at byte {place:,} is damaged", "name another file") from None
-        return found
+            file = rewrite(self._file, self.path, places[order], sizes[order], self.check)
+        except OSError as error:
+            raise VlmError(
+                f"{self.path}: its records stay in the order in which they came ({error.strerror})",
+                "nothing is lost: each record says which picture it is about",
+            ) from None
+        os.close(self._file)
+        self._file, self._held = file, Held(file, self.path)
+        self._past.put(order, self._end)
+        self._end = int(sizes.sum())
+        return True
+
+    def _record(self, number: int) -> dict[str, Any]:
+        """A record by its number. Raises UsageError where it is damaged."""
+        place = self._past.place(number)
+        end = self._past.place(number + 1) if number + 1 < len(self._past) else self._end
+        return reading.parsed(_piece(self._file, place, end - place), self.path, place)
 
     def write(self, line: str) -> None:
         """Append a record, and look whether the file is still in its place.
@@ -251,67 +290,51 @@ class Journal:
         if self._held is not None:
             self._held.check(self._lines)
 
-    def _read(self, only_read: bool) -> Past:
-        """What is in the file. What somebody who was killed has left at its end is cut off, unless it is only read."""
-        past = Past()
-        with os.fdopen(os.dup(self._file), "rb") as file:
-            file.seek(0)
-            end = 0
-            for number, line in enumerate(iter(lambda: file.readline(LONGEST), b""), 1):
-                if not line.endswith(b"\n") and len(line) < LONGEST and _is_broken(line):
-                    if not only_read:
-                        os.ftruncate(self._file, end)  # somebody was killed here
-                    break
-                if line.strip():
-                    self._take(past, line, end, number)
-                end += len(line)
-                if not line.endswith(b"\n") and not only_read:
-                    os.write(self._file, b"\n")  # an editor has taken it away
-        past.settle()
-        return past
+    def _read(self, only_read: bool) -> None:
+        """Take what is in the file behind what was read before.
 
-    def _take(self, past: Past, line: bytes, place: int, number: int) -> None:
-        usual = _USUAL_LINE.match(line) if line.startswith(_ONE) else None
-        if usual is not None:  # ten times as fast; that it is whole is seen when it is read
-            past.add(bytes.fromhex(usual[2].decode()), place, (usual[1],), failed=_ANSWER not in line)
-            return
-        try:
-            record = json.loads(line)
-            work = bytes.fromhex(record["work"])
-            names = [_bytes(name) for name, _, _ in _files(record)]
-            if len(work) != WORK:
-                raise ValueError(record["work"])
-            past.add(work, place, names, failed="error" in record)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise UsageError(
-                f"{self.path}: line {number} is not a record that vlm can resume from",
-                "name another file; output redirected with `>>` cannot be resumed",
-            ) from None
+        What somebody who was killed has left at its end is cut off, unless it is only read.
+        """
+        with os.fdopen(os.dup(self._file), "rb", buffering=0) as file:
+            end = reading.read(file, self.path, self._past, self._end)
+        self._end = end.place
+        if not only_read and end.whole:
+            os.ftruncate(self._file, end.place)
+        elif not only_read:
+            os.write(self._file, b"\n")  # an editor has taken it away
+            self._end += 1
 
 
-def _files(record: Mapping[str, Any]) -> list[tuple[str, str, tuple[int, int]]]:
-    """The names of a record's pictures, the hashes of their files, and the files' size and time.
+class Records(Sequence[dict[str, Any]]):
+    """Records of a journal, each read from its file when it is asked for, which raises UsageError if it is damaged."""
 
-    Raises TypeError, KeyError, ValueError or AttributeError for what is no record.
-    """
-    sizes = record["bytes"] if "bytes" in record else record["size"]
-    parts = zip(record["sources"], record["sha256"], sizes, record["modified"], strict=True)
-    return [(name, sha256, (size, modified)) for name, sha256, size, modified in parts]
+    def __init__(self, read: Callable[[int], dict[str, Any]], numbers: array[int]) -> None:
+        """`read` reads one of these numbers."""
+        self._read, self._numbers = read, numbers
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Records: ...
+
+    def __getitem__(self, at: int | slice) -> dict[str, Any] | Records:
+        """One of them, or some."""
+        if isinstance(at, slice):
+            return Records(self._read, self._numbers[at])
+        return self._read(self._numbers[at])
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogatepass")
-
-
-def _is_broken(line: bytes) -> bool:
-    """Whether a line without an end is the beginning of a record, or what a file system leaves of it after a crash."""
-    if not line.strip(b"\0"):
-        return True
-    try:
-        json.loads(line)
-        return False
-    except (ValueError, RecursionError):
-        return line.startswith(BEGIN) or BEGIN.startswith(line)
+def _piece(file: int, place: int, size: int) -> bytes:
+    """Bytes of a file; fewer where it ends."""
+    if hasattr(os, "pread"):
+        return os.pread(file, size, place)
+    os.lseek(file, place, os.SEEK_SET)  # Windows; what is written is appended wherever this is
+    return os.read(file, size)
 
 
 def fields(fingerprints: Sequence[Fingerprint], work: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -19,10 +20,11 @@ from vlmcli.errors import UsageError, VlmError
 from vlmcli.later import Later
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from pyarrow import parquet
 else:
-    pa, parquet = Later("pyarrow"), Later("pyarrow.parquet")
+    np, pa, parquet = Later("numpy"), Later("pyarrow"), Later("pyarrow.parquet")
 
 METADATA = "metadata.jsonl"
 """What the file beside pictures is called that Hugging Face's imagefolder reads."""
@@ -30,6 +32,7 @@ ROWS = 10_000
 """Rows that are written at a time."""
 _TEXTS = ("source", "question", "model", "answer", "thinking", "notice", "finish_reason", "error", "work")
 _JSON = ("fields", "answers", "places")
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode
 _NUMBERS = ("prompt_tokens", "picture_tokens", "answer_tokens")
 
 
@@ -63,12 +66,12 @@ def check_names(table: Path, groups: Iterable[Sequence[str]]) -> None:
         groups: names of the pictures that are asked about together.
     """
     if table.name == METADATA:
-        folder = table.parent.absolute()
+        folder = str(table.parent.absolute())
         for names in groups:
             _inside(folder, names)
 
 
-def write(table: Path, records: Iterator[dict[str, Any]]) -> int:
+def write(table: Path, records: Sequence[dict[str, Any]]) -> int:
     """Make a table of records, whole or not at all. Returns how many rows it has. Raises VlmError."""
     make = _parquet if table.suffix.lower() == ".parquet" else _metadata
     try:
@@ -83,7 +86,7 @@ def write(table: Path, records: Iterator[dict[str, Any]]) -> int:
 # ---------------------------------------------------------------------------------------------- Parquet
 
 
-def _parquet(table: Path, records: Iterator[dict[str, Any]]) -> int:
+def _parquet(table: Path, records: Sequence[dict[str, Any]]) -> int:
     """A file of Parquet (https://parquet.apache.org), whose columns docs/output.md has."""
     fields = [pa.field("source", pa.string()), pa.field("sources", pa.list_(pa.string()))]
     fields += [pa.field(name, pa.string()) for name in _TEXTS[1:] + _JSON]
@@ -91,10 +94,20 @@ def _parquet(table: Path, records: Iterator[dict[str, Any]]) -> int:
     fields += [pa.field("seconds", pa.float64()), pa.field("sha256", pa.list_(pa.string()))]
     schema, count = pa.schema(fields), 0
     with atomic.writing(table) as file, _closed(parquet.ParquetWriter(file, schema)) as writer:
-        while rows := list(islice(records, ROWS)):
-            writer.write_table(pa.Table.from_pylist([_row(one) for one in rows], schema))
+        left = iter(records)
+        while rows := [_row(one) for one in islice(left, ROWS)]:
+            writer.write_batch(pa.record_batch([_column(rows, one) for one in schema], schema=schema))
             count += len(rows)
     return count
+
+
+def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
+    """One column of some rows; halves of letters, which names of files may have, are written as escapes."""
+    values = [row.get(field.name) for row in rows]
+    try:
+        return pa.array(values, field.type)
+    except UnicodeEncodeError:
+        return pa.array([list(map(_utf8, one)) if isinstance(one, list) else _utf8(one) for one in values], field.type)
 
 
 @contextmanager
@@ -105,55 +118,91 @@ def _closed(writer: Any) -> Iterator[Any]:
 
 
 def _row(record: Mapping[str, Any]) -> dict[str, Any]:
-    sources = [_utf8(str(one)) for one in record["sources"]]
     usage, timings = record.get("usage") or {}, record.get("timings") or {}
-    error = record.get("error")
-    known = dict(record) | {"source": sources[0] if sources else None, "error": error["message"] if error else None}
-    row: dict[str, Any] = {name: _text(known.get(name)) for name in _TEXTS}
-    row |= {name: json.dumps(record[name], ensure_ascii=False) for name in _JSON if record.get(name) is not None}
+    row: dict[str, Any] = {name: _text(record[name]) for name in _TEXTS if record.get(name) is not None}
+    row |= {name: _ENCODE(record[name]) for name in _JSON if record.get(name) is not None}
     row |= {name: usage.get(name) for name in _NUMBERS}
-    seconds = round(sum(timings.values()), 4) if timings else None
-    return row | {"sources": sources, "seconds": seconds, "sha256": record.get("sha256")}
+    row["sources"] = sources = [str(one) for one in record["sources"]]
+    row["source"] = sources[0] if sources else None
+    row["error"] = record["error"]["message"] if record.get("error") else None
+    row["seconds"] = round(sum(timings.values()), 4) if timings else None
+    row["sha256"] = record.get("sha256")
+    return row
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else _utf8(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _ENCODE(value)
 
 
-def _utf8(text: str) -> str:
-    """A text without halves of letters, which names of files may have."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def _utf8(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
 
 
 # ---------------------------------------------------------------------------------------------- imagefolder
 
 
-def _metadata(table: Path, records: Iterator[dict[str, Any]]) -> int:
+def _metadata(table: Path, records: Sequence[dict[str, Any]]) -> int:
     """The metadata of a folder of pictures, as Hugging Face's imagefolder reads it: a line for each picture.
 
     Source: https://huggingface.co/docs/datasets/image_dataset. Each line has the same keys: `text` is the answer, null
-    where there is none; where pictures were asked several questions, `answers` has all of them by the question.
+    where there is none; where pictures were asked several questions, `answers` has all of them by the question. Of each
+    record only a number is kept.
     """
-    folder = table.parent.absolute()
-    found: dict[str, dict[str, str | None]] = {}  # answers by the question, by the name in the folder
-    for record in records:
-        found.setdefault(_inside(folder, record["sources"]), {})[record["question"]] = record.get("answer")
-    several = len({question for answers in found.values() for question in answers}) > 1
+    folder = str(table.parent.absolute())
+    names, questions = array("q"), set()
     with atomic.writing(table) as file:
-        for name, answers in found.items():
-            line: dict[str, Any] = {"file_name": name, "text": next(reversed(answers.values()))}
-            if several:
-                line["answers"] = [{"question": question, "answer": text} for question, text in answers.items()]
-            file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
-    return len(found)
+        for record in records:  # as if each picture had one record, of one question: then nothing is kept of them
+            name = _inside(folder, record["sources"])
+            names.append(hash(name))
+            questions.add(record["question"])
+            file.write(_line(name, {record["question"]: record.get("answer")}, several=False))
+        in_order = np.sort(np.array(names, np.int64))
+        if len(questions) < 2 and not (in_order[1:] == in_order[:-1]).any():
+            return len(names)
+        file.seek(0)
+        file.truncate()
+        count = 0
+        for name, answers in _by_name(folder, records, names):
+            file.write(_line(name, answers, several=len(questions) > 1))
+            count += 1
+    return count
 
 
-def _inside(folder: Path, sources: Sequence[str]) -> str:
+def _line(name: str, answers: dict[str, str | None], *, several: bool) -> bytes:
+    line: dict[str, Any] = {"file_name": name, "text": next(reversed(answers.values()))}
+    if several:
+        line["answers"] = [{"question": question, "answer": text} for question, text in answers.items()]
+    return _ENCODE(line).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _by_name(
+    folder: str, records: Sequence[dict[str, Any]], hashes: array[int]
+) -> Iterator[tuple[str, dict[str, str | None]]]:
+    """The pictures' names in the order of their first records, and the answers about each, by the question.
+
+    Args:
+        folder: that they are in.
+        records: which are read one by one, as they are needed.
+        hashes: of the names, by the records' numbers.
+    """
+    values = np.frombuffer(hashes, np.int64)
+    order = np.argsort(values, kind="stable")
+    begins = np.flatnonzero(np.append(True, values[order[1:]] != values[order[:-1]]))
+    ends = np.append(begins[1:], len(order))
+    for one in np.argsort(order[begins]):
+        found: dict[str, dict[str, str | None]] = {}  # of more than one name where two have the same hash
+        for number in order[begins[one] : ends[one]].tolist():
+            record = records[number]
+            found.setdefault(_inside(folder, record["sources"]), {})[record["question"]] = record.get("answer")
+        yield from found.items()
+
+
+def _inside(folder: str, sources: Sequence[str]) -> str:
     """The name that a picture has in a folder. Raises UsageError for one that is not in it, and for several."""
     if len(sources) == 1 and "://" not in sources[0]:
-        path = Path(os.path.normpath(Path(sources[0]).absolute()))
-        if path.is_relative_to(folder):
-            return path.relative_to(folder).as_posix()
+        path, below = os.path.abspath(sources[0]), os.path.join(folder, "")  # noqa: PTH100, PTH118 - ten times as fast
+        if path.startswith(below):
+            return path.removeprefix(below).replace(os.sep, "/")
     raise UsageError(
         f"{', '.join(sources)}: not one picture in {folder}",
         "write metadata.jsonl into the folder of the pictures, and ask about each by itself",
