@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_the_job_of_slurm_runs_vlm_on_all_of_its_nodes(pictures, tmp_path):
         (tools / name).chmod(0o755)
     port, output = str(free_port()), tmp_path / "captions.jsonl"
     environment = own_environment({
-        "PATH": f"{tools}{os.pathsep}{os.path.dirname(VLM)}{os.pathsep}{os.environ['PATH']}", "HOME": str(home),
+        "PATH": f"{tools}{os.pathsep}{Path(VLM).parent}{os.pathsep}{os.environ['PATH']}", "HOME": str(home),
         "SLURM_JOB_NODELIST": "two-nodes", "SLURM_CPUS_PER_TASK": "1", "VLM_RAY_PORT": port,
         "CALLS": str(tmp_path / "calls"), "RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": "/tmp",
     })  # fmt: skip
@@ -92,10 +93,10 @@ def test_ray_data_s_own_processor_asks_vlm_serve(pictures, tmp_path):
         assert code != program
         begin = "import ray\nray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)\n"
         done = subprocess.run(
-            [sys.executable, "-c", begin + code], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-            env=own_environment({"RAY_USAGE_STATS_ENABLED": "0"}),
+            [sys.executable, "-c", begin + code], cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            check=False, env=own_environment({"RAY_USAGE_STATS_ENABLED": "0"}),
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for path in (tmp_path / "answers").iterdir() for line in path.read_text().splitlines()]
-    assert sorted(os.path.basename(row["path"]) for row in rows) == ["a.png", "b.png"]
+    assert sorted(Path(row["path"]).name for row in rows) == ["a.png", "b.png"]
     assert {row["answer"] for row in rows} == {"A red circle and a blue square."}

@@ -128,7 +128,8 @@ def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
         "import sys\n"
         "options = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
         "from vlmcli.cli import app\n"
-        "app.main(['serve', '--models', options['--model'], '--host', options['--host'], '--port', options['--port']])\n"
+        "where = ['--host', options['--host'], '--port', options['--port']]\n"
+        "app.main(['serve', '--models', options['--model'], *where])\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")

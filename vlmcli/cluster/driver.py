@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -200,5 +201,6 @@ def _told(error: Exception) -> VlmError:
     """What has gone wrong, for a person."""
     if isinstance(error, VlmError):
         return error
-    text = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
-    return ClusterError(f"Ray gave up ({type(error).__name__}: {text[:300]})", "see what Ray says: add -v")
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
+    said = lines[-1] if lines else type(error).__name__  # the last line of a traceback, where there is one
+    return ClusterError(f"Ray gave up ({said[:300]})", "see what Ray says: add -v")
