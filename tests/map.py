@@ -44,6 +44,7 @@ MAY_IMPORT = {
 
 LIBRARIES = {
     "filelock": "models",
+    "fsspec": "pictures",
     "gguf": "bench demo/training",
     "httpcore2": "network pictures models",
     "httpx2": "models runners",
@@ -63,7 +64,7 @@ LIBRARIES = {
     "platformdirs": "vlmcli",
     "prompt_toolkit": "terminal",
     "prometheus_client": "server",
-    "pyarrow": "records",
+    "pyarrow": "pictures records",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
     "referencing": "tasks",

@@ -23,6 +23,7 @@ from typing import Any
 
 from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
+from vlmcli.pictures.kept import Kept
 from vlmcli.records.held import Held
 from vlmcli.records.past import WORK, Past
 from vlmcli.tasks.ask import Ask
@@ -54,20 +55,26 @@ class Fingerprint:
         sha256: of its bytes, in hex; empty for a file that cannot be read, or a picture that is no file.
         size: bytes.
         modified: when it was last written, in nanoseconds since 1970.
+        version: of what a picture is in that is no file of its own (an archive, a table, a store); empty for a file.
     """
 
     sha256: str = ""
     size: int = 0
     modified: int = 0
+    version: str = ""
 
 
 def fingerprint(file: Path | bytes | object, known: Mapping[tuple[int, int], str] | None = None) -> Fingerprint:
     """Look at a picture's file; its bytes are read unless `known` has the hash of its size and time.
 
-    What is elsewhere, behind an address, is known by its name only.
+    What is in an archive, a table or a store is known by the version of that, and not read. What is elsewhere, behind
+    an address, is known by its name only.
     """
     if isinstance(file, bytes):
         return Fingerprint(hashlib.sha256(file).hexdigest(), len(file))
+    if isinstance(file, Kept):
+        mark = file.mark()
+        return Fingerprint("", mark.size, mark.modified, mark.version)
     if not isinstance(file, Path):
         return Fingerprint()
     try:
@@ -95,7 +102,7 @@ def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], task: Tas
         model: as `model_id` names it.
     """
     options = {name: value for name, value in asdict(task).items() if value != _USUAL.get(name)}
-    parts = [list(names), [one.sha256 for one in fingerprints], options, model]
+    parts = [list(names), [one.sha256 or one.version for one in fingerprints], options, model]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
