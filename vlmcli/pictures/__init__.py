@@ -52,6 +52,6 @@
     offsets       where a JPEG's Exif and maker note point behind themselves, into the rest of the file
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
-libheif, pydicom, imagecodecs and fsspec are imported here, and what they raise about a damaged file becomes an error that names
-it.
+libheif, pydicom, imagecodecs and fsspec are imported here, and what they raise about a damaged file becomes an error
+that names it.
 """

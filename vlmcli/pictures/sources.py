@@ -119,19 +119,30 @@ def find(
     left_out = LeftOut() if left_out is None else left_out
     for word in words:
         yield from _word(word, allow_local, left_out, known)
+    asked: dict[str, stores.Stored] = {}
     for name in listed:
-        for source in _listed(name, allow_local, left_out, known, only_addresses=only_addresses):
+        for source in _listed(name, allow_local, left_out, known, asked, only_addresses=only_addresses):
             yield replace(source, expanded=True)
 
 
 def _listed(
-    name: str, allow_local: bool, left_out: LeftOut, known: Known | None, *, only_addresses: bool
+    name: str,
+    allow_local: bool,
+    left_out: LeftOut,
+    known: Known | None,
+    asked: dict[str, stores.Stored],
+    *,
+    only_addresses: bool,
 ) -> Iterator[Source]:
-    """What a name in a list means. A store is not asked about each of a list's many names before it is read."""
+    """What a name in a list means.
+
+    A store is asked about an archive or a table once, as `asked` remembers, and about other objects not at all: a list
+    may be long.
+    """
     if _is_url(name):
         yield from _url(name, allow_local)
     elif kept.is_stored(name):
-        yield from _stored(name, allow_local, left_out, ask=False)
+        yield from _stored(name, allow_local, left_out, asked)
     elif only_addresses:
         hint = "download the list first, if you trust it"
         yield Source(name, Broken("a list from elsewhere may name only addresses of http, https and stores", hint))
@@ -220,12 +231,14 @@ def _within(name: str, container: kept.Container, inner: str, allow_local: bool,
         yield Source(one, picture, frame, expanded=not inner)
 
 
-def _stored(word: str, allow_local: bool, left_out: LeftOut, *, ask: bool = True) -> Iterator[Source]:
+def _stored(
+    word: str, allow_local: bool, left_out: LeftOut, asked: dict[str, stores.Stored] | None = None
+) -> Iterator[Source]:
     """What an address of a store means: an object, a prefix, a pattern, or what is in an archive or a table there.
 
-    Where the store is not asked, it is one object, unless its name is that of an archive or a table.
+    With `asked`, it is of a list: one object, which is not looked for, or an archive or a table.
     """
-    several = braces.expand(word) if ask else ()
+    several = braces.expand(word) if asked is None else ()
     for one in several:
         for source in _stored(one, allow_local, left_out):
             yield replace(source, expanded=True)
@@ -235,11 +248,8 @@ def _stored(word: str, allow_local: bool, left_out: LeftOut, *, ask: bool = True
     numbered = None if parts else re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", word, re.DOTALL)
     address, inner = parts or (numbered[1] if numbered else word, "")
     frame, behind = (int(numbered[2]), f"#{numbered[2]}") if numbered else (0, f"#{inner}" if inner else "")
-    if not ask and not parts:
-        yield Source(word, stores.Stored(address), frame)
-        return
     try:
-        for name, found in stores.find(address, left_out):
+        for name, found in _objects(address, left_out, asked, alone=parts is None):
             if kept.is_packed(name):
                 yield Source(name, _PACKED, expanded=name != address)
             elif kept.parted(name) == (name, "") and found.size >= 0:
@@ -247,9 +257,23 @@ def _stored(word: str, allow_local: bool, left_out: LeftOut, *, ask: bool = True
             else:
                 yield Source(name + behind, found, frame, expanded=name != address)
     except SourceError as error:
-        if ask:
+        if asked is None:
             raise
         yield Source(word, Broken(error.message.removeprefix(f"{address}: "), error.hint))
+
+
+def _objects(
+    address: str, left_out: LeftOut, asked: dict[str, stores.Stored] | None, *, alone: bool
+) -> Iterable[tuple[str, stores.Stored]]:
+    """The objects that an address means, as `_stored` has it. Raises SourceError."""
+    if asked is None:
+        return stores.find(address, left_out)
+    if alone:
+        return [(address, stores.Stored(address))]
+    if address not in asked:
+        asked.clear()
+        asked[address] = stores.one(address)
+    return [(address, asked[address])]
 
 
 def _local_path(address: str) -> Path:

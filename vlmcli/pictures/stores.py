@@ -84,7 +84,9 @@ class Stored(Kept):
         if not count or (self.size >= 0 and start >= self.size):
             return b""
         end = start + count if self.size < 0 else min(start + count, self.size)
-        return _asked(name, SECONDS, self.address, lambda system, path: bytes(system.cat_file(path, start, end)))
+        return _asked(
+            name, SECONDS, self.address, lambda system, path: bytes(system.cat_file(path, start=start, end=end))
+        )
 
     def stream(self) -> BinaryIO:
         """It, to seek in: what is read is fetched in pieces, larger ones while they follow one another."""
@@ -257,7 +259,7 @@ def _asked(name: str, seconds: float, address: str, ask: Callable[[Any, str], _T
     if came:
         return came[0]
     if not failed:
-        raise SourceError(f"{name}: the store did not answer within {seconds:g} s", "try again, or download it first")
+        raise SourceError(f"{name}: the store did not answer within {seconds:g} s", _CHECK)
     raise _as_source_error(name, failed[0]) from None
 
 
@@ -286,6 +288,8 @@ def _system(scheme: str, name: str) -> Any:
                 raise SourceError(
                     f"{name}: needs the package fsspec", "install it: pip install 'vlmcli[stores]'"
                 ) from None
+            for client in ("fsspec", "s3fs", "gcsfs", "aiobotocore", "botocore", "google"):
+                logging.getLogger(client).addHandler(logging.NullHandler())  # what goes wrong is raised, too
             try:
                 _systems[key] = fsspec.filesystem(scheme, skip_instance_cache=True, use_listings_cache=False)
             except ImportError:

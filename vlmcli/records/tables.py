@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vlmcli import atomic
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.later import Later
+from vlmcli.pictures import kept
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -150,7 +151,7 @@ def _metadata(table: Path, records: Iterator[dict[str, Any]]) -> int:
 
 def _inside(folder: Path, sources: Sequence[str]) -> str:
     """The name that a picture has in a folder. Raises UsageError for one that is not in it, and for several."""
-    if len(sources) == 1 and "://" not in sources[0]:
+    if len(sources) == 1 and "://" not in sources[0] and not (kept.parted(sources[0]) or ("", ""))[1]:
         path = Path(os.path.normpath(Path(sources[0]).absolute()))
         if path.is_relative_to(folder):
             return path.relative_to(folder).as_posix()
