@@ -9,7 +9,7 @@ import re
 
 from vlmcli.errors import UsageError
 
-MOST = 1_000_000
+MOST = 100_000
 """Names that one word may stand for."""
 _BRACES = re.compile(r"\{([0-9]+)\.\.([0-9]+)\}|\{([^{}]*,[^{}]*)\}")
 

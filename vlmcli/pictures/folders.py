@@ -33,6 +33,7 @@ _SPECIAL, _CLOSED, _SHUT = "pipe or device", "unreadable file", "unreadable fold
 _PLURALS = {
     _BROKEN: "broken links", _ABOVE: "links to parent folders", _SPECIAL: "pipes or devices",
     _CLOSED: "unreadable files", _SHUT: "unreadable folders",
+    "link": "links", "sparse file": "sparse files",
 }  # fmt: skip
 _SHOWN = 5
 """Kinds of files that a message names."""

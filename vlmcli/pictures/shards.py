@@ -25,7 +25,10 @@ LONGEST = 1 << 20
 """Bytes of a header's extension: a long name, or attributes."""
 
 _REGULAR = (b"0", b"\0", b"7")
-_KINDS = {b"1": "link", b"2": "link", b"3": "device", b"4": "device", b"6": "device", b"S": "sparse file"}
+_KINDS = {
+    b"1": "link", b"2": "link", b"3": "pipe or device", b"4": "pipe or device", b"6": "pipe or device",
+    b"S": "sparse file",
+}  # fmt: skip
 """Members that are not read, by their types."""
 
 
