@@ -153,18 +153,19 @@ def _likeliest(columns: Mapping[str, Any], name: str) -> str:
 
 
 def _has_bytes(kind: Any) -> bool:
-    """Whether a column of this type may have the bytes of pictures."""
+    """Whether a column of this type may have the bytes of pictures, or is Hugging Face's image struct."""
     if pa.types.is_struct(kind):
-        return any(field.name == "bytes" and _is_binary(field.type) for field in kind)
+        fields = {field.name: field.type for field in kind}
+        return "bytes" in fields and ("path" in fields or _is_binary(fields["bytes"]))
     return _is_binary(kind)
 
 
 def _is_binary(kind: Any) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _has_text(kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 class _Table:
