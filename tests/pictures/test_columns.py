@@ -46,7 +46,7 @@ def wrong(source):
 def test_a_data_set_of_hugging_face(here):
     code = (
         "import sys; import PIL.Image; from datasets import Dataset, Image\n"
-        "rows = {'label': [0, 1], 'image': [PIL.Image.open(name) for name in sys.argv[1:]]}\n"
+        "rows = {'label': [0, 1], 'image': [PIL.Image.open(name).copy() for name in sys.argv[1:]]}\n"
         "Dataset.from_dict(rows).cast_column('image', Image()).to_parquet('photos.parquet')"
     )
     for number, color in enumerate((RED, BLUE)):
@@ -82,6 +82,8 @@ def test_paths_are_those_beside_the_table_and_addresses_are_fetched_as_others_ar
     rows = found("sub/t.parquet")
     assert [one.load().size for one in rows[:2]] == [(640, 480)] * 2
     assert wrong(rows[2]) == "sub/t.parquet#2: there is no such file"
+    (here / "2.png").write_bytes(PICTURE)
+    assert rows[2].fetched() == Path("2.png"), "from the current folder, where there is none beside the table"
     said = wrong(rows[3])
     assert "an address of this machine" in said
     assert "secret" not in said
