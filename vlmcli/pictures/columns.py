@@ -3,8 +3,8 @@
 Only the file's footer is read to know how many rows it has. A row is read when its picture is loaded: the batches of
 its row group go on from where they were last, so that rows in order are read once, and never a whole file.
 
-A table on this machine may name other files on it: beside it, or from the current folder, as datasets does. One that is elsewhere may name only
-addresses: what a stranger has written into it is no reason to open a file here.
+A table on this machine may name other files on it: beside it, or from the current folder, as datasets does. One that is
+elsewhere may name only addresses: what a stranger has written into it is no reason to open a file here.
 
 pyarrow is imported when a table is read.
 """
