@@ -9,6 +9,7 @@ import tarfile
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.program import SCENE, VLM, own_environment, vlm
 from tests.support.raw_server import serving as raw_serving
 from vlmcli.errors import SourceError
 from vlmcli.later import Later
-from vlmcli.pictures import sources, stores
+from vlmcli.pictures import shards, sources, stores
 from vlmcli.pictures.folders import LeftOut
 
 boto3, fsspec, pa, pq = Later("boto3"), Later("fsspec"), Later("pyarrow"), Later("pyarrow.parquet")
@@ -149,6 +150,50 @@ def test_what_a_stranger_has_written_opens_no_file_here(memory, tmp_path):
     assert [one.fetched() for one in listed[2:5]] == [PICTURE] * 3
     assert wrong(listed[5]) == "memory://b/9.tar: there is no such object"
     assert found(listed=[local])[0][0].fetched() == Path(local), "the user's own list may"
+
+
+class Counted(stores.Stored):
+    """An object that counts what is read of it."""
+
+    asked: ClassVar[list[int]] = []
+
+    def part(self, start, count, name):
+        found = super().part(start, count, name)
+        self.asked.append(len(found))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "requests", "share"), [(12, 3 << 20, 13, 0.03), (12, 300_000, 8, 1.01), (2000, 10_000, 9, 1.01)]
+)
+def test_an_archive_is_listed_with_few_requests_and_without_large_pictures(memory, count, each, requests, share):
+    memory({"b/x.tar": shard(*((f"{number}.png", bytes(each)) for number in range(count)))})
+    one = stores.one("memory://b/x.tar")
+    Counted.asked.clear()
+    assert len(shards.listed(Counted(one.address, one.size, one.version)).pictures) == count
+    assert len(Counted.asked) <= requests
+    assert sum(Counted.asked) <= share * one.size
+
+
+def test_archives_are_listed_side_by_side_and_come_in_order(memory):
+    """As many at once as wait for one another: with fewer, none would go on."""
+    together = threading.Barrier(stores.AHEAD)
+
+    def work(number):
+        together.wait(20)
+        if number == 3:
+            raise SourceError("third")
+        return number
+
+    came = stores.ahead(range(stores.AHEAD), work)
+    assert [next(came) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(SourceError, match="third"):
+        next(came)
+    memory({f"b/{number:02}.tar": shard((f"{number}.png", b"1"), ("a.md", b"")) for number in range(20)})
+    for word in ("memory://b/*.tar", "memory://b/{00..19}.tar"):
+        pictures, told = found(word)
+        assert [one.name for one in pictures] == [f"memory://b/{number:02}.tar#{number}.png" for number in range(20)]
+        assert told == "skipped 20 files that vlm cannot read as pictures (20 .md)"
 
 
 def test_a_changed_object_has_another_version(memory):

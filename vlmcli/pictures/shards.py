@@ -222,7 +222,7 @@ def _number(field: bytes) -> int:
     except ValueError:
         number = -1
     if number < 0:
-        raise _Broken("a size that is no number")
+        raise _Broken("a damaged size")
     return number
 
 

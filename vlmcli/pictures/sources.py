@@ -15,7 +15,7 @@ import codecs
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -238,28 +238,38 @@ def _stored(
 
     With `asked`, it is of a list: one object, which is not looked for, or an archive or a table.
     """
-    several = braces.expand(word) if asked is None else ()
-    for one in several:
-        for source in _stored(one, allow_local, left_out):
-            yield replace(source, expanded=True)
-    if several:
+    if asked is None and (several := braces.expand(word)):
+        for found in stores.ahead(several, lambda one: _gathered(lambda own: _stored(one, allow_local, own))):
+            left_out.files += found[1].files
+            yield from (replace(source, expanded=True) for source in found[0])
         return
     parts = kept.parted(word)
     numbered = None if parts else re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", word, re.DOTALL)
     address, inner = parts or (numbered[1] if numbered else word, "")
     frame, behind = (int(numbered[2]), f"#{numbered[2]}") if numbered else (0, f"#{inner}" if inner else "")
     try:
-        for name, found in _objects(address, left_out, asked, alone=parts is None):
+        objects = list(_objects(address, left_out, asked, alone=parts is None))
+        within = [(name, one) for name, one in objects if kept.parted(name) == (name, "") and one.size >= 0]
+        gathered = stores.ahead(within, lambda one: _gathered(lambda own: _within(*one, inner, allow_local, own)))
+        for name, one in objects:
             if kept.is_packed(name):
                 yield Source(name, _PACKED, expanded=name != address)
-            elif kept.parted(name) == (name, "") and found.size >= 0:
-                yield from _within(name, found, inner, allow_local, left_out)
+            elif kept.parted(name) == (name, "") and one.size >= 0:
+                found = next(gathered)
+                left_out.files += found[1].files
+                yield from found[0]
             else:
-                yield Source(name + behind, found, frame, expanded=name != address)
+                yield Source(name + behind, one, frame, expanded=name != address)
     except SourceError as error:
         if asked is None:
             raise
         yield Source(word, Broken(error.message.removeprefix(f"{address}: "), error.hint))
+
+
+def _gathered(find: Callable[[LeftOut], Iterable[Source]]) -> tuple[list[Source], LeftOut]:
+    """All that is found at once, and what it leaves out."""
+    own = LeftOut()
+    return list(find(own)), own
 
 
 def _objects(

@@ -17,7 +17,8 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
@@ -36,6 +37,10 @@ LISTING_SECONDS = 600.0
 """In which all names below a prefix must have come."""
 SMALLEST, LARGEST = 1 << 16, 16 << 20
 """Bytes that are read of an archive or a table at once, at least and at most."""
+GAP = 2 << 20
+"""Bytes that take about as long to be read as a request for what is behind them: fewer are not left out."""
+AHEAD = 8
+"""Archives and tables that are listed at once."""
 
 _MARKS = ("ETag", "etag", "blob_id", "md5Hash", "generation")
 _TIMES = ("LastModified", "mtime", "updated", "created")
@@ -43,6 +48,7 @@ _TIMES = ("LastModified", "mtime", "updated", "created")
 _CHECK = "check the address, the network, and the credentials for this store"
 
 log = logging.getLogger("vlmcli.pictures.stores")
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
@@ -119,10 +125,11 @@ class _Pieces(io.RawIOBase):
         """Copy what is there of the piece, which is fetched if it is another."""
         end = self._start + len(self._piece)
         if not self._start <= self._at < end:
-            follows = self._piece and 0 <= self._at - end < self._step
+            follows = self._piece and 0 <= self._at - end < GAP
             self._step = min(self._step * 2, LARGEST) if follows else SMALLEST
-            count = max(self._step, len(buffer))
-            self._start, self._piece = self._at, self._stored.part(self._at, count, self._stored.address)
+            self._start = end if follows else self._at
+            count = max(self._step, self._at - self._start + len(buffer))
+            self._piece = self._stored.part(self._start, count, self._stored.address)
         found = self._piece[self._at - self._start :][: len(buffer)]
         buffer[: len(found)] = found
         self._at += len(found)
@@ -215,6 +222,38 @@ def _of(address: str, info: Mapping[str, Any]) -> Stored:
         when = times[0].timestamp() if isinstance(times[0], datetime) else times[0]
         marks = [f"{size} {when}"]
     return Stored(address, -1 if size is None else int(size), marks[0] if marks else "")
+
+
+def ahead(items: Sequence[_S], work: Callable[[_S], _T]) -> Iterator[_T]:
+    """What comes of work on each item, in their order; some are worked on at once, as most of it is waiting.
+
+    Raises what the work on an item raises, in its turn.
+    """
+    if len(items) < 2:
+        yield from map(work, items)
+        return
+    came: list[Future[_T]] = [Future() for _ in items]
+    left = iter(zip(came, items, strict=True))
+    taking, stopped = threading.Lock(), threading.Event()
+
+    def run() -> None:
+        while not stopped.is_set():
+            with taking:
+                future, item = next(left, (None, None))
+            if future is None:
+                return
+            try:
+                future.set_result(work(cast(_S, item)))
+            except BaseException as error:
+                future.set_exception(error)
+
+    for _ in range(min(AHEAD, len(items))):
+        threading.Thread(target=run, daemon=True).start()  # one that waits does not keep the program
+    try:
+        for future in came:
+            yield future.result()
+    finally:
+        stopped.set()
 
 
 class _Missing(SourceError):
