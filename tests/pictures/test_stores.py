@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import pytest
 
+from tests.support import hub_files
 from tests.support.program import SCENE, VLM, own_environment, vlm
 from tests.support.raw_server import serving as raw_serving
 from vlmcli.errors import SourceError
@@ -249,6 +250,30 @@ def test_without_its_client_it_says_what_to_install(address, lacks, says):
     )
     done = subprocess.run([sys.executable, "-c", code, lacks, address], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [f"{address}: {says[0]}", says[1]]
+
+
+# ---------------------------------------------------------------------------------------------- the Hub
+
+
+def test_a_data_set_on_the_hub(tmp_path):
+    """In a process of its own, as the Hub's client fixes where the Hub is when it is imported."""
+    archive = shard(("1.png", PICTURE), ("2.png", b"2" * 40_000))
+    with hub_files.serving("owner/name", {"photos/1.png": PICTURE, "photos/x.md": b"words", "x.tar": archive}) as hub:
+        env = own_environment({"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": None, "HF_TOKEN": SECRET, "VLM_MODEL": "demo"})
+
+        def run(*words):
+            done = subprocess.run(
+                [VLM, "caption", *words], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert SECRET not in done.stdout + done.stderr
+            return done
+
+        done = run("hf://datasets/owner/name/photos", "hf://datasets/owner/name/*.tar", "--limit", "2")
+        assert done.stdout.splitlines() == [
+            f"hf://datasets/owner/name/{name}\t{CAPTION}" for name in ("photos/1.png", "x.tar#1.png")
+        ], done.stderr
+        assert "1 more picture is left" in done.stderr
+        assert hub.ranges[-1] == f"bytes=0-{511 + len(PICTURE)}", "only the picture, and the header before it"
 
 
 # ---------------------------------------------------------------------------------------------- S3

@@ -90,9 +90,12 @@ class Stored(Kept):
         if not count or (self.size >= 0 and start >= self.size):
             return b""
         end = start + count if self.size < 0 else min(start + count, self.size)
-        return _asked(
-            name, SECONDS, self.address, lambda system, path: bytes(system.cat_file(path, start=start, end=end))
-        )
+
+        def fetched(system: Any, path: str) -> bytes:
+            more = {} if getattr(system, "async_impl", False) else {"cache_type": "none"}  # or it reads ahead
+            return bytes(system.cat_file(path, start=start, end=end, **more))
+
+        return _asked(name, SECONDS, self.address, fetched)
 
     def stream(self) -> BinaryIO:
         """It, to seek in: what is read is fetched in pieces, larger ones while they follow one another."""
