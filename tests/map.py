@@ -45,6 +45,7 @@ MAY_IMPORT = {
 
 LIBRARIES = {
     "filelock": "models",
+    "fsspec": "pictures",
     "gguf": "bench demo/training",
     "httpcore2": "network pictures models",
     "httpx2": "models runners cluster",
@@ -64,7 +65,7 @@ LIBRARIES = {
     "platformdirs": "vlmcli",
     "prompt_toolkit": "terminal",
     "prometheus_client": "server",
-    "pyarrow": "records",
+    "pyarrow": "pictures records",
     "pydicom": "pictures bench",
     "pypdfium2": "pictures bench",
     "ray": "cluster",

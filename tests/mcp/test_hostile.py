@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 
@@ -40,6 +41,8 @@ def spellings(folder, secret):
     (folder / "ring.png").symlink_to("ring.png")
     (folder / "zero.png").symlink_to("/dev/zero")
     os.mkfifo(folder / "pipe.png")
+    with tarfile.open(folder / "x.tar", "w") as archive:
+        archive.add(secret, "1.png")
     with socket.socket(socket.AF_UNIX) as sock:
         here = os.open(".", os.O_RDONLY)
         try:
@@ -63,6 +66,7 @@ def spellings(folder, secret):
         f"{secret}\0", f"scene.png\0{secret}", f"{folder}/\0/../{secret}", "\0",
         "C:\\Windows\\win.ini", "c:/Windows/win.ini", "\\\\server\\share\\a.png", "\\\\?\\C:\\a.png", "C:a.png",
         f"..\\..\\{secret}", f"\\..\\{secret}", "ftp://example.org/a.png", "gopher://x", "javascript:alert(1)",
+        "s3://bucket/a.png", "memory://a.png", "x.tar#1.png", f"{folder}/x.tar#1.png", "x.{tar,png}",
         "/dev/zero", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "/proc/self/environ", "/proc/self/mem",
         "/dev/stdout", "/etc/passwd", "/etc/shadow", "zero.png", "pipe.png", "socket.png", "ring.png", "inner", ".",
         "..", "/", f"{folder}", "", " ", "*", "*.png", f"{folder}/*", "[a-z]*.png", "-", "x" * 300, "x/" * 3000,

@@ -482,3 +482,11 @@ def test_a_name_is_of_a_picture_or_of_something_else():
     assert not signatures.SUFFIXES & signatures.OTHERS
     assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in signatures.SUFFIXES | signatures.OTHERS)
     assert set(folders.SIDECARS) <= signatures.OTHERS
+
+
+def test_an_imagefolder_is_a_folder_and_its_metadata_no_file_left_out(here):
+    put("set/cat/1.png", "set/cat/2.png", "set/dog/1.png")
+    put("set/metadata.jsonl", "set/metadata.csv", "set/dog/metadata.parquet", "set/metadata.jsonl.jsonl", data=b"{}")
+    assert found("set") == (["set/cat/1.png", "set/cat/2.png", "set/dog/1.png"], "")
+    put("set/other.csv", data=b"")
+    assert found("set")[1] == "skipped 1 file that vlm cannot read as a picture (1 .csv)"

@@ -374,6 +374,7 @@ PRIVATE = [
     "http://192.168.0.1/", "http://[fe80::1%25eth0]/", "http://[fd00::1]/", "http://user@127.0.0.1:{port}/",
     "http://127.0.0.1%2f@x:{port}/", "http://x#@127.0.0.1:{port}/", "http://127。0。0。1:{port}/",
     "http://①②⑦.⓪.⓪.①:{port}/", "HTTP://127.0.0.1:{port}/", "http:\\\\127.0.0.1:{port}/", "http:127.0.0.1:{port}/",
+    "s3://bucket/a.png", "memory://a.png", "hf://datasets/a/b/c.png", "shard.tar#1.png", "t.parquet#0",
     "file:///etc/passwd", "FILE:///etc/passwd", "file://localhost/etc/passwd", "ftp://127.0.0.1/x", "gopher://127.0.0.1/",
     "jar:http://127.0.0.1!/", "dict://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "http://", "http://:{port}/",
     "http://127.0.0.1:{port}/\r\nHost: x", "http://127.0.0.1:99999/", "http://[::1", "data:text/plain,http://127.0.0.1/",

@@ -21,6 +21,7 @@ from vlmcli.atomic import write
 from vlmcli.batch.course import Course, Job
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.later import Later
+from vlmcli.pictures.kept import Kept
 from vlmcli.pictures.sources import Source
 from vlmcli.records.journal import Fingerprint
 from vlmcli.values import Card
@@ -252,6 +253,11 @@ class Sidecars:
             raise UsageError(
                 f"{' '.join(job.names)}: one answer about several pictures has no one file to go to",
                 "ask about each: --each",
+            )
+        if isinstance(source.file, Kept):
+            raise VlmError(
+                f"{source.name}: in an archive, a table or a store, so no answer can be written beside it",
+                "use --output FILE.jsonl instead",
             )
         if not isinstance(source.file, Path):
             raise VlmError(

@@ -30,7 +30,7 @@ _OWN = ("--length", "--focus", "--layout")
 """Options of commands that take no question, and that `vlm ask` does not have."""
 
 _typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
-_ADDRESS = re.compile(r"(https?|file)://|data:", re.IGNORECASE)
+_ADDRESS = re.compile(r"(https?|file|s3a?|gc?s|hf|memory)://|data:", re.IGNORECASE)
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """What text editors and web pages make of a dash."""
 _WORDS_OF_A_NAME = 12
@@ -382,13 +382,14 @@ def _has_neighbour(word: str) -> bool:
 
 
 def is_there(word: str) -> bool:
-    """Whether there is such a file or folder, or frame of a file; of an address that is not known here."""
+    """Whether there is such a file or folder, or part of a file; of an address that is not known here."""
     return bool(_ADDRESS.match(word)) or _exists(word)
 
 
 def _exists(word: str) -> bool:
     try:
-        return any(os.path.lexists(os.path.expanduser(one)) for one in (word, re.sub("#[0-9]+$", "", word)) if one)  # noqa: PTH111
+        bare = re.sub(r"(?i)(\.tar|\.parquet)#.*$|#[0-9]+$", r"\1", word)
+        return any(os.path.lexists(os.path.expanduser(one)) for one in (word, bare) if one)  # noqa: PTH111
     except ValueError:  # with a NUL
         return False
 

@@ -15,7 +15,11 @@ from vlmcli.settings import BOUNDS
 
 Pictures = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PICTURES...", help="Files, folders, patterns, URLs, or - for stdin.", show_default=False),
+    typer.Argument(
+        metavar="PICTURES...",
+        help="Files, folders, patterns, archives, tables, URLs, or - for stdin.",
+        show_default=False,
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -106,7 +110,7 @@ FilesFrom = Annotated[
     typer.Option(
         "--files-from",
         metavar="FILE|-",
-        help="Read names of pictures from a file or stdin, one per line; ask about each.",
+        help="Read names of pictures from a file, a URL or stdin, one per line; ask about each.",
     ),
 ]
 Null = Annotated[

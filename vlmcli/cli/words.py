@@ -16,7 +16,7 @@ from vlmcli import files, settings, typed
 from vlmcli.amounts import size
 from vlmcli.cli import meant, piped
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.pictures import folders, sources
+from vlmcli.pictures import folders, kept, sources
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.sources import Source, expand
 from vlmcli.tasks import questions as typed_questions
@@ -258,7 +258,7 @@ def named_pictures(named: Named, left_out: LeftOut, known: Known | None = None) 
         else:
             found.append(sources.Source(name, piped, int(name[2:])))
     if files_from is not None:
-        listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from), named.null)
+        listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from, named), named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: the list is empty", "check how it was made")
         if len(listed) > 1 and not any(map(meant.is_there, listed)):
@@ -266,7 +266,8 @@ def named_pictures(named: Named, left_out: LeftOut, known: Known | None = None) 
                 f"{files_from}: none of its {len(listed):,} names is a file here",
                 "names in a list are looked up from the current folder: change to that of the pictures, or list paths",
             )
-        found.extend(sources.find((), listed, named.allow_local_urls, known=known))
+        elsewhere = _is_elsewhere(files_from)
+        found.extend(sources.find((), listed, named.allow_local_urls, left_out, known, only_addresses=elsewhere))
     if not found:
         if context:
             raise UsageError(
@@ -314,10 +315,15 @@ def _chosen(found: list[Source], named: Named) -> list[Source]:
 
 
 def _is_wanted(name: str, named: Named) -> bool:
-    """Whether --include and --exclude leave a name (the whole, or the last part) among those that are asked about."""
+    """Whether --include and --exclude leave a name (the whole, or the last part) among those that are asked about.
+
+    The last part of the name of a picture in an archive is the member's own.
+    """
+    parts = kept.parted(name)
+    names = {name, name.rpartition("/")[2], *([parts[1], parts[1].rpartition("/")[2]] if parts and parts[1] else [])}
 
     def is_like(patterns: Sequence[str]) -> bool:
-        return any(folders.fits(one, pattern) for one in (name, name.rpartition("/")[2]) for pattern in patterns)
+        return any(folders.fits(one, pattern) for one in names for pattern in patterns)
 
     return (not named.include or is_like(named.include)) and not is_like(named.exclude)
 
@@ -345,7 +351,21 @@ def _text(data: bytes) -> str | None:
         return None
 
 
-def _list_file(name: str) -> bytes:
+def _is_elsewhere(name: str) -> bool:
+    """Whether a list is behind an address or in a store."""
+    return kept.is_stored(name) or name[:8].lower().startswith(("http://", "https://"))
+
+
+def _list_file(name: str, named: Named) -> bytes:
+    """A list, from a file, an address or a store. Raises SourceError."""
+    if kept.is_stored(name):
+        from vlmcli.pictures import stores  # which few need
+
+        return stores.Stored(name).read(name)
+    if _is_elsewhere(name):
+        from vlmcli.pictures import fetch  # with a client of HTTP
+
+        return fetch.get(name, named.allow_local_urls)
     try:
         return files.read(Path(expand(name)), MAX_STDIN, pipes=True)
     except (OSError, ValueError) as error:

@@ -19,6 +19,12 @@
     depth         numbers of more than 8 bits become 8, by the bits that are used
     transparency  a see-through picture is laid on a ground on which it can be seen
     fetch         the bytes behind an address of http or https
+    kept          pictures that are no files of their own, and what they are kept in
+    containers    what is in an archive or a table, by name
+    shards        the pictures in a tar archive, none of it unpacked
+    columns       the pictures in a column of a Parquet file, row by row
+    stores        objects in stores: S3, Google Cloud Storage, the Hub
+    braces        names with braces that stand for several
     codings       a body that a server has packed, unpacked within bounds
     pdf           the pages of a PDF, drawn in a child process: the parent's half
     pdf_child     the half that draws
@@ -46,6 +52,6 @@
     offsets       where a JPEG's Exif and maker note point behind themselves, into the rest of the file
 
 Knows files, folders, addresses, formats and metadata. Does not know models, questions or the terminal. Pillow, PDFium,
-libheif, pydicom and imagecodecs are imported here, and what they raise about a damaged file becomes an error that names
-it.
+libheif, pydicom, imagecodecs and fsspec are imported here, and what they raise about a damaged file becomes an error
+that names it.
 """

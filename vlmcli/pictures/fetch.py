@@ -27,11 +27,9 @@ from vlmcli.amounts import size
 from vlmcli.errors import SourceError
 from vlmcli.network.open_network import Deadline, LocalAddress, Network
 from vlmcli.pictures import codings
+from vlmcli.pictures.kept import MAX_BYTES, SECONDS
 from vlmcli.settings import is_offline
 
-MAX_BYTES = 128 << 20
-SECONDS = 30.0
-"""For the whole, redirects included."""
 REDIRECTS = 5
 
 _HEADERS = [
@@ -49,7 +47,7 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
         url: of http or https.
         allow_local: whether what answers may be at an address of this machine or network.
         max_bytes: that may come, and that it may unpack to.
-        seconds: for all of it: names, connections, redirects and the body.
+        seconds: for all of it, redirects included: names, connections, redirects and the body.
 
     Raises SourceError, which names the address without its query.
     """

@@ -16,11 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vlmcli import typed
 from vlmcli.pictures import signatures
 from vlmcli.pictures.signatures import OTHERS, SUFFIXES
 
 SIDECARS = (".txt", ".xmp", ".json")
 """Of files that belong to a picture of their name: written by `vlm` and others, and no pictures left out."""
+METADATA = frozenset(("metadata.jsonl", "metadata.csv", "metadata.parquet", "metadata.jsonl.jsonl"))
+"""What an imagefolder has of its pictures, and the records that `vlm` makes the first of: no pictures left out."""
 
 _SYSTEM = frozenset(("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"))
 """What file managers keep, and do not show."""
@@ -30,6 +33,7 @@ _SPECIAL, _CLOSED, _SHUT = "pipe or device", "unreadable file", "unreadable fold
 _PLURALS = {
     _BROKEN: "broken links", _ABOVE: "links to parent folders", _SPECIAL: "pipes or devices",
     _CLOSED: "unreadable files", _SHUT: "unreadable folders",
+    "link": "links", "sparse file": "sparse files",
 }  # fmt: skip
 _SHOWN = 5
 """Kinds of files that a message names."""
@@ -137,7 +141,7 @@ class Folder:
             others: list[tuple[str, str]] = []
             for name, path, kind in files:
                 _judge(name, path, kind, pictures, others)
-            self.left_out.files += _without_sidecars(others, pictures)
+            self.left_out.files += without_sidecars(others, [one.name for one in pictures])
             yield from pictures
 
     def names(self) -> Iterator[str]:
@@ -166,7 +170,7 @@ class Folder:
             files: list[tuple[str, str, str]] = []
             inside: list[tuple[str, str]] = []
             for entry in entries:
-                if not self._hidden and _is_hidden(entry.name):
+                if not self._hidden and is_hidden(entry.name):
                     continue
                 called = os.path.join(name, entry.name)  # noqa: PTH118 - keeps the word
                 try:
@@ -257,7 +261,7 @@ def sorted_out(names: Sequence[str], left_out: LeftOut) -> list[File]:
     others: list[tuple[str, str]] = []
     for name in names:
         _judge(name, name, _what(name), pictures, others)
-    left_out.files += _without_sidecars(others, pictures)
+    left_out.files += without_sidecars(others, [one.name for one in pictures])
     return pictures
 
 
@@ -266,7 +270,7 @@ def has_pages(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix in OTHERS or _what(str(path)):
         return suffix in (".pdf", ".tif", ".tiff")
-    return signatures.kind(_head(str(path)) or b"") in ("PDF", "TIFF")
+    return signatures.kind(head(str(path)) or b"") in ("PDF", "TIFF")
 
 
 def _what(path: str) -> str:
@@ -286,15 +290,15 @@ def _judge(name: str, path: str, kind: str, pictures: list[File], others: list[t
         others.append((name, kind))
     elif suffix in OTHERS or signatures.is_backup(name):
         others.append((name, ""))
-    elif (head := _head(path)) is None:
+    elif (begin := head(path)) is None:
         others.append((name, _CLOSED))
-    elif found := signatures.kind(head):
+    elif found := signatures.kind(begin):
         pictures.append(File(name, Path(path), found))
     else:
         others.append((name, ""))
 
 
-def _head(path: str) -> bytes | None:
+def head(path: str) -> bytes | None:
     """The first bytes of a regular file; None where it cannot be read. Does not wait for anybody."""
     try:
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -310,11 +314,27 @@ def _head(path: str) -> bytes | None:
         os.close(file)
 
 
-def _without_sidecars(others: list[tuple[str, str]], pictures: Sequence[File]) -> list[tuple[str, str]]:
-    """The others but for those that belong to a picture: `photo.txt` and `photo.jpg.xmp`, `letter-2.txt` of a page."""
+def of_containers(word: str, left_out: LeftOut) -> str:
+    """What to do with a place that has no pictures but archives or tables of them; empty where it has none."""
+    for suffix in (".tar", ".parquet"):
+        found = [name for name, _ in left_out.files if name.lower().endswith(suffix)]
+        if found:
+            inner = found[0][len(word.rstrip("/")) + 1 :]
+            below = "**/" if "/" in inner else ""
+            pattern = typed.word(f"{word.rstrip('/')}/{below}*{suffix}")
+            return f"to ask about the pictures in its {suffix} files, name them by a pattern in quotes: {pattern}"
+    return ""
+
+
+def without_sidecars(others: list[tuple[str, str]], pictures: Sequence[str]) -> list[tuple[str, str]]:
+    """The others but for those that belong to pictures: `photo.txt` and `photo.jpg.xmp`, `letter-2.txt` of a page.
+
+    So do the files that tell Hugging Face's imagefolder what is in a folder. Both are lists of names.
+    """
+    others = [one for one in others if os.path.basename(one[0]) not in METADATA]  # noqa: PTH119 - of very many
     if not any(name.lower().endswith(SIDECARS) for name, _ in others):
         return others
-    stems = {one.name for one in pictures} | {os.path.splitext(one.name)[0] for one in pictures}  # noqa: PTH122
+    stems = {*pictures, *(os.path.splitext(one)[0] for one in pictures)}  # noqa: PTH122
 
     def is_sidecar(name: str) -> bool:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122
@@ -323,7 +343,8 @@ def _without_sidecars(others: list[tuple[str, str]], pictures: Sequence[File]) -
     return [one for one in others if not is_sidecar(one[0])]
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether file managers do not show a file of this name."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 

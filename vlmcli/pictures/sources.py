@@ -1,8 +1,10 @@
 """Words of the command line become `Source`s: each names one picture, not yet read.
 
     path · path#N (a frame, a page) · folder · glob · file:// · http:// · https:// · data: · the bytes of stdin
+    shard.tar · shard.tar#NAME · table.parquet · table.parquet#ROW · s3:// · gs:// · hf:// · shard-{000..127}.tar
 
-Nothing is decoded or fetched here; the pages of a PDF or TIFF are counted. What is in a folder is judged in `folders`.
+Nothing is decoded or fetched here; the pages of a PDF or TIFF are counted, archives and stores are listed. What is in a
+folder is judged in `folders`, and what is in an archive or a table in `containers`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import codecs
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +23,20 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 from vlmcli import typed
 from vlmcli.errors import SourceError, UsageError
-from vlmcli.pictures import folders, names, signatures
+from vlmcli.later import Later
+from vlmcli.pictures import braces, folders, kept, names, signatures
 from vlmcli.pictures.folders import LeftOut
+from vlmcli.pictures.kept import Broken, Here, Kept
 from vlmcli.values import Picture
 
 if TYPE_CHECKING:  # it hashes files, which a page of help does not need
+    from vlmcli.pictures import containers, stores
     from vlmcli.pictures.known import Known
+else:  # few commands need these
+    containers, stores = Later("vlmcli.pictures.containers"), Later("vlmcli.pictures.stores")
+
+
+_PACKED = Broken("a compressed archive, in which pictures cannot be found", "decompress it to a plain .tar first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +49,11 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One picture somebody has named.
+    """One picture somebody has named. It can be sent to another process, as nothing in it is open.
 
     Attributes:
         name: for messages and records: the word itself, or what it was expanded to.
-        file: where it is, or its bytes.
+        file: where it is, or its bytes; `Kept` is what is in an archive, a table or a store.
         frame: of an animation, a PDF or a TIFF, from 1; 0 for the first or only one.
         expanded: by this module, from a folder, a glob, a list or a file of several pages; such pictures are asked
             about one by one.
@@ -52,7 +62,7 @@ class Source:
     """
 
     name: str
-    file: Path | bytes | Url
+    file: Path | bytes | Url | Kept
     frame: int = 0
     expanded: bool = False
     root: Path | None = None
@@ -74,7 +84,9 @@ class Source:
         return images.load_parts(self.fetched(), self.name, self.frame)
 
     def fetched(self) -> Path | bytes:
-        """Its file, or the bytes of one that came from elsewhere."""
+        """Its file, or the bytes of one that came from elsewhere. Raises SourceError."""
+        if isinstance(self.file, Kept):
+            return self.file.read(self.name)
         if not isinstance(self.file, Url):
             return self.file
         from vlmcli.pictures import fetch  # with a client of HTTP, which only an address needs
@@ -88,6 +100,8 @@ def find(
     allow_local: bool = False,
     left_out: LeftOut | None = None,
     known: Known | None = None,
+    *,
+    only_addresses: bool = False,
 ) -> Iterator[Source]:
     """What words of the command line mean, and then the names of a list, which are files or addresses.
 
@@ -97,6 +111,7 @@ def find(
         allow_local: whether addresses may lead to this machine or its network.
         left_out: takes up what is in folders and is no picture.
         known: files that were read before, whose pages need not be counted.
+        only_addresses: the list came from elsewhere, and may not name files on this machine.
 
     Raises SourceError where a folder has no pictures, or a glob no matches. A file that is not there is an error when
     it is loaded, so that the others are not lost.
@@ -104,9 +119,35 @@ def find(
     left_out = LeftOut() if left_out is None else left_out
     for word in words:
         yield from _word(word, allow_local, left_out, known)
+    asked: dict[str, stores.Stored] = {}
     for name in listed:
-        for source in _url(name, allow_local) if _is_url(name) else _file(name, names.same(Path(name)), known):
+        for source in _listed(name, allow_local, left_out, known, asked, only_addresses=only_addresses):
             yield replace(source, expanded=True)
+
+
+def _listed(
+    name: str,
+    allow_local: bool,
+    left_out: LeftOut,
+    known: Known | None,
+    asked: dict[str, stores.Stored],
+    *,
+    only_addresses: bool,
+) -> Iterator[Source]:
+    """What a name in a list means.
+
+    A store is asked about an archive or a table once, as `asked` remembers, and about other objects not at all: a list
+    may be long.
+    """
+    if _is_url(name):
+        yield from _url(name, allow_local)
+    elif kept.is_stored(name):
+        yield from _stored(name, allow_local, left_out, asked)
+    elif only_addresses:
+        hint = "download the list first, if you trust it"
+        yield Source(name, Broken("a list from elsewhere may name only addresses of http, https and stores", hint))
+    else:
+        yield from _named(name, names.same(Path(name)), allow_local, left_out, known)
 
 
 def expand(word: str) -> str:
@@ -137,15 +178,112 @@ def _word(word: str, allow_local: bool, left_out: LeftOut, known: Known | None) 
     if word[:5].lower() == "file:":
         yield from _file(word, _local_path(word), known)
         return
+    if kept.is_stored(word):
+        yield from _stored(word, allow_local, left_out)
+        return
     if not word:  # or an unset variable would be the current folder
         raise UsageError("the name of a picture is empty", "check the command")
     path = names.same(Path(expand(word)))
     if _is_dir(path):
         yield from _folder(word, path, left_out, known)
-    elif re.search(r"[*?[]", word) and not _exists(path):
-        yield from _glob(word, left_out, known)
+    elif not _exists(path) and (several := braces.expand(word)):
+        for one in several:
+            for source in _word(one, allow_local, left_out, known):
+                yield replace(source, expanded=True)
+    elif re.search(r"[*?[]", word) and not _exists(path) and not _exists(_container(path)):
+        yield from _glob(word, allow_local, left_out, known)
     else:
-        yield from _file(word, path, known)
+        yield from _named(word, path, allow_local, left_out, known)
+
+
+def _container(path: Path) -> Path:
+    """The archive or the table that a path names a part of; the path itself where it names none."""
+    parts = kept.parted(str(path))
+    return Path(parts[0]) if parts else path
+
+
+def _named(
+    name: str, path: Path, allow_local: bool, left_out: LeftOut, known: Known | None, kind: str = ""
+) -> Iterator[Source]:
+    """A file, as `_file` has it, or what is in an archive or a table, if it is one by its name and its first bytes."""
+    parts, inner = kept.parted(name), ""
+    if parts and parts[1] and not _exists(path):
+        (name, inner), path = parts, names.same(_container(path))
+    if kept.is_packed(name) and _exists(path):
+        yield Source(name, _PACKED)
+    elif parts and (here := _archive(path)):
+        yield from _within(name, here, inner, allow_local, left_out)
+    else:
+        yield from _file(f"{name}#{inner}" if inner else name, path, known, kind)
+
+
+def _archive(path: Path) -> Here | None:
+    """The archive or the table at a path; None where something else is there."""
+    try:
+        return Here.of(path) if containers.is_one(folders.head(str(path)) or b"") else None
+    except (OSError, ValueError):
+        return None
+
+
+def _within(name: str, container: kept.Container, inner: str, allow_local: bool, left_out: LeftOut) -> Iterator[Source]:
+    """What is in an archive or a table: all, or what is named in it."""
+    for one, picture, frame in containers.find(name, container, inner, left_out, allow_local=allow_local):
+        yield Source(one, picture, frame, expanded=not inner)
+
+
+def _stored(
+    word: str, allow_local: bool, left_out: LeftOut, asked: dict[str, stores.Stored] | None = None
+) -> Iterator[Source]:
+    """What an address of a store means: an object, a prefix, a pattern, or what is in an archive or a table there.
+
+    With `asked`, it is of a list: one object, which is not looked for, or an archive or a table.
+    """
+    if asked is None and (several := braces.expand(word)):
+        for found in stores.ahead(several, lambda one: _gathered(lambda own: _stored(one, allow_local, own))):
+            left_out.files += found[1].files
+            yield from (replace(source, expanded=True) for source in found[0])
+        return
+    parts = kept.parted(word)
+    numbered = None if parts else re.fullmatch(r"(.+)#([1-9][0-9]{0,5})", word, re.DOTALL)
+    address, inner = parts or (numbered[1] if numbered else word, "")
+    frame, behind = (int(numbered[2]), f"#{numbered[2]}") if numbered else (0, f"#{inner}" if inner else "")
+    try:
+        objects = list(_objects(address, left_out, asked, alone=parts is None))
+        within = [(name, one) for name, one in objects if kept.parted(name) == (name, "") and one.size >= 0]
+        gathered = stores.ahead(within, lambda one: _gathered(lambda own: _within(*one, inner, allow_local, own)))
+        for name, one in objects:
+            if kept.is_packed(name):
+                yield Source(name, _PACKED, expanded=name != address)
+            elif kept.parted(name) == (name, "") and one.size >= 0:
+                found = next(gathered)
+                left_out.files += found[1].files
+                yield from found[0]
+            else:
+                yield Source(name + behind, one, frame, expanded=name != address)
+    except SourceError as error:
+        if asked is None:
+            raise
+        yield Source(word, Broken(error.message.removeprefix(f"{address}: "), error.hint))
+
+
+def _gathered(find: Callable[[LeftOut], Iterable[Source]]) -> tuple[list[Source], LeftOut]:
+    """All that is found at once, and what it leaves out."""
+    own = LeftOut()
+    return list(find(own)), own
+
+
+def _objects(
+    address: str, left_out: LeftOut, asked: dict[str, stores.Stored] | None, *, alone: bool
+) -> Iterable[tuple[str, stores.Stored]]:
+    """The objects that an address means, as `_stored` has it. Raises SourceError."""
+    if asked is None:
+        return stores.find(address, left_out)
+    if alone:
+        return [(address, stores.Stored(address))]
+    if address not in asked:
+        asked.clear()
+        asked[address] = stores.one(address)
+    return [(address, asked[address])]
 
 
 def _local_path(address: str) -> Path:
@@ -224,7 +362,9 @@ def _folder(word: str, path: Path, left_out: LeftOut, known: Known | None) -> It
         has = folder.left_out.kinds()
         raise SourceError(
             f"{word}: no pictures in this folder that vlm can read{f' ({has})' if has else ''}",
-            _of_raw_files(word, folder.left_out) or "choose another folder",
+            _of_raw_files(word, folder.left_out)
+            or folders.of_containers(word, folder.left_out)
+            or "choose another folder",
         )
     left_out.files += folder.left_out.files
 
@@ -240,7 +380,7 @@ def _of_raw_files(word: str, left_out: LeftOut) -> str:
     return "export the raw files as JPEG first, with darktable or the camera maker's program" if found else ""
 
 
-def _glob(word: str, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
+def _glob(word: str, allow_local: bool, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
     """The files that a pattern matches in any case, by name; if it says nothing of a suffix, the pictures."""
     own, pattern = LeftOut(), expand(word).replace(os.altsep or os.sep, os.sep)
     if "**" in pattern.split(os.sep):  # noqa: PTH206 - keeps what the user has written
@@ -262,7 +402,7 @@ def _glob(word: str, left_out: LeftOut, known: Known | None) -> Iterator[Source]
     left_out.files += own.files
     root = Path(re.split(r"[*?[]", pattern, maxsplit=1)[0] + "_").parent  # what is written before the pattern begins
     for file in chosen:
-        for source in _file(file.name, file.path, known, file.kind):
+        for source in _named(file.name, file.path, allow_local, left_out, known, file.kind):
             yield replace(source, expanded=True, root=root)
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, overload
 from vlmcli import digest
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.later import Later
+from vlmcli.pictures.kept import Kept
 from vlmcli.records import reading
 from vlmcli.records.held import Held
 from vlmcli.records.order import rewrite
@@ -55,20 +56,26 @@ class Fingerprint:
         sha256: of its bytes, in hex; empty for a file that cannot be read, or a picture that is no file.
         size: bytes.
         modified: when it was last written, in nanoseconds since 1970.
+        version: of what a picture is in that is no file of its own (an archive, a table, a store); empty for a file.
     """
 
     sha256: str = ""
     size: int = 0
     modified: int = 0
+    version: str = ""
 
 
 def fingerprint(file: Path | bytes | object, known: Callable[[], Mapping[tuple[int, int], str]] = dict) -> Fingerprint:
     """Look at a picture's file; its bytes are read unless what `known` returns has the hash of its size and time.
 
-    What is elsewhere, behind an address, is known by its name only.
+    What is in an archive, a table or a store is known by the version of that, and not read. What is elsewhere, behind
+    an address, is known by its name only.
     """
     if isinstance(file, bytes):
         return Fingerprint(hashlib.sha256(file).hexdigest(), len(file))
+    if isinstance(file, Kept):
+        mark = file.mark()
+        return Fingerprint("", mark.size, mark.modified, mark.version)
     if not isinstance(file, Path):
         return Fingerprint()
     try:
@@ -94,7 +101,7 @@ def work_id(names: Sequence[str], fingerprints: Sequence[Fingerprint], asked: st
         fingerprints: of their files.
         asked: what is asked, and of which model, as `asked_of` has it.
     """
-    said = [", ".join(map(json.dumps, some)) for some in (names, [one.sha256 for one in fingerprints])]
+    said = [", ".join(map(json.dumps, some)) for some in (names, [one.sha256 or one.version for one in fingerprints])]
     text = f"[[{said[0]}], [{said[1]}], {asked}]"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from vlmcli import atomic
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.later import Later
+from vlmcli.pictures import kept
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +200,7 @@ def _by_name(
 
 def _inside(folder: str, sources: Sequence[str]) -> str:
     """The name that a picture has in a folder. Raises UsageError for one that is not in it, and for several."""
-    if len(sources) == 1 and "://" not in sources[0]:
+    if len(sources) == 1 and "://" not in sources[0] and not (kept.parted(sources[0]) or ("", ""))[1]:
         path, below = os.path.abspath(sources[0]), os.path.join(folder, "")  # noqa: PTH100, PTH118 - ten times as fast
         if path.startswith(below):
             return path.removeprefix(below).replace(os.sep, "/")

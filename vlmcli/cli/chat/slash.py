@@ -231,7 +231,7 @@ def _load_picture(talk: Talk, saved: transcript.Saved) -> None:
     place = saved.place
     try:
         if not place:
-            raise SourceError(f"{saved.name}: it came from the clipboard, and was not saved", "attach it again")
+            raise SourceError(f"{saved.name}: it was no file and no web address, and was not saved", "attach it again")
         path, _, frame = place.rpartition("#") if re.search(r"#[1-9]\d{0,5}\Z", place) else (place, "", "0")
         if place.startswith(("http://", "https://")):
             source = Source(place, Url(place, talk.wishes.allow_local_urls))
