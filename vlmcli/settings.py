@@ -74,10 +74,11 @@ class Settings:
         cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
         embeddings_mb: MB (of 10**6 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
         prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
-        server: addresses of servers that are asked instead of an engine on this machine, with spaces or commas between
-            them; empty for none. VLM_SERVER.
+        server: addresses of servers that are asked instead of an engine on this machine, or files of them, with spaces,
+            commas or ends of lines between them; empty for none. VLM_SERVER.
         allow_upload: whether pictures may be sent to servers on other machines. VLM_ALLOW_UPLOAD.
-        concurrency: requests that each server has at once. VLM_CONCURRENCY.
+        concurrency: requests that each server gets at once at most; 0 for as many as are found to be of use.
+            VLM_CONCURRENCY.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
@@ -99,7 +100,7 @@ class Settings:
     prefixes_mb: int = 4000
     server: str = ""
     allow_upload: bool = False
-    concurrency: int = 4
+    concurrency: int = 0
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)

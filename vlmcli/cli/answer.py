@@ -14,7 +14,7 @@ from vlmcli.batch.course import Course, Job, count, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
-from vlmcli.batch.run import WINDOW, Outcome, Run
+from vlmcli.batch.run import Outcome, Run
 from vlmcli.cli import daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
@@ -216,7 +216,7 @@ def _run(
         with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
             run = Run(
                 left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-                thinking=flags.think, known=flags.known, window=_window(files, settings),
+                thinking=flags.think, known=flags.known,
             )  # fmt: skip
             show = Show(
                 ui, run, everything=left.everything, json=flags.as_json, with_stats=flags.stats, table=flags.table,
@@ -262,11 +262,6 @@ def _asked(jobs: Sequence[Job]) -> list[list[str]]:
 def _choose(jobs: Sequence[Job]) -> bool:
     """Whether there are choices to be compared."""
     return any(job.task.chooses for job in jobs)
-
-
-def _window(files: ModelFiles, settings: Settings) -> int:
-    """Requests that are under way or wait: enough for all servers to be busy, with some pictures read ahead."""
-    return max(WINDOW, len(files.servers) * settings.concurrency + settings.concurrency)
 
 
 def _patience(settings: Settings, course: Course) -> int:

@@ -154,7 +154,7 @@ class Flags:
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
                 "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
                 "picture_tokens": self.picture_tokens, "cache": False if self.no_cache else None,
-                "server": None if self.server is None else " ".join(self.server),
+                "server": None if self.server is None else "\n".join(self.server),
                 "allow_upload": self.allow_upload or None, "concurrency": self.concurrency,
             }
         )  # fmt: skip

@@ -31,7 +31,8 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Ask a server with an OpenAI-compatible API instead of llama.cpp on this machine; repeat for several.",
+        help="Ask a server with an OpenAI-compatible API instead of llama.cpp on this machine; repeat for several, or"
+        " @FILE for a file of addresses.",
     ),
 ]
 AllowUpload = Annotated[
@@ -44,7 +45,7 @@ Concurrency = Annotated[
         metavar="N",
         min=BOUNDS["concurrency"][0],
         max=BOUNDS["concurrency"][1],
-        help="With --server: send each server up to N requests at once; default 4.",
+        help="With --server: send each server up to N requests at once; default: learned from its answers, up to 32.",
     ),
 ]
 Mmproj = Annotated[

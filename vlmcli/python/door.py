@@ -59,9 +59,10 @@ def open_model(
         download: download the model if it is not here. Without it, NotHere is raised.
         in_process: run llama.cpp in this process. It starts sooner, and a crash in it ends the program.
         reading: let a picture have as many tokens as suits text, for `ocr` and `extract`, where the model has a choice.
-        server: the address of a server that has the model, or several with spaces between them; "" for none.
+        server: the address of a server that has the model, or several with spaces between them, or "@" and the name of
+            a file of them; "" for none.
         allow_upload: whether pictures may be sent to servers on other machines.
-        concurrency: requests that each server has at once.
+        concurrency: requests that each server gets at once at most; without it, as many as are found to be of use.
         picture_tokens: image tokens that a picture takes at most.
         ctx: cells of the context.
         threads: of the CPU.
