@@ -43,6 +43,7 @@ _FILE_KINDS: Mapping[str, type] = {
     "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
     "threads": int, "gpu_layers": int, "patience": int, "cache": bool, "cache_dir": str, "cache_seconds": int,
     "embeddings_mb": int, "prefixes_mb": int, "server": str, "allow_upload": bool, "concurrency": int,
+    "gpus": str,
 }  # fmt: skip
 
 _SHOWN = {
@@ -74,6 +75,8 @@ class Settings:
         cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
         embeddings_mb: MB (of 10**6 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
         prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
+        gpus: which GPUs have a process of their own each, as `--gpus` takes them; empty for one process that has all.
+            VLM_GPUS.
         server: addresses of servers that are asked instead of an engine on this machine, or files of them, with spaces,
             commas or ends of lines between them; empty for none. VLM_SERVER.
         allow_upload: whether pictures may be sent to servers on other machines. VLM_ALLOW_UPLOAD.
@@ -92,6 +95,7 @@ class Settings:
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+    gpus: str = ""
     patience: int = 300
     cache: bool = True
     cache_dir: str = ""

@@ -354,6 +354,8 @@ def events_of(outbox: SimpleQueue[Event | None]) -> Iterator[Event]:
 def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[tuple[int, Event]]:
     """Submit requests, at most `window` ahead of their answers, and yield their events until the last has ended.
 
+    A runner that wants more of them gets more.
+
     Each event comes with the number of its request, from 0 in the order they were given; -1 for the model's loading.
     The runner's events are taken: one caller at a time. Left early (an exception, a closed generator), it cancels
     what it had submitted.
@@ -364,7 +366,7 @@ def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterat
     events = runner.events()
     try:
         while True:
-            while more and len(numbers) < window:
+            while more and len(numbers) < max(window, room_of(runner)):
                 number, request = next(source, (-1, None))
                 if request is None:
                     more = False

@@ -32,7 +32,7 @@ from vlmcli.tasks.templates import Template
 from vlmcli.terminal import stats
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import Card, ModelFiles
+from vlmcli.values import Card, ModelFiles, Share, shares_of
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,7 @@ def _run(
 ) -> Exit | None:
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     run, failed = None, None
+    shares: tuple[Share, ...] = ()
     try:
         asked, choices = _asked(left.jobs), _choose(left.jobs)
         with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
@@ -223,12 +224,13 @@ def _run(
                 left_out=left.left_out, on_answer=lambda: daily.tell(ui, files.card), lined=manner.lined,
             )  # fmt: skip
             failed = manner.ended(ui, show.all(runner))
+            shares = shares_of(runner)
     except KeyboardInterrupt:  # the second, when all that was under way is finished
         if run is None or not (run.stopping and run.left):
             raise
         raise run.stopped() from None
     if flags.stats:  # when all is written that is kept, and the model is freed
-        ui.figures([stats.of_command(run.spent, time.monotonic() - BEGAN.get())])
+        ui.figures([*stats.of_shares(shares), stats.of_command(run.spent, time.monotonic() - BEGAN.get())])
     return failed
 
 

@@ -349,6 +349,14 @@ GpuLayers = Annotated[
         help="Number of layers on the GPU; default: all (-1).",
     ),
 ]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus",
+        metavar="all|N,N...",
+        help="Run the model on each of these GPUs, in a process of its own; default: one process for all GPUs.",
+    ),
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Do not use results of earlier commands, and keep none for later ones.")
 ]

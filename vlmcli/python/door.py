@@ -44,6 +44,7 @@ def open_model(
     ctx: int | None = None,
     threads: int | None = None,
     gpu_layers: int | None = None,
+    gpus: str | None = None,
     cache: bool | None = None,
     cache_dir: str | None = None,
 ) -> Model:
@@ -67,6 +68,7 @@ def open_model(
         ctx: cells of the context.
         threads: of the CPU.
         gpu_layers: layers on a GPU; -1 for all.
+        gpus: "all", or numbers of GPUs with commas between them: each gets a process of its own.
         cache: whether results are kept for later, and found.
         cache_dir: where.
 
@@ -77,7 +79,8 @@ def open_model(
         {
             "model": None if name is None else os.fspath(name), "mmproj": None if mmproj is None else os.fspath(mmproj),
             "server": server, "allow_upload": allow_upload, "concurrency": concurrency, "ctx": ctx, "threads": threads,
-            "picture_tokens": picture_tokens, "gpu_layers": gpu_layers, "cache": cache, "cache_dir": cache_dir,
+            "picture_tokens": picture_tokens, "gpus": gpus,
+            "gpu_layers": gpu_layers, "cache": cache, "cache_dir": cache_dir,
         }
     )  # fmt: skip
     if chosen.server.strip():
@@ -153,6 +156,12 @@ def _runner(files: ModelFiles, chosen: Settings, *, in_process: bool) -> Runner:
 
         return Remote(files, settings.api_key, concurrency=chosen.concurrency, patience=chosen.patience)
     wanted, caching = Wanted(chosen.ctx, chosen.threads, chosen.gpu_layers, 0, choices=True), settings.caching(chosen)
+    if chosen.gpus:
+        from vlmcli.runners import pool
+
+        if in_process:
+            raise UsageError("in_process=True does nothing with gpus", "leave one of them out")
+        return pool.opened(files, chosen.gpus, wanted, patience=chosen.patience, caching=caching)
     if in_process:
         from vlmcli.engine import Engine
 

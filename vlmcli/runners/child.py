@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 
 from vlmcli import memo
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.runners import frames, wire
+from vlmcli.runners import frames, gpus, wire
 from vlmcli.values import Last, Notice, Request
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class _Child:
             from vlmcli.machine.fit import step_back
 
             native.on_abort(_give_up)
+            if opening.gpu:
+                gpus.check(opening.gpu)
             fit = opening.fit or place(opening.files, opening.wanted)
             for _ in range(opening.back):
                 back = step_back(fit)
