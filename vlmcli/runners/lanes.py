@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 WORTH = 1.5
 """A request is taken over if it would take so many times as long where it is."""
+OVERDUE = 3.0
+"""A server that has worked so many times as long on a request as usual takes over no other."""
+MOVES = 3
+"""So often a request is taken over at most."""
 
 
 @dataclass(eq=False)
@@ -62,19 +66,19 @@ class Lane:
         return Share(self.server.url, pacing.answers, pacing.seconds, pacing.limit, self.sent)
 
 
-@dataclass
+@dataclass(eq=False)
 class Errand:
     """A request on its way.
 
     Attributes:
         lane: the server that has it; None while it waits.
         since: when it was sent there.
-        may_move: whether it can be asked elsewhere: nobody has seen a part of its answer, and it has not moved yet.
+        moves: how often it was taken over; `MOVES` if it must not be, because somebody sees its answer come.
     """
 
     lane: Lane | None = None
     since: float = 0.0
-    may_move: bool = True
+    moves: int = 0
 
 
 AnErrand = TypeVar("AnErrand", bound=Errand)
@@ -95,15 +99,26 @@ def _expected(lane: Lane, lanes: Iterable[Lane]) -> float:
 
 def taken_over(lanes: Sequence[Lane], errands: Iterable[AnErrand], now: float) -> tuple[AnErrand, Lane] | None:
     """The request that would be answered much sooner elsewhere, and where; None if there is none."""
-    able = [lane for lane in lanes if lane.is_free(now) and lane.pacing.seconds and not lane.fails]
-    here = min(able, key=lambda one: _expected(one, lanes), default=None)
-    if here is None:
+    sent = [one for one in errands if one.lane is not None]
+    overdue = {id(one.lane) for one in sent if _is_overdue(one, now)}  # perhaps they have gone silent
+    last = max((one for one in sent if one.moves < MOVES), key=lambda one: _remaining(one, now), default=None)
+    if last is None:
         return None
-    slow = [one for one in errands if one.may_move and one.lane is not None and one.lane is not here]
-    last = max(slow, key=lambda one: _remaining(one, now), default=None)
-    if last is None or _remaining(last, now) <= WORTH * _expected(here, lanes):
+    able = [
+        lane
+        for lane in lanes
+        if lane is not last.lane and lane.is_free(now) and lane.pacing.seconds and id(lane) not in overdue
+    ]
+    here = min(able, key=lambda one: _expected(one, lanes), default=None)
+    if here is None or here.fails or _remaining(last, now) <= WORTH * _expected(here, lanes):
         return None
     return last, here
+
+
+def _is_overdue(errand: Errand, now: float) -> bool:
+    """Whether a request has taken much longer than is usual where it is."""
+    assert errand.lane is not None
+    return now - errand.since > OVERDUE * errand.lane.pacing.seconds
 
 
 def _remaining(errand: Errand, now: float) -> float:

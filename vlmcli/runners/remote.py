@@ -29,7 +29,7 @@ from vlmcli.pictures.sending import data_uri
 from vlmcli.runners import servers
 from vlmcli.runners.chat_answer import Hearing, refused, value_of
 from vlmcli.runners.chat_body import body, streams
-from vlmcli.runners.lanes import Errand, Lane, next_lane, taken_over
+from vlmcli.runners.lanes import MOVES, Errand, Lane, next_lane, taken_over
 from vlmcli.runners.pacing import BOUND, Pacing
 from vlmcli.runners.servers import BUSY, TRIES, after, arguments, pause, why
 from vlmcli.values import (
@@ -68,7 +68,7 @@ LOOK = 1.0
 """Seconds after which it is looked again whether a quicker server should take over what is left."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Asked(Errand):
     """A request that has not ended."""
 
@@ -145,7 +145,7 @@ class Remote:
                 error = RequestError("a server does not tell how much of its context a request takes")
                 self._outbox.put(Failed(id, error))
                 return id
-            asked = self._asked[id] = _Asked(may_move=not request.stream, id=id, request=request)
+            asked = self._asked[id] = _Asked(moves=MOVES if request.stream else 0, id=id, request=request)
         self._call(self._enqueue, asked)
         return id
 
@@ -278,7 +278,8 @@ class Remote:
         assert asked.task is not None
         assert asked.lane is not None
         log.info("%s takes over a request from %s", lane.server.url, asked.lane.server.url)
-        asked.may_move, asked.moving = False, True
+        asked.moving = True
+        asked.moves += 1
         asked.task.cancel()
         asked.task.add_done_callback(partial(self._moved, asked, lane))
 
