@@ -354,7 +354,7 @@ Gpus = Annotated[
     typer.Option(
         "--gpus",
         metavar="all|N,N...",
-        help="Run the model on each of these GPUs, in a process of its own; default: one process for all GPUs.",
+        help="Run the model on each of these GPUs, in a separate process; default: one process for all GPUs.",
     ),
 ]
 NoCache = Annotated[

@@ -23,7 +23,7 @@ ANSWERS, LEAST = 3, 12
 FULL = 0.8
 """A round counts if on average this share of the requests that may be under way were."""
 PROPORTIONAL, WORTH, IDLE = 0.85, 0.4, 0.3
-"""What more requests at once bring: 1 is answers in proportion, 0 none at all. From the first number on, more are
+"""What more requests at once give: 1 is answers in proportion, 0 none at all. From the first number on, more are
 tried at once; from the second on, the number grows; below the third, fewer are as good."""
 JUMP = 2.0
 """Requests take so many times as long as the best ones with as many at once: the number is halved."""

@@ -99,7 +99,7 @@ def _listed(path: Path) -> Iterator[str]:
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not text in UTF-8", "save it as UTF-8, with one address per line") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no name of a file"
+        reason = getattr(error, "strerror", None) or "an invalid file name"
         raise UsageError(f"{path}: the addresses cannot be read ({reason})", "check the name of the file") from None
     count = 0
     for number, line in enumerate(text.splitlines(), 1):
