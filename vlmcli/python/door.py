@@ -68,7 +68,8 @@ def open_model(
         threads: of the CPU.
         gpu_layers: layers on a GPU; -1 for all.
         gpus: "all", or numbers of GPUs with commas between them, for a separate process on each.
-        cache, cache_dir: whether results are kept for later, and found, and where.
+        cache: whether results are kept for later, and found.
+        cache_dir: where.
 
     Raises ModelError for a model that is missing or damaged; UsageError for values that make no sense; NativeError
     where llama.cpp cannot be used. What goes wrong while it loads is raised when it is asked.
