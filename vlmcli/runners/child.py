@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING
 
 from vlmcli import memo
 from vlmcli.errors import NativeError, VlmError
-from vlmcli.runners import frames, gpus, wire
+from vlmcli.runners import frames, wire
 from vlmcli.values import Last, Notice, Request
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class _Child:
 
             native.on_abort(_give_up)
             if opening.gpu:
+                from vlmcli.runners import gpus
+
                 gpus.check(opening.gpu)
             fit = opening.fit or place(opening.files, opening.wanted)
             for _ in range(opening.back):
