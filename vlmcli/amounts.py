@@ -1,4 +1,4 @@
-"""Amounts in words: bytes and seconds.
+"""Amounts in words: bytes, seconds, and how many in a time.
 
 Every size that vlm shows is written here, in powers of ten: files as the Hub and shops count them, and memory in the
 same unit, so that the two can be compared.
@@ -33,6 +33,13 @@ def duration(seconds: float) -> str:
 def _two_figures(number: float) -> str:
     """A number to one decimal, without it where it says nothing."""
     return f"{number:.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")
+
+
+def pace(per_second: float, what: str = "") -> str:
+    """So many a second, to two figures: by the minute, or by the hour where that would be less than one."""
+    number, unit = (per_second * 60, "a minute") if per_second * 60 >= 1 else (per_second * 3600, "an hour")
+    rounded = float(f"{number:.2g}")
+    return " ".join(filter(None, (f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}", what, unit)))
 
 
 def exact_duration(seconds: float) -> str:

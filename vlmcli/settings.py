@@ -43,6 +43,7 @@ _FILE_KINDS: Mapping[str, type] = {
     "model": str, "mmproj": str, "system": str, "detail": str, "picture_tokens": int, "max_tokens": int, "ctx": int,
     "threads": int, "gpu_layers": int, "patience": int, "cache": bool, "cache_dir": str, "cache_seconds": int,
     "embeddings_mb": int, "prefixes_mb": int, "server": str, "allow_upload": bool, "concurrency": int,
+    "gpus": str,
 }  # fmt: skip
 
 _SHOWN = {
@@ -74,10 +75,13 @@ class Settings:
         cache_seconds: what the model has read of a prompt is kept if that took as long. VLM_CACHE_SECONDS.
         embeddings_mb: MB (of 10**6 bytes) of embeddings at most. VLM_EMBEDDINGS_MB.
         prefixes_mb: MB of prompts' beginnings at most. VLM_PREFIXES_MB.
-        server: addresses of servers that are asked instead of an engine on this machine, with spaces or commas between
-            them; empty for none. VLM_SERVER.
+        gpus: which GPUs have a process of their own each, as `--gpus` takes them; empty for one process that has all.
+            VLM_GPUS.
+        server: addresses of servers that are asked instead of an engine on this machine, or files of them, with spaces,
+            commas or ends of lines between them; empty for none. VLM_SERVER.
         allow_upload: whether pictures may be sent to servers on other machines. VLM_ALLOW_UPLOAD.
-        concurrency: requests that each server has at once. VLM_CONCURRENCY.
+        concurrency: requests that each server gets at once at most; 0 for as many as are found to be of use.
+            VLM_CONCURRENCY.
         yes: download a model that is missing, without asking.
         debug: show tracebacks. VLM_DEBUG.
     """
@@ -91,6 +95,7 @@ class Settings:
     ctx: int = 0
     threads: int = 0
     gpu_layers: int = -1
+    gpus: str = ""
     patience: int = 300
     cache: bool = True
     cache_dir: str = ""
@@ -99,7 +104,7 @@ class Settings:
     prefixes_mb: int = 4000
     server: str = ""
     allow_upload: bool = False
-    concurrency: int = 4
+    concurrency: int = 0
     yes: bool = False
     debug: bool = False
     sources: Mapping[str, str] = field(default_factory=dict)

@@ -302,6 +302,42 @@ class Runner(Protocol):
         """End everything and free it; may be called twice."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several that answer has done.
+
+    Attributes:
+        name: the address of a server, or the name of a GPU.
+        answers: how many it has given.
+        seconds: that one takes.
+        at_once: requests that it gets at once.
+        sent: bytes that were sent to it.
+    """
+
+    name: str
+    answers: int
+    seconds: float = 0.0
+    at_once: int = 0
+    sent: int = 0
+
+
+def no_more(runner: Runner) -> None:
+    """Tell a runner that no more requests will come, where it can make use of that."""
+    tell = getattr(runner, "no_more", None)
+    if tell is not None:
+        tell()
+
+
+def room_of(runner: Runner) -> int:
+    """How many requests a runner wants to have, under way or waiting; 0 where it does not say."""
+    return int(getattr(runner, "wants", 0))
+
+
+def shares_of(runner: Runner) -> tuple[Share, ...]:
+    """What each of the servers or GPUs behind a runner has done; nothing where there are no several."""
+    return tuple(getattr(runner, "shares", ()))
+
+
 def events_of(outbox: SimpleQueue[Event | None]) -> Iterator[Event]:
     """What a runner's threads put there, as it comes; None ends it, for every iterator there will be."""
     while True:
@@ -318,6 +354,8 @@ def events_of(outbox: SimpleQueue[Event | None]) -> Iterator[Event]:
 def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterator[tuple[int, Event]]:
     """Submit requests, at most `window` ahead of their answers, and yield their events until the last has ended.
 
+    A runner that wants more of them gets more.
+
     Each event comes with the number of its request, from 0 in the order they were given; -1 for the model's loading.
     The runner's events are taken: one caller at a time. Left early (an exception, a closed generator), it cancels
     what it had submitted.
@@ -328,7 +366,7 @@ def run(runner: Runner, requests: Iterable[Request], window: int = 16) -> Iterat
     events = runner.events()
     try:
         while True:
-            while more and len(numbers) < window:
+            while more and len(numbers) < max(window, room_of(runner)):
                 number, request = next(source, (-1, None))
                 if request is None:
                     more = False

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -58,6 +59,12 @@ def records(done):
         record.pop("timings", None)
         record.pop("coverage", None)
     return found
+
+
+def listed(folder, text, name="servers.txt"):
+    """A file of addresses."""
+    (folder / name).write_text(text, "utf-8")
+    return folder / name
 
 
 def free_url():
@@ -176,6 +183,47 @@ def test_the_variable_names_servers_and_an_option_overrides_it(own, other, betwe
     assert (here.returncode, len(other.bodies)) == (0, before + 1)
 
 
+@pytest.mark.parametrize("how", ["@", "path", "variable", "setting with others", "name with spaces"])
+def test_a_file_of_addresses_names_servers(own, other, folder, tmp_path, how):
+    text = f"# two of them\n\n{own.url}/v1   # the first\n\t{other.url}\n"
+    file = listed(tmp_path, text, "my servers.txt" if how == "name with spaces" else "servers.txt")
+    words, env = [], {}
+    if how in ("@", "name with spaces"):
+        words = ["--server", f"@{file}"]
+    elif how == "path":
+        words = ["--server", file]
+    else:
+        env = {"VLM_SERVER": f"@{file}" if how == "variable" else f"{own.url}, @{file}"}
+    done = vlm("ask", folder, "what is this?", *words, env=env)
+    assert done.returncode == 3
+    assert own.bodies
+    assert other.bodies
+    assert len(own.bodies) + len(other.bodies) == 6
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("http://localhost:1\n\nlocalhost:8080\n", "FILE, line 3: localhost:8080: not the address of a server"),
+    ("http://u:p@a\n", "FILE, line 1: the address of a server contains a user name"),
+    ("http://a http://b\n", "FILE, line 1: http://a http://b: not the address of a server"),
+    ("@other.txt\n", "FILE, line 1: @other.txt: not the address of a server"),
+    ("# nothing\n\n", "FILE: no address in it"), ("", "FILE: no address in it"),
+    ("".join(f"http://10.0.0.{number}:80\n" for number in range(65)), "65 servers, and at most 64 are used at once"),
+])  # fmt: skip
+def test_what_is_wrong_in_a_file_of_addresses_is_named_with_its_line(tmp_path, text, said):
+    file = listed(tmp_path, text)
+    done = vlm("ask", SCENE, "what?", "--server", f"@{file}")
+    assert done.stderr.startswith(f"vlm: {said.replace('FILE', str(file))}")
+    assert (done.returncode, "p@a" in done.stderr) == (2, False)
+
+
+def test_a_file_of_addresses_that_cannot_be_read_is_an_error(tmp_path):
+    missing = vlm("ask", SCENE, "what?", "--server", "@none.txt", cwd=tmp_path)
+    assert "none.txt: the addresses cannot be read (No such file or directory)" in missing.stderr
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    assert "bytes.txt: not text in UTF-8" in vlm("ask", SCENE, "what?", "--server", "bytes.txt", cwd=tmp_path).stderr
+    assert "a folder" in vlm("ask", SCENE, "what?", "--server", "@.", cwd=tmp_path).stderr
+
+
 def test_nothing_of_llama_cpp_is_imported(own, tmp_path):
     (tmp_path / "llama_cpp.py").write_text("raise ImportError('this is not needed')", "utf-8")
     line = ["ask", SCENE, "what is this?", "--server", own.url, "--output", str(tmp_path / "a.jsonl")]
@@ -227,8 +275,33 @@ def test_a_journal_goes_on_at_another_address_and_not_with_the_engine_here(own, 
 
 def test_a_dry_run_writes_nothing_and_estimates(own, folder, tmp_path):
     done = vlm("caption", folder, "--server", own.url, "--output", tmp_path / "a.jsonl", "--dry-run")
-    assert "would ask 8 questions about 8 pictures; the questions take" in done.stderr
-    assert (done.returncode, (tmp_path / "a.jsonl").exists(), len(own.bodies)) == (0, False, 3)
+    said = done.stderr.replace("\n     ", " ")
+    assert "would ask 8 questions about 8 pictures; the questions take" in said
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    found = re.search(r" \(([\d,]+) pictures a minute\); about ([\d.]+) kB to read, ([\d.]+) kB to send\n", said)
+    assert found, said
+    assert 0.5 * size < float(found[2]) * 1000 < 2 * size
+    assert float(found[3]) * 1000 > sum(map(len, own.pictures))
+    assert (done.returncode, (tmp_path / "a.jsonl").exists(), len(own.bodies)) == (0, False, 7)  # all that can be read
+
+
+def test_a_dry_run_at_several_servers_loads_each_and_says_what_each_does(own, other, folder):
+    done = vlm("caption", folder, "--server", own.url, "--server", other.url, "--dry-run")
+    assert done.returncode == 0
+    assert own.bodies
+    assert other.bodies
+    said = done.stderr.replace("\n     ", " ")
+    found = re.search(rf"\(([\d,]+) pictures a minute: {own.url} ([\d,]+), {other.url} ([\d,]+)\)", said)
+    assert found, said
+    whole, *each = (float(one.replace(",", "")) for one in found.groups())
+    assert 0.9 * whole <= sum(each) <= 1.1 * whole
+
+
+def test_a_dry_run_at_a_server_that_refuses_the_key_is_an_error(own, folder):
+    own.faults.append(Fault(times=99, status=401))
+    done = vlm("caption", folder, "--server", own.url, "--dry-run", env={"VLM_API_KEY": "wanted"})
+    assert done.returncode == 1
+    assert "does not accept the key" in done.stderr
 
 
 def test_a_server_that_dies_ends_the_run_and_the_rest_is_asked_by_the_next_one(answers, folder, tmp_path, monkeypatch):

@@ -34,13 +34,15 @@ from vlmcli.values import (
     Runner,
     Started,
     Timings,
+    no_more,
+    room_of,
 )
 
 if TYPE_CHECKING:
     from vlmcli.pictures.known import Known
 
 WINDOW = 16
-"""Requests that are under way or wait, with their pictures in memory."""
+"""Requests that are under way or wait, with their pictures in memory, unless the runner wants more."""
 KEPT = 1024
 """Answers that are given again when the same is asked about the same pixels."""
 
@@ -122,7 +124,7 @@ class Run:
         """The run's clock starts; nothing is asked before `steps`.
 
         `sidecars` are where else the answers go, `skipped` pictures were left out because they have a text there,
-        `known` files were read before, and `window` requests are under way or wait.
+        `known` files were read before, and `window` requests are under way or wait, or more if the runner wants more.
         """
         self.jobs, self.files, self.course, self.memory, self.thinking = jobs, files, course, memory, thinking
         self.ended = 0
@@ -218,7 +220,10 @@ class Run:
         dropped: set[int] = set()
         try:
             while True:
-                while len(asked) < self._window and (fed := next(feed, None)) is not None:
+                while len(asked) < max(self._window, room_of(runner)):
+                    if (fed := next(feed, None)) is None:
+                        no_more(runner)
+                        break
                     if isinstance(fed, tuple):
                         number, request = fed
                         id = runner.submit(request)

@@ -15,7 +15,7 @@
     extract    extract, and the forms of ask
     detect     detect, point
     answer     what all of these have in common: find the model, see what is left to do, run
-    running    the engine in this process, or in one of its own; or servers
+    running    the engine in this process, or in one of its own, or in one for each GPU; or servers
     servers    --server: the model that servers have, and what may be sent to them
     chat/      chat
     explain    explain

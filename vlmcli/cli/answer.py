@@ -15,7 +15,7 @@ from vlmcli.batch.course import Course, Job, count, grouped, jobs_of, skipped
 from vlmcli.batch.estimate import estimate
 from vlmcli.batch.memory import plan
 from vlmcli.batch.remaining import Remaining, remaining
-from vlmcli.batch.run import WINDOW, Outcome, Run
+from vlmcli.batch.run import Outcome, Run
 from vlmcli.cli import clusters, daily
 from vlmcli.cli.beginning import BEGAN
 from vlmcli.cli.flags import Flags
@@ -33,7 +33,7 @@ from vlmcli.tasks.templates import Template
 from vlmcli.terminal import stats
 from vlmcli.terminal.show import Show
 from vlmcli.terminal.ui import Ui
-from vlmcli.values import Card, ModelFiles
+from vlmcli.values import Card, ModelFiles, Share, shares_of
 
 _Run = TypeVar("_Run", bound=Run)
 
@@ -221,11 +221,12 @@ def _run(
     """Ask what is left, and show what comes of it. Returns an exit code when some failed."""
     runs: list[Run] = []
     failed = None
+    shares: tuple[Share, ...] = ()
 
     def started(kind: type[_Run]) -> tuple[_Run, Show]:
         made = kind(
             left.jobs, files, course=course, memory=left.memory, sidecars=left.sidecars, skipped=left.skipped,
-            thinking=flags.think, known=flags.known, window=_window(files, settings),
+            thinking=flags.think, known=flags.known,
         )  # fmt: skip
         runs.append(made)
         return made, Show(
@@ -241,12 +242,13 @@ def _run(
             with runner_of(ui, files, settings, asked, flags.worker, BEGAN.get(), choices=choices) as runner:
                 _, show = started(Run)
                 failed = manner.ended(ui, show.all(runner))
+                shares = shares_of(runner)
     except KeyboardInterrupt:  # the second, when all that was under way is finished
         if not runs or not (runs[0].stopping and runs[0].left):
             raise
         raise runs[0].stopped() from None
     if flags.stats:  # when all is written that is kept, and the model is freed
-        ui.figures([stats.of_command(runs[0].spent, time.monotonic() - BEGAN.get())])
+        ui.figures([*stats.of_shares(shares), stats.of_command(runs[0].spent, time.monotonic() - BEGAN.get())])
     return failed
 
 
@@ -280,11 +282,6 @@ def _asked(jobs: Sequence[Job]) -> list[list[str]]:
 def _choose(jobs: Sequence[Job]) -> bool:
     """Whether there are choices to be compared."""
     return any(job.task.chooses for job in jobs)
-
-
-def _window(files: ModelFiles, settings: Settings) -> int:
-    """Requests that are under way or wait: enough for all servers to be busy, with some pictures read ahead."""
-    return max(WINDOW, len(files.servers) * settings.concurrency + settings.concurrency)
 
 
 def _patience(settings: Settings, course: Course) -> int:

@@ -140,6 +140,7 @@ class Flags:
     ctx: options.Ctx = None
     threads: options.Threads = None
     gpu_layers: options.GpuLayers = None
+    gpus: options.Gpus = None
     no_cache: options.NoCache = False
     worker: options.Contained = None
     verbose: options.Verbose = 0
@@ -156,9 +157,10 @@ class Flags:
         return load(
             {
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
+                "gpus": self.gpus,
                 "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
                 "picture_tokens": self.picture_tokens, "cache": False if self.no_cache else None,
-                "server": None if self.server is None else " ".join(self.server),
+                "server": None if self.server is None else "\n".join(self.server),
                 "allow_upload": self.allow_upload or None, "concurrency": self.concurrency,
             }
         )  # fmt: skip
@@ -260,7 +262,7 @@ SHARED = (
     "files_from", "null", "include", "exclude", "allow_local_urls", "detail", "picture_tokens", "model", "server",
     "allow_upload", "concurrency", "mmproj", "chat_template", "yes", "system", "json", "format", "stats", "output",
     "journal", "retry_errors", "fail_fast", "unordered", "timeout", "dry_run", "limit", "ray", "actors",
-    "ship_model", "engine", "ctx", "threads", "gpu_layers", "no_cache", "worker", "verbose",
+    "ship_model", "engine", "ctx", "threads", "gpu_layers", "gpus", "no_cache", "worker", "verbose",
 )  # fmt: skip
 """Flags of the verbs that decide: all but those of how an answer is written, and where else it goes."""
 BESIDE = ("sidecar", "write_metadata", "touch", "in_place", "existing", "sidecar_name")

@@ -25,7 +25,7 @@ GROUPS: Mapping[str, str] = {
     " max-body"
     " allow-pull allow-urls cors allow-host",
     "Folder runs": "output dry-run limit retry-errors fail-fast timeout unordered journal ray actors ship-model engine",
-    "Engine": "ctx threads gpu-layers no-cache worker verbose",
+    "Engine": "ctx threads gpu-layers gpus no-cache worker verbose",
 }
 """Options by their long names, the common ones first."""
 

@@ -35,7 +35,8 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="Ask a server with an OpenAI-compatible API instead of llama.cpp on this machine; repeat for several.",
+        help="Ask a server with an OpenAI-compatible API instead of llama.cpp on this machine; repeat for several, or"
+        " @FILE for a file of addresses.",
     ),
 ]
 AllowUpload = Annotated[
@@ -48,7 +49,7 @@ Concurrency = Annotated[
         metavar="N",
         min=BOUNDS["concurrency"][0],
         max=BOUNDS["concurrency"][1],
-        help="With --server: send each server up to N requests at once; default 4.",
+        help="With --server: send each server up to N requests at once; default: learned from its answers, up to 32.",
     ),
 ]
 Mmproj = Annotated[
@@ -381,6 +382,14 @@ GpuLayers = Annotated[
         min=BOUNDS["gpu_layers"][0],
         max=BOUNDS["gpu_layers"][1],
         help="Number of layers on the GPU; default: all (-1).",
+    ),
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option(
+        "--gpus",
+        metavar="all|N,N...",
+        help="Run the model on each of these GPUs, in a separate process; default: one process for all GPUs.",
     ),
 ]
 NoCache = Annotated[

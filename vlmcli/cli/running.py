@@ -26,6 +26,7 @@ from vlmcli.values import ModelFiles, Runner
 if TYPE_CHECKING:
     from vlmcli.engine import Engine, Observer
     from vlmcli.runners.attached import Attached
+    from vlmcli.runners.pool import Pool
     from vlmcli.runners.worker import Worker
 
 log = logging.getLogger("vlmcli")
@@ -56,6 +57,8 @@ def runner_of(
     """
     if files.servers:
         return serving(files, settings)
+    if settings.gpus:
+        return working(files, settings, began, len(asked), choices=choices)
     attached = nearby.attached(files, settings) if worker is None else None
     if attached is not None:
         return working(files, settings, began, len(asked), choices=choices, attached=attached)
@@ -112,7 +115,8 @@ def working(
 ) -> Iterator[Runner]:
     """The engine in a process of its own, for so many requests, zero for any number, perhaps with choices.
 
-    Where servers have the model, it is they that answer; and what is attached, as long as it is there.
+    Where GPUs are named, there is a process for each. Where servers have the model, it is they that answer; and what is
+    attached, as long as it is there.
     """
     if files.servers:
         with serving(files, settings) as runner:
@@ -141,14 +145,16 @@ def worker_of(
     *,
     choices: bool = False,
     attached: Attached | None = None,
-) -> Worker:
-    """The same, to be closed by whoever asks for it."""
+) -> Worker | Pool:
+    """The same, to be closed by whoever asks for it. Raises UsageError for GPUs that are not there."""
+    wanted, kept, patience = _wanted(settings, requests, choices), caching(settings), settings.patience
+    if settings.gpus:
+        from vlmcli.runners import pool
+
+        return pool.opened(files, settings.gpus, wanted, began=began, patience=patience, caching=kept)
     from vlmcli.runners.worker import Worker
 
-    wanted = _wanted(settings, requests, choices)
-    return Worker(
-        files, wanted, patience=settings.patience, caching=caching(settings), began=began, attached=attached
-    )  # fmt: skip
+    return Worker(files, wanted, patience=patience, caching=kept, began=began, attached=attached)
 
 
 @contextmanager

@@ -35,10 +35,13 @@ def model_of(ui: Ui, settings: Settings, flags: Flags) -> ModelFiles:
     """
     if not settings.server.strip():
         _refuse(("--concurrency", flags.concurrency), ("--allow-upload", flags.allow_upload), what="without --server")
+        if settings.gpus and flags.worker is False:
+            raise UsageError("--in-process and --gpus cannot be used together", "leave out --in-process")
         return find_model(ui, settings, flags.chat_template or "")
     _refuse(
         ("--mmproj", flags.mmproj), ("--chat-template", flags.chat_template), ("--ctx", flags.ctx),
-        ("--threads", flags.threads), ("--gpu-layers", flags.gpu_layers), ("--picture-tokens", flags.picture_tokens),
+        ("--threads", flags.threads), ("--gpu-layers", flags.gpu_layers), ("--gpus", flags.gpus),
+        ("--picture-tokens", flags.picture_tokens),
         ("--in-process" if flags.worker is False else "--worker", flags.worker is not None),
         what="with --server",
     )  # fmt: skip

@@ -44,6 +44,7 @@ def open_model(
     ctx: int | None = None,
     threads: int | None = None,
     gpu_layers: int | None = None,
+    gpus: str | None = None,
     cache: bool | None = None,
     cache_dir: str | None = None,
 ) -> Model:
@@ -52,20 +53,20 @@ def open_model(
     What is not given is as the environment and the settings file have it (docs/settings.md).
 
     Args:
-        name: a name of `vlm models` or `vlm ls`, "demo", owner/repository, a GGUF file or a folder; the default model
-            without one.
+        name: a name of `vlm models` or `vlm ls`, "demo", owner/repository, a GGUF file or folder; else the default model.
         mmproj: the projector's file, when it is not beside the model's.
         chat_template: instead of the model's own: a file with a Jinja template, or a name that `--chat-template` takes.
         download: download the model if it is not here. Without it, NotHere is raised.
         in_process: run llama.cpp in this process. It starts sooner, and a crash in it ends the program.
         reading: let a picture have as many tokens as suits text, for `ocr` and `extract`, where the model has a choice.
-        server: the address of a server that has the model, or several with spaces between them; "" for none.
+        server: the address of a server that has the model, several with spaces between them, or "@FILE"; "" for none.
         allow_upload: whether pictures may be sent to servers on other machines.
-        concurrency: requests that each server has at once.
+        concurrency: requests that each server gets at once at most; without it, as many as are found to be of use.
         picture_tokens: image tokens that a picture takes at most.
         ctx: cells of the context.
         threads: of the CPU.
         gpu_layers: layers on a GPU; -1 for all.
+        gpus: "all", or numbers of GPUs with commas between them, for a separate process on each.
         cache: whether results are kept for later, and found.
         cache_dir: where.
 
@@ -74,20 +75,24 @@ def open_model(
     """
     chosen = _settings(
         {
-            "model": None if name is None else os.fspath(name), "mmproj": None if mmproj is None else os.fspath(mmproj),
+            "model": _path(name), "mmproj": _path(mmproj), "gpus": gpus, "cache": cache, "cache_dir": cache_dir,
             "server": server, "allow_upload": allow_upload, "concurrency": concurrency, "ctx": ctx, "threads": threads,
-            "picture_tokens": picture_tokens, "gpu_layers": gpu_layers, "cache": cache, "cache_dir": cache_dir,
+            "picture_tokens": picture_tokens, "gpu_layers": gpu_layers,
         }
     )  # fmt: skip
     if chosen.server.strip():
         if in_process:
             raise UsageError("in_process=True does nothing with a server", 'leave it out, or add server=""')
-        files = _at_servers(chosen, "" if name is None else os.fspath(name))
+        files = _at_servers(chosen, _path(name) or "")
     else:
         files = _here(chosen, chat_template, download=download)
     if reading and any(files.card.reading_budget):
         files = replace(files, card=replace(files.card, budget=files.card.reading_budget))
     return Model(files, chosen, _runner(files, chosen, in_process=in_process), _known(chosen))
+
+
+def _path(name: str | os.PathLike[str] | None) -> str | None:
+    return None if name is None else os.fspath(name)
 
 
 def _known(chosen: Settings) -> known.Known | None:
@@ -152,6 +157,12 @@ def _runner(files: ModelFiles, chosen: Settings, *, in_process: bool) -> Runner:
 
         return Remote(files, settings.api_key, concurrency=chosen.concurrency, patience=chosen.patience)
     wanted, caching = Wanted(chosen.ctx, chosen.threads, chosen.gpu_layers, 0, choices=True), settings.caching(chosen)
+    if chosen.gpus:
+        from vlmcli.runners import pool
+
+        if in_process:
+            raise UsageError("in_process=True does nothing with gpus", "leave one of them out")
+        return pool.opened(files, chosen.gpus, wanted, patience=chosen.patience, caching=caching)
     if in_process:
         from vlmcli.engine import Engine
 

@@ -118,6 +118,10 @@ class _Child:
             from vlmcli.machine.fit import step_back
 
             native.on_abort(_give_up)
+            if opening.gpu:
+                from vlmcli.runners import gpus
+
+                gpus.check(opening.gpu)
             fit = opening.fit or place(opening.files, opening.wanted)
             for _ in range(opening.back):
                 back = step_back(fit)

@@ -19,7 +19,7 @@ def is_possible() -> bool:
 
 def attached(files: ModelFiles, settings: Settings) -> Attached | None:
     """The model in memory, if it is there and alike (`vlm serve --background`)."""
-    if files.servers or not is_possible():
+    if files.servers or settings.gpus or not is_possible():
         return None
     from vlmcli.runners.warm import joined
 

@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vlmcli.runners import frames, wire
+from vlmcli.settings import variables
 
 log = logging.getLogger("vlmcli.worker")
 
@@ -99,12 +100,13 @@ class Process:
     _memory_kills: int = field(default_factory=memory_kills)  # the system's count when it started
 
     @classmethod
-    def spawn(cls, patience: float, observer: str = "") -> Process:
+    def spawn(cls, patience: float, observer: str = "", environment: Mapping[str, str] | None = None) -> Process:
         """Start a Python with this one's modules; Ctrl-C does not reach it, and it ends when its input does.
 
         Args:
             patience: as the attribute.
             observer: as `child.main`'s.
+            environment: variables that it has in addition to this process's.
 
         Raises OSError when no process can be started.
         """
@@ -124,6 +126,7 @@ class Process:
             popen = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                 pass_fds=(shared.fd,) if shared else (), creationflags=flags,
+                env={**variables(), **environment} if environment else None,
             )  # fmt: skip
         except BaseException:
             if shared:

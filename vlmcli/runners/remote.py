@@ -1,9 +1,10 @@
 """Servers that answer instead of an engine: a `values.Runner` over OpenAI's API. Loads nothing of llama.cpp.
 
 One thread runs an event loop, and each request that is under way is a task in it; cancelling the task closes its
-connection. A request goes to the server with the fewest under way. It is sent again where a server is busy or cannot be
-reached; once a server has begun to answer, it is not, so that nothing is answered twice. Bodies, with the pictures in
-them, are made when it is their turn: there are only so many as requests under way.
+connection. Which server gets a request, `lanes` decides, and `pacing` how many it gets at once. A request is sent again
+where a server is busy, cannot be reached, or dies; once a part of its answer has been shown, it is not, so that nothing
+is answered twice. Bodies, with the pictures in them, are made when it is their turn: there are only so many as requests
+under way.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,8 @@ from vlmcli.pictures.sending import data_uri
 from vlmcli.runners import servers
 from vlmcli.runners.chat_answer import Hearing, refused, value_of
 from vlmcli.runners.chat_body import body, streams
+from vlmcli.runners.lanes import MOVES, Errand, Lane, next_lane, taken_over
+from vlmcli.runners.pacing import BOUND, Pacing
 from vlmcli.runners.servers import BUSY, TRIES, after, arguments, pause, why
 from vlmcli.values import (
     Answer,
@@ -40,6 +44,7 @@ from vlmcli.values import (
     Picture,
     Request,
     Server,
+    Share,
     Started,
     events_of,
 )
@@ -51,39 +56,32 @@ else:  # it takes as long to import as all of a command's other modules
 
 log = logging.getLogger("vlmcli.remote")
 
-CONCURRENCY = 4
 PATIENCE = 300.0
 """Seconds in which a server must send something."""
 BASE = 1.0
 """Seconds before a request is sent a second time; each further time it is about twice as long."""
 LARGEST = 64 << 20
 """Bytes of an answer."""
+CUTS = 3
+"""A request is given up when so many servers have died under it, or have stayed silent: it may be to blame."""
+LOOK = 1.0
+"""Seconds after which it is looked again whether a quicker server should take over what is left."""
 
 
-@dataclass
-class _Asked:
+@dataclass(eq=False)
+class _Asked(Errand):
     """A request that has not ended."""
 
-    id: int
-    request: Request
+    id: int = 0
+    request: Request = field(default_factory=lambda: Request(()))
     tries: int = 0
+    cuts: int = 0  # times that a server has died under it, or was silent
     begun: bool = False
+    shown: bool = False  # a part of the answer
+    moving: bool = False  # it is being taken over by another server
     uris: dict[str, str] = field(default_factory=dict)  # pictures as they are sent, by their identities
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
-
-
-@dataclass
-class _Lane:
-    """A server, and how it is doing."""
-
-    server: Server
-    client: httpx2.AsyncClient
-    key: str
-    under_way: int = 0
-    fails: int = 0  # times in a row that it could not be reached
-    rest: float = 0.0  # until when nothing is sent to it, as `time.monotonic` counts
-    left_out: bool = False  # and whether that has been said
 
 
 class _Trouble(Exception):
@@ -102,7 +100,7 @@ class Remote:
         files: ModelFiles,
         key_of: Callable[[str], str] = lambda _: "",
         *,
-        concurrency: int = CONCURRENCY,
+        concurrency: int = 0,
         patience: float = PATIENCE,
         base: float = BASE,
     ) -> None:
@@ -111,20 +109,21 @@ class Remote:
         Args:
             files: the model, with its servers.
             key_of: the key for the server at an address; empty for none.
-            concurrency: requests that each server has at once.
+            concurrency: requests that each server gets at once at most; 0 for as many as are found to be of use.
             patience: seconds in which a server must send something.
             base: seconds before a request is sent a second time.
         """
         self.files = files
         self._keys = {server.url: key_of(server.url) for server in files.servers}
-        self._concurrency, self._patience, self._base = concurrency, patience, base
+        self._most, self._patience, self._base = concurrency or BOUND, patience, base
         self._outbox: SimpleQueue[Event | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}
         self._next_id = 0
         self._closed = False
         self._queue: deque[_Asked] = deque()  # the loop's thread
-        self._lanes: list[_Lane] = []
+        self._lanes: list[Lane] = []
+        self._ends = False  # no more requests will come
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._ready = threading.Event()
@@ -139,13 +138,14 @@ class Remote:
         with self._lock:
             if self._closed:
                 raise RequestError("the connection to the server is closed")
+            self._ends = False
             id = self._next_id
             self._next_id += 1
             if request.measure:
                 error = RequestError("a server does not tell how much of its context a request takes")
                 self._outbox.put(Failed(id, error))
                 return id
-            asked = self._asked[id] = _Asked(id, request)
+            asked = self._asked[id] = _Asked(moves=MOVES if request.stream else 0, id=id, request=request)
         self._call(self._enqueue, asked)
         return id
 
@@ -160,6 +160,22 @@ class Remote:
     def events(self) -> Iterator[Event]:
         """All events as they come; ends when the runner is closed."""
         return events_of(self._outbox)
+
+    @property
+    def wants(self) -> int:
+        """Requests that it wants to have: what the servers get at once now, and some for the next that has room."""
+        rooms = [lane.room for lane in self._lanes if not lane.left_out]
+        return sum(rooms) + max(rooms, default=0)
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """What each server has done."""
+        return tuple(lane.share for lane in self._lanes)
+
+    def no_more(self) -> None:
+        """No more requests will come: those of a slow server may be taken over by a quicker one."""
+        self._ends = True
+        self._call(self._wake.set)
 
     def close(self) -> None:
         """Fail whatever has not ended, and close all connections; may be called twice."""
@@ -215,9 +231,10 @@ class Remote:
         async with AsyncExitStack() as stack:
             for server in self.files.servers:
                 key = self._keys[server.url]
-                limits = httpx2.Limits(max_connections=self._concurrency, max_keepalive_connections=self._concurrency)
+                limits = httpx2.Limits(max_connections=self._most, max_keepalive_connections=self._most)
                 client = httpx2.AsyncClient(**arguments(server.url, key, self._patience), limits=limits)
-                self._lanes.append(_Lane(server, await stack.enter_async_context(client), key))
+                client = await stack.enter_async_context(client)
+                self._lanes.append(Lane(server, client, key, Pacing(self._most)))
             self._ready.set()
             while not self._closed:
                 self._wake.clear()
@@ -234,29 +251,50 @@ class Remote:
         self._wake.set()
 
     def _dispatch(self) -> float | None:
-        """Begin what servers have room for. Returns seconds until one of them has rested; None for no such time."""
+        """Begin what servers have room for. Returns seconds after which to look again; None for no such time."""
+        now = time.monotonic()
         while self._queue:
-            now = time.monotonic()
-            free = [
-                lane
-                for lane in self._lanes
-                if lane.rest <= now and lane.under_way < (1 if lane.fails else self._concurrency)
-            ]
-            if not free:
+            lane = next_lane(self._lanes, now)
+            if lane is None:
                 return max(0.01, min((lane.rest for lane in self._lanes if lane.rest > now), default=now + 60.0) - now)
-            lane = min(free, key=lambda one: one.under_way)
             asked = self._queue.popleft()
             if asked.id in self._asked:
-                lane.under_way += 1
-                asked.task = asyncio.get_running_loop().create_task(self._try(asked, lane))
-        return None
+                self._begin(asked, lane, now)
+        if not self._ends or len(self._lanes) == 1:
+            return None
+        with self._lock:
+            left = list(self._asked.values())
+        if not any(asked.moving for asked in left) and (found := taken_over(self._lanes, left, now)) is not None:
+            self._take_over(*found)
+        return LOOK if left else None
 
-    async def _try(self, asked: _Asked, lane: _Lane) -> None:
+    def _begin(self, asked: _Asked, lane: Lane, now: float) -> None:
+        lane.under_way += 1
+        asked.lane, asked.since = lane, now
+        asked.task = asyncio.get_running_loop().create_task(self._try(asked, lane))
+
+    def _take_over(self, asked: _Asked, lane: Lane) -> None:
+        """Let another server answer what one has not answered yet; its connection to that one is closed."""
+        assert asked.task is not None
+        assert asked.lane is not None
+        log.info("%s takes over a request from %s", lane.server.url, asked.lane.server.url)
+        asked.moving = True
+        asked.moves += 1
+        asked.task.cancel()
+        asked.task.add_done_callback(partial(self._moved, asked, lane))
+
+    def _moved(self, asked: _Asked, lane: Lane, _: object) -> None:
+        asked.moving = False
+        if asked.id in self._asked and not self._closed:
+            self._begin(asked, lane, time.monotonic())
+
+    async def _try(self, asked: _Asked, lane: Lane) -> None:
         """Ask a server once, and see what comes of it."""
         try:
             answer = await self._ask(asked, lane)
         except _Trouble as trouble:
-            self._again(asked, lane, trouble)
+            if not asked.moving:
+                self._again(asked, lane, trouble)
         except VlmError as error:
             self._end(Failed(asked.id, error))
         except Exception as bug:
@@ -266,12 +304,12 @@ class Remote:
             self._end(Done(asked.id, answer))
         finally:
             lane.under_way -= 1
-            asked.task = None
+            asked.task = asked.lane = None
             if asked.id not in self._asked:
                 _stop(asked)
             self._wake.set()
 
-    def _again(self, asked: _Asked, lane: _Lane, trouble: _Trouble) -> None:
+    def _again(self, asked: _Asked, lane: Lane, trouble: _Trouble) -> None:
         """Put a request back into the queue, and let the server rest; or fail it, if it has been tried enough."""
         asked.tries += 1
         now = time.monotonic()
@@ -286,33 +324,49 @@ class Remote:
             if now >= lane.rest:  # else another request has found out the same
                 lane.fails += 1
                 lane.rest = now + pause(lane.fails, self._base)
+                lane.pacing.lost(now)
             if len(self._lanes) > 1 and not lane.left_out:
                 lane.left_out = True
                 self._outbox.put(Notice(f"{trouble.error.message}; its requests go to the other servers"))
-        if asked.tries < TRIES * len(self._lanes):
+        if asked.tries < TRIES * len(self._lanes) and asked.cuts < CUTS:
             self._queue.appendleft(asked)
             return
-        if not trouble.reached:
+        if not trouble.reached and asked.cuts < CUTS:
             for other in self._lanes:  # whoever asks next does not wait for what this one has found out
                 other.fails, other.rest = 0, now
         self._end(Failed(asked.id, trouble.error))
 
-    def _reached(self, lane: _Lane) -> None:
+    def _reached(self, lane: Lane) -> None:
         lane.fails = 0
         if lane.left_out:
             lane.left_out = False
             self._outbox.put(Notice(f"{lane.server.url} answers again"))
 
-    async def _ask(self, asked: _Asked, lane: _Lane) -> Answer:
+    async def _ask(self, asked: _Asked, lane: Lane) -> Answer:
         """Send a request and hear its answer. Raises VlmError; _Trouble where it may be sent again."""
-        server, request = lane.server, asked.request
         if not asked.begun:
             asked.begun = True
             self._send(Started(asked.id))
-            if request.timeout is not None:
-                asked.timer = asyncio.get_running_loop().call_later(request.timeout, self._late, asked)
-        began, url, answers = time.monotonic(), server.url, False
-        data = await asyncio.to_thread(_body_of, asked, self.files.name, server)
+            if asked.request.timeout is not None:
+                asked.timer = asyncio.get_running_loop().call_later(asked.request.timeout, self._late, asked)
+        data = await asyncio.to_thread(_body_of, asked, self.files.name, lane.server)
+        lane.sent += len(data)
+        asked.since = began = time.monotonic()
+        lane.pacing.begun(began)
+        try:
+            answer = await self._asked_there(asked, lane, data, began)
+        except BaseException as error:
+            now = time.monotonic()
+            lane.pacing.ended(now)
+            if isinstance(error, _Trouble) and error.reached:
+                lane.pacing.refused(began, now)
+            raise
+        lane.pacing.answered(began, time.monotonic())
+        return answer
+
+    async def _asked_there(self, asked: _Asked, lane: Lane, data: bytes, began: float) -> Answer:
+        """Send a request's body, and hear the answer. Raises as `_ask`."""
+        url, answers = lane.server.url, False
         try:
             headers = {"Content-Type": "application/json"}
             async with lane.client.stream(
@@ -322,20 +376,28 @@ class Remote:
                 if response.status_code != 200:
                     raise await self._refused(response, lane)
                 answers = True
-                hearing = Hearing(request, server, self.files.card.think)
-                await self._hear(asked, hearing, response, server)
+                hearing = Hearing(asked.request, lane.server, self.files.card.think)
+                await self._hear(asked, hearing, response, lane.server)
                 return hearing.answer(self.files.name, time.monotonic() - began)
         except (httpx2.ReadTimeout, httpx2.WriteTimeout):
-            raise RequestError(f"{url} sent nothing for {self._patience:g} s", "allow more with VLM_PATIENCE") from None
+            lane.pacing.refused(began, time.monotonic())
+            silent = RequestError(f"{url} sent nothing for {self._patience:g} s", "allow more with VLM_PATIENCE")
+            raise self._cut(asked, silent, len(self._lanes) > 1) from None
         except httpx2.TransportError as error:
             if answers:
-                raise RequestError(f"{url} closed the connection in the middle of the answer", "ask again") from None
+                cut = RequestError(f"{url} closed the connection in the middle of the answer", "ask again")
+                raise self._cut(asked, cut, True) from None
             reason = NoServer(f"{url} cannot be reached ({why(error)})", "check the address, and start the server")
             raise _Trouble(reason, reached=False) from None
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise RequestError(f"{url}: {str(error)[:120]}", "see the server's log") from None
 
-    async def _refused(self, response: httpx2.Response, lane: _Lane) -> Exception:
+    def _cut(self, asked: _Asked, error: RequestError, elsewhere: bool) -> Exception:
+        """What it means that a server has not answered to the end: a _Trouble, if nobody has seen a part of it."""
+        asked.cuts += 1
+        return _Trouble(error, reached=False) if elsewhere and not asked.shown else error
+
+    async def _refused(self, response: httpx2.Response, lane: Lane) -> Exception:
         """The error for an answer without one; a _Trouble where the same may be asked again."""
         status, url = response.status_code, lane.server.url
         if 300 <= status < 400:
@@ -371,6 +433,7 @@ class Remote:
             text, tokens = hearing.take(value_of(data, url))
             count += bool(text)
             if request.stream and (text or tokens):
+                asked.shown = True
                 self._send(Delta(asked.id, text, tokens if request.logprobs is not None else ()))
             if text and request.end_loops and server.kind != "vlm" and count % 16 == 0 and loops(hearing.text):
                 hearing.take({"choices": [{"delta": {}, "finish_reason": "loop"}]})
@@ -379,6 +442,8 @@ class Remote:
             raise RequestError(f"{url} ended the connection in the middle of the answer", "ask again")
 
     def _late(self, asked: _Asked) -> None:
+        if asked.lane is not None and asked.task is not None:
+            asked.lane.pacing.refused(asked.since, time.monotonic())
         self._end(Failed(asked.id, TimedOut("no answer within the time limit", "allow more seconds with --timeout")))
         _stop(asked)
 

@@ -7,16 +7,19 @@ redirect is followed, and a proxy of the environment is only used on the way to 
 from __future__ import annotations
 
 import ipaddress
+import os
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
-from vlmcli import __version__
+from vlmcli import __version__, files
 from vlmcli.errors import ModelError, RequestError, UsageError, VlmError
 from vlmcli.later import Later
 from vlmcli.runners.chat_answer import refused, value_of
@@ -39,6 +42,8 @@ BUSY = (429, 502, 503, 504)
 """Answers after which the same may be asked again."""
 MOST = 64
 """Servers of a command."""
+LOOKS = 16
+"""Servers that are looked at together."""
 
 LENIENT = ("vllm", "sglang")
 """Who owns the models of servers that know more fields than OpenAI's API has."""
@@ -62,11 +67,53 @@ class Found:
 
 
 def addresses(text: str) -> list[str]:
-    """The addresses in a list with spaces or commas, without the "/v1" at their ends. Raises UsageError."""
-    found = list(dict.fromkeys(map(_address, filter(None, re.split(r"[\s,]+", text)))))
+    """The addresses in a text, with spaces, commas or ends of lines between them; a "/v1" at their ends is left out.
+
+    Instead of an address there can be a file of them: its name, or "@" and its name, which may have spaces in it if it
+    is alone in its line. Raises UsageError, which names the file and the line.
+    """
+    found: dict[str, None] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        words = [line] if _file(line) else filter(None, re.split(r"[\s,]+", line))
+        for word in words:
+            found |= dict.fromkeys(_listed(path) if (path := _file(word)) else [_address(word)])
     if len(found) > MOST:
         raise UsageError(f"{len(found)} servers, and at most {MOST} are used at once", "name fewer")
-    return found
+    return list(found)
+
+
+def _file(word: str) -> Path | None:
+    """The file of addresses that a word names; None for another word."""
+    path = Path(os.path.expanduser(word.removeprefix("@")))  # noqa: PTH111 - Path's raises when there is no such user
+    try:
+        there = "://" not in word and path.is_file()
+    except (OSError, ValueError):
+        there = False
+    return path if there or (word.startswith("@") and not re.search(r"[\s,]@|[\s,]\w+://", word)) else None
+
+
+def _listed(path: Path) -> Iterator[str]:
+    """The addresses in a file: one per line, without empty lines and what follows a #. Raises UsageError."""
+    try:
+        text = files.read(path, LARGEST, pipes=True).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not text in UTF-8", "save it as UTF-8, with one address per line") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "an invalid file name"
+        raise UsageError(f"{path}: the addresses cannot be read ({reason})", "check the name of the file") from None
+    count = 0
+    for number, line in enumerate(text.splitlines(), 1):
+        word = re.sub(r"(^|\s)#.*", "", line).strip()
+        if not word:
+            continue
+        count += 1
+        try:
+            yield _address(word)
+        except UsageError as error:
+            hint = "write one address per line, for example http://localhost:8080"
+            raise UsageError(f"{path}, line {number}: {error.message}", hint) from None
+    if not count:
+        raise UsageError(f"{path}: no address in it", "write one address per line, for example http://localhost:8080")
 
 
 def _address(text: str) -> str:
@@ -171,9 +218,12 @@ def look(
     """
     found: list[Server] = []
     model, card, trouble = named, dict[str, Any](), None
-    for url in urls:
+    keys = {url: key_of(url) for url in urls}
+    with ThreadPoolExecutor(LOOKS) as pool:  # one that is away takes long
+        looks = [(url, pool.submit(_look_at, url, keys[url], named, base)) for url in urls]
+    for url, looked in looks:
         try:
-            kind, models = _look_at(url, key_of(url), named, base)
+            kind, models = looked.result()
         except VlmError as error:
             trouble = trouble or error
             if len(urls) > 1:

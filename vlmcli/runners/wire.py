@@ -32,7 +32,7 @@ class Open:
 
     `caching`: where results are kept. `began`: when the command did, as `Engine` takes it.
     `back`: how many steps less of it goes onto a GPU, after as many processes have
-    died while loading it.
+    died while loading it. `gpu`: the description of the only one that is to be seen there; empty for all.
     """
 
     files: ModelFiles
@@ -42,6 +42,7 @@ class Open:
     caching: Caching | None = None
     back: int = 0
     began: float | None = None
+    gpu: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from vlmcli.runners import process as processes
     from vlmcli.runners.attached import Attached
+    from vlmcli.runners.gpus import Gpu
     from vlmcli.runners.process import Cause, Process
 else:  # a model that is in memory needs none of them
     random, futures, processes = Later("random"), Later("concurrent.futures"), Later("vlmcli.runners.process")
@@ -95,6 +96,7 @@ class Worker:
         caching: Caching | None = None,
         began: float | None = None,
         attached: Attached | None = None,
+        gpu: Gpu | None = None,
     ) -> None:
         """Open a model.
 
@@ -109,9 +111,12 @@ class Worker:
             caching: where results are kept for later processes, and found; None for nowhere.
             began: when the command began, as `Engine` takes it; both processes count time from the same moment.
             attached: has the model in memory already, and is asked as long as it is there.
+            gpu: the only one that the process sees; None for all there are.
         """
         self.files = files
-        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching, began=began)
+        self._environment = gpu.environment if gpu else None
+        seen = gpu.description if gpu else ""
+        self._opening = wire.Open(files, fit, wanted or Wanted(), _levels(), caching, began=began, gpu=seen)
         self._patience, self._growth, self._back_off, self._observer = patience, growth, back_off, observer
         self._outbox: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -142,6 +147,11 @@ class Worker:
             pass
         if self._broken is not None:
             raise self._broken
+
+    @property
+    def broken(self) -> VlmError | None:
+        """Why there are no answers any more: the error of every request from then on; None as long as there are."""
+        return self._broken
 
     @property
     def pid(self) -> int | None:
@@ -267,7 +277,7 @@ class Worker:
             self._settled.set()
         else:
             try:
-                process = processes.Process.spawn(self._patience, self._observer)
+                process = processes.Process.spawn(self._patience, self._observer, self._environment)
             except OSError as error:
                 with self._lock:
                     self._break(NativeError(f"the engine's process cannot be started ({error})", "try --in-process"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from vlmcli.amounts import duration, exact_duration
+from vlmcli.amounts import pace as rate
 from vlmcli.batch.course import count
 from vlmcli.batch.run import Run
 from vlmcli.terminal.door import one_line
@@ -62,7 +63,7 @@ class Pace:
         parts = [run.so_far]
         if (pace := self._per_second()) is not None:
             left = max(1.0, run.left / pace - (time.monotonic() - self._counted))
-            parts += [_rate(pace), f"~{duration(left)} left"]
+            parts += [rate(pace), f"~{duration(left)} left"]
         if run.errors:
             parts.append(count(len(run.errors), "error"))
         return ", ".join(parts)
@@ -94,10 +95,3 @@ class Pace:
 def _short(name: str, columns: int) -> str:
     """A picture's name without its folders, and cut in the middle where that is still too long."""
     return name if cells(name) <= columns else cut(name.rpartition("/")[2], columns, middle=True)
-
-
-def _rate(pace: float) -> str:
-    """So many a second, to two figures, by the minute, or by the hour where that would be less than one."""
-    number, unit = (pace * 60, "a minute") if pace * 60 >= 1 else (pace * 3600, "an hour")
-    rounded = float(f"{number:.2g}")
-    return f"{rounded:,.0f} {unit}" if rounded >= 10 else f"{rounded:g} {unit}"

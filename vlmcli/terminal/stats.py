@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vlmcli.batch.course import count
-from vlmcli.values import Answer, Progress, Started, Timings, Usage
+from vlmcli.values import Answer, Progress, Share, Started, Timings, Usage
 
 STAGES = {
     "start": "start", "load": "load", "picture": "picture", "restore": "cache", "encode": "encode",
@@ -57,6 +59,17 @@ def of_command(spent: Timings, seconds: float) -> str:
     named = sum(getattr(spent, name) for name in STAGES if name not in ("wait", "other"))
     rest = {"wait": 0.0, "other": max(0.0, seconds - named)}
     return f"the command took {times(Timings(**(vars(spent) | rest)), seconds)}"
+
+
+def of_shares(shares: Sequence[Share]) -> list[str]:
+    """How many answers each server or GPU gave, in a line each; nothing where there is only one."""
+    if len(shares) < 2:
+        return []
+    return [
+        f"{share.name}: {count(share.answers, 'answer')}"
+        + (f", {share.seconds:.2f} s each, {share.at_once} at once" if share.seconds else "")
+        for share in shares
+    ]
 
 
 def times(spent: Timings, seconds: float | None = None) -> str:
