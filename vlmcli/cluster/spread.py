@@ -7,11 +7,11 @@ its own ways to lose a row) goes into the next. Knows jobs and what goes to the 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from vlmcli.batch.course import Job, count
 from vlmcli.batch.run import Run, Stage, Step
@@ -49,7 +49,20 @@ def groups_of(jobs: Iterable[tuple[int, Job]], tasks: tuple[Task, ...]) -> Itera
 
 
 def _from_anywhere(source: Source) -> Source:
-    return replace(source, file=source.file.absolute()) if isinstance(source.file, Path) else source
+    """A picture by a path, its own or that of what it is in, that holds from any folder."""
+    file = _absolute(source.file)
+    return source if file is source.file else replace(source, file=file)
+
+
+def _absolute(value: Any) -> Any:
+    """A value with all paths in it absolute; itself where they are."""
+    if isinstance(value, Path):
+        return value if value.is_absolute() else value.absolute()
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    held = {field.name: getattr(value, field.name) for field in fields(value)}
+    made = {name: _absolute(one) for name, one in held.items()}
+    return value if all(made[name] is held[name] for name in held) else replace(value, **made)
 
 
 class Spread(Run):
