@@ -170,6 +170,10 @@ def test_a_compressed_archive_and_what_only_has_the_name_of_one():
     assert wrong(found("x.tar.gz")[0][0]) == "x.tar.gz: a compressed archive, in which pictures cannot be found"
     Path("photo.tar").write_bytes(PICTURE)
     assert found("photo.tar")[0][0].load().size == (640, 480)
+    assert found("photo.tar#1")[0][0].frame == 1
+    assert [found(name)[0][0].name for name in ("nix.tar#1.png", "nix.parquet#1")] == ["nix.tar#1.png", "nix.parquet#1"]
+    with pytest.raises(SourceError, match=r"\Anix.tar#1.png: there is no such file"):
+        found("nix.tar#1.png")[0][0].load()
     Path("none.tar").write_bytes(b"x" * 600)
     with pytest.raises(SourceError, match=r"none\.tar"):
         found("none.tar")[0][0].load()

@@ -56,7 +56,7 @@ class _Hub(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(name, files):
-    """A Hub with the data set of this name, and files as bytes by their names; its `url`, and `ranges` that were read."""
+    """A Hub with the data set of this name, its files as bytes by name. It has a `url`, and `ranges` that were read."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Hub) as server:
         server.name, server.files, server.ranges = name, files, []
         server.url = f"http://127.0.0.1:{server.server_port}"

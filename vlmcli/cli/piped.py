@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vlmcli.amounts import size
 from vlmcli.errors import SourceError, UsageError
+from vlmcli.pictures import kept
 
 MAX = 1 << 20
 """Bytes of a question."""
@@ -112,9 +113,10 @@ def _text(data: bytes) -> str | None:
 
 def is_there(text: str) -> bool:
     """Whether a text is the path of a file or a folder, or an address."""
-    if text[:8].lower().startswith(("http://", "https://")):
+    if kept.is_stored(text) or text[:8].lower().startswith(("http://", "https://")):
         return True
+    parts = kept.parted(text)
     try:
-        return Path(text).exists()
+        return Path(text).exists() or (parts is not None and Path(parts[0]).exists())
     except (OSError, ValueError):  # a question may be too long to be a name
         return False

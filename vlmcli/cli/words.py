@@ -261,12 +261,12 @@ def named_pictures(named: Named, left_out: LeftOut, known: Known | None = None) 
         listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from, named), named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: the list is empty", "check how it was made")
-        if len(listed) > 1 and not any(map(meant.is_there, listed)):
+        elsewhere = _is_elsewhere(files_from)
+        if len(listed) > 1 and not elsewhere and not any(map(meant.is_there, listed)):
             raise SourceError(
                 f"{files_from}: none of its {len(listed):,} names is a file here",
                 "names in a list are looked up from the current folder: change to that of the pictures, or list paths",
             )
-        elsewhere = _is_elsewhere(files_from)
         found.extend(sources.find((), listed, named.allow_local_urls, left_out, known, only_addresses=elsewhere))
     if not found:
         if context:

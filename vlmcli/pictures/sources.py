@@ -206,15 +206,14 @@ def _named(
     name: str, path: Path, allow_local: bool, left_out: LeftOut, known: Known | None, kind: str = ""
 ) -> Iterator[Source]:
     """A file, as `_file` has it, or what is in an archive or a table, if it is one by its name and its first bytes."""
-    parts, inner = kept.parted(name), ""
-    if parts and parts[1] and not _exists(path):
-        (name, inner), path = parts, names.same(_container(path))
+    parts = kept.parted(name)
+    container, inner = parts if parts and not (parts[1] and _exists(path)) else (name, "")
     if kept.is_packed(name) and _exists(path):
         yield Source(name, _PACKED)
-    elif parts and (here := _archive(path)):
-        yield from _within(name, here, inner, allow_local, left_out)
+    elif parts and (here := _archive(names.same(_container(path)) if inner else path)):
+        yield from _within(container, here, inner, allow_local, left_out)
     else:
-        yield from _file(f"{name}#{inner}" if inner else name, path, known, kind)
+        yield from _file(name, path, known, kind)
 
 
 def _archive(path: Path) -> Here | None:
