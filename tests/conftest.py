@@ -63,8 +63,8 @@ def everything(pytestconfig):
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         _sample(config, items)
-        if "families" not in config.getoption("-m"):
-            _leave_out(config, items, {item for item in items if item.get_closest_marker("families")})
+        for mark in {"families", "cluster"} - set(config.getoption("-m").split()):
+            _leave_out(config, items, {item for item in items if item.get_closest_marker(mark)})
     for item in items:
         if not os.path.relpath(item.path, ROOT / "tests").replace(os.sep, "/").startswith(SLOW):
             item.add_marker("fast")

@@ -35,6 +35,7 @@ def pictures(tmp_path):
     return folder
 
 
+@pytest.mark.cluster
 def test_the_job_of_slurm_runs_vlm_on_all_of_its_nodes(pictures, tmp_path):
     """Srun and scontrol are made up; the rest is the script, ray and vlm."""
     tools, home = tmp_path / "bin", tmp_path / "home"
@@ -86,6 +87,7 @@ def test_the_job_of_kuberay_is_one_that_vlm_understands(pictures):
     assert done.stderr.splitlines()[-2].startswith("vlm: no Ray cluster answers at ")
 
 
+@pytest.mark.cluster
 def test_ray_data_s_own_processor_asks_vlm_serve(pictures, tmp_path):
     [program] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "ray.data.llm" in code]
     with serving("--models", "demo") as server:
