@@ -119,10 +119,11 @@ def _open(address: str, opening: Open, link: _Link) -> tuple[Share, Sequence[Seq
     """Join or make the cluster, look at its nodes, and put the model into its store, if it is to be shipped."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == joining.LOCAL:
+        own = {"address": joining.LOCAL, "include_dashboard": False, "object_store_memory": STORE}
         with suppress(Exception):  # on a busy machine Ray's own patience may be too short
-            ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
+            ray.init(**own, **quiet)
         if not ray.is_initialized():
-            ray.init(include_dashboard=False, object_store_memory=STORE, **quiet)
+            ray.init(**own, **quiet)
     else:
         ray.init(address=address, **quiet)
     context = ray.data.DataContext.get_current()
