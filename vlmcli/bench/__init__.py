@@ -16,6 +16,7 @@ imported when `vlm` runs.
     serving      `vlm serve` beside llama-server, and for long
     warm         `vlm ask` with a model in memory already
     journal      a journal of millions of records: to open, to put in order, to make a table of
+    cluster      what Ray costs beside the engines: actors that only sleep
     scale        what very many pictures take on several machines, on paper
     steady       whether the memory of a long run stays flat
     broken       damaged models: each an error or an answer, and no crash
