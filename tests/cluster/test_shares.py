@@ -145,7 +145,7 @@ def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("options", "said"), [
     (("--engine", "vllm"), "--engine does nothing without --ray"),
-    (("--ray", "local", "--engine", "vllm"), "--engine vllm needs a model of its own"),
+    (("--ray", "local", "--engine", "vllm"), "--engine vllm needs the name of a model"),
     (("--ray", "local", "--engine", "vllm", "-m", "a/b", "--ctx", "512"), "--ctx does nothing with --engine vllm"),
     (("--actors", "2"), "--actors does nothing without --ray"),
     (("--ship-model",), "--ship-model does nothing without --ray"),

@@ -77,7 +77,7 @@ def model_of(ui: Ui, settings: Settings, flags: Flags) -> ModelFiles:
         return servers.model_of(ui, settings, flags)
     if not flags.model:
         raise UsageError(
-            "--engine vllm needs a model of its own", "name one: -m Qwen/Qwen3-VL-8B-Instruct, as vLLM loads it"
+            "--engine vllm needs the name of a model", "for example -m Qwen/Qwen3-VL-8B-Instruct"
         )
     return ModelFiles(flags.model, Path(), Path(), servers=(Server("vllm"),))
 

@@ -204,4 +204,4 @@ def _told(error: Exception) -> VlmError:
         return error
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(error)).splitlines() if line.strip()]
     said = lines[-1] if lines else type(error).__name__  # the last line of a traceback, where there is one
-    return ClusterError(f"Ray gave up ({said[:300]})", "see what Ray says: add -v")
+    return ClusterError(f"the run on the Ray cluster failed ({said[:300]})", "see what Ray says: add -v")
