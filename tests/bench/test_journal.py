@@ -64,7 +64,7 @@ def test_the_page_is_made_by_its_command():
     shown = output(
         "scale", "--pictures", "1000000", "--nodes", "1,4", "--seconds-per-picture", "0.5,2", "--records", "5000"
     )
-    assert shown.startswith("journal of 1,000,000 records, from one of 5,000 measured here\n")
+    assert shown.startswith("journal of 1,000,000 records, on one processor, from 5,000 measured here\n")
     assert 0.5 < float(re.search(r"size +([\d.]+) GB", shown)[1]) < 1.5
     assert re.findall(r"^ +4 .*", shown, re.MULTILINE) == [
         "      4         8.0      34.7            1.0          4.0",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import random
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vlmcli.errors import UsageError
+from vlmcli.records import reading
 from vlmcli.records.journal import Journal
 from vlmcli.records.past import WORK, Past
 
@@ -87,6 +89,56 @@ def test_records_are_read_alike_however_they_are_written(tmp_path):
         assert not journal.knows(["z.png"])
         assert not journal.has("0" * 32)
         assert [one["sources"][0] for one in journal.records()] == [name for name, *_ in expected]
+
+
+def odd(number, chance):
+    """A record of a kind that comes among thousands of others: its line."""
+    kinds = [
+        lambda: line(f"{number}.png", error=True)[1],
+        lambda: line(f"C:\\\\pics\\\\{number}.png")[1],
+        lambda: line("long/" * 80 + f"{number}.png")[1],
+        lambda: line(f"{number}.png", fields={"error": {"type": "x"}, "work": "0" * 32})[1],
+        lambda: line(f"{number}.png", thinking="hm " * chance.randrange(1_000_000))[1],
+        lambda: line(f"{number}.png")[1].replace('["ab"]', '["ab", "cd"]').replace("[3]", "[3, 4]").replace(
+            f'["{number}.png"]', f'["{number}.png", "both.png"]').replace("[0]}", "[0, 1]}"),
+        lambda: json.dumps(json.loads(line(f"{number}.png")[1]), separators=(",", ":")) + "\n",
+        lambda: line(f"{number}.png")[1].replace('", "sha256"', ' ", "sha256"'),  # fromhex takes white space
+        lambda: "\n" + line(f"{number}.png")[1],
+    ]  # fmt: skip
+    return chance.choice(kinds)()
+
+
+def test_a_file_of_several_pieces_is_read_as_a_parser_of_json_reads_it(tmp_path):
+    """Long stretches of records that look as usual, and a few others; lines are cut anywhere by the pieces."""
+    chance = random.Random(12)
+    written = [
+        odd(number, chance)
+        if number > 5000 and chance.random() < 0.01
+        else line(f"{number}.png", thinking="x" * 200)[1]
+        for number in range(12_000)
+    ]
+    text = "".join(written)
+    assert len(text) > 4 * reading.PIECE
+    (tmp_path / "run.jsonl").write_text(text, "utf-8")
+    records = [json.loads(one) for one in text.splitlines() if one]
+    records = [one | {"work": one["work"].strip()} for one in records]
+    with Journal(tmp_path / "run.jsonl") as journal:
+        assert len(journal) == len(records) == 12_000
+        assert [one["sources"] for one in journal.records()] == [one["sources"] for one in records]
+        assert [journal.failed(one["work"]) for one in records] == ["error" in one for one in records]
+        assert all(journal.knows(one["sources"]) for one in records)
+        assert journal.known("both.png") == {(4, 1): "cd"}
+    assert (tmp_path / "run.jsonl").read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("at", [3, 3000])
+@pytest.mark.parametrize("wrong", ['{"v": 1, "sources": ["a.png"], "answer": "x"}', "hello", '{"v": 1, "sources": ["a'])
+def test_what_is_no_record_is_named_by_its_line(tmp_path, at, wrong):
+    written = [line(f"{number}.png", thinking="x" * 900)[1] for number in range(3001)]
+    written[at - 1] = wrong + "\n"
+    (tmp_path / "run.jsonl").write_text("".join(written), "utf-8")
+    with pytest.raises(UsageError, match=f"line {at} is not a record"):
+        Journal(tmp_path / "run.jsonl")
 
 
 def test_a_record_that_is_damaged_inside_is_an_error_when_it_is_read(tmp_path):

@@ -103,7 +103,7 @@ def _step(step: str, folder: Path, records: int) -> int:
     path = Path("run.jsonl")
     if step == REFERENCE:
         with path.open("rb") as file:
-            return len({record["work"]: "error" in record for record in map(json.loads, file)})
+            return len({one["work"]: (one["sources"], one["sha256"], "error" in one) for one in map(json.loads, file)})
     with Journal(path.absolute()) as journal:
         if step == "open":
             known = journal.knows([name(0)]) and journal.has(work(0))  # what is looked up is sorted then

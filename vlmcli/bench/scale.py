@@ -1,7 +1,7 @@
 """`python -m vlmcli.bench.scale`: what very many pictures take on several machines, on paper.
 
-The answers' time and the pictures' bytes are arithmetic, of what is given. What the journal takes is measured here, at
-two sizes (vlmcli/bench/journal.py), and taken on in a straight line.
+The answers' time and the pictures' bytes are arithmetic, of what is given. What the journal takes of a processor's time
+is measured here, at two sizes (vlmcli/bench/journal.py), and taken on in a straight line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MB, GB = 1e6, 1e9
 
 @dataclass(frozen=True)
 class Costs:
-    """What one more record of a journal takes: bytes of the file, and seconds.
+    """What one more record of a journal takes: bytes of the file, and seconds of one processor.
 
     Attributes:
         size: bytes.
@@ -59,21 +59,21 @@ def _numbers(text: str) -> list[float]:
 def measured(records: int) -> Costs:
     """What a record takes on this machine, of a journal of so many and one of a tenth."""
     table = journal.PARQUET if find_spec("pyarrow") else journal.METADATA
-    sizes, seconds = [], []
+    sizes, busy = [], []
     for count in (records // 10, records):
         with tempfile.TemporaryDirectory(prefix="vlm-scale-") as folder:
             sizes.append(journal.write(Path(folder), count))
             steps = ("open", "order", table)
-            seconds.append([journal.measure(step, Path(folder), count).seconds for step in steps])
+            busy.append([journal.measure(step, Path(folder), count).busy for step in steps])
     more = records - records // 10
-    opening, order, table_s = (max(0.0, (large - small) / more) for small, large in zip(*seconds, strict=True))
-    return Costs((sizes[1] - sizes[0]) / more, opening, order - opening, table_s - opening)
+    opening, order, whole = (max(0.0, (large - small) / more) for small, large in zip(*busy, strict=True))
+    return Costs((sizes[1] - sizes[0]) / more, opening, order - opening, whole - opening)
 
 
 def about_journal(pictures: int, costs: Costs, records: int) -> str:
     """What the journal of so many pictures takes on the machine that writes it, in words."""
     return (
-        f"journal of {pictures:,} records, from one of {records:,} measured here\n"
+        f"journal of {pictures:,} records, on one processor, from {records:,} measured here\n"
         f"  size               {pictures * costs.size / GB:8.1f} GB\n"
         f"  open, to resume    {_minutes(pictures * costs.opening)}\n"
         f"  restore the order  {_minutes(pictures * costs.order)}\n"

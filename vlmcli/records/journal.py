@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -322,6 +322,10 @@ class Records(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         """How many there are."""
         return len(self._numbers)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """All of them."""
+        return map(self._read, self._numbers)
 
     @overload
     def __getitem__(self, at: int) -> dict[str, Any]: ...
