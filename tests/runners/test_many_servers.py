@@ -14,8 +14,9 @@ from vlmcli.engine import Engine
 from vlmcli.errors import RequestError
 from vlmcli.pictures import images
 from vlmcli.placement import Fit
+from vlmcli.runners.pacing import START
 from vlmcli.runners.remote import CUTS, Remote
-from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Notice, Server, no_more, run
+from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Notice, Server, no_more, room_of, run
 
 BASE = 0.01
 """Seconds before the second try."""
@@ -43,40 +44,45 @@ def quiet(question="what is this?", picture=None, **more):
 # ---------------------------------------------------------------------------------------------- pace
 
 
-@pytest.mark.parametrize(("slots", "requests", "fewest", "most"), [(2, 220, 1.0, 3.2), (6, 180, 4.5, 8.0)])
-def test_a_server_with_few_slots_is_not_given_many_more(slots, requests, fewest, most):
-    with Slots(slots, 0.04 if slots == 2 else 0.1) as server, remote(server) as runner:
-        found = outcomes(runner, [quiet() for _ in range(requests)])
+# How near the number comes to the best one is in test_pacing, with a time of its own. Here it is seen at the server
+# that the number goes up and down at all, where this machine's own speed does not matter.
+
+
+def test_a_server_that_lets_requests_wait_gets_fewer_at_once():
+    with Slots(1, 0.06) as server, remote(server, concurrency=START) as runner:
+        found = outcomes(runner, [quiet() for _ in range(90)])
         (share,) = runner.shares
     assert {one.text for one in found} == {"yes"}
-    late = server.seen[requests // 2 : -slots]
-    assert fewest <= sum(late) / len(late) <= most
-    assert share.answers == len(found)
+    assert max(server.seen) == START
+    late = server.seen[60:-START]
+    assert sum(late) / len(late) < START - 0.5
+    assert share.answers == server.answered == 90
 
 
-def test_a_server_that_answers_many_together_gets_many():
-    with Slots(1000, 0.1) as server, remote(server) as runner:
-        outcomes(runner, [quiet() for _ in range(120)])
-        assert max(server.seen) > 12
-        assert runner.wants > 24
+def test_a_server_that_answers_many_together_gets_more_at_once():
+    with Slots(1000, 0.5) as server, remote(server) as runner:
+        assert (room_of(runner), len(runner.shares)) == (2 * START, 1)
+        outcomes(runner, [quiet() for _ in range(50)])
+        assert max(server.seen) > START
+        assert room_of(runner) > 2 * START
     with Slots(1000, 0.02) as server, remote(server, concurrency=3) as runner:
-        outcomes(runner, [quiet() for _ in range(100)])
+        outcomes(runner, [quiet() for _ in range(60)])
         assert max(server.seen) == 3
 
 
 def test_a_server_that_refuses_some_gets_fewer_and_no_request_is_lost():
-    with Slots(1000, 0.03, most=6) as server, remote(server) as runner:
-        found = outcomes(runner, [quiet() for _ in range(150)])
+    with Slots(1000, 0.03, most=START - 1) as server, remote(server) as runner:
+        found = outcomes(runner, [quiet() for _ in range(60)])
         assert {one.text for one in found} == {"yes"}
-        assert 0 < server.refused < 40
-        assert server.answered == 150
+        assert 0 < server.refused < 20
+        assert server.answered == 60
 
 
 def test_of_two_servers_the_quicker_one_answers_more():
-    with Slots(4, 0.01) as quick, Slots(4, 0.1) as slow, remote(quick, slow) as runner:
-        outcomes(runner, [quiet() for _ in range(200)])
-        assert quick.answered + slow.answered == 200
-        assert quick.answered > 3 * slow.answered > 0
+    with Slots(4, 0.02) as quick, Slots(4, 1.0) as slow, remote(quick, slow) as runner:
+        outcomes(runner, [quiet() for _ in range(60)])
+        assert quick.answered + slow.answered == 60
+        assert quick.answered > 2 * slow.answered > 0
 
 
 # ---------------------------------------------------------------------------------------------- a server that dies

@@ -124,6 +124,10 @@ def test_where_the_work_runs_out_nothing_is_learned():
     limits = Simulated(1000).run(pacing, 500, given=2)
     assert set(limits) == {START}
     assert pacing.answers == 500
+    pacing, server = Pacing(), Simulated(1000)
+    for _ in range(50):  # for a moment there is enough
+        assert server.run(pacing, 1) == [START]
+        assert set(server.run(pacing, 19, given=1)) == {START}
 
 
 def test_a_server_that_suddenly_takes_twice_as_long_gets_half_as_many():
@@ -184,6 +188,8 @@ def test_a_quick_server_takes_over_what_a_slow_one_would_still_work_on_for_long(
     hung = lane("hung", 0.5, 1)  # it has room, and would be the quickest if it answered
     stuck = Errand(hung, since=0.0)
     assert taken_over([quick, hung], [stuck], 10.0) == (stuck, quick)
-    assert taken_over([slow, hung], [new, stuck], 10.0) is None
+    late = Errand(hung, since=7.0)
+    assert taken_over([slow, hung], [new, late], 10.0) is None
+    assert taken_over([slow, quick, hung], [new, late], 10.0) == (new, quick)
     busy = lane("busy", 1.0, 4)
     assert taken_over([busy, slow], [new], 10.0) is None

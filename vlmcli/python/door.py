@@ -53,7 +53,7 @@ def open_model(
     What is not given is as the environment and the settings file have it (docs/settings.md).
 
     Args:
-        name: a name of `vlm models` or `vlm ls`, "demo", owner/repository, a GGUF file or folder; else the default model.
+        name: a name of `vlm models` or `vlm ls`, "demo", owner/repository, a GGUF file or folder; None for the default.
         mmproj: the projector's file, when it is not beside the model's.
         chat_template: instead of the model's own: a file with a Jinja template, or a name that `--chat-template` takes.
         download: download the model if it is not here. Without it, NotHere is raised.
