@@ -76,9 +76,7 @@ def model_of(ui: Ui, settings: Settings, flags: Flags) -> ModelFiles:
     if not flags.ray or not _is_vllm(flags):
         return servers.model_of(ui, settings, flags)
     if not flags.model:
-        raise UsageError(
-            "--engine vllm needs the name of a model", "for example -m Qwen/Qwen3-VL-8B-Instruct"
-        )
+        raise UsageError("--engine vllm needs the name of a model", "for example -m Qwen/Qwen3-VL-8B-Instruct")
     return ModelFiles(flags.model, Path(), Path(), servers=(Server("vllm"),))
 
 

@@ -93,9 +93,11 @@ def _wait(server: subprocess.Popen[bytes], url: str, words: deque[bytes]) -> Non
         while time.monotonic() < ends:
             if server.poll() is not None:
                 last = next((line for line in reversed(words) if line.strip()), b"").decode("utf-8", "replace").strip()
-                raise ModelError(f"the vLLM server ended ({last[:300]})", "try the same model with `vllm serve` on the node")
+                raise ModelError(
+                    f"the vLLM server ended ({last[:300]})", "try the same model with `vllm serve` on the node"
+                )
             with suppress(httpx2.HTTPError):
                 if client.get(f"{url}/health").status_code == 200:
                     return
             time.sleep(POLL_SECONDS)
-    raise ModelError(f"the vLLM server did not load its model within {LOAD_SECONDS:.0f} s", "choose a smaller model")
+    raise ModelError(f"the vLLM server loaded no model in {LOAD_SECONDS:.0f} s", "choose a smaller model")
