@@ -7,6 +7,7 @@
     fields     the fields of an answer that is JSON, as properties of XMP
     sidecars   answers beside their pictures, or in them
     originals  pictures' own files, changed and else kept as they were
+    ahead      pictures from elsewhere, fetched before their turn
     run        the jobs on their way through a runner
     estimate   how long that will take
 

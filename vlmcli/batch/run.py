@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
+from vlmcli.batch.ahead import Ahead
 from vlmcli.batch.course import ONCE, Course, Job, count, skipped
 from vlmcli.batch.memory import Before, Memory, Work
 from vlmcli.batch.sidecars import Sidecars
@@ -135,6 +136,7 @@ class Run:
         self.stopping = self.dropping = False
         self._window = window
         self._sidecars, self._skipped, self._known = sidecars, skipped, known
+        self._ahead = Ahead(jobs)
         self._asked: dict[int, int] = {}  # jobs by the ids of their requests
         self._answers: dict[int, dict[int, Answer | None]] = {}  # those to a job's requests, by their ids; None yet
         self._begun: set[int] = set()  # ids of requests that the runner has begun
@@ -366,7 +368,7 @@ class Run:
             if job.pictures != last:
                 last = job.pictures
                 try:
-                    pictures = job.load(self._known)
+                    pictures = self._ahead.near(number).load(self._known)
                 except SourceError as error:
                     pictures = error
             if isinstance(pictures, SourceError):

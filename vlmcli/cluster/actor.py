@@ -11,12 +11,14 @@ import pickle
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
+from vlmcli.batch.ahead import Ahead
 from vlmcli.batch.course import Job
 from vlmcli.cluster import model
 from vlmcli.cluster.messages import Broken, Group, Plan, Reply
@@ -24,6 +26,7 @@ from vlmcli.entries import Entries
 from vlmcli.errors import SourceError, VlmError
 from vlmcli.pictures import known
 from vlmcli.pictures.drawings import is_drawn
+from vlmcli.pictures.sources import Source
 from vlmcli.placement import Wanted
 from vlmcli.records.journal import Fingerprint, fingerprint
 from vlmcli.settings import cache_folder, caching
@@ -111,7 +114,9 @@ class Actor:
         if self._broken is not None:
             return {REPLY: [pickle.dumps(Broken(self._broken))] * len(groups)}
         since = time.monotonic()
-        begun = [self._begin(group) for group in groups]  # all: the engine has the next when it is done with the last
+        ahead = Ahead([Job(self._plan.tasks[group.jobs[0][1]], group.pictures, at) for at, group in enumerate(groups)])
+        # All are begun first: the engine has the next when it is done with the last.
+        begun = [self._begin(group, partial(ahead.near, at)) for at, group in enumerate(groups)]
         replies = [self._reply(one) for one in begun]
         until = time.monotonic()
         return {REPLY: [pickle.dumps(replace(one, since=since, until=until)) for one in replies]}
@@ -134,15 +139,19 @@ class Actor:
                 else:
                     future.set_exception(event.error)
 
-    def _begin(self, group: Group) -> _Begun:
-        """Read a group's pictures, and ask about them; the answers are to come."""
+    def _begin(self, group: Group, near: Callable[[], Job]) -> _Begun:
+        """Read a group's pictures, and ask about them; the answers are to come. `near` has their bytes."""
         begun = _Begun(group, tuple(fingerprint(one.file) for one in group.pictures))
         loaded: dict[tuple[int, bool], list[Picture] | VlmError] = {}
+        try:
+            pictures_near: tuple[Source, ...] | SourceError = near().pictures
+        except SourceError as error:
+            pictures_near = error
         for number, place in group.jobs:
             job = Job(self._plan.tasks[place], group.pictures, group.number)
             how = job.task.detail, job.task.parts
             if how not in loaded:
-                loaded[how] = self._load(job)
+                loaded[how] = self._load(job, pictures_near)
             pictures = loaded[how]
             if isinstance(pictures, VlmError):
                 begun.jobs.append(_Asked(number, job, error=pictures))
@@ -150,9 +159,11 @@ class Actor:
                 begun.jobs.append(_Asked(number, job, pictures, self._submit(job, pictures)))
         return begun
 
-    def _load(self, job: Job) -> list[Picture] | VlmError:
+    def _load(self, job: Job, near: tuple[Source, ...] | SourceError) -> list[Picture] | VlmError:
+        if isinstance(near, SourceError):
+            return near
         try:
-            return job.load(self._known)
+            return replace(job, pictures=near).load(self._known)
         except SourceError as error:
             return error
 

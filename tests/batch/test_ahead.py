@@ -1,0 +1,79 @@
+"""Pictures from elsewhere: fetched before their turn, each once, and each for its own job."""
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.fakes import ScriptedRunner
+from vlmcli.batch.ahead import AHEAD, Ahead
+from vlmcli.batch.course import jobs_of
+from vlmcli.batch.run import Outcome, Run
+from vlmcli.demo import FILES
+from vlmcli.errors import SourceError
+from vlmcli.pictures import images
+from vlmcli.pictures.kept import Kept
+from vlmcli.pictures.sources import Source
+from vlmcli.tasks.ask import Ask
+
+
+@dataclass(frozen=True)
+class Far(Kept):
+    """A picture of one grey that only comes when so many are asked for at once."""
+
+    shade: int
+    together: threading.Barrier = field(compare=False)
+    asked: list = field(compare=False)
+
+    def read(self, name):
+        self.asked.append(self.shade)
+        try:
+            self.together.wait(20)
+        except threading.BrokenBarrierError:
+            raise SourceError(f"{name}: was asked for alone") from None
+        if self.shade == 3:
+            raise SourceError(f"{name}: is not there")
+        return images.png(bytes([self.shade]) * 12, (2, 2))
+
+    def mark(self):
+        raise NotImplementedError
+
+
+def sources(count, together):
+    barrier, asked = threading.Barrier(together), []
+    return [Source(f"{number}.png", Far(number, barrier, asked), expanded=True) for number in range(count)], asked
+
+
+def test_a_run_fetches_several_pictures_at_once_and_asks_about_them_in_order():
+    found, asked = sources(AHEAD * 2, AHEAD)
+    jobs = jobs_of([(one,) for one in found], [Ask("one?"), Ask("two?")])
+    run = Run(jobs, FILES)
+    ended = [step for step in run.steps(ScriptedRunner(["yes"] * 4 * AHEAD)) if isinstance(step, Outcome)]
+    assert [outcome.job for outcome in ended] == list(jobs)
+    assert [str(outcome.result.error) for outcome in ended if outcome.result.error] == ["3.png: is not there"] * 2
+    assert sorted(asked) == list(range(AHEAD * 2))  # each once, whatever is asked about it
+
+
+def test_no_more_are_fetched_than_a_few_before_their_turn():
+    found, asked = sources(100, 1)
+    ahead = Ahead(jobs_of([(one,) for one in found], [Ask("?")]))
+    for number in range(3):
+        job = ahead.near(number)
+        assert job.load()[0].pixels() == bytes([number]) * 12
+        assert len(asked) <= number + 1 + AHEAD
+
+
+def test_files_stay_what_they_are(tmp_path):
+    jobs = jobs_of([(Source("a.png", tmp_path / "a.png"),), (Source("b.png", b"bytes"),)], [Ask("?")])
+    ahead = Ahead(jobs)
+    assert [ahead.near(0), ahead.near(1)] == list(jobs)
+
+
+def test_what_nobody_asks_for_is_forgotten():
+    found, _ = sources(30, 1)
+    ahead = Ahead(jobs_of([(one,) for one in found], [Ask("?")]))
+    ahead.near(0)
+    ahead.near(20)
+    with pytest.raises(SourceError, match="is not there"):
+        Ahead(jobs_of([(found[3],)], [Ask("?")])).near(0)
+    assert all(group > 20 for group, _ in ahead._futures)
