@@ -141,5 +141,5 @@ class Spread(Run):
         first = next(iter(batch.values()))
         hint = "run the same command again to continue" if self.course.goes_on else "run the same command again"
         return ClusterError(
-            f"Ray has lost {count(len(batch), 'picture')} {TRIES} times, {first.pictures[0].name} among them", hint
+            f"{count(len(batch), 'picture')} got lost in the Ray cluster {TRIES} times ({first.pictures[0].name})", hint
         )
