@@ -10,7 +10,7 @@ from tests.support.program import SCENE
 from vlmcli.later import Later
 from vlmcli.pictures import sources
 from vlmcli.pictures.sources import Url
-from vlmcli.records.journal import Fingerprint, fingerprint, work_id
+from vlmcli.records.journal import Fingerprint, asked_of, fingerprint, work_id
 from vlmcli.tasks.ask import Ask
 
 pa, pq = Later("pyarrow"), Later("pyarrow.parquet")
@@ -27,12 +27,12 @@ URL = "https://example.org/a.png"
     ],
 )
 def test_the_ids_of_files_and_addresses_are_those_of_earlier_records(names, prints, work):
-    assert work_id(names, prints, ASK, "demo") == work
+    assert work_id(names, prints, asked_of(ASK, "demo")) == work
 
 
 def works(*words):
     """The ids of the pictures that words name."""
-    return [work_id([one.name], [fingerprint(one.file)], ASK, "demo") for one in sources.find(words)]
+    return [work_id([one.name], [fingerprint(one.file)], asked_of(ASK, "demo")) for one in sources.find(words)]
 
 
 def test_a_shard_and_a_table_are_known_by_their_size_and_time(tmp_path, monkeypatch):
