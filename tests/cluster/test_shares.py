@@ -3,6 +3,8 @@
 import os
 import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +162,14 @@ def test_options_that_exclude_one_another_are_refused_before_anything_starts(tmp
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 2
+
+
+def test_where_ray_is_not_installed_that_is_said(tmp_path):
+    scenes.draw(scenes.make(random.Random(1), size=(192, 160))).save(tmp_path / "a.png")
+    without = "import sys; sys.modules['ray'] = None; from vlmcli.cli import app; sys.exit(app.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", without, "caption", str(tmp_path / "a.png"), "-m", "demo", "--ray", "local"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-2:] == [
+        "vlm: --ray needs the package ray", "     install it: pip install 'vlmcli[ray]'",
+    ]  # fmt: skip
