@@ -527,8 +527,21 @@ def test_without_a_default_the_hint_sets_one(place):
 
 # ---------------------------------------------------------------------------------------------- all hints in the code
 
-NOT_OURS = {"-print0", "-frames", "-i", "-o", "-l", "-c", "--upgrade", "--extra-index-url", "--reinstall", "-U", "-D"}
-"""Options of other programs that hints name: find, ffmpeg, rsvg-convert, ls, pip, uv."""
+NOT_OURS = {
+    "-print0",
+    "-frames",
+    "-i",
+    "-o",
+    "-l",
+    "-c",
+    "--upgrade",
+    "--extra-index-url",
+    "--reinstall",
+    "-U",
+    "-D",
+    "--num-cpus",
+}
+"""Options of other programs that hints name: find, ffmpeg, rsvg-convert, ls, pip, uv, ray."""
 
 
 def hints():

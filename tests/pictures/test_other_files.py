@@ -63,7 +63,7 @@ KINDS = {
     "a.orf": (b"IIRO" + bytes(90), "a camera's raw file (Olympus ORF)", "export it as JPEG"),
     "a.raf": (b"FUJIFILMCCD-RAW 0201" + bytes(90), "a camera's raw file (Fujifilm RAF)", "export it as JPEG"),
     "a.zip": (zipped("a.txt"), "an archive (ZIP)", "unpack it"),
-    "a.tar": (tarred(), "an archive (tar)", "unpack it"),
+    "a.ustar": (tarred(), "an archive (tar)", "unpack it"),
     "a.gz": (b"\x1f\x8b\x08" + bytes(90), "a packed file (gzip)", "gunzip"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(90), "an archive (7-Zip)", "unpack it"),
     "a.rar": (b"Rar!\x1a\x07\1\0" + bytes(90), "an archive (RAR)", "unpack it"),
