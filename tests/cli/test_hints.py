@@ -528,19 +528,9 @@ def test_without_a_default_the_hint_sets_one(place):
 # ---------------------------------------------------------------------------------------------- all hints in the code
 
 NOT_OURS = {
-    "-print0",
-    "-frames",
-    "-i",
-    "-o",
-    "-l",
-    "-c",
-    "--upgrade",
-    "--extra-index-url",
-    "--reinstall",
-    "-U",
-    "-D",
+    "-print0", "-frames", "-i", "-o", "-l", "-c", "--upgrade", "--extra-index-url", "--reinstall", "-U", "-D",
     "--num-cpus",
-}
+}  # fmt: skip
 """Options of other programs that hints name: find, ffmpeg, rsvg-convert, ls, pip, uv, ray."""
 
 
