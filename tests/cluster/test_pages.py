@@ -93,7 +93,8 @@ def test_ray_data_s_own_processor_asks_vlm_serve(pictures, tmp_path):
     with serving("--models", "demo") as server:
         code = program.replace("http://127.0.0.1:8080", server.url)
         assert code != program
-        begin = "import ray\nray.init(num_cpus=2, include_dashboard=False, object_store_memory=100_000_000)\n"
+        own = '"local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000'
+        begin = f"import ray\nray.init({own})\n"
         done = subprocess.run(
             [sys.executable, "-c", begin + code], cwd=tmp_path, capture_output=True, text=True, timeout=300,
             check=False, env=own_environment({"RAY_USAGE_STATS_ENABLED": "0"}),
