@@ -62,7 +62,7 @@ def test_the_job_of_slurm_runs_vlm_on_all_of_its_nodes(pictures, tmp_path):
     said = job.stdout
     assert job.returncode == 0, said
     assert "2 answered" in said
-    assert "asking 2 actors of 1 thread each" in said
+    assert "asking 2 actors with 1 thread each" in said
     assert len(output.read_text().splitlines()) == 2
     assert [line.split()[2] for line in (tmp_path / "calls").read_text().splitlines()] == [
         "--head", f"--address=127.0.0.1:{port}",

@@ -168,7 +168,7 @@ def test_what_it_takes_is_told_before_it_starts(nodes, some):
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
-        "vlm: would ask 14 questions about 14 pictures; 3 actors of 1 thread each on 3 nodes: about "
+        "vlm: would ask 14 questions about 14 pictures; 3 actors with 1 thread each on 3 nodes: about "
     )
     assert "pictures a minute" in last
     assert "to be read" in last

@@ -34,7 +34,7 @@ def estimate(cluster: Cluster, jobs: Sequence[Job], tell: Callable[[str], None] 
     pictures = sum(len(group.pictures) for group in groups)
     known = [one.size for reply in replies for one in reply.fingerprints if one.size]
     about = f"about {duration(len(groups) / rate)}" if len(groups) / rate >= 1 else "less than 1 s"
-    said = f"{count(ready.actors, 'actor')} of {ready.share} each on {count(ready.nodes, 'node')}: "
+    said = f"{ready} on {count(ready.nodes, 'node')}: "
     said += f"about {rate * 60 * pictures / len(groups):,.0f} pictures a minute, {about} after the model is loaded"
     if known:
         said += f"; about {size(round(sum(known) / len(known) * pictures))} to be read"

@@ -101,6 +101,11 @@ class Ready:
     actors: int
     share: str
 
+    def __str__(self) -> str:
+        if self.actors == 1:
+            return f"1 actor with {self.share}"
+        return f"{self.actors:,} actors with {self.share} each"
+
 
 @dataclass(frozen=True)
 class Reply:

@@ -91,8 +91,7 @@ class Spread(Run):
                         yield from self._taken(reply)
                     if not begun and cluster.ready is not None:
                         begun = True
-                        actors = count(cluster.ready.actors, "actor")
-                        yield Stage(f"asking {actors} of {cluster.ready.share} each", begun=True)
+                        yield Stage(f"asking {cluster.ready}", begun=True)
                     if self.stopping:
                         yield from self._rest(cluster, batch)
                         return
