@@ -1,8 +1,12 @@
 """Pictures from elsewhere: fetched before their turn, each once, and each for its own job."""
 
+import io
+import random
 import threading
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.fakes import ScriptedRunner
@@ -11,8 +15,8 @@ from vlmcli.batch.course import jobs_of
 from vlmcli.batch.run import Outcome, Run
 from vlmcli.demo import FILES
 from vlmcli.errors import SourceError
-from vlmcli.pictures import images
-from vlmcli.pictures.kept import Kept
+from vlmcli.pictures import columns, images
+from vlmcli.pictures.kept import Here, Kept
 from vlmcli.pictures.sources import Source
 from vlmcli.tasks.ask import Ask
 
@@ -35,8 +39,9 @@ class Far(Kept):
             raise SourceError(f"{name}: is not there")
         return images.png(bytes([self.shade]) * 12, (2, 2))
 
-    def mark(self):
-        raise NotImplementedError
+    @property
+    def far(self):
+        return True
 
 
 def sources(count, together):
@@ -67,6 +72,52 @@ def test_files_stay_what_they_are(tmp_path):
     jobs = jobs_of([(Source("a.png", tmp_path / "a.png"),), (Source("b.png", b"bytes"),)], [Ask("?")])
     ahead = Ahead(jobs)
     assert [ahead.near(0), ahead.near(1)] == list(jobs)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A table of which is noted what is read, and by which thread."""
+
+    here: Here
+    read: list = field(default_factory=list, compare=False)
+
+    def mark(self):
+        return self.here.mark()
+
+    def stream(self):
+        stream, read = self.here.stream(), self.read
+
+        class Stream(io.RawIOBase):
+            def readable(self):
+                return True
+
+            seekable = readable
+
+            def tell(self):
+                return stream.tell()
+
+            def seek(self, *where):
+                return stream.seek(*where)
+
+            def readinto(self, into):
+                data = stream.read(len(into))
+                into[: len(data)] = data
+                read.append((len(data), threading.current_thread()))
+                return len(data)
+
+        return Stream()
+
+
+def test_the_rows_of_a_table_are_read_one_after_the_other(tmp_path):
+    """They are not fetched beside one another: each jump back would begin the row group again."""
+    path, rows = tmp_path / "t.parquet", [random.Random(number).randbytes(20_000) for number in range(300)]
+    pq.write_table(pa.table({"image": rows}), path, compression="none", use_dictionary=False)
+    table = Counted(Here.of(path))
+    found = [Source(name, cell, expanded=True) for name, cell in columns.find(table, "t.parquet")]
+    ahead = Ahead(jobs_of([(one,) for one in found], [Ask("?")]))
+    assert [ahead.near(number).pictures[0].fetched() for number in range(300)] == rows
+    assert sum(count for count, _ in table.read) < 1.5 * path.stat().st_size
+    assert {thread for _, thread in table.read} == {threading.current_thread()}
 
 
 def test_what_nobody_asks_for_is_forgotten():

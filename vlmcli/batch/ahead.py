@@ -1,6 +1,6 @@
 """Pictures from elsewhere are fetched before it is their turn, so that an engine does not wait for a network.
 
-Only bytes are fetched ahead, and only those of a few groups; a file on this machine is read when it is asked about.
+Only bytes are fetched ahead, and only those of a few groups; what is on this machine is read when it is asked about.
 Knows jobs and their pictures. Does not decode anything.
 """
 
@@ -37,7 +37,7 @@ class Ahead:
         """
         job = self._jobs[number]
         self._begin(number, job.group)
-        if all(map(_is_near, job.pictures)):
+        if not any(source.far for source in job.pictures):
             return job
         futures = [self._futures.pop((job.group, place), None) for place in range(len(job.pictures))]
         near = [
@@ -59,13 +59,9 @@ class Ahead:
             if job.group > group and (not self._begun or self._begun[-1] != job.group):
                 self._begun.append(job.group)
             for place, source in enumerate(job.pictures):
-                if not _is_near(source) and (job.group, place) not in self._futures:
+                if source.far and (job.group, place) not in self._futures:
                     future = self._futures[job.group, place] = Future()
                     threading.Thread(target=_fetch, args=(source, future), daemon=True).start()
-
-
-def _is_near(source: Source) -> bool:
-    return isinstance(source.file, Path | bytes)
 
 
 def _fetch(source: Source, future: Future[Path | bytes]) -> None:

@@ -93,7 +93,7 @@ class Actor:
             shipped: references to the pieces of the model's two files in Ray's object store.
         """
         self._plan, self._name = plan, f"{socket.gethostname()} ({os.getpid()})"
-        self._lock = threading.Lock()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
         self._futures: dict[int, Future[Answer]] = {}
         self._broken: VlmError | None = None
         self._known = None
@@ -115,8 +115,10 @@ class Actor:
             return {REPLY: [pickle.dumps(Broken(self._broken))] * len(groups)}
         since = time.monotonic()
         ahead = Ahead([Job(self._plan.tasks[group.jobs[0][1]], group.pictures, at) for at, group in enumerate(groups)])
-        # All are begun first: the engine has the next when it is done with the last.
-        begun = [self._begin(group, partial(ahead.near, at)) for at, group in enumerate(groups)]
+        # Of two batches, one is read after the other, as a table's rows are read once if they are read in order. All
+        # are begun before the first ends: the engine has the next when it is done with the last.
+        with self._reading:
+            begun = [self._begin(group, partial(ahead.near, at)) for at, group in enumerate(groups)]
         replies = [self._reply(one) for one in begun]
         until = time.monotonic()
         return {REPLY: [pickle.dumps(replace(one, since=since, until=until)) for one in replies]}

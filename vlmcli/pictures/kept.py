@@ -47,6 +47,11 @@ class Kept:
 
     __slots__ = ()
 
+    @property
+    def far(self) -> bool:
+        """Whether it comes through a network, and may be fetched before its turn, beside others."""
+        return False
+
     def mark(self) -> Mark:
         """What is known of it without reading it."""
         raise NotImplementedError

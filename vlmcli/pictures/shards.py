@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from vlmcli.amounts import size as in_words
 from vlmcli.errors import SourceError
 from vlmcli.pictures import folders, signatures
-from vlmcli.pictures.kept import MAX_BYTES, Container, Kept, Mark
+from vlmcli.pictures.kept import MAX_BYTES, Container, Here, Kept, Mark
 
 BLOCK = 512
 LONGEST = 1 << 20
@@ -45,6 +45,11 @@ class Member(Kept):
     archive: Container
     offset: int
     size: int
+
+    @property
+    def far(self) -> bool:
+        """Whether the archive is in a store."""
+        return not isinstance(self.archive, Here)
 
     def mark(self) -> Mark:
         """It has the version of its archive."""

@@ -67,6 +67,14 @@ class Source:
     expanded: bool = False
     root: Path | None = None
 
+    @property
+    def far(self) -> bool:
+        """Whether it comes through a network, and may be fetched before its turn, beside others.
+
+        Not so the rows of a table, also of one in a store: they are read once if they are read in order.
+        """
+        return isinstance(self.file, Url) or (isinstance(self.file, Kept) and self.file.far)
+
     def load(self, bound: int = 0, known: Known | None = None) -> Picture:
         """Its pixels, scaled down as `images.load` does; those of a `known` file are read later. Raises SourceError."""
         if known is not None:

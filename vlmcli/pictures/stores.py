@@ -66,6 +66,11 @@ class Stored(Kept):
     size: int = -1
     version: str = ""
 
+    @property
+    def far(self) -> bool:
+        """It is."""
+        return True
+
     def mark(self) -> Mark:
         """Its version, as the store had it."""
         return Mark(self.version, max(self.size, 0))
