@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.server.live import serving
 from tests.support import ROOT
@@ -16,7 +17,6 @@ from tests.support.chat_server import free_port
 from tests.support.program import SCENE, VLM, own_environment, vlm
 from tests.support.ray_nodes import end_all
 
-yaml = pytest.importorskip("yaml")
 PAGE = (ROOT / "docs" / "scale.md").read_text("utf-8")
 SRUN = """#!/bin/bash
 # What srun does, on this machine: its own options are left out.

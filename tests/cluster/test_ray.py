@@ -174,6 +174,15 @@ def test_what_it_takes_is_told_before_it_starts(nodes, some):
     assert "to be read" in last
 
 
+@pytest.mark.cluster
+def test_who_has_not_the_token_is_told_where_it_is(nodes, some, tmp_path):
+    run = started(tmp_path, "caption", some, "-m", "demo", "--ray", nodes.address)
+    _, stderr = run.communicate(timeout=120)
+    assert run.returncode == 1, stderr
+    assert stderr.splitlines()[-2].endswith("wants a token, and has not got the right one")
+    assert "copy ~/.ray/auth_token" in stderr.splitlines()[-1]
+
+
 def test_where_no_cluster_is_that_is_said_at_once(some):
     began = time.monotonic()
     done = vlm("caption", some, "-m", "demo", "--ray", "127.0.0.1:1")

@@ -13,13 +13,15 @@ from tests.support import ROOT
 from tests.support.program import vlm
 from vlmcli import __version__, demo
 from vlmcli.batch.course import jobs_of
+from vlmcli.batch.run import Outcome
 from vlmcli.cluster import model, spread
 from vlmcli.cluster.actor import GROUP, REPLY, Actor
-from vlmcli.cluster.messages import ENGINES, Broken, Copy, Group, Plan
+from vlmcli.cluster.messages import ENGINES, Broken, Copy, Group, Plan, Reply
 from vlmcli.cluster.nodes import Node, Share, share_of
 from vlmcli.demo import scenes
-from vlmcli.errors import ModelError, SourceError, UsageError
+from vlmcli.errors import ClusterError, ModelError, SourceError, UsageError
 from vlmcli.pictures.sources import Source
+from vlmcli.records.journal import Fingerprint
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import Answer, ModelFiles, Server
@@ -143,6 +145,34 @@ def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
         assert there.outcomes[0][1].text == here.outcomes[0][1].text != ""
     finally:
         actor.close()
+
+
+class Losing:
+    """A cluster that loses the last reply so many times; Ray itself cannot be made to."""
+
+    def __init__(self, times):
+        self.times, self.asked, self.ready = times, [], None
+
+    def ask(self, groups):
+        self.asked.append([group.number for group in groups])
+        self.times -= 1
+        for group in groups if self.times < 0 else groups[:-1]:
+            error = SourceError(f"{group.pictures[0].name}: is broken")
+            yield Reply(group.number, tuple((number, error) for number, _ in group.jobs), (Fingerprint(),))
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+def test_a_lost_picture_is_asked_about_again_and_not_for_ever(times):
+    jobs = jobs_of([(Source(f"{number}.png", b""),) for number in range(3)], [Ask("?")])
+    run, cluster = spread.Spread(jobs, demo.FILES), Losing(times)
+    steps = run.gathered(cluster)
+    if times == 3:
+        with pytest.raises(ClusterError, match="1 picture got lost in the Ray cluster 3 times"):
+            list(steps)
+        return
+    ended = [step.job for step in steps if isinstance(step, Outcome)]
+    assert ended == list(jobs)
+    assert cluster.asked == [[0, 1, 2], *[[2]] * times]
 
 
 @pytest.mark.parametrize(("options", "said"), [

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.support.chat_server import free_port
+from vlmcli.bench.cluster import below
 
 RAY = str(Path(sys.executable).with_name("ray"))
 TRIES = 3
@@ -67,7 +68,7 @@ class Nodes:
 
     def take_away(self, process):
         """Kill a node with all that runs on it, as a power cut does."""
-        for pid in _below(process.pid):
+        for pid in [*below(process.pid), process.pid]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
@@ -75,18 +76,6 @@ class Nodes:
     def actors(self):
         """The processes of the actors that are there now, of this cluster."""
         return processes_of(self.home, b"ray::MapWorker")
-
-
-def _below(pid):
-    """A process and all that it has started."""
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parents[int(path.name)] = int((path / "stat").read_bytes().rpartition(b") ")[2].split()[1])
-    found = {pid}
-    while more := {one for one, parent in parents.items() if parent in found} - found:
-        found |= more
-    return sorted(found, reverse=True)
 
 
 def processes_of(home, mark=b""):

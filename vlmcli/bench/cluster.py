@@ -128,12 +128,12 @@ def _picture() -> bytes:
 
 def _memory(pid: int) -> str:
     """The memory of the process with Ray, and of the object store as its raylet has it, in MB."""
-    raylets = [one for one in _below(pid) if b"raylet/raylet" in _read(one, "cmdline")]
+    raylets = [one for one in below(pid) if b"raylet/raylet" in _read(one, "cmdline")]
     own, store = _value(pid, "RssAnon"), sum(_value(one, "RssShmem") for one in raylets)
     return f"process with Ray {own / 1000:.0f} MB, object store {store / 1000:.0f} MB"
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """All processes that a process has started."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 
 from vlmcli import typed
+from vlmcli.pictures.kept import SCHEMES
 
 CLOSE = 0.7
 """How alike two words are, of 1, for one to be suggested for the other."""
@@ -30,7 +31,7 @@ _OWN = ("--length", "--focus", "--layout")
 """Options of commands that take no question, and that `vlm ask` does not have."""
 
 _typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
-_ADDRESS = re.compile(r"(https?|file|s3a?|gc?s|hf|memory)://|data:", re.IGNORECASE)
+_ADDRESS = re.compile(rf"(https?|file|{'|'.join(SCHEMES)})://|data:", re.IGNORECASE)
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """What text editors and web pages make of a dash."""
 _WORDS_OF_A_NAME = 12

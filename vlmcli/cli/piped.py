@@ -113,7 +113,7 @@ def _text(data: bytes) -> str | None:
 
 def is_there(text: str) -> bool:
     """Whether a text is the path of a file or a folder, or an address."""
-    if kept.is_stored(text) or text[:8].lower().startswith(("http://", "https://")):
+    if kept.is_elsewhere(text):
         return True
     parts = kept.parted(text)
     try:

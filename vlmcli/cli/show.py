@@ -21,6 +21,7 @@ from vlmcli.cli.flags import Flags, with_flags
 from vlmcli.cli.pull import find_model
 from vlmcli.cli.words import named_pictures
 from vlmcli.errors import Exit, ModelError, NativeError, RequestError, SourceError, UsageError, VlmError
+from vlmcli.pictures import kept
 from vlmcli.pictures.folders import LeftOut
 from vlmcli.pictures.signatures import SUFFIXES
 from vlmcli.pictures.sources import Source, expand
@@ -85,12 +86,7 @@ def _show_model(ui: Ui, flags: Flags) -> None:
 
 def _is_picture(word: str) -> bool:
     """Whether `vlm show` is to take a word for a picture; else it names a model."""
-    if (
-        word == "-"
-        or word.startswith("-#")
-        or word[:5].lower() in ("data:", "file:")
-        or word[:8].lower().startswith(("http://", "https://"))
-    ):
+    if word == "-" or word.startswith("-#") or word[:5].lower() in ("data:", "file:") or kept.is_elsewhere(word):
         return True
     path = Path(expand(word.rpartition("#")[0] if "#" in word else word))
     try:

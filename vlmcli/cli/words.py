@@ -261,7 +261,7 @@ def named_pictures(named: Named, left_out: LeftOut, known: Known | None = None) 
         listed = _listed(files_from, piped if files_from == "-" else _list_file(files_from, named), named.null)
         if not listed and not found:
             raise SourceError(f"{files_from}: the list is empty", "check how it was made")
-        elsewhere = _is_elsewhere(files_from)
+        elsewhere = kept.is_elsewhere(files_from)
         if len(listed) > 1 and not elsewhere and not any(map(meant.is_there, listed)):
             raise SourceError(
                 f"{files_from}: none of its {len(listed):,} names is a file here",
@@ -351,18 +351,13 @@ def _text(data: bytes) -> str | None:
         return None
 
 
-def _is_elsewhere(name: str) -> bool:
-    """Whether a list is behind an address or in a store."""
-    return kept.is_stored(name) or name[:8].lower().startswith(("http://", "https://"))
-
-
 def _list_file(name: str, named: Named) -> bytes:
     """A list, from a file, an address or a store. Raises SourceError."""
     if kept.is_stored(name):
         from vlmcli.pictures import stores  # which few need
 
         return stores.Stored(name).read(name)
-    if _is_elsewhere(name):
+    if kept.is_elsewhere(name):
         from vlmcli.pictures import fetch  # with a client of HTTP
 
         return fetch.get(name, named.allow_local_urls)

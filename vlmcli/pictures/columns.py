@@ -26,7 +26,7 @@ from vlmcli.amounts import size as in_words
 from vlmcli.errors import SourceError
 from vlmcli.later import Later
 from vlmcli.pictures import stores
-from vlmcli.pictures.kept import MAX_BYTES, Container, Here, Kept, Mark, is_stored
+from vlmcli.pictures.kept import MAX_BYTES, Container, Here, Kept, Mark, is_stored, is_url
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,7 @@ class Cell(Kept):
 
     def _named(self, text: str, name: str) -> Path | bytes:
         """What a path or an address in a table leads to. Raises SourceError."""
-        if text[:8].lower().startswith(("http://", "https://")):
+        if is_url(text):
             from vlmcli.pictures import fetch  # with a client of HTTP
 
             return fetch.get(text.partition("#")[0], self.allow_local)

@@ -128,6 +128,16 @@ class Here:
         return files.opened(self.path)
 
 
+def is_url(word: str) -> bool:
+    """Whether a word is an address of http or https, in capitals or not."""
+    return word[:8].lower().startswith(("http://", "https://"))
+
+
+def is_elsewhere(word: str) -> bool:
+    """Whether a word is an address of either kind."""
+    return is_url(word) or is_stored(word)
+
+
 def is_stored(word: str) -> bool:
     """Whether a word is an address in a store."""
     return _STORED.match(word) is not None

@@ -147,7 +147,7 @@ def _listed(
     A store is asked about an archive or a table once, as `asked` remembers, and about other objects not at all: a list
     may be long.
     """
-    if _is_url(name):
+    if kept.is_url(name):
         yield from _url(name, allow_local)
     elif kept.is_stored(name):
         yield from _stored(name, allow_local, left_out, asked)
@@ -163,11 +163,6 @@ def expand(word: str) -> str:
     return os.path.expanduser(word)  # noqa: PTH111 - Path's raises when there is no such user
 
 
-def _is_url(word: str) -> bool:
-    """Whether a word is an address to be fetched, in capitals or not."""
-    return word[:8].lower().startswith(("http://", "https://"))
-
-
 def _url(word: str, allow_local: bool) -> Iterator[Source]:
     """An address, and perhaps the frame or page that is meant after a `#`."""
     address, _, frame = word.partition("#")
@@ -177,7 +172,7 @@ def _url(word: str, allow_local: bool) -> Iterator[Source]:
 
 def _word(word: str, allow_local: bool, left_out: LeftOut, known: Known | None) -> Iterator[Source]:
     """What one word names: of all its readings, the first that fits."""
-    if _is_url(word):
+    if kept.is_url(word):
         yield from _url(word, allow_local)
         return
     if word[:5].lower() == "data:":
