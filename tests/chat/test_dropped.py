@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vlmcli.chat import dropped
 from vlmcli.chat.dropped import Found, find
-from vlmcli.pictures import sources
+from vlmcli.pictures import kept, sources
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no file names with quotes and backslashes")
 
@@ -233,7 +233,7 @@ def test_a_line_without_its_pictures_is_the_text(folder, case):
 
 @pytest.mark.parametrize("case", DROPS + TYPED + SPACES + LOST, ids=lambda case: case[0])
 def test_sources_takes_each_word_for_the_file_that_is_meant(folder, case, monkeypatch):
-    monkeypatch.setattr(sources, "_is_url", lambda word: False)
+    monkeypatch.setattr(kept, "is_url", lambda word: False)
     for word in find(case[0].replace("@", str(folder)).replace("{name}", folder.name)).words:
         (source,) = sources.find([word])
         assert source.file.is_file()

@@ -198,7 +198,9 @@ def test_a_file_of_addresses_names_servers(own, other, folder, tmp_path, how):
     assert done.returncode == 3
     assert own.bodies
     assert other.bodies
-    assert len(own.bodies) + len(other.bodies) == 6
+    pictures = own.pictures + other.pictures
+    assert len(set(pictures)) == 6
+    assert len(pictures) <= 8  # the last request of a server that is slow just then may be taken over by the other
 
 
 @pytest.mark.parametrize(("text", "said"), [

@@ -457,7 +457,7 @@ def test_requests_go_to_the_server_with_the_fewest_under_way(answers):
             server.faults.append(Fault(times=99, wait=0.1))
         outcomes(runner, requests)
         assert abs(len(first.bodies) - len(second.bodies)) <= 4
-        assert len(first.bodies) + len(second.bodies) == 16
+        assert 16 <= len(first.bodies) + len(second.bodies) <= 20  # each may take over the last two of the other
 
 
 def test_a_server_that_is_away_is_left_out_and_the_others_answer(answers, scene):

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Sequence
 from contextvars import ContextVar
 
 from vlmcli import typed
-from vlmcli.pictures.kept import SCHEMES
 
 CLOSE = 0.7
 """How alike two words are, of 1, for one to be suggested for the other."""
@@ -31,7 +30,6 @@ _OWN = ("--length", "--focus", "--layout")
 """Options of commands that take no question, and that `vlm ask` does not have."""
 
 _typed: ContextVar[tuple[str, tuple[str, ...]]] = ContextVar("typed", default=("", ()))
-_ADDRESS = re.compile(rf"(https?|file|{'|'.join(SCHEMES)})://|data:", re.IGNORECASE)
 _LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 """What text editors and web pages make of a dash."""
 _WORDS_OF_A_NAME = 12
@@ -55,7 +53,7 @@ def is_picture(word: str) -> bool:
     from vlmcli.pictures.signatures import OTHERS  # not needed for a page of help
 
     bare = word.rpartition("#")[0] or word
-    if word == "-" or word.startswith("-#") or _ADDRESS.match(word) or os.path.lexists(os.path.expanduser(bare)):  # noqa: PTH111 - takes any word
+    if word == "-" or word.startswith("-#") or _is_address(word) or os.path.lexists(os.path.expanduser(bare)):  # noqa: PTH111 - takes any word
         return True
     if " " not in word and any(mark in word for mark in ("/", os.sep, "*", "~")):
         return True
@@ -384,7 +382,14 @@ def _has_neighbour(word: str) -> bool:
 
 def is_there(word: str) -> bool:
     """Whether there is such a file or folder, or part of a file; of an address that is not known here."""
-    return bool(_ADDRESS.match(word)) or _exists(word)
+    return _is_address(word) or _exists(word)
+
+
+def _is_address(word: str) -> bool:
+    """Whether a word names something by an address, of whatever kind, not by a path."""
+    from vlmcli.pictures.kept import is_elsewhere  # not needed for a page of help
+
+    return is_elsewhere(word) or word[:7].lower().startswith(("file://", "data:"))
 
 
 def _exists(word: str) -> bool:
