@@ -31,7 +31,8 @@ GROUPS: Mapping[str, str] = {
 
 COMMON = (
     "question", "template", "length", "focus", "layout", "labels", "as", "top", "multi",
-    "not", "count", "scores", "print0", "each", "model", "max-tokens", "json", "html", "output", "sidecar",
+    "not", "count", "scores", "print0", "each", "model", "models", "allow", "host", "port", "ollama", "api-key",
+    "background", "stop", "max-tokens", "json", "html", "output", "sidecar",
     "dry-run",
 )  # fmt: skip
 """The options that -h shows, in its order."""

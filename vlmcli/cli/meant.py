@@ -178,6 +178,22 @@ def option(name: str, words: Sequence[str], path: str, names: Iterable[str], num
     return _did(*path.split(), *words[:at], close + word.removeprefix(name), *words[at + 1 :])
 
 
+def argument(extra: Sequence[str], path: str, names: Collection[str]) -> str:
+    """A hint for arguments of a command that takes none: they may be its models. Empty where nothing is likely.
+
+    Args:
+        extra: the arguments.
+        path: of the command: "vlm serve".
+        names: of its options.
+    """
+    rest = list(_typed.get()[1])
+    if "--models" not in names or any(word not in rest or is_question(word) for word in extra):
+        return ""
+    for word in extra:
+        rest.remove(word)
+    return _did(*path.split(), *rest, "-m", ",".join(extra))
+
+
 def _begun(name: str, names: Iterable[str], preferred: Collection[str]) -> str:
     """The long option that a name begins, the preferred ones first, or is nearly; empty where none is likely."""
     long = [one[2:] for one in names if one.startswith("--")]

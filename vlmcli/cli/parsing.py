@@ -123,7 +123,10 @@ def values_of(
     taken = parameters(function)
     values = {one.name: _values(one, given.get(one.name)) for one in taken}
     if extra:
-        raise UsageError(f"{path} does not take the argument {_shown(extra[0])}", f"{path} -h shows how to use it")
+        hint = meant.argument(extra, path, {name for one in taken for name in one.names})
+        raise UsageError(
+            f"{path} does not take the argument {_shown(extra[0])}", hint or f"{path} -h shows how to use it"
+        )
     for one in taken:
         if values[one.name] is REQUIRED:
             raise UsageError(f"{path} needs an argument", _example(path, function))

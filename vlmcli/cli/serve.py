@@ -41,7 +41,7 @@ INSTALL = "install its packages: pip install 'vlmcli[serve]'"
 
 
 Models = Annotated[
-    str | None, typer.Option("--models", metavar="A,B", help="The models to serve; by default the default model.")
+    str | None, typer.Option("--models", "-m", metavar="A,B", help="The models to serve; by default the default model.")
 ]
 Host = Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")]
 Port = Annotated[int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")]
@@ -135,7 +135,7 @@ def serve(
 
     vlm serve
 
-    vlm serve --models qwen3.5-0.8b,demo --keep-alive 1h
+    vlm serve -m qwen3.5-0.8b,demo --keep-alive 1h
 
     vlm serve --ollama
 
