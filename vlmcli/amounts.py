@@ -30,6 +30,11 @@ def duration(seconds: float) -> str:
     return f"{_two_figures(seconds / 3600)} h" if seconds < 48 * 3600 else f"{_two_figures(seconds / 86400)} d"
 
 
+def about(seconds: float) -> str:
+    """Seconds that something will take, in words: "about 7 min", "less than 1 s"."""
+    return f"about {duration(seconds)}" if seconds >= 1 else "less than 1 s"
+
+
 def _two_figures(number: float) -> str:
     """A number to one decimal, without it where it says nothing."""
     return f"{number:.0f}" if number >= 9.95 else f"{number:.1f}".removesuffix(".0")

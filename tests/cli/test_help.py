@@ -82,6 +82,15 @@ def test_the_short_page_has_the_usage_two_examples_and_the_way_to_the_rest():
     assert "--unordered" in vlm("ask", "--help").stdout
 
 
+@pytest.mark.parametrize(("name", "options"), [
+    ("serve", ("-m, --models A,B", "--host ADDRESS", "--port N", "--api-key KEY", "--background")),
+    ("mcp", ("-m, --model MODEL", "--allow DIR")),
+])  # fmt: skip
+def test_the_short_page_has_what_a_server_is_started_with(name, options):
+    text = vlm(name, "-h").stdout
+    assert [one for one in options if f" {one} " not in text] == []
+
+
 def test_the_options_of_ask_are_in_groups():
     text = help.page("vlm ask", function_of("ask"), 80)
     titles = re.findall(r"^(\w[\w ]+):$", text, re.MULTILINE)

@@ -156,6 +156,11 @@ def test_a_verb_or_an_option_that_is_nearly_one(here, words, suggested):
         assert follow(done, cwd=here, env=DEMO).returncode == 0
 
 
+def test_a_question_behind_serve_is_no_model(here):
+    done = vlm("serve", "what is this?", cwd=here, env=DEMO)
+    assert (done.returncode, message_and_hint(done)[1]) == (2, "vlm serve -h shows how to use it")
+
+
 @pytest.mark.parametrize("behind", [[], ["-m", "demo"]])
 def test_a_question_that_begins_with_a_dash(here, behind):
     done = vlm("ask", "two.jpg", "-5 or 5?", *behind, cwd=here, env=DEMO)

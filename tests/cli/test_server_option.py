@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -285,6 +286,23 @@ def test_a_dry_run_writes_nothing_and_estimates(own, folder, tmp_path):
     assert abs(float(found[2]) * 1000 - size) <= max(1000, 0.01 * size)
     assert float(found[3]) * 1000 > sum(map(len, own.pictures))
     assert (done.returncode, (tmp_path / "a.jsonl").exists(), len(own.bodies)) == (0, False, 7)  # all that can be read
+
+
+def test_a_dry_run_knows_how_large_the_pictures_in_an_archive_are(own, folder, tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.add(file, file.name)
+    said = vlm("caption", tmp_path / "x.tar", "--server", own.url, "--dry-run").stderr.replace("\n     ", " ")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert f"about {round(size / 1000)} kB to read" in said
+
+
+def test_a_dry_run_of_pictures_that_cannot_be_read_knows_no_time(own, tmp_path):
+    (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    done = vlm("caption", tmp_path, "--server", own.url, "--dry-run")
+    said = done.stderr.replace("\n     ", " ")
+    assert "would ask 1 question about 1 picture; time unknown, as none of the first pictures can be read" in said
+    assert (done.returncode, own.bodies) == (0, [])
 
 
 def test_a_dry_run_at_several_servers_loads_each_and_says_what_each_does(own, other, folder):

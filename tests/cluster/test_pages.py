@@ -90,7 +90,7 @@ def test_the_job_of_kuberay_is_one_that_vlm_understands(pictures):
 @pytest.mark.cluster
 def test_ray_data_s_own_processor_asks_vlm_serve(pictures, tmp_path):
     [program] = [code for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "ray.data.llm" in code]
-    with serving("--models", "demo") as server:
+    with serving("-m", "demo") as server:
         code = program.replace("http://127.0.0.1:8080", server.url)
         assert code != program
         own = '"local", num_cpus=2, include_dashboard=False, object_store_memory=100_000_000'

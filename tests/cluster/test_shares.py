@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from tests.support.program import vlm
+from tests.support.program import ANSWER, SCENE, vlm
 from vlmcli import __version__, demo
 from vlmcli.batch.course import jobs_of
 from vlmcli.batch.run import Outcome
@@ -20,11 +20,15 @@ from vlmcli.cluster.messages import ENGINES, Broken, Copy, Group, Plan, Reply
 from vlmcli.cluster.nodes import Node, Share, share_of
 from vlmcli.demo import scenes
 from vlmcli.errors import ClusterError, ModelError, SourceError, UsageError
+from vlmcli.later import Later
 from vlmcli.pictures.sources import Source
+from vlmcli.pictures.stores import Stored
 from vlmcli.records.journal import Fingerprint
 from vlmcli.settings import Settings
 from vlmcli.tasks.ask import Ask
 from vlmcli.values import Answer, ModelFiles, Server
+
+fsspec = Later("fsspec")
 
 
 @pytest.mark.parametrize(("nodes", "actors", "share"), [
@@ -91,6 +95,24 @@ def test_an_actor_replies_to_each_row_also_to_a_broken_picture(tmp_path):
     assert [reply.number for reply in replies] == [0, 1, 2]
 
 
+def test_an_actor_fetches_what_is_in_a_store_and_one_that_is_missing_is_that_picture_s_error(tmp_path):
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/b/good.png", Path(SCENE).read_bytes())
+    actor = Actor(plan(), 1)
+    try:
+        replies = replies_of(actor, *(
+            Group(number, (Source(name, Stored(name)),), ((number, 0),))
+            for number, name in enumerate(("memory://b/good.png", "memory://b/missing.png", "memory://b/good.png"))
+        ))  # fmt: skip
+    finally:
+        actor.close()
+        store.store.clear()
+    ends = [reply.outcomes[0][1] for reply in replies]
+    assert [ends[0].text, ends[2].text] == [ANSWER.strip()] * 2
+    assert isinstance(ends[1], SourceError)
+    assert ends[1].message == "memory://b/missing.png: there is no such object"
+
+
 @pytest.mark.parametrize(("content", "said"), [(None, "there is no such file"), (b"other", "another file")])
 def test_a_model_that_is_not_on_a_node_breaks_the_run_and_not_its_pictures(tmp_path, content, said):
     files = ModelFiles("mine", tmp_path / "mine.gguf", tmp_path / "mmproj-mine.gguf")
@@ -122,21 +144,34 @@ def test_where_vllm_is_not_installed_that_is_said(tmp_path):
     assert "--engine vllm needs the package vllm" in broken.error.message
 
 
-def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
-    """A made-up vllm, whose server is `vlm serve`: it is started with vLLM's own options."""
+def made_up_vllm(tmp_path, monkeypatch, program):
+    """Something to be imported as vllm, whose server is a program."""
     package = tmp_path / "vllm" / "entrypoints" / "openai"
     package.mkdir(parents=True)
     for folder in (package, package.parent, package.parent.parent):
         (folder / "__init__.py").touch()
-    (package / "api_server.py").write_text(
+    (package / "api_server.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+
+
+def test_a_vllm_that_cannot_load_the_model_breaks_the_run_with_its_last_words(tmp_path, monkeypatch):
+    made_up_vllm(tmp_path, monkeypatch, "import sys; sys.exit('ValueError: no such model\\n\\n')")
+    [broken] = replies_of(Actor(of_vllm(), 1), Group(0, (), ()))
+    assert "the vLLM server ended (ValueError: no such model)" in broken.error.message
+    assert "vllm serve" in broken.error.hint
+
+
+def test_vllm_is_asked_as_any_server_is(tmp_path, monkeypatch):
+    """A made-up vllm, whose server is `vlm serve`: it is started with vLLM's own options."""
+    made_up_vllm(
+        tmp_path, monkeypatch,
         "import sys\n"
         "options = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
         "from vlmcli.cli import app\n"
         "where = ['--host', options['--host'], '--port', options['--port']]\n"
-        "app.main(['serve', '--models', options['--model'], *where])\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+        "app.main(['serve', '--models', options['--model'], *where])\n",
+    )  # fmt: skip
     scenes.draw(scenes.make(random.Random(1), size=(192, 160))).save(tmp_path / "good.png")
     actor, row = Actor(of_vllm(), 1), Group(0, (Source("good.png", tmp_path / "good.png"),), ((0, 0),))
     try:

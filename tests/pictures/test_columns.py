@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.support.files import BLUE, RED
+from tests.support.named import wrong
 from tests.support.program import SCENE
 from vlmcli.errors import SourceError
 from vlmcli.later import Later
@@ -34,13 +35,6 @@ def found(word):
 
 def table(columns, path="t.parquet", **options):
     pq.write_table(pa.table(columns), path, **options)
-
-
-def wrong(source):
-    with pytest.raises(SourceError) as told:
-        source.load()
-    assert "\n" not in str(told.value)
-    return told.value.message
 
 
 def test_a_data_set_of_hugging_face(here):
@@ -153,6 +147,12 @@ def test_a_row_group_is_not_read_whole():
             most = max(most, pa.total_allocated_bytes() - before)
     assert Path("t.parquet").stat().st_size > 96e6
     assert most < 25e6
+
+
+def test_a_picture_in_a_table_has_a_bound(monkeypatch):
+    table({"image": [PICTURE]})
+    monkeypatch.setattr(columns, "MAX_BYTES", len(PICTURE) - 1)
+    assert wrong(found("t.parquet")[0]) == "t.parquet#0: 3 kB is more than a picture has"
 
 
 def test_tables_that_are_open_have_a_bound():

@@ -14,12 +14,12 @@ from typing import ClassVar
 import pytest
 
 from tests.support import hub_files
+from tests.support.named import found, names, wrong
 from tests.support.program import SCENE, VLM, own_environment, vlm
 from tests.support.raw_server import serving as raw_serving
 from vlmcli.errors import SourceError
 from vlmcli.later import Later
-from vlmcli.pictures import shards, sources, stores
-from vlmcli.pictures.folders import LeftOut
+from vlmcli.pictures import shards, stores
 
 boto3, fsspec, pa, pq = Later("boto3"), Later("fsspec"), Later("pyarrow"), Later("pyarrow.parquet")
 PICTURE = Path(SCENE).read_bytes()
@@ -43,23 +43,6 @@ def table(**columns):
     whole = io.BytesIO()
     pq.write_table(pa.table(columns), whole)
     return whole.getvalue()
-
-
-def found(*words, listed=(), **options):
-    """The sources of words, and what is said of what was left out."""
-    left_out = LeftOut()
-    return list(sources.find(words, listed, left_out=left_out, **options)), str(left_out)
-
-
-def names(*words):
-    return [one.name for one in found(*words)[0]]
-
-
-def wrong(source):
-    with pytest.raises(SourceError) as told:
-        source.load()
-    assert "\n" not in str(told.value)
-    return told.value.message
 
 
 # ---------------------------------------------------------------------------------------------- in memory
@@ -384,6 +367,14 @@ def test_what_goes_wrong_is_told_in_a_line(bucket):
     said = run(f"s3://AKIANAME:{SECRET}@pics/photos/1.png", code=1).stderr
     assert "s3://pics/photos/1.png: the address contains a user name" in said
     assert "VLM_OFFLINE is set" in run("s3://pics/photos/1.png", code=1, VLM_OFFLINE="1").stderr
+
+
+def test_a_store_that_refuses_is_told_without_what_it_says(bucket):
+    run, _ = bucket
+    answer = f"HTTP/1.1 403 {SECRET}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    with raw_serving(answer) as closed:
+        said = run("s3://pics/photos/1.png", code=1, AWS_ENDPOINT_URL=f"http://127.0.0.1:{closed.port}").stderr
+    assert "s3://pics/photos/1.png: access denied\n     check the credentials for this store\n" in said
 
 
 def test_a_store_that_says_nothing_is_given_up(bucket, monkeypatch):

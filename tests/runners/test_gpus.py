@@ -128,6 +128,7 @@ def two():
         yield runner
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read in /proc")
 def test_each_worker_s_process_has_its_own_variable(two):
     for number, worker in enumerate(two.workers):
         environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")

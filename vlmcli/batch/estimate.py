@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vlmcli.amounts import duration, pace, size
+from vlmcli.amounts import about, pace, size
 from vlmcli.batch.course import Job
 from vlmcli.errors import NoServer, SourceError
+from vlmcli.pictures.kept import Kept
 from vlmcli.values import Done, Event, Failed, Measured, Request, Runner, Share, run, shares_of
 
 if TYPE_CHECKING:
@@ -83,8 +84,9 @@ def estimate(
     if not took:
         return "time unknown, as none of the first pictures can be read"
     whole = sum(_mean(seconds) * len(kinds.of[kind]) for kind, seconds in took.items()) * share
-    about = f"about {duration(whole)}" if whole >= 1 else "less than 1 s"
-    said = f"the question takes {about}" if len(jobs) == 1 else f"the questions take {about} ({_by_kind(took)})"
+    said = f"the question takes {about(whole)}"
+    if len(jobs) > 1:
+        said = f"the questions take {about(whole)} ({_by_kind(took)})"
     if not kinds.known:
         return said
     pictures = sum(map(len, {job.group: job.pictures for job in jobs}.values()))
@@ -109,10 +111,8 @@ def _several(
     if not sample.ends:
         return "time unknown, as none of the first pictures can be read"
     rate, shares = sample.rate(), shares_of(runner)
-    whole = len(jobs) / rate
-    about = f"about {duration(whole)}" if whole >= 1 else "less than 1 s"
     pictures = sum(map(len, {job.group: job.pictures for job in jobs}.values()))
-    said = f"the question{'s take' if len(jobs) > 1 else ' takes'} {about}"
+    said = f"the question{'s take' if len(jobs) > 1 else ' takes'} {about(len(jobs) / rate)}"
     said += f" ({_by_server(shares, rate * pictures / len(jobs))})"
     sent = sum(share.sent for share in shares) * len(jobs) // len(sample.jobs)
     moved = [f"{size(count)} to {what}" for count, what in ((sample.to_read(), "read"), (sent, "send")) if count]
@@ -169,13 +169,15 @@ class _Sample:
         return count / max(span, 1e-3) * len(self.jobs) / self._made
 
     def to_read(self) -> int:
-        """Bytes of all pictures' files, by some of them; 0 where they are no files."""
+        """Bytes of all pictures, by some of them; 0 where nobody knows before they are read."""
         files = list(dict.fromkeys(source.file for job in self._all for source in job.pictures))  # of many pages, once
         some = sorted(range(len(files)), key=_no_order)[:FILES]
         return sum(_file_size(files[place]) for place in some) * len(files) // max(1, len(some))
 
 
 def _file_size(file: object) -> int:
+    if isinstance(file, Kept):
+        return file.mark().size
     with suppress(OSError):
         return file.stat().st_size if isinstance(file, Path) else len(file) if isinstance(file, bytes) else 0
     return 0

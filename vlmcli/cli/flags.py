@@ -157,9 +157,9 @@ class Flags:
         return load(
             {
                 "model": self.model, "mmproj": self.mmproj, "ctx": self.ctx, "threads": self.threads,
-                "gpus": self.gpus,
-                "gpu_layers": self.gpu_layers, "yes": self.yes or None, "system": self.system or None,
-                "picture_tokens": self.picture_tokens, "cache": False if self.no_cache else None,
+                "gpus": self.gpus, "gpu_layers": self.gpu_layers, "yes": self.yes or None,
+                "system": self.system or None, "picture_tokens": self.picture_tokens,
+                "cache": False if self.no_cache else None,
                 "server": None if self.server is None else "\n".join(self.server),
                 "allow_upload": self.allow_upload or None, "concurrency": self.concurrency,
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from vlmcli.amounts import duration, pace, size
+from vlmcli.amounts import about, duration, pace, size
 from vlmcli.batch.course import Job, count
 from vlmcli.cluster.cluster import Cluster
 from vlmcli.cluster.messages import Reply
@@ -33,9 +33,8 @@ def estimate(cluster: Cluster, jobs: Sequence[Job], tell: Callable[[str], None] 
     rate = _per_second(read)
     pictures = sum(len(group.pictures) for group in groups)
     known = [one.size for reply in replies for one in reply.fingerprints if one.size]
-    about = f"about {duration(len(groups) / rate)}" if len(groups) / rate >= 1 else "less than 1 s"
-    said = f"{ready} on {count(ready.nodes, 'node')}: "
-    said += f"about {pace(rate * pictures / len(groups), 'pictures')}, {about} after the model is loaded"
+    said = f"{ready} on {count(ready.nodes, 'node')}: about {pace(rate * pictures / len(groups), 'pictures')}"
+    said += f", {about(len(groups) / rate)} after the model is loaded"
     if known:
         said += f"; about {size(round(sum(known) / len(known) * pictures))} to be read"
     return said

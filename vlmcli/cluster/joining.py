@@ -36,18 +36,19 @@ def checked(address: str, environment: Mapping[str, str], again: Callable[[Mappi
     if address == LOCAL:
         return address
     where = _resolved(address)
+    named = where if address == "auto" else address  # Ray writes this machine's addresses in its own way
     host, _, port = where.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ClusterError(f"no Ray cluster answers at {where} ({reason})", _START) from None
+        raise ClusterError(f"no Ray cluster answers at {named} ({reason})", _START) from None
     if _wants_token(where):
         if MODE in environment or not (
             any(environment.get(name) for name in TOKENS) or (Path.home() / ".ray" / "auth_token").is_file()
         ):
             raise ClusterError(
-                f"the Ray cluster at {where} wants a token, and has not got the right one",
+                f"the Ray cluster at {named} wants a token, and has not got the right one",
                 "copy ~/.ray/auth_token from the cluster's head node, and set RAY_AUTH_MODE=token",
             )
         again({**environment, MODE: "token"})

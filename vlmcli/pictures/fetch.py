@@ -47,7 +47,7 @@ def get(url: str, allow_local: bool = False, max_bytes: int = MAX_BYTES, seconds
         url: of http or https.
         allow_local: whether what answers may be at an address of this machine or network.
         max_bytes: that may come, and that it may unpack to.
-        seconds: for all of it, redirects included: names, connections, redirects and the body.
+        seconds: for all of it: names, connections, redirects and the body.
 
     Raises SourceError, which names the address without its query.
     """

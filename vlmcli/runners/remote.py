@@ -68,12 +68,12 @@ LOOK = 1.0
 """Seconds after which it is looked again whether a quicker server should take over what is left."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class _Asked(Errand):
     """A request that has not ended."""
 
-    id: int = 0
-    request: Request = field(default_factory=lambda: Request(()))
+    id: int
+    request: Request
     tries: int = 0
     cuts: int = 0  # times that a server has died under it, or was silent
     begun: bool = False
