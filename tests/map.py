@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "cli": "vlmcli pictures models tasks demo machine records engine engine/native runners batch chat reports terminal"
     " server mcp cluster",
     "demo/training": "vlmcli pictures demo engine",
-    "bench": "vlmcli pictures models tasks demo machine records engine engine/native cluster cli",
+    "bench": "vlmcli pictures models tasks demo machine records engine engine/native batch cluster cli",
 }
 """Who may import whom. A folder inside another that is not named here is part of it."""
 

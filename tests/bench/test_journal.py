@@ -66,6 +66,7 @@ def test_the_page_is_made_by_its_command():
     )
     assert shown.startswith("journal of 1,000,000 records, on one processor, from 5,000 measured here\n")
     assert 0.5 < float(re.search(r"size +([\d.]+) GB", shown)[1]) < 1.5
+    assert 0.3 < float(re.search(r"names and work +([\d.]+) GB", shown)[1]) < 1.2
     assert re.findall(r"^ +4 .*", shown, re.MULTILINE) == [
         "      4         8.0      34.7            1.0          4.0",
         "      4         2.0     138.9            0.2          1.0",

@@ -15,7 +15,7 @@ from tests.support import ROOT, disks
 from tests.support.folders import drawn, lines, vlm
 from vlmcli import atomic, demo
 from vlmcli.batch.course import Course, jobs_of
-from vlmcli.batch.memory import Memory
+from vlmcli.batch.memory import Memory, Works
 from vlmcli.errors import UsageError, VlmError
 from vlmcli.pictures.sources import find
 from vlmcli.records.journal import Journal
@@ -204,9 +204,12 @@ def test_a_run_that_is_gone_on_with_restores_the_order_of_its_command(tmp_path):
             left = memory.left(jobs)
             assert [job.names for job in left] == [["pics/0005.png"]]
             missing = memory.work(left[0])
+            works = Works(2)
+            works[0] = missing.id
+            assert (works[0], works[1]) == (missing.id, "")
             memory.write(missing, Result(("pics/0005.png",), "what is this?", "demo", error=VlmError("no", "no")))
-            assert memory.restore_order({0: missing.id})
-            assert not memory.restore_order({0: missing.id})
+            assert memory.restore_order(works)
+            assert not memory.restore_order(works)
     assert [one["sources"][0] for one in lines(tmp_path, "run.jsonl")] == names
     assert vlm(tmp_path, *command).returncode == 3, "the same command finds all of them"
     assert len(lines(tmp_path, "run.jsonl")) == 8

@@ -6,7 +6,7 @@ Knows jobs, their pictures' files and the journal. Does not know how jobs are as
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +57,23 @@ class Done:
         """In the command's order."""
         for number, job in enumerate(self._jobs):
             yield job, self._works[number * WORK : (number + 1) * WORK].hex()
+
+
+class Works:
+    """The names of the work of jobs that have ended, by the jobs' numbers; sixteen bytes for each job."""
+
+    def __init__(self, jobs: int) -> None:
+        """Of so many jobs, none has ended."""
+        self._works = bytearray(WORK * jobs)
+
+    def __setitem__(self, number: int, work: str) -> None:
+        """A job has ended."""
+        self._works[number * WORK : (number + 1) * WORK] = bytes.fromhex(work)
+
+    def __getitem__(self, number: int) -> str:
+        """The name of a job's work; empty where it has not ended."""
+        work = self._works[number * WORK : (number + 1) * WORK]
+        return work.hex() if any(work) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +176,18 @@ class Memory:
         known = {"detail": work.detail} | self._extra | fields(work.fingerprints, work.id)
         self._journal.write(lines.object_line(lines.record(result) | known))
 
-    def restore_order(self, works: Mapping[int, str]) -> bool:
+    def restore_order(self, works: Works) -> bool:
         """Put the records of a run that wrote them as they came into the order of the jobs that `left` was given.
 
         Records of other commands come first. Where all are in order, the file stays as it is.
 
         Args:
-            works: the names of the works of jobs that `left` returned, by their numbers there, if they have ended.
+            works: those of the jobs that `left` returned, by their numbers there.
 
         Returns whether the file was written anew. Raises VlmError where it cannot be; nothing has changed then.
         """
         before, numbers = (work for _, work in self.done), itertools.count()
-        in_order = (next(before) if done else works.get(next(numbers), "") for done in self._is_done)
+        in_order = (next(before) if done else works[next(numbers)] for done in self._is_done)
         return self._journal.restore_order(in_order)
 
     def make_table(self, table: Path) -> int:

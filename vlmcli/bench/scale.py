@@ -1,7 +1,8 @@
 """`python -m vlmcli.bench.scale`: what very many pictures take on several machines, on paper.
 
 The answers' time and the pictures' bytes are arithmetic, of what is given. What the journal takes of a processor's time
-is measured here, at two sizes (vlmcli/bench/journal.py), and taken on in a straight line.
+is measured here, at two sizes (vlmcli/bench/journal.py), and taken on in a straight line; and so is what the command
+keeps in memory of each picture.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import tracemalloc
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from vlmcli.batch.course import jobs_of
+from vlmcli.batch.memory import Works
 from vlmcli.bench import journal
+from vlmcli.pictures.sources import Source
+from vlmcli.tasks.ask import Ask
 
 MB, GB = 1e6, 1e9
+JOBS = 20_000
+"""Pictures with which it is measured what the command keeps of each."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     costs = measured(options.records)
     sys.stdout.write(about_journal(options.pictures, costs, options.records))
+    sys.stdout.write(about_command(options.pictures, bytes_of_a_job()))
     for seconds in options.seconds_per_picture:
         sys.stdout.write(about_nodes(options.pictures, options.nodes, seconds, options.megabytes))
 
@@ -78,6 +87,26 @@ def about_journal(pictures: int, costs: Costs, records: int) -> str:
         f"  open, to resume    {_minutes(pictures * costs.opening)}\n"
         f"  restore the order  {_minutes(pictures * costs.order)}\n"
         f"  write the table    {_minutes(pictures * costs.table)}\n"
+    )
+
+
+def bytes_of_a_job() -> float:
+    """What a command keeps in memory of each picture that it is going to ask about, measured with some."""
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    names = (f"photos/{number:08}.jpg" for number in range(JOBS))
+    jobs = jobs_of([(Source(name, Path(name), expanded=True),) for name in names], [Ask("?")])
+    kept = jobs, Works(len(jobs))
+    found = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    return found / len(kept[0])
+
+
+def about_command(pictures: int, each: float) -> str:
+    """What the command takes that lets so many pictures be asked about, in words."""
+    return (
+        f"\nmemory of the command, from {JOBS:,} pictures measured here\n"
+        f"  names and work     {pictures * each / GB:8.1f} GB\n"
     )
 
 

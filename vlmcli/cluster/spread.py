@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vlmcli.batch.course import Job, count
+from vlmcli.batch.memory import Works
 from vlmcli.batch.run import Run, Stage, Step
 from vlmcli.cluster.cluster import Cluster
 from vlmcli.cluster.messages import Group, Reply
@@ -71,9 +72,9 @@ class Spread(Run):
     streams: ClassVar[bool] = False
 
     @cached_property
-    def works(self) -> dict[int, str]:
-        """The names in the journal of the jobs that have ended, by their numbers."""
-        return {}
+    def works(self) -> Works:
+        """The names in the journal of the jobs that have ended."""
+        return Works(len(self.jobs))
 
     def gathered(self, cluster: Cluster) -> Generator[Step, None, None]:
         """Let a cluster ask, and yield what comes of it until all jobs have ended, or somebody has stopped it.
