@@ -449,6 +449,7 @@ class ModelFiles:
         card: facts beside the files.
         encoder_layers: the vision encoder's depth, for progress; 0 when unknown.
         servers: that have the model, instead of files on this machine; the paths are then empty.
+        away: addresses of more servers, which do not answer yet.
     """
 
     name: str
@@ -457,3 +458,4 @@ class ModelFiles:
     card: Card = Card()
     encoder_layers: int = 0
     servers: tuple[Server, ...] = ()
+    away: tuple[str, ...] = ()

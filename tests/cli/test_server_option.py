@@ -9,12 +9,14 @@ import socket
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.support.chat_server import Answers, ChatServer, Fault, free_port
 from tests.support.engines import THREADS
 from tests.support.program import ANSWER, NOTICE, SCENE, own_environment, piped, vlm
+from tests.support.waiting import until
 from vlmcli import demo
 from vlmcli.demo import scenes
 from vlmcli.engine import Engine
@@ -349,8 +351,23 @@ def test_a_server_that_does_not_answer_is_left_out(own, folder):
     away = free_url()
     done = vlm("ask", folder, "what is this?", "--server", away, "--server", own.url)
     assert done.returncode == 3
-    assert f"vlm: {away} cannot be reached (connection refused); it is left out\n" in done.stderr
+    assert f"vlm: {away} cannot be reached (connection refused); it is left out until it answers\n" in done.stderr
     assert len(own.bodies) == 6
+
+
+def test_a_server_that_is_started_during_a_run_gets_its_share(own, answers, folder):
+    away = free_url()
+    own.faults += [Fault(wait=0.0), *(Fault(wait=1.5) for _ in range(6))]
+    line = ["ask", folder, "what is this?", "--server", away, "--server", own.url, "--concurrency", "1", "--json"]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(vlm, *line)
+        until(lambda: own.bodies)
+        with ChatServer(answers, own=True, port=int(away.rpartition(":")[2])) as late:
+            done = running.result()
+    assert f"vlm: {away} answers now, and gets requests, too\n" in done.stderr
+    assert len(own.bodies) + len(late.bodies) == 6
+    assert late.bodies
+    assert (done.returncode, len(records(done))) == (3, 8)
 
 
 def test_no_server_at_all_is_an_error_and_a_record():

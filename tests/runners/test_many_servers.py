@@ -1,14 +1,17 @@
 """Several servers: how many requests each gets at once, what becomes of one that dies, and who answers the last."""
 
+import socket
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.chat_server import Answers, ChatServer, Fault
+from tests.support.chat_server import Answers, ChatServer, Fault, free_port
 from tests.support.engines import THREADS, ask, noise, outcomes, texts
 from tests.support.program import ANSWER, SCENE
 from tests.support.slots import Slots
+from tests.support.waiting import until
 from vlmcli import demo
 from vlmcli.engine import Engine
 from vlmcli.errors import RequestError
@@ -16,6 +19,7 @@ from vlmcli.pictures import images
 from vlmcli.placement import Fit
 from vlmcli.runners.pacing import START
 from vlmcli.runners.remote import CUTS, Remote
+from vlmcli.runners.servers import LOOK_SECONDS
 from vlmcli.values import Answer, Delta, Done, Failed, ModelFiles, Notice, Server, no_more, room_of, run
 
 BASE = 0.01
@@ -30,8 +34,9 @@ def answers():
 
 
 @contextmanager
-def remote(*chat_servers, kind="other", **how):
-    files = ModelFiles("demo", None, None, demo.CARD, servers=tuple(Server(one.url, kind) for one in chat_servers))
+def remote(*chat_servers, kind="other", away=(), **how):
+    servers = tuple(Server(one.url, kind) for one in chat_servers)
+    files = ModelFiles("demo", None, None, demo.CARD, servers=servers, away=away)
     with Remote(files, **{"base": BASE, **how}) as runner:
         yield runner
 
@@ -154,3 +159,63 @@ def test_what_somebody_reads_as_it_comes_is_not_taken_over():
                 break
         assert slow.answered > 0
         assert quick.answered + slow.answered == 12
+
+
+# ---------------------------------------------------------------------------------------------- servers that come late
+
+
+def nowhere():
+    """A port where no server is yet, and its address."""
+    port = free_port()
+    return port, f"http://127.0.0.1:{port}"
+
+
+def told(runner, requests):
+    """What was said while requests were answered."""
+    return [event.text for _, event in run(runner, requests) if isinstance(event, Notice)]
+
+
+def test_a_server_that_was_away_gets_requests_once_it_answers(answers):
+    port, url = nowhere()
+    with ChatServer(answers) as first, remote(first, away=(url,)) as runner:
+        assert texts(outcomes(runner, [quiet()] * 4)) == texts(outcomes(runner, [quiet()])) * 4
+        assert [one.name for one in runner.shares] == [first.url]
+        with ChatServer(answers, port=port) as second:
+            until(lambda: len(runner.shares) == 2)
+            assert told(runner, [quiet(picture=noise(n, (32, 32))) for n in range(30)]) == [
+                f"{url} answers now, and gets requests, too"
+            ]
+            assert first.bodies
+            assert second.bodies
+            assert [one.name for one in runner.shares] == [first.url, url]
+
+
+def test_a_server_that_was_away_must_have_the_model(answers):
+    port, url = nowhere()
+    second = ChatServer(answers, port=port, models=("another",))
+    with ChatServer(answers) as first, second, remote(first, away=(url,)) as runner:
+        until(lambda: len(second.headers) > 4)
+        assert len(runner.shares) == 1
+        second.models = ("another", "demo")
+        until(lambda: len(runner.shares) == 2)
+
+
+def test_a_server_that_was_away_must_be_one_like_the_others(answers):
+    port, url = nowhere()
+    with ChatServer(answers) as first, ChatServer(answers, port=port, props=True) as second:
+        with remote(first, away=(url,)) as runner:
+            until(lambda: second.headers)
+            heard = told(runner, [quiet(picture=noise(n, (32, 32))) for n in range(30)])
+            assert heard == [f"{url} answers now, but not as the other servers do; it is left out"]
+            assert len(runner.shares) == 1
+        assert not second.bodies
+
+
+def test_a_runner_does_not_wait_at_its_end_for_what_hangs(answers):
+    with socket.create_server(("127.0.0.1", 0)) as silent, ChatServer(answers) as first:  # takes, and says nothing
+        with remote(first, away=(f"http://127.0.0.1:{silent.getsockname()[1]}",)) as runner:
+            connection, _ = silent.accept()
+            outcomes(runner, [quiet()])
+            began = time.monotonic()
+        assert time.monotonic() - began < LOOK_SECONDS / 2
+        connection.close()

@@ -67,6 +67,7 @@ def test_the_model_is_the_one_that_is_named_or_the_usual_one_or_the_first():
         assert looked(server, usual="x")[0].model == "a"
         assert looked(server, named="x", usual="b")[0].model == "x"
         found, told = looked(server, second)
+        assert found.away == ()  # it does answer
         assert [one.url for one in found.servers] == [server.url]
         assert told == [f"{second.url} does not have the model a; it is left out"]
 
@@ -76,7 +77,8 @@ def test_servers_that_cannot_be_looked_at():
     with ChatServer(None, key="k") as closed, ChatServer(None) as server, ChatServer(None, models=()) as empty:
         found, told = looked(away, server)
         assert [one.url for one in found.servers] == [server.url]
-        assert told == [f"{away} cannot be reached (connection refused); it is left out"]
+        assert told == [f"{away} cannot be reached (connection refused); it is left out until it answers"]
+        assert found.away == (away,)
         with pytest.raises(ModelError, match="cannot be reached"):
             looked(away)
         with pytest.raises(ModelError, match="needs a key"):

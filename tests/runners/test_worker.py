@@ -135,6 +135,22 @@ def test_a_model_that_cannot_be_loaded_is_named(scene, fault):
         assert texts(outcomes(worker, [ask("what is left?", scene)])) == ["NativeError"]
 
 
+def test_a_picture_that_kills_at_once_is_not_taken_for_a_bad_model(scene):
+    requests = [ask("what is this?", called(scene, "/a/one.png"))]
+    with Worker(demo.FILES, fit=FIT, observer=named("segfault one.png", "Unheard"), back_off=(0.0,)) as worker:
+        (error,) = outcomes(worker, requests)
+        assert error.message == "/a/one.png: llama.cpp crashed on it each time (segmentation fault)"
+        worker.ready()
+        assert texts(outcomes(worker, [ask("what is left?", scene)])) == ["A red circle."]
+
+
+def test_a_fault_of_ours_while_loading_is_told_as_that(scene):
+    with Worker(demo.FILES, fit=FIT, observer=named("bug load", "Unheard"), back_off=(0.0,)) as worker:
+        (error,) = outcomes(worker, [ask("what is this?", scene)])
+        assert "ZeroDivisionError: a bug that was asked for" in error.message
+        assert worker.restarts == 0
+
+
 ON_GPU = replace(FIT, n_gpu_layers=-1, projector_on_gpu=True, reason="all layers on CUDA0")
 
 

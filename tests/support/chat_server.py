@@ -74,9 +74,10 @@ class ChatServer:
         answered: chats whose answer is whole; it is counted before its end is sent.
         busy: so often it is loading when its models are asked for.
         moved: where its models are; empty for here.
+        port: where it listens; 0 for any that is free.
     """
 
-    def __init__(self, answers, *, own=False, key="", models=("demo",), props=False, card=None, think=""):
+    def __init__(self, answers, *, own=False, key="", models=("demo",), props=False, card=None, think="", port=0):
         self.own, self.key, self.models, self.props = own, key, models, props
         self.card = asdict(demo.CARD) if card is None else card
         self.think = think  # what is sent as thoughts before each answer
@@ -86,7 +87,7 @@ class ChatServer:
         self.moved = ""
         self.lock = threading.Lock()
         self.ask = answers.ask if answers is not None else None
-        self._http = _Server(("127.0.0.1", 0), _Handler)
+        self._http = _Server(("127.0.0.1", port), _Handler)
         self._http.owner = self
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)

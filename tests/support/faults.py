@@ -9,18 +9,19 @@ import gc
 import os
 import pickle
 import sys
+import time
 from pathlib import Path
 
 from vlmcli.engine import Observer
 from vlmcli.errors import NoRoom
 from vlmcli.runners import frames
 
-KINDS = ("abort", "segfault", "throw", "hang", "leak", "kill", "full", "noise", "frame")
+KINDS = ("abort", "segfault", "throw", "hang", "leak", "kill", "full", "noise", "frame", "bug")
 
 
-def named(words):
-    """The observer that `Fault(words)` is, for `Worker`."""
-    return f"{__name__}:Fault:{words}" if words else ""
+def named(words, kind="Fault"):
+    """The observer that `Fault(words)` is, or another one of this module, for `Worker`."""
+    return f"{__name__}:{kind}:{words}" if words else ""
 
 
 class Fault(Observer):
@@ -28,7 +29,8 @@ class Fault(Observer):
 
     KIND is abort (a failed assertion), segfault, throw (a C++ exception that nobody catches), hang, leak (64 MiB),
     kill, or full (a device's memory is); in a worker's process also noise (the pipe to the asking end gets what is no
-    message) and frame (it gets a message that would make the file MARK.made, were it simply unpickled).
+    message) and frame (it gets a message that would make the file MARK.made, were it simply unpickled). bug is an
+    exception that nobody expects.
 
     NAME is the last part of the name of a request's picture, or "load". With MARK, a file that does not exist, it
     happens once: the file is made.
@@ -79,12 +81,26 @@ class Fault(Observer):
     def _full(self):
         raise NoRoom(f"{self.name}: unable to allocate CUDA0 buffer", "it is a fault that was asked for")
 
+    def _bug(self):
+        raise ZeroDivisionError("a bug that was asked for")
+
     def _noise(self):
         _into_the_pipe(b"a line that somebody has printed\n" * 3)
 
     def _frame(self):
         payload = pickle.dumps(Touch(f"{self.mark}.made"))
         _into_the_pipe(frames.header(payload) + payload)
+
+
+class Unheard(Fault):
+    """A fault in a worker's process that is slow to say how it is: whatever it does not wait for is never heard of."""
+
+    def __init__(self, words):
+        super().__init__(words)
+        from vlmcli.runners import child
+
+        resident = child.resident
+        child.resident = lambda: (time.sleep(0.5), resident())[1]
 
 
 class Touch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
 from vlmcli.engine.desk import Desk, internal
@@ -40,6 +40,7 @@ class Engine:
         observer: Observer | None = None,
         caching: Caching | None = None,
         began: float | None = None,
+        on_loaded: Callable[[], None] | None = None,
     ) -> None:
         """Open a model.
 
@@ -50,11 +51,14 @@ class Engine:
             caching: where results are kept for later processes, and found; None for nowhere.
             began: when the command began whose requests it answers, as `time.monotonic` counts: the first one's timings
                 begin there. None for an engine that is opened without one, or before anybody waits for an answer.
+            on_loaded: called once, in the engine's thread, when the model is loaded and before anything is computed for
+                a request. Should the process die from then on, a request is to blame, not the model's files.
         """
         self.files = files
         self._observer = observer
         self._desk = Desk()
         self._began = began
+        self._on_loaded = on_loaded
         self._guides = Guides(files.model)
         self._loader = Loader(files, fit or Fit(), self._desk, observer, caching, self._guides, began)
         self._loop: Loop | None = None
@@ -168,6 +172,8 @@ class Engine:
                     loop = Loop(self._loader.load(stack), self._desk, self._observer, self._began)
                     stack.callback(loop.close)
                     self._loop = loop
+                    if self._on_loaded is not None:
+                        self._on_loaded()
                     self._is_loaded.set()
                     while loop.turn():
                         pass

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 
+from vlmcli import room
+from vlmcli.errors import NoMemory, VlmError
 from vlmcli.later import Later
 from vlmcli.values import Picture
 
@@ -15,8 +17,16 @@ LEVEL = 1
 
 
 def data_uri(picture: Picture) -> str:
-    """A picture as `data:image/png;base64,…`, of exactly its pixels; they are read now. Raises as `Picture.load`."""
-    image = Image.frombytes("RGB", picture.size, picture.pixels())
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=LEVEL)
-    return f"data:image/png;base64,{base64.b64encode(file.getbuffer()).decode('ascii')}"
+    """A picture as `data:image/png;base64,…`, of exactly its pixels; they are read now.
+
+    Raises as `Picture.load`; NoMemory where there is too little for the text.
+    """
+    try:
+        image = Image.frombytes("RGB", picture.size, picture.pixels())
+        file = io.BytesIO()
+        image.save(file, "PNG", compress_level=LEVEL)
+        return f"data:image/png;base64,{base64.b64encode(file.getbuffer()).decode('ascii')}"
+    except Exception as error:
+        if isinstance(error, VlmError) or not room.is_out(error):
+            raise
+        raise NoMemory(f"{picture.source}: not enough memory to send it", room.HINT) from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
@@ -30,6 +30,22 @@ def value_of(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise RequestError(f"{where} sent something that is not the protocol of a chat", "check the address")
     return found
+
+
+async def lines(blocks: AsyncIterator[bytes], most: int, where: str) -> AsyncIterator[bytes]:
+    """The lines of a body as they come, without their ends. Raises RequestError where it has more than `most` bytes."""
+    held, count = bytearray(), 0
+    async for block in blocks:
+        count += len(block)
+        if count > most:
+            raise RequestError(f"{where} sent more than an answer can be", "see the server's log")
+        held += block
+        if b"\n" in block:
+            *whole, held = held.split(b"\n")
+            for line in whole:
+                yield bytes(line.removesuffix(b"\r"))
+    if held:
+        yield bytes(held)
 
 
 def _no_number(name: str) -> NoReturn:

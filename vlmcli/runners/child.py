@@ -132,8 +132,13 @@ class _Child:
         except VlmError as error:
             self._send(wire.LoadFailed(error))
             os._exit(1)
-        self._engine = Engine(opening.files, fit, observer, opening.caching, opening.began)
-        for work in (lambda: self._load(fit.reason), self._events, self._beat):
+        self._reason = fit.reason
+        self._engine = Engine(
+            opening.files, fit, observer, opening.caching, opening.began, lambda: _or_exit(self._loaded)
+        )
+        self._waiting = threading.Thread(target=_or_exit, args=(self._await,), daemon=True)
+        self._waiting.start()
+        for work in (self._events, self._beat):
             threading.Thread(target=_or_exit, args=(work,), daemon=True).start()
 
     def serve(self, receive: Callable[[], wire.ToEngine | None]) -> None:
@@ -155,14 +160,17 @@ class _Child:
 
     # ------------------------------------------------------------------------------------------ requests and events
 
-    def _load(self, reason: str) -> None:
+    def _loaded(self) -> None:
+        """Say so before the first request can end this process: else its death would be blamed on the model's files."""
+        self._send(wire.Beat(resident()))
+        self._send(wire.Loaded(self._reason))
+
+    def _await(self) -> None:
+        """Say what keeps the model from being loaded."""
         try:
             self._engine.ready()
         except VlmError as error:
             self._send(wire.LoadFailed(error))
-            return
-        self._send(wire.Beat(resident()))
-        self._send(wire.Loaded(reason))
 
     def _submit(self, id: int, request: Request) -> None:
         request = wire.with_pixels(request, lambda number: self._need(id, number))
@@ -182,6 +190,7 @@ class _Child:
             self._send(wire.Happened(replace(event, id=theirs)))
             if ended:
                 self._send(wire.Beat(resident()))
+        self._waiting.join()  # which may still have to say that it is
         os._exit(1)  # the engine ends itself only when it is broken
 
     def _beat(self) -> None:

@@ -48,7 +48,7 @@ def model_of(
         notice(f"pictures are sent to {', '.join(map(servers.host_of, away))}")
     begin()
     found = servers.look(urls, name, settings.model, keys.__getitem__, say)
-    return ModelFiles(found.model, Path(), Path(), card_of(found.card), servers=found.servers)
+    return ModelFiles(found.model, Path(), Path(), card_of(found.card), servers=found.servers, away=found.away)
 
 
 def _may_leave(away: Sequence[str], settings: Settings) -> None:

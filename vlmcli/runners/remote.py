@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from vlmcli.errors import Cancelled, NativeError, NoMemory, NoServer, RequestErr
 from vlmcli.later import Later
 from vlmcli.pictures.sending import data_uri
 from vlmcli.runners import servers
-from vlmcli.runners.chat_answer import Hearing, refused, value_of
+from vlmcli.runners.chat_answer import Hearing, lines, refused, value_of
 from vlmcli.runners.chat_body import body, streams
 from vlmcli.runners.lanes import MOVES, Errand, Lane, next_lane, taken_over
 from vlmcli.runners.pacing import BOUND, Pacing
@@ -114,15 +114,16 @@ class Remote:
             base: seconds before a request is sent a second time.
         """
         self.files = files
-        self._keys = {server.url: key_of(server.url) for server in files.servers}
+        self._keys = {url: key_of(url) for url in (*(server.url for server in files.servers), *files.away)}
         self._most, self._patience, self._base = concurrency or BOUND, patience, base
         self._outbox: SimpleQueue[Event | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._asked: dict[int, _Asked] = {}
         self._next_id = 0
-        self._closed = False
+        self._closed = threading.Event()
         self._queue: deque[_Asked] = deque()  # the loop's thread
         self._lanes: list[Lane] = []
+        self._clients = AsyncExitStack()  # closes them
         self._ends = False  # no more requests will come
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
@@ -130,13 +131,15 @@ class Remote:
         self._thread = threading.Thread(target=self._main, name="vlm-remote", daemon=True)
         self._thread.start()
         self._ready.wait()
+        for url in files.away:  # not in the loop's executor, whose threads are waited for
+            threading.Thread(target=self._wait_for, args=(url,), name="vlm-away", daemon=True).start()
 
     # ------------------------------------------------------------------------------------------ any thread
 
     def submit(self, request: Request) -> int:
         """Take a request; its events carry the id returned."""
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 raise RequestError("the connection to the server is closed")
             self._ends = False
             id = self._next_id
@@ -180,7 +183,7 @@ class Remote:
     def close(self) -> None:
         """Fail whatever has not ended, and close all connections; may be called twice."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
         self._call(self._wake.set)
         self._thread.join()
 
@@ -207,6 +210,16 @@ class Remote:
             if self._asked.pop(event.id, None) is not None:
                 self._outbox.put(event)
 
+    # ------------------------------------------------------------------------------------------ threads of their own
+
+    def _wait_for(self, url: str) -> None:
+        """Wait for a server that was away when the command began."""
+        server = servers.wait_for(url, self._keys[url], self.files.name, self._closed, self._base)
+        if server is not None and server.kind in {one.kind for one in self.files.servers}:
+            self._call(self._join, server)
+        elif server is not None:  # it may not be able to do what is asked of the others
+            self._outbox.put(Notice(f"{url} answers now, but not as the other servers do; it is left out"))
+
     # ------------------------------------------------------------------------------------------ the loop's thread
 
     def _main(self) -> None:
@@ -218,7 +231,7 @@ class Remote:
             error = _bug(bug)
         finally:
             with self._lock:
-                self._closed = True
+                self._closed.set()
                 left = list(self._asked)
             for id in left:
                 self._end(Failed(id, error))
@@ -228,15 +241,11 @@ class Remote:
     async def _serve(self) -> None:
         """Send requests to servers as they have room, until the runner is closed."""
         self._loop = asyncio.get_running_loop()
-        async with AsyncExitStack() as stack:
+        async with self._clients:
             for server in self.files.servers:
-                key = self._keys[server.url]
-                limits = httpx2.Limits(max_connections=self._most, max_keepalive_connections=self._most)
-                client = httpx2.AsyncClient(**arguments(server.url, key, self._patience), limits=limits)
-                client = await stack.enter_async_context(client)
-                self._lanes.append(Lane(server, client, key, Pacing(self._most)))
+                self._add(server)
             self._ready.set()
-            while not self._closed:
+            while not self._closed.is_set():
                 self._wake.clear()
                 wait = self._dispatch()
                 with suppress(asyncio.TimeoutError):
@@ -245,6 +254,20 @@ class Remote:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _add(self, server: Server) -> None:
+        """Let a server have requests from now on."""
+        key = self._keys[server.url]
+        limits = httpx2.Limits(max_connections=self._most, max_keepalive_connections=self._most)
+        client = httpx2.AsyncClient(**arguments(server.url, key, self._patience), limits=limits)
+        self._clients.push_async_callback(client.aclose)
+        self._lanes.append(Lane(server, client, key, Pacing(self._most)))
+
+    def _join(self, server: Server) -> None:
+        """A server that was away is there."""
+        self._add(server)
+        self._outbox.put(Notice(f"{server.url} answers now, and gets requests, too"))
+        self._wake.set()
 
     def _enqueue(self, asked: _Asked) -> None:
         self._queue.append(asked)
@@ -285,7 +308,7 @@ class Remote:
 
     def _moved(self, asked: _Asked, lane: Lane, _: object) -> None:
         asked.moving = False
-        if asked.id in self._asked and not self._closed:
+        if asked.id in self._asked and not self._closed.is_set():
             self._begin(asked, lane, time.monotonic())
 
     async def _try(self, asked: _Asked, lane: Lane) -> None:
@@ -405,7 +428,7 @@ class Remote:
             return NoServer(f"{url} redirects to {leads or 'no address'}", "name the server's own address")
         data = b""
         with suppress(httpx2.HTTPError):
-            async for line in _lines(response, servers.LARGEST):
+            async for line in lines(response.aiter_bytes(), servers.LARGEST, url):
                 data += line + b"\n"
         error = refused(status, data, lane.server, self.files.name, lane.key)
         if status not in BUSY:
@@ -417,11 +440,11 @@ class Remote:
         """Take a whole answer, or its chunks as they come. Raises VlmError."""
         request, url = asked.request, server.url
         if not streams(request, server) or response.headers.get("content-type", "").startswith("application/json"):
-            parts = [line async for line in _lines(response, LARGEST)]
+            parts = [line async for line in lines(response.aiter_bytes(), LARGEST, url)]
             hearing.take(value_of(b"\n".join(parts), url))
             return
         done, count = False, 0
-        async for line in _lines(response, LARGEST):
+        async for line in lines(response.aiter_bytes(), LARGEST, url):
             name, _, data = line.partition(b":")
             if done or name in (b"", b"event", b"id", b"retry"):  # empty lines and comments among them
                 continue
@@ -462,31 +485,10 @@ def _body_of(asked: _Asked, model: str, server: Server) -> bytes:
 
     def shown(picture: Picture) -> str:
         if picture.identity not in asked.uris:
-            try:
-                asked.uris[picture.identity] = data_uri(picture)
-            except Exception as error:
-                if isinstance(error, VlmError) or not room.is_out(error):
-                    raise
-                raise NoMemory(f"{picture.source}: not enough memory to send it", room.HINT) from None
+            asked.uris[picture.identity] = data_uri(picture)
         return asked.uris[picture.identity]
 
     return body(asked.request, model, server, shown)
-
-
-async def _lines(response: httpx2.Response, most: int) -> AsyncIterator[bytes]:
-    """The lines of a body as they come, without their ends. Raises RequestError where they are too many bytes."""
-    held, count = bytearray(), 0
-    async for block in response.aiter_bytes():
-        count += len(block)
-        if count > most:
-            raise RequestError(f"{response.url.host} sent more than an answer can be", "see the server's log")
-        held += block
-        if b"\n" in block:
-            *whole, held = held.split(b"\n")
-            for line in whole:
-                yield bytes(line.removesuffix(b"\r"))
-    if held:
-        yield bytes(held)
 
 
 def _bug(error: Exception) -> VlmError:

@@ -10,9 +10,11 @@ import ipaddress
 import os
 import random
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -59,11 +61,21 @@ class Found:
         servers: at least one.
         model: its name there.
         card: what another `vlm serve` tells of it, as it came; empty from others.
+        away: addresses at which none answers yet.
     """
 
     servers: tuple[Server, ...]
     model: str
     card: Mapping[str, Any] = field(default_factory=dict)
+    away: tuple[str, ...] = ()
+
+
+class _Away(Exception):
+    """A server does not answer yet, or says that it cannot; `error` is what to say of it."""
+
+    def __init__(self, error: ModelError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def addresses(text: str) -> list[str]:
@@ -216,7 +228,7 @@ def look(
 
     Raises VlmError where none answers, or there is no model.
     """
-    found: list[Server] = []
+    found, away = list[Server](), list[str]()
     model, card, trouble = named, dict[str, Any](), None
     keys = {url: key_of(url) for url in urls}
     with ThreadPoolExecutor(LOOKS) as pool:  # one that is away takes long
@@ -224,10 +236,13 @@ def look(
     for url, looked in looks:
         try:
             kind, models = looked.result()
-        except VlmError as error:
-            trouble = trouble or error
+        except (_Away, VlmError) as error:
+            met = error.error if isinstance(error, _Away) else error
+            trouble = trouble or met
+            if met is not error:
+                away.append(url)
             if len(urls) > 1:
-                tell(f"{error.message}; it is left out")
+                tell(f"{met.message}; it is left out{' until it answers' if met is not error else ''}")
             continue
         if not model:
             model = usual if usual in models else next(iter(models))
@@ -238,11 +253,33 @@ def look(
         card = card or dict(models.get(model, {}))
     if not found:
         raise trouble or ModelError("no server is named", "name one: --server URL")
-    return Found(tuple(found), model, card)
+    return Found(tuple(found), model, card, tuple(away))
+
+
+def wait_for(url: str, key: str, model: str, ended: threading.Event, base: float = 1.0) -> Server | None:
+    """Wait until a server answers that did not when the command began, and has the model.
+
+    Args:
+        url: its address.
+        key: what it wants to see; empty for none.
+        model: the model's name there.
+        ended: set when nobody waits any more.
+        base: seconds before the first look; each further time it is about twice as long, up to a minute.
+
+    Returns it; None once `ended` is set.
+    """
+    tries = 1
+    while not ended.wait(pause(tries, base)):
+        tries += 1
+        with suppress(_Away, VlmError):
+            kind, models = _look_at(url, key, model, base)
+            if model in models:
+                return Server(url, kind)
+    return None
 
 
 def _look_at(url: str, key: str, named: str, base: float) -> tuple[Kind, dict[str, dict[str, Any]]]:
-    """What a server is, and its models by name, with their cards. Raises VlmError."""
+    """What a server is, and its models by name, with their cards. Raises VlmError, and _Away."""
     with httpx2.Client(**arguments(url, key, LOOK_SECONDS)) as client:
         status, data = _get(client, f"{url}/v1/models", base)
         models: dict[str, dict[str, Any]] = {}
@@ -255,7 +292,8 @@ def _look_at(url: str, key: str, named: str, base: float) -> tuple[Kind, dict[st
                     models[one["id"]] = one["vlm"] if isinstance(one.get("vlm"), dict) else {}
         elif status in (401, 403) or (status not in (404, 405, 501) or not named):
             error = refused(status, data, Server(url), named, key)
-            raise ModelError(error.message, error.hint)
+            reason = ModelError(error.message, error.hint)
+            raise _Away(reason) if status in BUSY else reason
         if not models and not named:
             raise ModelError(f"{url} lists no model", "load a model there, or name one with -m")
         if url == OPENAI:
@@ -276,7 +314,7 @@ def _object(status: int, data: bytes) -> dict[str, Any]:
 
 
 def _get(client: httpx2.Client, url: str, base: float) -> tuple[int, bytes]:
-    """An answer's number and its body; of a server that is busy, after some tries. Raises ModelError."""
+    """An answer's number and its body; of a server that is busy, after some tries. Raises ModelError, and _Away."""
     for tries in range(1, TRIES + 1):
         try:
             with client.stream("GET", url) as response:
@@ -288,9 +326,8 @@ def _get(client: httpx2.Client, url: str, base: float) -> tuple[int, bytes]:
                 status, wait = response.status_code, after(response.headers)
         except httpx2.TransportError as error:
             where = url.rpartition("/v1")[0] or url
-            raise ModelError(
-                f"{where} cannot be reached ({why(error)})", "check the address, and start the server"
-            ) from None
+            reason = ModelError(f"{where} cannot be reached ({why(error)})", "check the address, and start the server")
+            raise _Away(reason) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
             raise ModelError(f"{url}: {str(error)[:120]}", "check the address") from None
         if status not in BUSY or tries == TRIES or (wait or 0.0) > LOOK_SECONDS:
