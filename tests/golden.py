@@ -6,7 +6,8 @@ TOOL is `llama-mtmd-cli`, built from the source archive of the bindings that pyp
     llama-mtmd-cli
 
 in its folder vendor/llama.cpp. The answers go to tests/engine/golden_families.json; those of pairs that are not named
-stay as they are.
+stay as they are. A CPU that multiplies bfloat16 rounds differently: what only such a one answers goes to
+golden_families_bf16.json.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ import numpy as np
 from PIL import Image
 
 from vlmcli.bench import families
+from vlmcli.engine import native
 
 FILE = Path(__file__).parent / "engine" / "golden_families.json"
+FILE_BF16 = FILE.with_stem("golden_families_bf16")
+BF16 = "AVX512_BF16" in native.versions()["features"]
+"""Whether this CPU multiplies bfloat16."""
 QUESTIONS = ("what is this?", "Describe this image in detail, please.")
 SIZES = {"small": (90, 70), "large": (1100, 640)}
 """A small picture, and one that is cut into tiles where a family does that."""
@@ -69,13 +74,26 @@ def answer(tool: str, folder: Path, name: str, pictures: tuple[str, ...], questi
     raise RuntimeError(f"{name}: {tool} never wrote its whole answer")
 
 
+def known() -> dict[str, dict[str, str]]:
+    """The tool's answers on a CPU like this one, in hex, by pairs and cases."""
+    kept: dict[str, dict[str, str]] = _read(FILE)
+    if BF16:
+        for name, answers in _read(FILE_BF16).items():
+            kept[name] |= answers
+    return kept
+
+
+def _read(file: Path) -> dict[str, dict[str, str]]:
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
 def main() -> None:
     """Ask the tool, and write its answers down."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__.split(":")[0])
     parser.add_argument("tool")
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args()
-    kept = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+    kept = known()
     with tempfile.TemporaryDirectory() as temporary:
         for name in options.names or families.PAIRS:
             folder = families.write(Path(temporary), [name])
@@ -85,7 +103,12 @@ def main() -> None:
             }
             sys.stderr.write(f"{name}: {len(asked)} answers\n")
     ordered = {name: kept[name] for name in families.PAIRS if name in kept}
-    FILE.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
+    file = FILE
+    if BF16:
+        usual, file = _read(FILE), FILE_BF16
+        new = {name: dict(found.items() - usual.get(name, {}).items()) for name, found in ordered.items()}
+        ordered = {name: found for name, found in new.items() if found}
+    file.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,14 +4,18 @@ There are no GPUs here. Those of the first part are made up; the workers of the 
 variable of the environment that says which GPU it would have.
 """
 
+import json
 import os
 import signal
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.server.live import QUESTION, asked, one_shape, png, serving
 from tests.support import folders
 from tests.support.engines import ask, noise, outcomes, texts
 from tests.support.program import ANSWER, SCENE, vlm
@@ -269,6 +273,37 @@ def test_one_question_loads_one_worker(made_up, monkeypatch):
 
 def test_without_a_gpu_the_command_says_so_and_what_to_do():
     done = vlm("ask", SCENE, "what is this?", "-m", "demo", "--gpus", "all")
+    assert done.stderr == "vlm: no GPU found\n     vlm doctor says why; leave out --gpus to use the CPU\n"
+    assert done.returncode == 2
+
+
+WITH_TWO = """
+import sys
+from vlmcli.__main__ import main
+from vlmcli.runners import gpus
+from vlmcli.runners.gpus import Gpu
+gpus.chosen = lambda text: TWO
+sys.argv[0] = "vlm"
+sys.exit(main())
+""".replace("TWO", repr(TWO))
+
+
+def test_a_server_shares_requests_out_among_gpus():
+    command = (sys.executable, "-c", WITH_TWO, "serve", "--port", "0")
+    pictures = [one_shape(number) for number in range(6)]
+    with serving("--gpus", "all", "--threads", "1", "--no-cache", command=command) as server:
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda one: server.post(asked(png(one[0]), QUESTION)), pictures))
+        assert [status for status, *_ in answers] == [200] * 6
+        said = [json.loads(body)["choices"][0]["message"]["content"] for _, body, _ in answers]
+        assert all(name in text for (_, name), text in zip(pictures, said, strict=True))
+        devices = [Path(f"/proc/{one}/environ").read_bytes().split(b"\0") for one in server.children()]
+        assert {b"MADE_UP_DEVICE=0", b"MADE_UP_DEVICE=1"} <= {one for names in devices for one in names}
+        assert server.stop() == 0
+
+
+def test_a_server_without_gpus_does_not_start():
+    done = vlm("serve", "--port", "0", "--gpus", "all")
     assert done.stderr == "vlm: no GPU found\n     vlm doctor says why; leave out --gpus to use the CPU\n"
     assert done.returncode == 2
 

@@ -181,12 +181,12 @@ def test_likelihoods_of_tokens_are_the_engine_s(answers, scene):
         answer, _ = one(runner, request)
         other, seen = one(runner, replace(request, stream=True))
     known = local(request)
-    assert [token.piece for token in answer.tokens] == [token.piece for token in known.tokens]
-    assert answer.tokens == other.tokens
-    assert [token.logprob for token in answer.tokens] == pytest.approx(
-        [token.logprob for token in known.tokens], abs=1e-3
-    )
-    assert [len(token.others) for token in answer.tokens] == [3] * len(known.tokens)
+    for found in (answer, other):  # the last digits depend on what is computed together
+        assert [token.piece for token in found.tokens] == [token.piece for token in known.tokens]
+        assert [token.logprob for token in found.tokens] == pytest.approx(
+            [token.logprob for token in known.tokens], abs=1e-3
+        )
+        assert [len(token.others) for token in found.tokens] == [3] * len(known.tokens)
     assert sum(len(event.tokens) for event in seen if isinstance(event, Delta)) == len(answer.tokens)
 
 

@@ -33,10 +33,10 @@ NAMES = (*pairs.SMALL, *families.PAIRS)
 QUESTIONS = golden.QUESTIONS
 SIZES = (noise(1, (90, 70)), noise(2, (1100, 640)))
 """A small picture, and one that is cut into tiles where a family does that."""
-TIE = 0.1
+TIE = 0.2 if golden.BF16 else 0.1
 """How close two best logits are that may change places by rounding, as a part of the logits' deviation. 0.06 is what
-was seen of rounding, with 400 rows in the cache and two threads."""
-GOLDEN = json.loads(golden.FILE.read_text("utf-8"))
+was seen of rounding, with 400 rows in the cache and two threads; 0.14 on a CPU that multiplies bfloat16."""
+GOLDEN = golden.known()
 GOLDEN_NINE = json.loads((golden.FILE.parent / "golden.json").read_text("utf-8"))
 WIDE = "AVX512" in native.versions()["features"]
 """Whether this CPU computes as the one on which the nine's answers were written down; others round differently."""
@@ -98,10 +98,22 @@ def equals_upstream(files, folder):
         for id, ((called, _, _), answer) in enumerate(zip(cases, answers, strict=True)):
             assert isinstance(answer, Answer), answer
             said = without_specials(model, bytes.fromhex(GOLDEN[files.name][called]))
-            text = answer.text.strip().removeprefix(THINK[0]).replace("\0", "").strip()
-            if text != said.decode("utf-8", "replace").strip():
-                row = where_they_part(model, logits[id], said)
-                assert gap(row) < TIE * row.std(), (called, answer.text, said)
+            if _is_upstreams(answer, said):
+                continue
+            # Beside other requests, sums are made in another order. The tool is asked alone.
+            with tapped(files) as (lonely, rows):
+                (alone,) = lonely.run([requests[id]])
+                ((_, ours),) = rows.items()
+            assert alone.text == answer.text or parts_at_a_tie(ours, logits[id]), (called, answer.text, alone.text)
+            if not _is_upstreams(alone, said):
+                row = where_they_part(model, ours, said)
+                assert gap(row) < TIE * row.std(), (called, alone.text, said)
+
+
+def _is_upstreams(answer, said):
+    """Whether an answer is that of the tool, without its special tokens."""
+    text = answer.text.strip().removeprefix(THINK[0]).replace("\0", "").strip()
+    return text == said.decode("utf-8", "replace").strip()
 
 
 def _nine_equal_upstream(files):

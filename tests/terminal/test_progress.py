@@ -212,7 +212,8 @@ def looks(terminal):
     """What is on the screen each time that something was written to it, until the command ends."""
     found = []
     while terminal.process.poll() is None:
-        terminal._pump(0.05)
+        if terminal._pump(0.05):  # it may have torn in two what was written at once: then the rest is about to come
+            terminal._pump(0.002)
         found.append(terminal.text)
     terminal.end()
     return found

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
     from vlmcli.cli import background as back
     from vlmcli.cli import pull, running
+    from vlmcli.runners import gpus
     from vlmcli.settings import Settings
     from vlmcli.terminal.ui import Ui
     from vlmcli.values import ModelFiles, Runner
 else:  # a page of help needs none of them
     pull, running = Later("vlmcli.cli.pull"), Later("vlmcli.cli.running")
-    back = Later("vlmcli.cli.background")
+    back, gpus = Later("vlmcli.cli.background"), Later("vlmcli.runners.gpus")
 
 log = logging.getLogger("vlmcli")
 
@@ -102,7 +103,7 @@ class _Wished:
     allow_host: Sequence[str]
 
 
-@with_flags("yes", "ctx", "threads", "gpu_layers", "no_cache", "verbose")
+@with_flags("yes", "ctx", "threads", "gpu_layers", "gpus", "no_cache", "verbose")
 def serve(
     models: Models = None,
     host: Host = "127.0.0.1",
@@ -148,7 +149,10 @@ def serve(
     if status or stop:
         back.only(background=background, status=status, stop=stop)
         return
+    settings = flags.settings()
     _check(host, has_key=bool(key := _key(api_key)) or no_auth)
+    if settings.gpus:
+        gpus.chosen(settings.gpus)  # what is wrong with them is said now, not when somebody asks
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
         host, port, ollama_port if ollama else 0, key, no_auth, seconds(keep_alive), max_loaded, limits, allow_pull,
@@ -156,12 +160,12 @@ def serve(
     )  # fmt: skip
     names = [one.strip() for one in (models or "").split(",") if one.strip()]
     if not background:
-        _serve(names, wished, flags.settings())
+        _serve(names, wished, settings)
     elif back.is_process:
         with back.alone() as folder:
-            _serve(names, wished, flags.settings(), folder)
+            _serve(names, wished, settings, folder)
     else:
-        _start(names, wished, flags.settings())
+        _start(names, wished, settings)
 
 
 def _check(host: str, *, has_key: bool) -> None:
