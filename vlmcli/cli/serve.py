@@ -150,9 +150,7 @@ def serve(
         back.only(background=background, status=status, stop=stop)
         return
     settings = flags.settings()
-    _check(host, has_key=bool(key := _key(api_key)) or no_auth)
-    if settings.gpus:
-        gpus.chosen(settings.gpus)  # what is wrong with them is said now, not when somebody asks
+    _check(settings, host, has_key=bool(key := _key(api_key)) or no_auth)
     limits = {"body": max_body * 10**6, "queue": queue, "tokens": max_tokens}
     wished = _Wished(
         host, port, ollama_port if ollama else 0, key, no_auth, seconds(keep_alive), max_loaded, limits, allow_pull,
@@ -168,8 +166,8 @@ def serve(
         _start(names, wished, settings)
 
 
-def _check(host: str, *, has_key: bool) -> None:
-    """Raise UsageError where packages are missing, or where everybody could use the server."""
+def _check(settings: Settings, host: str, *, has_key: bool) -> None:
+    """Raise UsageError where packages or GPUs are missing, or where everybody could use the server."""
     try:
         import_module("vlmcli.server.app")
         import_module("vlmcli.server.figures")
@@ -181,6 +179,8 @@ def _check(host: str, *, has_key: bool) -> None:
             f"--host {host}: everybody on the network could use the server",
             "set a key with --api-key or VLM_API_KEY, or say --no-auth",
         )
+    if settings.gpus:
+        gpus.chosen(settings.gpus)
 
 
 def _start(names: Sequence[str], wished: _Wished, settings: Settings) -> None:
