@@ -368,9 +368,10 @@ def test_a_server_that_is_started_during_a_run_gets_its_share(own, answers, fold
         with ChatServer(answers, own=True, port=int(away.rpartition(":")[2])) as late:
             done = running.result()
     assert f"vlm: {away} answers now, and gets requests, too\n" in done.stderr
-    assert len(own.bodies) + len(late.bodies) == 6
     assert late.bodies
+    assert len(own.bodies) + len(late.bodies) >= 6  # the last of a slow server may be taken over
     assert (done.returncode, len(records(done))) == (3, 8)
+    assert sum("answer" in one for one in records(done)) == 7  # one picture is there twice, and one is none
 
 
 def test_no_server_at_all_is_an_error_and_a_record():
