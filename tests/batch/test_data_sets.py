@@ -133,7 +133,7 @@ def test_a_file_of_somebody_elses_is_not_replaced(pics):
     assert not (pics.parent / "captions.parquet.jsonl").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="such names are not possible")
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no file names that are no text")
 def test_names_that_are_no_text_are_kept_readable(pics):
     os.rename(pics / "0.png", os.fsencode(pics) + b"/\xff.png")  # noqa: PTH104 - no text
     run(pics, "caption", "pics", "--output", "captions.parquet")

@@ -204,7 +204,7 @@ def test_its_size_changes_where_its_time_does_not(picture):
 # --- a kill, a full disk ---
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked and killed")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork a process, which this test does to kill it")
 @pytest.mark.parametrize("how", ["in", "anew"])
 def test_a_kill_at_any_line_loses_nothing_and_leaves_nothing_for_longer_than_the_next_run(picture, how):
     root = picture.parent

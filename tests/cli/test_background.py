@@ -26,7 +26,10 @@ from vlmcli.demo import scenes
 from vlmcli.runners import frames, warm, wire
 
 QUESTION = "what is this?"
-pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets here")
+pytestmark = pytest.mark.skipif(
+    not hasattr(socket, "AF_UNIX"),
+    reason="Python has no Unix sockets on Windows, and there is no server in the background",
+)
 
 
 class Background:

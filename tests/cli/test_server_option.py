@@ -106,9 +106,8 @@ def test_each_verb_answers_with_another_vlm_serve_as_without(own, words):
 
 def rounded(record):
     """A record with its probabilities to two places: sums differ in their last digits by what is computed together."""
-    short = re.sub(
-        r"\d\.\d{3,}", lambda found: f"{float(found[0]):.2f}", json.dumps(record)
-    )  # also in an answer's text
+    long = re.compile(r"\d\.\d{3,}")  # also in an answer's text
+    short = long.sub(lambda found: f"{float(found[0]):.2f}", json.dumps(record))
     return json.loads(short, parse_float=lambda text: round(float(text), 2))
 
 

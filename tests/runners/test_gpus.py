@@ -132,7 +132,10 @@ def two():
         yield runner
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read in /proc")
+linux = pytest.mark.skipif(not Path("/proc").is_dir(), reason="the environment of a process is read in /proc")
+
+
+@linux
 def test_each_worker_s_process_has_its_own_variable(two):
     for number, worker in enumerate(two.workers):
         environment = Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0")
@@ -288,6 +291,7 @@ sys.exit(main())
 """.replace("TWO", repr(TWO))
 
 
+@linux
 def test_a_server_shares_requests_out_among_gpus():
     command = (sys.executable, "-c", WITH_TWO, "serve", "--port", "0")
     pictures = [one_shape(number) for number in range(6)]

@@ -187,6 +187,8 @@ def test_likelihoods_of_tokens_are_the_engine_s(answers, scene):
             [token.logprob for token in known.tokens], abs=1e-3
         )
         assert [len(token.others) for token in found.tokens] == [3] * len(known.tokens)
+        for token, same in zip(found.tokens, known.tokens, strict=True):
+            assert [logprob for _, logprob in token.others] == pytest.approx([one for _, one in same.others], abs=1e-2)
     assert sum(len(event.tokens) for event in seen if isinstance(event, Delta)) == len(answer.tokens)
 
 

@@ -119,6 +119,10 @@ def test_a_server_that_is_loading_is_waited_for():
         server.busy = 99
         with pytest.raises(ModelError, match="loading"):
             looked(server)
+        with ChatServer(None) as other:
+            found, told = looked(server, other)
+        assert found.away == (server.url,)
+        assert [one.endswith("it is left out until it answers") for one in told] == [True]
 
 
 def test_where_a_look_is_redirected_nobody_follows():

@@ -146,6 +146,8 @@ def test_a_picture_that_kills_at_once_is_not_taken_for_a_bad_model(scene):
 
 def test_a_fault_of_ours_while_loading_is_told_as_that(scene):
     with Worker(demo.FILES, fit=FIT, observer=named("bug load", "Unheard"), back_off=(0.0,)) as worker:
+        with pytest.raises(NativeError, match="ZeroDivisionError: a bug that was asked for"):
+            worker.ready()
         (error,) = outcomes(worker, [ask("what is this?", scene)])
         assert "ZeroDivisionError: a bug that was asked for" in error.message
         assert worker.restarts == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vlmcli.engine import Observer
 from vlmcli.errors import NoRoom
-from vlmcli.runners import frames
+from vlmcli.runners import frames, wire
 
 KINDS = ("abort", "segfault", "throw", "hang", "leak", "kill", "full", "noise", "frame", "bug")
 
@@ -93,14 +93,20 @@ class Fault(Observer):
 
 
 class Unheard(Fault):
-    """A fault in a worker's process that is slow to say how it is: whatever it does not wait for is never heard of."""
+    """A fault in a worker's process that is slow to say whether it has loaded: where nobody waits, it is lost."""
 
     def __init__(self, words):
         super().__init__(words)
         from vlmcli.runners import child
 
-        resident = child.resident
-        child.resident = lambda: (time.sleep(0.5), resident())[1]
+        send = child._Child._send
+
+        def slowly(self, message):
+            if isinstance(message, wire.Loaded | wire.LoadFailed):
+                time.sleep(0.5)
+            send(self, message)
+
+        child._Child._send = slowly
 
 
 class Touch:

@@ -7,6 +7,7 @@ driver reserves memory on each GPU for every process that has asked.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -84,8 +85,9 @@ def check(description: str) -> None:
         raise NativeError(f"a process cannot be limited to the GPU {description} (it sees {names})", "leave out --gpus")
 
 
+@functools.cache
 def listed() -> tuple[Device, ...]:
-    """All devices that llama.cpp sees. Raises NativeError where that cannot be found out."""
+    """All devices that llama.cpp sees, found out once. Raises NativeError where that cannot be found out."""
     command = [sys.executable, "-c", _BOOT.format(path=sys.path)]
     hint = "vlm doctor looks for the cause"
     try:

@@ -236,13 +236,12 @@ def look(
     for url, looked in looks:
         try:
             kind, models = looked.result()
-        except (_Away, VlmError) as error:
-            met = error.error if isinstance(error, _Away) else error
-            trouble = trouble or met
-            if met is not error:
-                away.append(url)
+        except (_Away, VlmError) as met:
+            error, until = (met.error, " until it answers") if isinstance(met, _Away) else (met, "")
+            away += [url] if until else []
+            trouble = trouble or error
             if len(urls) > 1:
-                tell(f"{met.message}; it is left out{' until it answers' if met is not error else ''}")
+                tell(f"{error.message}; it is left out{until}")
             continue
         if not model:
             model = usual if usual in models else next(iter(models))
